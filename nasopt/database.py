@@ -1,0 +1,104 @@
+"""What a database must be to be opened: URLs, the soundness of files, and errors in words."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from nasopt.errors import StorageError
+
+SCHEMA = "v3.2.0.a"  # of Optuna 4 and 5
+TABLES = {"studies", "trials", "version_info", "alembic_version"}  # by which a file is Optuna's
+BUSY_SECONDS = 60  # how long a statement waits while another process writes
+
+
+def storage_url(location: str | Path) -> str:
+    """The SQLAlchemy URL of a path or URL. Raises StorageError for other kinds of database."""
+    text = str(location)
+    if "://" not in text:
+        if not text or text == ":memory:":
+            raise StorageError(f"storage={text!r}: give the path of a file, as in runs/x.db")
+        return f"sqlite:///{text}"
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError as error:
+        raise StorageError(f"storage={text}: no path and no URL; use runs/x.db, say") from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StorageError(f"storage={text}: use a file (SQLite) or postgresql://...")
+    if url.get_backend_name() == "sqlite" and not url.database:
+        raise StorageError(f"storage={text}: give the path of a file, as in runs/x.db")
+    return text
+
+
+def file_of(url: str) -> Path | None:
+    parsed = sa.make_url(url)
+    return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
+
+
+def is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK)
+
+
+def inspect(path: Path) -> None:
+    """Raise StorageError unless `path` is a sound database of this Optuna; change nothing."""
+    begin_anew = "move it away, or name another with --storage"
+    if path.is_dir():
+        raise StorageError(f"storage={path}: a folder; name a file in it, as in {path}/x.db")
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise StorageError(f"storage={path}: cannot be read ({error.strerror})") from error
+    if not header:
+        raise StorageError(f"storage={path}: an empty file; {begin_anew}")
+    if not header.startswith(b"SQLite format 3\0"):
+        raise StorageError(f"storage={path}: no SQLite database; {begin_anew}")
+    wal = path.with_name(f"{path.name}-wal").exists()
+    pages, page_size = int.from_bytes(header[28:32]), int.from_bytes(header[16:18])
+    if not wal and path.stat().st_size < pages * (65536 if page_size == 1 else page_size):
+        raise StorageError(f"storage={path}: truncated; restore a copy, or {begin_anew}")
+    how = "mode=ro" if wal or is_writable(path.parent) else "immutable=1"
+    try:
+        with closing(sqlite3.connect(f"file:{path}?{how}", uri=True, timeout=BUSY_SECONDS)) as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            if not tables >= TABLES:
+                raise StorageError(f"storage={path}: another program's database; {begin_anew}")
+            ((schema,),) = db.execute("SELECT version_num FROM alembic_version")
+            sound = db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise StorageError(
+            f"storage={path}: damaged ({error}); restore a copy, or {begin_anew}"
+        ) from error
+    if not sound:
+        raise StorageError(f"storage={path}: damaged; restore a copy, or {begin_anew}")
+    if schema != SCHEMA:
+        raise other_schema(str(path))
+
+
+def other_schema(name: str) -> StorageError:
+    url = name if "://" in name else f"sqlite:///{name}"
+    return StorageError(
+        f"storage={name}: made by another version of Optuna; "
+        f"run: optuna storage upgrade --storage {url}"
+    )
+
+
+def name_error(context: sa.engine.ExceptionContext) -> None:
+    """Turn what a user can mend at run time into a line; the rest stays a traceback."""
+    reason = str(context.original_exception)
+    for sign, remedy in (
+        ("disk is full", "make room and run the same command again; what was recorded is kept"),
+        ("readonly database", "make it writable and run the same command again"),
+        ("disk I/O error", "see to the disk (was the file moved?) and run the same command again"),
+        ("database is locked", f"another program has held it for {BUSY_SECONDS} s; close that"),
+        ("malformed", "the file is damaged; restore a copy, or begin anew with another --storage"),
+        ("unable to open database file", "was its folder removed? run the same command again"),
+        ("server closed the connection", "see to the server and run the same command again"),
+        ("could not connect", "see to the server and run the same command again"),
+        ("No space left", "make room and run the same command again; what was recorded is kept"),
+    ):
+        if sign in reason:
+            line = reason.strip().splitlines()[0]
+            raise StorageError(f"storage: {line}; {remedy}") from context.original_exception

@@ -1,0 +1,74 @@
+"""What a user can get wrong, as one family: a line that names the field, the value and the remedy.
+
+    Error
+     +- SpaceError     a field, layer, space, architecture or limit that cannot be
+     +- RecipeError    a recipe or experiment that cannot be
+     +- DataError      images that are missing, damaged or do not fit
+     +- StudyError     a study file, a name, or a study that cannot go on as asked
+     +- StorageError   a database that cannot be opened, read or written
+     +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
+
+Anything else that is raised is a bug of nasopt's and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import MISSING, fields
+from typing import Any, Self
+
+
+class Error(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class SpaceError(Error):
+    """A field, layer, space, architecture or limit that cannot be."""
+
+
+class RecipeError(Error):
+    """A recipe or an experiment that cannot be."""
+
+
+class DataError(Error):
+    """Images that are missing, damaged or do not fit."""
+
+
+class StudyError(Error):
+    """A study file, a name, or a study that cannot go on as asked."""
+
+
+class StorageError(Error):
+    """A database that cannot be opened, read or written."""
+
+
+class OutOfMemory(Error):
+    """A network does not fit the device's memory."""
+
+
+def closest(value: str, choices: Iterable[str]) -> str:
+    """The remedy for an unknown name: the closest choice, or all of them."""
+    names = sorted(choices)
+    match = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
+    return f"did you mean {match[0]}?" if match else f"choose from {', '.join(names)}"
+
+
+class Spelled:
+    """Base of the dataclasses that users write by hand.
+
+    A field that is mistyped or missing is an error of the family, with the closest name; the
+    `TypeError` of a plain dataclass would name neither.
+    """
+
+    _error: type[Error] = SpaceError
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        known = {field.name: field for field in fields(cls) if field.init}  # type: ignore[arg-type]
+        for name in kwargs:
+            if name not in known:
+                raise cls._error(f"{cls.__name__}.{name}: no such field; {closest(name, known)}")
+        for name, field in known.items():
+            required = field.default is MISSING and field.default_factory is MISSING
+            # pickle and copy call __new__ with no arguments at all
+            if required and field.kw_only and name not in kwargs and (kwargs or args):
+                raise cls._error(f"{cls.__name__}.{name}: missing; give {name}=...")
+        return super().__new__(cls)

@@ -1,0 +1,197 @@
+"""`Experiment`: what its studies share; and loading one from a study file."""
+
+import re
+import sys
+import traceback
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from optuna.pruners import BasePruner
+
+from nasopt import model
+from nasopt.architecture import Architecture
+from nasopt.data import DATASETS, Dataset
+from nasopt.errors import Error, RecipeError, Spelled, StudyError, closest
+from nasopt.evaluation import Evaluation, Recipe
+from nasopt.fields import Open
+from nasopt.limits import Limit
+from nasopt.problem import Problem
+from nasopt.pruners import make_pruner
+from nasopt.space import Space
+
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "accuracy": "maximize",
+    "macs": "minimize",
+    "parameters": "minimize",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Spelled):
+    """A data set, a space, a recipe and what is looked for: all that a study needs but a sampler.
+
+    `dataset` and `pruner` take an object or a name. `trials` is an exact total over all workers
+    and restarts. `objectives` is ("accuracy",), or that with "macs" or "parameters": then there is
+    no pruning, which Optuna refuses for two objectives. `seed` is of the trainings, so that
+    samplers share what was paid for. `name` begins the names of the studies.
+
+    Raises RecipeError for a field that cannot be.
+    """
+
+    _error = RecipeError
+
+    dataset: Dataset | str
+    space: Space
+    recipe: Recipe = Recipe()
+    trials: int = 50
+    limits: tuple[Limit, ...] = ()
+    objectives: tuple[str, ...] = ("accuracy",)
+    pruner: str | BasePruner = "quarter"
+    seed: int = 0
+    name: str = "experiment"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dataset, str):
+            if self.dataset not in DATASETS:
+                remedy = closest(self.dataset, DATASETS)
+                raise RecipeError(f"Experiment.dataset={self.dataset!r}: unknown; {remedy}")
+            object.__setattr__(self, "dataset", DATASETS[self.dataset]())
+        if isinstance(self.limits, Limit):
+            object.__setattr__(self, "limits", (self.limits,))
+        if isinstance(self.objectives, str):
+            object.__setattr__(self, "objectives", (self.objectives,))
+        for name, kind in (("dataset", Dataset), ("space", Space), ("recipe", Recipe)):
+            if not isinstance(getattr(self, name), kind):
+                value = getattr(self, name)
+                raise RecipeError(f"Experiment.{name}={value!r}: give a {kind.__name__}")
+        for limit in self.limits:
+            if not isinstance(limit, Limit):
+                raise RecipeError(
+                    f"Experiment.limits: {limit!r} is no limit; write parameters <= 5_000, say"
+                )
+        for objective in self.objectives:
+            if objective not in DIRECTIONS:
+                remedy = closest(objective, DIRECTIONS)
+                raise RecipeError(f"Experiment.objectives: {objective!r} is unknown; {remedy}")
+        if self.objectives[0] != "accuracy" or not 1 <= len(set(self.objectives)) <= 2:
+            raise RecipeError(
+                f"Experiment.objectives={self.objectives!r}: use ('accuracy',), "
+                "('accuracy', 'macs') or ('accuracy', 'parameters')"
+            )
+        check_trials(self.trials, "Experiment.trials")
+        if type(self.seed) is not int or self.seed < 0:
+            raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0")
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise RecipeError(f"Experiment.name={self.name!r}: give it a name")
+        make_pruner(self.pruner, self.recipe.epochs)
+        object.__setattr__(self, "space", self.space.on(self.data.input_shape))
+
+    @property
+    def data(self) -> Dataset:
+        """The data set, as an object whatever it was given as."""
+        assert isinstance(self.dataset, Dataset)
+        return self.dataset
+
+    @cached_property
+    def parameters(self) -> dict[str, Open]:
+        """Name -> open field: all parameters of a study, those of the recipe last."""
+        return self.space.parameters | self.recipe.parameters
+
+    @cached_property
+    def problem(self) -> Problem:
+        return Problem(
+            parameters=self.parameters,
+            decode=self.space.decode,
+            cost=self.cost,
+            limits=self.limits,
+            directions=[DIRECTIONS[objective] for objective in self.objectives],
+        )
+
+    def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
+        """The training that the values of a study's parameters stand for."""
+        return Evaluation(
+            self.space.decode(params), self.recipe.choose(params), self.data, self.seed
+        )
+
+    def cost(self, architecture: Architecture) -> model.Cost:
+        return model.cost(architecture, self.data.input_shape, self.data.classes)
+
+    def describe(self) -> dict[str, Any]:
+        """What must not change while a study is under way, as JSON."""
+        return {
+            "space": self.space.to_json(),
+            "recipe": self.recipe.to_json(),
+            "dataset": self.data.fingerprint,
+            "seed": self.seed,
+            "objectives": list(self.objectives),
+        }
+
+
+def check_trials(trials: Any, field: str = "trials") -> None:
+    if type(trials) is not int or trials < 1:
+        raise RecipeError(f"{field}={trials!r}: use a whole number from 1")
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Run a study file and return its `experiment`, named after the file unless it has a name.
+
+    Raises StudyError, with the line of the file where there is one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise StudyError(f"{path}: a folder; name a study file in it, as in {path / 'digits.py'}")
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise StudyError(f"{path}: {reason}; give the path of a study file") from error
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)  # as for a script: it may import its neighbours
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or _line(error, path)
+        message = getattr(error, "msg", None) or f"{type(error).__name__}: {error}"
+        raise StudyError(f"{path}:{line}: {message}; mend that line") from error
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"{path}:{_line(error, path)}: {error.name} is not installed; "
+            f"install it (pip install {str(error.name).partition('.')[0]}) or leave it out"
+        ) from error
+    except Error as error:
+        raise StudyError(f"{path}:{_line(error, path)}: {error}") from error
+    except Exception as error:
+        raise StudyError(f"{path}:{_line(error, path)}: {_message(error)}") from error
+    finally:
+        sys.path.remove(folder)
+    experiment = getattr(module, "experiment", None)
+    if not isinstance(experiment, Experiment):
+        found = "no" if experiment is None else f"a {type(experiment).__name__} as"
+        raise StudyError(f"{path}: {found} `experiment`; write experiment = Experiment(...)")
+    if experiment.name == "experiment":
+        return replace(experiment, name=path.stem)
+    return experiment
+
+
+def _line(error: BaseException, path: Path) -> int:
+    """The last line of the study file that was running."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f.lineno or 0 for f in reversed(frames) if f.filename == str(path)), 1)
+
+
+def _message(error: Exception) -> str:
+    """What went wrong and the remedy, for an error of the study file's own."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    wanted = re.match(r"cannot import name '(\w+)' from '(nasopt[.\w]*)'", str(error))
+    if wanted is None:
+        return f"{text}; mend that line"
+    name, source = wanted.groups()
+    exported = [each for each in vars(sys.modules[source]) if not each.startswith("_")]
+    names = getattr(sys.modules[source], "__all__", exported)
+    return f"{source} has no {name}; {closest(name, names)}"

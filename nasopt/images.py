@@ -1,0 +1,191 @@
+"""Reading images from where they lie, as uint8 tensors on the CPU: nothing is assumed sound."""
+
+import gzip
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from nasopt.errors import DataError
+
+
+class Split(NamedTuple):
+    """Images (n, channels, height, width) as uint8, and labels (n,) as int64."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def to(self, device: torch.device) -> "Split":
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+class Raw(NamedTuple):
+    """A data set as read, on the CPU: what a search may see, and a test split of its own if any."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    test: Split | None
+
+
+def data_dir() -> Path:
+    """Where downloads go: `NASOPT_DATA`, or a folder in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("NASOPT_DATA") or Path(cache) / "nasopt")
+
+
+def read_digits() -> Raw:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = torch.from_numpy((bunch.images * (255 / 16)).round().astype(np.uint8))
+    return Raw(images[:, None], torch.from_numpy(bunch.target.astype(np.int64)), None)
+
+
+def read_torchvision(class_name: str, name: str) -> Raw:
+    """Both parts by torchvision's own class, downloaded into `data_dir()` on first use."""
+    from torchvision import datasets
+
+    root = data_dir()
+
+    def part(train: bool) -> Split:
+        which: dict[str, Any] = {"train": train}
+        if class_name == "SVHN":
+            which = {"split": "train" if train else "test"}
+        try:
+            loaded = getattr(datasets, class_name)(root, download=True, **which)
+        except (OSError, RuntimeError, ValueError, EOFError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(
+                f"{name}: cannot be read from or downloaded to {root} ({reason}); put its files "
+                "there, or name another folder with --data-dir or NASOPT_DATA"
+            ) from error
+        images = torch.as_tensor(loaded.data)
+        if images.ndim == 3:
+            images = images[:, None]
+        elif images.shape[-1] == 3:  # CIFAR has its channels last
+            images = images.permute(0, 3, 1, 2).contiguous()
+        targets = getattr(loaded, "targets", getattr(loaded, "labels", None))
+        return Split(images, torch.as_tensor(targets).long())
+
+    train, test = part(True), part(False)
+    return Raw(train.images, train.labels, test)
+
+
+@dataclass(frozen=True)
+class IdxFolder:
+    """The four .gz files of MNIST's format in one folder."""
+
+    folder: Path
+
+    def __call__(self) -> Raw:
+        if not self.folder.is_dir():
+            raise DataError(
+                f"fashion_mnist.folder={self.folder}: no such folder; "
+                "give the one with train-images-idx3-ubyte.gz"
+            )
+        train, test = (self._part(prefix) for prefix in ("train", "t10k"))
+        return Raw(train.images, train.labels, test)
+
+    def _part(self, prefix: str) -> Split:
+        images = _read_idx(self.folder / f"{prefix}-images-idx3-ubyte.gz", 3)
+        labels = _read_idx(self.folder / f"{prefix}-labels-idx1-ubyte.gz", 1)
+        if len(images) != len(labels):
+            raise DataError(
+                f"{self.folder}: {len(images)} {prefix} images beside {len(labels)} labels; "
+                "fetch the folder again"
+            )
+        return Split(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
+
+
+def _read_idx(path: Path, dimensions: int) -> Any:
+    """The uint8 array of an IDX file: magic 0 0 8 n, n sizes (big-endian), the bytes."""
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: missing; fetch the four files of the data set") from error
+    except (OSError, EOFError) as error:  # gzip.BadGzipFile is an OSError
+        raise DataError(f"{path}: damaged ({error}); fetch it again") from error
+    header = 4 + 4 * dimensions
+    sizes = [int(size) for size in np.frombuffer(content[4:header], ">u4")]
+    if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) != header + math.prod(sizes):
+        raise DataError(f"{path}: damaged (no IDX file of its size); fetch it again")
+    return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(sizes)
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    path: Path
+    size: int
+
+    def class_names(self) -> tuple[str, ...]:
+        if not self.path.is_dir():
+            raise DataError(f"image_folder.path={self.path}: no such folder; give an existing one")
+        names = sorted(each.name for each in self.path.iterdir() if each.is_dir())
+        if len(names) < 2:
+            raise DataError(
+                f"image_folder.path={self.path}: {len(names)} sub-folders; "
+                "give it one for each of two or more classes"
+            )
+        return tuple(names)
+
+    def files(self) -> list[tuple[int, Path]]:
+        found = []
+        for label, name in enumerate(self.class_names()):
+            inside = sorted(
+                file for file in (self.path / name).iterdir()
+                if file.is_file() and not file.name.startswith(".")
+            )  # fmt: skip
+            if not inside:
+                raise DataError(f"{self.path / name}: no images; add some or remove the folder")
+            found += [(label, file) for file in inside]
+        return found
+
+    def digest(self) -> str:
+        hashed = hashlib.blake2b(str(self.size).encode(), digest_size=16)
+        for _, file in self.files():
+            hashed.update(file.relative_to(self.path).as_posix().encode() + b"\0")
+            hashed.update(hashlib.blake2b(file.read_bytes()).digest())
+        return hashed.hexdigest()
+
+    def read(self) -> Raw:
+        files = self.files()
+        images = np.stack([self._image(file) for _, file in files])
+        labels = torch.tensor([label for label, _ in files])
+        return Raw(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels, None)
+
+    def _image(self, file: Path) -> Any:
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
+        try:
+            with Image.open(file) as image:
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip
+                    upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+                elif upright.mode in ("P", "LA", "PA"):
+                    upright = upright.convert("RGBA")  # a palette may hold transparency
+                rgb = upright.convert("RGB")
+                return np.asarray(ImageOps.fit(rgb, (self.size, self.size)))
+        except UnidentifiedImageError as error:
+            raise DataError(f"{file}: not an image; remove it from the folder") from error
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"{file}: damaged image ({error}); mend or remove it") from error
+
+
+def checked(images: Any, labels: Any) -> Split:
+    if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
+        shape = getattr(images, "shape", type(images).__name__)
+        dtype = getattr(images, "dtype", "")
+        raise DataError(
+            f"tensors.images={dtype} {shape}: give uint8 of shape (n, channels, height, width)"
+        )
+    if not isinstance(labels, torch.Tensor) or labels.shape != images.shape[:1]:
+        shape = tuple(labels.shape) if hasattr(labels, "shape") else type(labels).__name__
+        raise DataError(f"tensors.labels={shape}: give one label an image, {len(images)} in all")
+    if labels.is_floating_point() or len(labels) == 0 or int(labels.min()) < 0:
+        raise DataError("tensors.labels: give whole numbers from 0, one an image")
+    return Split(images.cpu(), labels.cpu().long())

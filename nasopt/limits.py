@@ -1,0 +1,44 @@
+"""Limits on what a network may cost: `parameters <= 5_000` is a value."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nasopt.errors import SpaceError
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`cost.<quantity>` may be at most `bound`."""
+
+    quantity: str
+    bound: float
+
+    def violation(self, cost: Any) -> float:
+        """By which share of the bound `cost` is over it; 0 or less if it is not.
+
+        `cost` has an attribute of the quantity's name, as `model.Cost` has.
+        """
+        return float(getattr(cost, self.quantity)) / self.bound - 1
+
+    def __str__(self) -> str:
+        return f"{self.quantity} <= {self.bound:,.12g}"
+
+    def __bool__(self) -> bool:
+        # `1_000 <= parameters <= 5_000` would silently drop its first half
+        raise SpaceError(f"limits: ({self}) has no truth value; write one upper bound a limit")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a limit is put on."""
+
+    name: str
+
+    def __le__(self, bound: float) -> Limit:
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound > 0:
+            raise SpaceError(f"limits: {self.name} <= {bound!r}: use a positive number")
+        return Limit(self.name, bound)
+
+
+parameters = Quantity("parameters")
+macs = Quantity("macs")

@@ -1,0 +1,87 @@
+"""`paid_epochs`: no epoch is paid for twice. A repeat, a crash and a prune are all this."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from nasopt.evaluation import EpochResult, Evaluation
+from nasopt.ledger import Ledger
+
+logger = logging.getLogger("nasopt")
+
+
+class Engine(Protocol):
+    """The part of a `Trainer` that is needed here."""
+
+    def batches(self) -> Iterator[EpochResult | None]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
+class Stopped(Exception):
+    """The caller asked to stop: the evaluation is checkpointed and may go on another time."""
+
+
+def paid_epochs(
+    evaluation: Evaluation,
+    ledger: Ledger,
+    engine: Callable[[Evaluation], Engine],
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[EpochResult]:
+    """Replay what the ledger knows of `evaluation`, then train on, recording as it goes.
+
+    `engine` is called only if there is something left to train. `stop` is asked after each batch;
+    on True the state is saved and Stopped is raised. It is saved as well when the iterator is
+    closed before its end, which is what pruning does.
+    """
+    key = evaluation.key
+    known = ledger.results(key)
+    yield from known
+    if _finished(evaluation, known):
+        return
+    trainer = engine(evaluation)
+    state = ledger.checkpoint(key)  # may be older than the rows, never newer
+    if state is not None:
+        trainer.load_state_dict(state)
+    last = None
+    for result in trainer.batches():
+        if result is not None:
+            last = result
+            ledger.append(evaluation, result)
+            if result.epoch <= len(known):
+                _compare(evaluation, known[result.epoch - 1], result)
+            else:
+                known.append(result)
+                if _finished(evaluation, known):
+                    break
+                try:
+                    yield result
+                except GeneratorExit:
+                    ledger.save_checkpoint(key, trainer.state_dict())
+                    raise
+        if stop():
+            ledger.save_checkpoint(key, trainer.state_dict())
+            raise Stopped
+        if ledger.due():
+            ledger.save_checkpoint(key, trainer.state_dict())
+    ledger.discard_checkpoint(key)
+    if last is not None:
+        yield last
+
+
+def _finished(evaluation: Evaluation, known: list[EpochResult]) -> bool:
+    return bool(known) and (len(known) == evaluation.recipe.epochs or known[-1].diverged)
+
+
+def _compare(evaluation: Evaluation, known: EpochResult, again: EpochResult) -> None:
+    same = (known.device, known.torch) == (again.device, again.torch)
+    if same and known.metrics != again.metrics and not again.diverged:
+        logger.warning(
+            "epoch %d of evaluation %s came out as %.4f, not %.4f as recorded; the record stands",
+            again.epoch,
+            evaluation.key,
+            again.accuracy,
+            known.accuracy,
+        )

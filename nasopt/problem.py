@@ -1,0 +1,49 @@
+"""`Problem`: what a sampler may know beforehand."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from nasopt.architecture import Architecture
+from nasopt.fields import Categorical, Integer, Open
+from nasopt.limits import Limit
+from nasopt.model import Cost
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The parameters of a study, the network that their values stand for, and what it costs.
+
+    `directions` are Optuna's "maximize" or "minimize", one an objective.
+    """
+
+    parameters: Mapping[str, Open]
+    decode: Callable[[Mapping[str, Any]], Architecture]
+    cost: Callable[[Architecture], Cost]
+    limits: tuple[Limit, ...] = ()
+    directions: Sequence[str] = ("maximize",)
+
+    @cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The parameters as Optuna's distributions, in order."""
+        return {name: _distribution(field) for name, field in self.parameters.items()}
+
+    def violations(self, cost: Cost) -> dict[str, float]:
+        """Limit -> by which share `cost` is over it; at most 0 if it is not."""
+        return {str(limit): limit.violation(cost) for limit in self.limits}
+
+
+def _distribution(field: Open) -> BaseDistribution:
+    if isinstance(field, Categorical):
+        return CategoricalDistribution(field.choices)
+    if isinstance(field, Integer):
+        return IntDistribution(field.low, field.high, step=field.step)
+    return FloatDistribution(field.low, field.high, log=field.log)

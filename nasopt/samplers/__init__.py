@@ -1,0 +1,51 @@
+"""Samplers by name, as the command line knows them.
+
+A sampler is one line here: name -> factory(problem, seed). The seed is of the study; `Seeded`
+makes one for each trial from it.
+"""
+
+import copy
+from collections.abc import Callable
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from nasopt.errors import StudyError, closest
+from nasopt.problem import Problem
+from nasopt.samplers.seeded import Seeded
+
+Factory = Callable[[Problem, int], BaseSampler]
+
+SAMPLERS: dict[str, Factory] = {
+    "random": lambda problem, seed: optuna.samplers.RandomSampler(seed=seed),
+    "tpe": lambda problem, seed: optuna.samplers.TPESampler(seed=seed),
+    "tpe-univariate": lambda problem, seed: optuna.samplers.TPESampler(
+        multivariate=False, seed=seed
+    ),
+    "gp": lambda problem, seed: optuna.samplers.GPSampler(seed=seed),
+    "nsga2": lambda problem, seed: optuna.samplers.NSGAIISampler(seed=seed),
+}
+
+
+def sampler_name(sampler: str | BaseSampler) -> str:
+    """What a study is called by: the name, or the class of an object."""
+    return sampler if isinstance(sampler, str) else type(sampler).__name__
+
+
+def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> Seeded:
+    """The sampler of that name, or a pristine copy of that object, seeded trial by trial.
+
+    Raises StudyError for an unknown name, or a seed that is no whole number from 0.
+    """
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise StudyError(f"seed={seed!r}: use a whole number from 0 to {2**32 - 1}")
+    if isinstance(sampler, BaseSampler):
+        pristine = copy.deepcopy(sampler)
+        return Seeded(lambda: copy.deepcopy(pristine), problem, seed)
+    if sampler not in SAMPLERS:
+        raise StudyError(f"sampler={sampler!r}: unknown; {closest(str(sampler), SAMPLERS)}")
+    factory = SAMPLERS[sampler]
+    return Seeded(lambda: factory(problem, seed), problem, seed)
+
+
+__all__ = ["SAMPLERS", "Factory", "Seeded", "make_sampler", "sampler_name"]

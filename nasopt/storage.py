@@ -1,0 +1,408 @@
+"""`open_storage`: the one place where a database is opened.
+
+Optuna's own schema and class, made safe for several processes and for death at any moment: the
+private names of Optuna that this needs are touched here and in `samplers` alone, and
+`tests/test_optuna_canary.py` tells when one moves.
+"""
+
+import json
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy.dialects import postgresql, sqlite
+
+from nasopt import owners
+from nasopt.database import (
+    BUSY_SECONDS,
+    file_of,
+    inspect,
+    is_writable,
+    name_error,
+    other_schema,
+    storage_url,
+)
+from nasopt.errors import StorageError
+
+TRIALS = models.TrialModel.__table__
+PARAMS = models.TrialParamModel.__table__
+VALUES = models.TrialValueModel.__table__
+REPORTS = models.TrialIntermediateValueModel.__table__
+USER_ATTRS = models.TrialUserAttributeModel.__table__
+SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
+STUDIES = models.StudyModel.__table__
+FREE = "free"  # user attribute of trials that do not count to the budget
+OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
+
+
+class Lost(Exception):
+    """The trial belongs to another worker by now; nothing was written."""
+
+
+class _Connection(sqlite3.Connection):
+    """WAL: readers and the one writer do not wait for each other (1.7x the throughput); with
+    NORMAL a power cut may cost the last commits, a kill none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+class Storage(RDBStorage):
+    """Optuna's storage with claims, an exact budget, and writes fenced by an owner.
+
+    With `owner` set, trials are written to only if that owner has claimed them; anything else
+    raises Lost. Without it, this is a plain `RDBStorage`.
+    """
+
+    owner: str | None = None
+
+    @property
+    def database(self) -> Path | None:
+        """The file, where there is one."""
+        return file_of(self.url)
+
+    def next_trial(self, study_id: int, budget: int) -> int | None:
+        """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
+
+        The budget counts all trials without the attribute `free`. None: there is nothing to
+        claim at the moment.
+        """
+        with self._writing() as connection:
+            self._lock(connection, study_id)
+            waiting = sa.select(sa.func.min(TRIALS.c.trial_id)).where(
+                TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING
+            )
+            claimed = connection.execute(
+                sa.update(TRIALS)
+                .where(
+                    TRIALS.c.trial_id == waiting.scalar_subquery(),
+                    TRIALS.c.state == TrialState.WAITING,
+                )
+                .values(state=TrialState.RUNNING, datetime_start=_now())
+                .returning(TRIALS.c.trial_id)
+            ).scalar()
+            if claimed is None:
+                everything = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)
+                free = (
+                    sa.select(sa.func.count())
+                    .select_from(
+                        USER_ATTRS.join(TRIALS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id)
+                    )
+                    .where(TRIALS.c.study_id == study_id, USER_ATTRS.c.key == FREE)
+                )
+                row = sa.select(
+                    everything.scalar_subquery(),
+                    sa.literal(study_id),
+                    sa.literal(TrialState.RUNNING, TRIALS.c.state.type),
+                    sa.literal(_now()),
+                ).where(everything.scalar_subquery() - free.scalar_subquery() < budget)
+                claimed = connection.execute(
+                    sa.insert(TRIALS)
+                    .from_select(["number", "study_id", "state", "datetime_start"], row)
+                    .returning(TRIALS.c.trial_id)
+                ).scalar()
+            if claimed is not None and self.owner is not None:
+                self._set_attrs(connection, SYSTEM_ATTRS, claimed, {OWNER: self.owner})
+        return claimed
+
+    def begin(
+        self,
+        trial_id: int,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        *,
+        user_attrs: Mapping[str, Any],
+        constraints: Mapping[str, float],
+    ) -> None:
+        """Write all that is known of a trial before it is trained: all of it or nothing."""
+        rows = [
+            {
+                "trial_id": trial_id,
+                "param_name": name,
+                "param_value": float(distributions[name].to_internal_repr(value)),
+                "distribution_json": distribution_to_json(distributions[name]),
+            }
+            for name, value in params.items()
+        ]
+        with self._owned(trial_id) as connection:
+            if rows:
+                connection.execute(self._dialect.insert(PARAMS).on_conflict_do_nothing(), rows)
+            self._set_attrs(connection, USER_ATTRS, trial_id, user_attrs)
+            keyed = {f"constraints:{name}": value for name, value in constraints.items()}
+            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, keyed)
+
+    def finish(
+        self,
+        trial_id: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        user_attrs: Mapping[str, Any],
+        reports: Mapping[int, float] | None = None,
+    ) -> None:
+        """Tell a trial's outcome, and with it what else was learnt: all of it or nothing."""
+        with self._owned(trial_id) as connection:
+            self._set_attrs(connection, USER_ATTRS, trial_id, user_attrs)
+            for step, value in (reports or {}).items():
+                self._report(connection, trial_id, step, value)
+            for objective, value in enumerate(values or ()):
+                stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                row = {"trial_id": trial_id, "objective": objective, "value": stored}
+                connection.execute(sa.insert(VALUES).values(**row, value_type=kind))
+            connection.execute(
+                sa.update(TRIALS)
+                .where(TRIALS.c.trial_id == trial_id)
+                .values(state=state, datetime_complete=_now())
+            )
+
+    def requeue(self, trial_id: int) -> None:
+        """Give a trial of one's own back: it waits, with all that it has, for whoever asks next."""
+        with self._owned(trial_id) as connection:
+            self._release(connection, trial_id)
+
+    def requeue_orphans(self, study_id: int) -> list[int]:
+        """Give back the running trials whose workers are dead: their numbers.
+
+        Trials that no worker of ours began (plain Optuna's) are left alone.
+        """
+        query = (
+            sa.select(TRIALS.c.trial_id, TRIALS.c.number, SYSTEM_ATTRS.c.value_json)
+            .join(SYSTEM_ATTRS, SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id)
+            .where(
+                TRIALS.c.study_id == study_id,
+                TRIALS.c.state == TrialState.RUNNING,
+                SYSTEM_ATTRS.c.key == OWNER,
+            )
+        )
+        with self.engine.connect() as connection:
+            running = connection.execute(query).all()
+            alive = owners.living(connection, [json.loads(row.value_json) for row in running])
+        numbers = []
+        for row in running:
+            if json.loads(row.value_json) in alive:
+                continue
+            with self._writing() as connection:  # again: another may have been quicker
+                orphan = self._touch(connection, row.trial_id, row.value_json)
+                if orphan:
+                    self._release(connection, row.trial_id)
+                    numbers.append(row.number)
+        return numbers
+
+    def unfinished(self, study_id: int) -> int:
+        """Number of trials that run or wait."""
+        states = (TrialState.RUNNING, TrialState.WAITING)
+        query = sa.select(sa.func.count()).where(
+            TRIALS.c.study_id == study_id, TRIALS.c.state.in_(states)
+        )
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, value: float) -> None:
+        if self.owner is None:
+            super().set_trial_intermediate_value(trial_id, step, value)
+            return
+        with self._owned(trial_id) as connection:
+            self._report(connection, trial_id, step, value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if self.owner is None:
+            super().set_trial_user_attr(trial_id, key, value)
+            return
+        with self._owned(trial_id) as connection:
+            self._set_attrs(connection, USER_ATTRS, trial_id, {key: value})
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if self.owner is None:
+            super().set_trial_system_attr(trial_id, key, value)
+            return
+        with self._owned(trial_id) as connection:
+            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {key: value})
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _owned(self, trial_id: int) -> Iterator[sa.Connection]:
+        """A transaction on a running trial of one's own. Raises Lost if it is no longer that.
+
+        It opens with an UPDATE: from there on nobody else writes until it commits.
+        """
+        with self._writing() as connection:
+            if not self._touch(connection, trial_id, json.dumps(self.owner)):
+                raise Lost(trial_id)
+            yield connection
+
+    def _touch(self, connection: sa.Connection, trial_id: int, owner_json: str) -> bool:
+        owned = sa.exists().where(
+            SYSTEM_ATTRS.c.trial_id == trial_id,
+            SYSTEM_ATTRS.c.key == OWNER,
+            SYSTEM_ATTRS.c.value_json == owner_json,
+        )
+        touched = connection.execute(
+            sa.update(TRIALS)
+            .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.RUNNING, owned)
+            .values(state=TrialState.RUNNING)
+        )
+        return touched.rowcount == 1
+
+    def _release(self, connection: sa.Connection, trial_id: int) -> None:
+        mine = TRIALS.c.trial_id == trial_id
+        connection.execute(sa.update(TRIALS).where(mine).values(state=TrialState.WAITING))
+        connection.execute(
+            sa.delete(SYSTEM_ATTRS).where(
+                SYSTEM_ATTRS.c.trial_id == trial_id, SYSTEM_ATTRS.c.key == OWNER
+            )
+        )
+
+    def _lock(self, connection: sa.Connection, study_id: int) -> None:
+        """Make what follows atomic on a server; in SQLite the first write does."""
+        if connection.dialect.name != "sqlite":
+            mine = STUDIES.c.study_id == study_id
+            connection.execute(sa.select(STUDIES.c.study_id).where(mine).with_for_update())
+
+    def _report(self, connection: sa.Connection, trial_id: int, step: int, value: float) -> None:
+        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        row = {"trial_id": trial_id, "step": step, "intermediate_value": stored}
+        connection.execute(
+            self._dialect.insert(REPORTS)
+            .values(**row, intermediate_value_type=kind)
+            .on_conflict_do_nothing()
+        )
+
+    def _set_attrs(
+        self, connection: sa.Connection, table: Any, trial_id: int, attrs: Mapping[str, Any]
+    ) -> None:
+        if not attrs:
+            return
+        insert = self._dialect.insert(table)
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["trial_id", "key"],
+                set_={"value_json": insert.excluded.value_json},
+            ),
+            [
+                {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+                for key, value in attrs.items()
+            ],
+        )
+
+    @property
+    def _dialect(self) -> Any:
+        return {"sqlite": sqlite, "postgresql": postgresql}[self.engine.dialect.name]
+
+
+def open_storage(
+    location: str | Path, mode: Literal["create", "write", "read"] = "create"
+) -> Storage:
+    """Open the database at a path or SQLAlchemy URL (SQLite or PostgreSQL).
+
+    "create" makes a file that is not there, "write" and "read" want it there; "read" neither
+    writes nor makes anything. What cannot be used is left as it was, byte for byte.
+
+    Raises StorageError: missing, empty, damaged, another program's, of another Optuna's schema,
+    read-only, a server that refuses, a driver that is not installed.
+    """
+    url = storage_url(location)
+    path = file_of(url)
+    if path is None:
+        return _connect(url, {}, url, mode)
+    name = str(path)
+    if path.exists():
+        inspect(path)
+    elif mode == "create":
+        _make(path)
+    else:
+        raise StorageError(f"storage={name}: no such file; look for the path that a run printed")
+    if mode == "read":
+        if not is_writable(path.parent) and not path.with_name(path.name + "-wal").exists():
+            url = f"sqlite:///file:{path}?immutable=1&uri=true"
+        return _connect(url, {"timeout": BUSY_SECONDS}, name, mode)
+    if not is_writable(path) or not is_writable(path.parent):
+        raise StorageError(
+            f"storage={name}: read-only; change its permissions, or name another with --storage"
+        )
+    return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Connection}, name, mode)
+
+
+def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> Storage:
+    shown = sa.make_url(name).render_as_string() if "://" in name else name
+    try:
+        storage = Storage(
+            url,
+            engine_kwargs={"connect_args": connect_args},
+            skip_table_creation=mode == "read",
+        )
+        if mode != "read":
+            owners.TABLES.create_all(storage.engine)
+    except ImportError as error:
+        raise StorageError(
+            f"storage={shown}: {error.__cause__ and error.__cause__.name} is not installed; "  # type: ignore[attr-defined]
+            "run: pip install 'nasopt[postgresql]'"
+        ) from error
+    except sa.exc.OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise StorageError(f"storage={shown}: cannot be opened ({reason})") from error
+    except RuntimeError as error:  # Optuna's: the schema of another version
+        raise other_schema(shown) from error
+    sa.event.listen(storage.engine, "handle_error", name_error)
+    return storage
+
+
+def _make(path: Path) -> None:
+    """Make an empty database under a name of its own, then link it in place.
+
+    A kill in between leaves no half-made file, and of two workers that begin at once one wins.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
+        storage = Storage(f"sqlite:///{draft}")
+        owners.TABLES.create_all(storage.engine)
+        storage.remove_session()
+        storage.engine.dispose()
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another worker's is as good
+        finally:
+            draft.unlink()
+    except (OSError, sa.exc.OperationalError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.orig
+        raise StorageError(
+            f"storage={path}: cannot be made ({reason}); choose another --storage"
+        ) from error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)  # naive UTC, as Optuna 5 stores it
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What lies beside a database."""
+
+    checkpoints: Path
+    leases: Path
+
+
+def folders(storage: Storage) -> Folders:
+    """Beside a database file; for a server in the working folder, and leases with the host's."""
+    file = storage.database
+    if file is None:
+        name = sa.make_url(storage.url).database
+        return Folders(Path(f"{name}.checkpoints"), owners.default_folder(None))
+    return Folders(file.with_name(f"{file.name}.checkpoints"), owners.default_folder(file))

@@ -1,0 +1,112 @@
+"""One study: its name, opening it, and refusing to go on with another experiment's."""
+
+import json
+import logging
+from importlib.metadata import version
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from nasopt.errors import StudyError
+from nasopt.experiment import DIRECTIONS, Experiment
+from nasopt.pruners import make_pruner, pruner_name
+from nasopt.samplers import Seeded, sampler_name
+from nasopt.storage import Storage
+
+logger = logging.getLogger("nasopt")
+
+EXPERIMENT = "nasopt:experiment"  # study system attribute: what must not change
+SETTINGS = ("trials", "limits", "pruner", "versions")  # user attributes: what may
+
+
+def study_name(experiment: Experiment, sampler: str | BaseSampler, seed: int) -> str:
+    return f"{experiment.name}/{sampler_name(sampler)}/{seed}"
+
+
+def open_study(
+    experiment: Experiment,
+    storage: Storage,
+    *,
+    sampler: str | BaseSampler,
+    seed: int,
+    seeded: Seeded,
+    trials: int,
+) -> optuna.Study:
+    """The study of `experiment`, made or taken up.
+
+    Raises StudyError if it was begun with another space, recipe, data set, training seed or other
+    objectives. `trials`, limits and the pruner may change; that is noted.
+    """
+    name = study_name(experiment, sampler, seed)
+    single = len(experiment.objectives) == 1
+    pruner = make_pruner(experiment.pruner if single else "none", experiment.recipe.epochs)
+    study = _create_or_load(experiment, storage, name, seeded, pruner)
+    now = json.loads(json.dumps(experiment.describe()))
+    begun = study._storage.get_study_system_attrs(study._study_id).get(EXPERIMENT)
+    if begun is None:
+        if study.get_trials(deepcopy=False):
+            raise StudyError(
+                f"study={name}: not begun by nasopt; "
+                "choose another --storage, or Experiment(name=...)"
+            )
+        study._storage.set_study_system_attr(study._study_id, EXPERIMENT, now)
+        study._storage.set_study_system_attr(
+            study._study_id, "study:metric_names", list(experiment.objectives)
+        )
+        study.set_user_attr("sampler", sampler_name(sampler))
+        study.set_user_attr("seed", seed)
+    else:
+        _refuse_difference(name, begun, now)
+    settings = {
+        "trials": trials,
+        "limits": [str(limit) for limit in experiment.limits],
+        "pruner": pruner_name(experiment.pruner) if single else "none",
+        "versions": {each: version(each) for each in ("nasopt", "optuna", "torch")},
+    }
+    before = study.user_attrs
+    for key, value in settings.items():
+        if key in before and before[key] != value:
+            logger.warning("%s: %s is %s from here on, was %s", name, key, value, before[key])
+        if before.get(key) != value:
+            study.set_user_attr(key, value)
+    return study
+
+
+def _create_or_load(
+    experiment: Experiment, storage: Storage, name: str, sampler: BaseSampler, pruner: BasePruner
+) -> optuna.Study:
+    try:
+        return optuna.create_study(
+            storage=storage,
+            study_name=name,
+            sampler=sampler,
+            pruner=pruner,
+            directions=[DIRECTIONS[objective] for objective in experiment.objectives],
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        return optuna.load_study(storage=storage, study_name=name, sampler=sampler, pruner=pruner)
+
+
+def _refuse_difference(name: str, begun: dict[str, Any], now: dict[str, Any]) -> None:
+    found = difference(begun, now)
+    if found is not None:
+        place, before, after = found
+        raise StudyError(
+            f"study={name}: {place} is {after} now, was {before} when it began; set it back, "
+            "or choose another --storage or Experiment(name=...)"
+        )
+
+
+def difference(before: Any, after: Any, place: str = "") -> tuple[str, Any, Any] | None:
+    """Where two JSON values differ first: (place, before, after)."""
+    if before == after:
+        return None
+    if isinstance(before, dict) and isinstance(after, dict) and before.keys() == after.keys():
+        pairs: Any = [(f"{place}.{key}", before[key], after[key]) for key in before]
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(before, after, strict=True))]
+    else:
+        return place.lstrip("."), before, after
+    return next(found for each in pairs if (found := difference(each[1], each[2], each[0])))

@@ -1,0 +1,363 @@
+"""`Search`: one worker's loop over the trials of a study; `run`, which is that to its end."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from nasopt.errors import Error, OutOfMemory, SpaceError
+from nasopt.evaluation import EpochResult, Evaluation
+from nasopt.experiment import Experiment, check_trials
+from nasopt.ledger import Ledger
+from nasopt.objective import Objective
+from nasopt.owners import Owner, forget_dead
+from nasopt.paid import Stopped, paid_epochs
+from nasopt.samplers import Seeded, make_sampler
+from nasopt.storage import FREE, Lost, Storage, folders, open_storage
+from nasopt.study import open_study
+from nasopt.training import Trainer, find_device
+
+logger = logging.getLogger("nasopt")
+
+REPEATS_IN_A_ROW = 100  # after which a sampler has nothing new to say
+DRAWS_IN_A_ROW = 1_000  # without a network within the limits, after which there is likely none
+POLL_SECONDS = 1.0  # between two looks at trials that other workers have in hand
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: the trial under way waits in the queue, and the study can go on."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.signum = signum
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands.
+
+    `done` counts to `trials`; `pruned` is how many of those were pruned, `free` how many more cost
+    nothing. `best` is the highest accuracy of a complete trial. `number` is the trial of this
+    worker, `epoch` its last finished epoch of `epochs`; `finished` is set when it has just ended.
+    """
+
+    trials: int
+    done: int
+    pruned: int
+    free: int
+    best: float | None
+    number: int | None = None
+    epoch: int = 0
+    epochs: int = 0
+    accuracy: float | None = None
+    finished: FrozenTrial | None = None
+
+
+class Search:
+    """A study being run: iterate over it to run it, Progress by Progress.
+
+        search = Search(experiment, sampler="tpe", seed=0, storage="runs/x.db")
+        for progress in search: ...
+        search.study.best_trial
+
+    Everything a user can get wrong is raised here, before a study exists. Iterating raises
+    Interrupted on Ctrl-C or SIGTERM, with nothing lost.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        sampler: str | BaseSampler = "tpe",
+        seed: int = 0,
+        storage: str | Path | None = None,
+        trials: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.experiment = experiment
+        self.trials = experiment.trials if trials is None else trials
+        check_trials(self.trials)
+        self.seeded: Seeded = make_sampler(sampler, experiment.problem, seed)
+        self.splits = experiment.data.load(find_device(device))
+        self.location = storage or f"runs/{experiment.name}.db"
+        self.storage: Storage = open_storage(self.location)
+        beside = folders(self.storage)
+        self.leases = beside.leases
+        self.ledger = Ledger(self.storage.engine, beside.checkpoints)
+        self._study = open_study(
+            experiment,
+            self.storage,
+            sampler=sampler,
+            seed=seed,
+            seeded=self.seeded,
+            trials=self.trials,
+        )
+        self.objective = Objective(experiment, self._epochs)
+        self.signum: int | None = None  # of the signal that asked to stop
+        self.ended = ""  # why before `trials` were done, if so
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study as plain Optuna opens it."""
+        return optuna.load_study(
+            study_name=self._study.study_name, storage=open_storage(self.location)
+        )
+
+    def __iter__(self) -> Iterator[Progress]:
+        forget_dead(self.storage.engine)
+        with _signals(self), Owner(self.storage.engine, self.leases) as owner:
+            self.storage.owner = owner.token
+            yield self._progress()
+            yield from self._loop()
+
+    def _loop(self) -> Iterator[Progress]:
+        repeats = draws = 0
+        study_id = self._study._study_id
+        while True:
+            if self.signum is not None:
+                raise Interrupted(self.signum)
+            for number in self.storage.requeue_orphans(study_id):
+                logger.warning("trial %d was left by a worker that died; it goes on", number)
+            trial_id = self.storage.next_trial(study_id, self.trials)
+            if trial_id is None:
+                if not self.storage.unfinished(study_id):
+                    return
+                threading.Event().wait(POLL_SECONDS)  # for the trials of other workers
+                continue
+            try:
+                yield from self._trial(trial_id)
+            except Lost:
+                logger.warning("another worker took the trial in hand; asking for the next")
+                continue
+            told = self.storage.get_trial(trial_id)
+            repeats = repeats + 1 if "repeat_of" in told.user_attrs else 0
+            draws = draws + told.user_attrs["draws"] if "infeasible" in told.user_attrs else 0
+            if draws >= DRAWS_IN_A_ROW:
+                raise SpaceError(self._no_feasible_network(draws))
+            if repeats and self._is_exhausted():
+                self.ended = f"all {self._networks():,} networks of the space are known"
+                return
+            if repeats >= REPEATS_IN_A_ROW:
+                self.ended = (
+                    f"the sampler proposed {repeats} known networks in a row; another sampler or "
+                    "seed may still find new ones"
+                )
+                return
+
+    def _trial(self, trial_id: int) -> Iterator[Progress]:
+        """One trial from its parameters to its outcome; given back to the queue if stopped."""
+        try:
+            yield from self._evaluate(trial_id)
+        except (Stopped, KeyboardInterrupt, GeneratorExit) as stopped:
+            self.storage.requeue(trial_id)
+            if isinstance(stopped, Stopped):
+                raise Interrupted(self.signum or signal.SIGINT) from None
+            raise
+        except (Lost, Error):  # an Error is the user's to mend: the trial can go on after that
+            with suppress(
+                Error, Lost
+            ):  # where it cannot be written, the lease tells that it is free
+                self.storage.requeue(trial_id)
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            self._finish(trial_id, TrialState.FAIL, None, {FREE: True, "reason": reason})
+            raise
+
+    def _evaluate(self, trial_id: int) -> Iterator[Progress]:
+        trial = optuna.Trial(self._study, trial_id)
+        evaluation, attrs = self._begin(trial)
+        if "infeasible" in attrs:
+            self._finish(trial_id, TrialState.PRUNED, None, {FREE: True, "draws": attrs["draws"]})
+            yield self._progress(finished=trial_id)
+            return
+        known = self._finished_before(evaluation.key, trial.number)
+        if known is not None:
+            self._repeat(trial_id, known)
+            yield self._progress(finished=trial_id)
+            return
+        results: list[EpochResult] = []
+        replayed = len(self.ledger.results(evaluation.key))
+        state, reason = TrialState.COMPLETE, {}
+        yield self._progress(number=trial.number, epochs=evaluation.recipe.epochs)
+        try:
+            for result in self.objective.results(trial, evaluation):
+                results.append(result)
+                yield self._progress(
+                    number=trial.number,
+                    epoch=result.epoch,
+                    epochs=evaluation.recipe.epochs,
+                    accuracy=result.accuracy,
+                )
+        except (optuna.TrialPruned, OutOfMemory) as error:
+            state, reason = TrialState.PRUNED, {"reason": str(error)}
+        values: tuple[float, ...] | None = None
+        if state is TrialState.COMPLETE:
+            values = self.objective.values(evaluation, results[-1])
+        elif results and len(self.experiment.objectives) == 1:
+            values = (results[-1].accuracy,)
+        attrs = {
+            **reason,
+            "epochs": len(results),
+            "seconds": sum(result.seconds for result in results),
+            "replayed_epochs": min(replayed, len(results)),
+        }
+        if len({(result.device, result.torch) for result in results}) > 1:
+            attrs["mixed"] = True  # bit-identity holds on one device, torch and thread count
+        self._finish(trial_id, state, values, attrs)
+        yield self._progress(finished=trial_id)
+
+    def _begin(self, trial: optuna.Trial) -> tuple[Evaluation, dict[str, Any]]:
+        """Sample the parameters, unless the trial has them since an earlier life."""
+        frozen = trial._cached_frozen_trial
+        distributions = self.experiment.problem.distributions
+        if frozen.params.keys() >= distributions.keys():
+            return self.experiment.evaluation(frozen.params), dict(frozen.user_attrs)
+        params = trial.relative_params
+        proposal = self.seeded.proposal
+        assert proposal is not None
+        evaluation = self.experiment.evaluation(params)
+        cost = self.experiment.cost(evaluation.architecture)
+        attrs = {"key": evaluation.key, "parameters": cost.parameters, "macs": cost.macs}
+        if proposal.draws > 1:
+            attrs["draws"] = proposal.draws
+        constraints = self.experiment.problem.violations(cost)
+        if not proposal.feasible:
+            broken = [limit for limit, excess in constraints.items() if excess > 0]
+            attrs.update(
+                infeasible=", ".join(broken), reason="over the limit", draws=proposal.draws
+            )
+        self.storage.begin(
+            trial._trial_id, params, distributions, user_attrs=attrs, constraints=constraints
+        )
+        frozen.params.update(params)
+        frozen.distributions.update(distributions)
+        return evaluation, attrs
+
+    def _repeat(self, trial_id: int, known: FrozenTrial) -> None:
+        """Tell `trial_id` what its network gave in an earlier trial; that costs nothing."""
+        names = ("epochs", "seconds", "reason", "mixed")
+        attrs = {name: known.user_attrs[name] for name in names if name in known.user_attrs}
+        attrs |= {FREE: True, "repeat_of": known.number, "replayed_epochs": attrs["epochs"]}
+        self._finish(trial_id, known.state, known.values, attrs, known.intermediate_values)
+
+    def _finish(
+        self,
+        trial_id: int,
+        state: TrialState,
+        values: Any,
+        attrs: dict[str, Any],
+        reports: dict[int, float] | None = None,
+    ) -> None:
+        trial = self.storage.get_trial(trial_id)
+        self.seeded.after_trial(self._study, trial, state, values)
+        self.storage.finish(trial_id, state, values, attrs, reports)
+
+    def _epochs(self, evaluation: Evaluation) -> Iterator[EpochResult]:
+        return paid_epochs(evaluation, self.ledger, self._trainer, lambda: self.signum is not None)
+
+    def _trainer(self, evaluation: Evaluation) -> Trainer:
+        classes = self.experiment.data.classes
+        return Trainer(evaluation, self.splits.train, self.splits.validation, classes)
+
+    def _finished_before(self, key: str, number: int) -> FrozenTrial | None:
+        """The first trial of this study that has trained the evaluation of `key` to its outcome."""
+        for trial in self._trials():
+            if trial.user_attrs.get("key") == key and "epochs" in trial.user_attrs:
+                return trial if trial.number != number else None
+        return None
+
+    def _trials(self) -> list[FrozenTrial]:
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return self._study.get_trials(deepcopy=False, states=states)
+
+    def _progress(self, finished: int | None = None, **running: Any) -> Progress:
+        trials = self._trials()
+        counted = [trial for trial in trials if FREE not in trial.user_attrs]
+        complete = [trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE]
+        return Progress(
+            trials=self.trials,
+            done=len(counted),
+            pruned=sum(trial.state is TrialState.PRUNED for trial in counted),
+            free=len(trials) - len(counted),
+            best=max(complete, default=None),
+            finished=None if finished is None else self.storage.get_trial(finished),
+            **running,
+        )
+
+    def _is_exhausted(self) -> bool:
+        known = {trial.user_attrs.get("key") for trial in self._trials() if trial.values}
+        return len(known) >= self._networks()
+
+    def _networks(self) -> float:
+        """Number of different trainings that the study can ask for; infinite for a real field."""
+        count: float = self.experiment.space.distinct
+        for field in self.experiment.recipe.parameters.values():
+            count *= field.size
+        return count
+
+    def _no_feasible_network(self, draws: int) -> str:
+        limits = " and ".join(map(str, self.experiment.limits))
+        least = ", ".join(f"{value:,} {name}" for name, value in self.seeded.smallest.items())
+        return (
+            f"limits: none of {draws:,} networks drawn in a row has {limits}; the smallest has "
+            f"{least}; raise the limit, or let the space have smaller networks"
+        )
+
+
+def run(
+    experiment: Experiment,
+    *,
+    sampler: str | BaseSampler = "tpe",
+    seed: int = 0,
+    storage: str | Path | None = None,
+    trials: int | None = None,
+    device: str = "auto",
+) -> optuna.Study:
+    """Run a study to its end, or go on with it where it was left, and return it.
+
+        study = nasopt.run(experiment, sampler="tpe", trials=50)
+
+    `sampler` is a name or any Optuna sampler, `seed` its seed. `storage` is a path or SQLAlchemy
+    URL, by default `runs/<name of the experiment>.db`. `trials` is the total to reach, by default
+    the experiment's.
+
+    Raises an `Error` for what the user can mend; Interrupted (a KeyboardInterrupt) on Ctrl-C or
+    SIGTERM, after which the same call goes on.
+    """
+    search = Search(
+        experiment, sampler=sampler, seed=seed, storage=storage, trials=trials, device=device
+    )
+    for _ in search:
+        pass
+    return search.study
+
+
+@contextmanager
+def _signals(search: Search) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks the search to stop; the second ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        if search.signum is not None:
+            os._exit(128 + signum)
+        search.signum = signum
+
+    before = {signum: signal.signal(signum, ask) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
