@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nasopt.data import Split
+from nasopt.images import Split
 from nasopt.errors import OutOfMemory, StudyError, closest
 from nasopt.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.layers import Shape
