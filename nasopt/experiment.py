@@ -17,11 +17,13 @@ from nasopt.architecture import Architecture
 from nasopt.data import DATASETS, Dataset
 from nasopt.errors import Error, RecipeError, Spelled, StudyError, closest
 from nasopt.evaluation import Evaluation, Recipe
-from nasopt.fields import Open
+from nasopt.fields import Dice, Open
 from nasopt.limits import Limit
 from nasopt.problem import Problem
 from nasopt.pruners import make_pruner
 from nasopt.space import Space
+
+DRAWS_A_SAMPLE = 100  # at most, for each network wanted
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",
@@ -117,6 +119,20 @@ class Experiment(Spelled):
             self.space.decode(params), self.recipe.choose(params), self.data, self.seed
         )
 
+    def sample(self, count: int, seed: int) -> list[Evaluation]:
+        """Up to `count` different random evaluations within the limits: fewer if there are few."""
+        dice = Dice(seed)
+        found: dict[str, Evaluation] = {}
+        for _ in range(DRAWS_A_SAMPLE * count):
+            params = {name: field.suggest(dice, name) for name, field in self.parameters.items()}
+            evaluation = self.evaluation(params)
+            cost = self.cost(evaluation.architecture)
+            if all(limit.violation(cost) <= 0 for limit in self.limits):
+                found.setdefault(evaluation.key, evaluation)
+            if len(found) == count:
+                break
+        return list(found.values())
+
     def cost(self, architecture: Architecture) -> model.Cost:
         return model.cost(architecture, self.data.input_shape, self.data.classes)
 
@@ -126,6 +142,7 @@ class Experiment(Spelled):
             "space": self.space.to_json(),
             "recipe": self.recipe.to_json(),
             "dataset": self.data.fingerprint,
+            "input_shape": list(self.data.input_shape),
             "seed": self.seed,
             "objectives": list(self.objectives),
         }

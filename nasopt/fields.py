@@ -4,6 +4,7 @@ A layer or a recipe with an open field is a set of layers or recipes; a trial ch
 """
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -175,3 +176,21 @@ def field_from_json(value: Any) -> Any:
 def field_to_json(value: Any) -> Any:
     """An open field as a one-entry dict that names its kind; a chosen value as itself."""
     return value.to_json() if isinstance(value, Open) else value
+
+
+class Dice:
+    """A trial that chooses each value at random, all of them alike."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
+        return self.random.choice(choices)
+
+    def suggest_int(self, name: str, low: int, high: int, /, *, step: int = 1) -> int:
+        return self.random.randrange(low, high + 1, step)
+
+    def suggest_float(self, name: str, low: float, high: float, /, *, log: bool = False) -> float:
+        if log:
+            return math.exp(self.random.uniform(math.log(low), math.log(high)))
+        return self.random.uniform(low, high)

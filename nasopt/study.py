@@ -17,7 +17,7 @@ from nasopt.storage import Storage
 
 logger = logging.getLogger("nasopt")
 
-EXPERIMENT = "nasopt:experiment"  # study system attribute: what must not change
+EXPERIMENT = "experiment"  # user attribute of a study: what must not change
 SETTINGS = ("trials", "limits", "pruner", "versions")  # user attributes: what may
 
 
@@ -44,14 +44,14 @@ def open_study(
     pruner = make_pruner(experiment.pruner if single else "none", experiment.recipe.epochs)
     study = _create_or_load(experiment, storage, name, seeded, pruner)
     now = json.loads(json.dumps(experiment.describe()))
-    begun = study._storage.get_study_system_attrs(study._study_id).get(EXPERIMENT)
+    begun = study.user_attrs.get(EXPERIMENT)
     if begun is None:
         if study.get_trials(deepcopy=False):
             raise StudyError(
                 f"study={name}: not begun by nasopt; "
                 "choose another --storage, or Experiment(name=...)"
             )
-        study._storage.set_study_system_attr(study._study_id, EXPERIMENT, now)
+        study.set_user_attr(EXPERIMENT, now)
         study._storage.set_study_system_attr(
             study._study_id, "study:metric_names", list(experiment.objectives)
         )

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nasopt.images import Split
 from nasopt.errors import OutOfMemory, StudyError, closest
 from nasopt.evaluation import EpochResult, Evaluation, Recipe
+from nasopt.images import Split
 from nasopt.layers import Shape
 from nasopt.model import Network, build
 

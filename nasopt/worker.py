@@ -18,14 +18,13 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.errors import Error, OutOfMemory, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment, check_trials
-from nasopt.ledger import Ledger
 from nasopt.objective import Objective
 from nasopt.owners import Owner, forget_dead
-from nasopt.paid import Stopped, paid_epochs
+from nasopt.paid import Stopped
 from nasopt.samplers import Seeded, make_sampler
-from nasopt.storage import FREE, Lost, Storage, folders, open_storage
+from nasopt.storage import FREE, Lost, folders, open_storage
 from nasopt.study import open_study
-from nasopt.training import Trainer, find_device
+from nasopt.workshop import Workshop
 
 logger = logging.getLogger("nasopt")
 
@@ -88,12 +87,8 @@ class Search:
         self.trials = experiment.trials if trials is None else trials
         check_trials(self.trials)
         self.seeded: Seeded = make_sampler(sampler, experiment.problem, seed)
-        self.splits = experiment.data.load(find_device(device))
-        self.location = storage or f"runs/{experiment.name}.db"
-        self.storage: Storage = open_storage(self.location)
-        beside = folders(self.storage)
-        self.leases = beside.leases
-        self.ledger = Ledger(self.storage.engine, beside.checkpoints)
+        self.workshop = Workshop(experiment, storage, device)
+        self.storage = self.workshop.storage
         self._study = open_study(
             experiment,
             self.storage,
@@ -110,12 +105,13 @@ class Search:
     def study(self) -> optuna.Study:
         """The study as plain Optuna opens it."""
         return optuna.load_study(
-            study_name=self._study.study_name, storage=open_storage(self.location)
+            study_name=self._study.study_name, storage=open_storage(self.workshop.location)
         )
 
     def __iter__(self) -> Iterator[Progress]:
         forget_dead(self.storage.engine)
-        with _signals(self), Owner(self.storage.engine, self.leases) as owner:
+        leases = folders(self.storage).leases
+        with _signals(self), Owner(self.storage.engine, leases) as owner:
             self.storage.owner = owner.token
             yield self._progress()
             yield from self._loop()
@@ -187,7 +183,7 @@ class Search:
             yield self._progress(finished=trial_id)
             return
         results: list[EpochResult] = []
-        replayed = len(self.ledger.results(evaluation.key))
+        replayed = len(self.workshop.ledger.results(evaluation.key))
         state, reason = TrialState.COMPLETE, {}
         yield self._progress(number=trial.number, epochs=evaluation.recipe.epochs)
         try:
@@ -264,11 +260,7 @@ class Search:
         self.storage.finish(trial_id, state, values, attrs, reports)
 
     def _epochs(self, evaluation: Evaluation) -> Iterator[EpochResult]:
-        return paid_epochs(evaluation, self.ledger, self._trainer, lambda: self.signum is not None)
-
-    def _trainer(self, evaluation: Evaluation) -> Trainer:
-        classes = self.experiment.data.classes
-        return Trainer(evaluation, self.splits.train, self.splits.validation, classes)
+        return self.workshop.epochs(evaluation, stop=lambda: self.signum is not None)
 
     def _finished_before(self, key: str, number: int) -> FrozenTrial | None:
         """The first trial of this study that has trained the evaluation of `key` to its outcome."""

@@ -1,0 +1,1 @@
+"""Finished studies -> tables: it reads databases, and never trains."""

@@ -1,0 +1,134 @@
+"""What came out of a study: any trial as a network with its figures, and the best of them.
+
+It needs the database alone: no study file, no images, no torch.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from nasopt.architecture import Architecture
+from nasopt.errors import StudyError, closest
+from nasopt.space import Space
+from nasopt.storage import FREE, Storage
+from nasopt.study import EXPERIMENT
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One trial of a study. `recipe` has the values of the recipe's open fields."""
+
+    study: str
+    number: int
+    state: str
+    architecture: Architecture
+    recipe: dict[str, Any]
+    accuracy: float | None  # a fraction; the last one reported
+    accuracies: tuple[float, ...]  # after each epoch
+    parameters: int | None
+    macs: int | None
+    attributes: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "architecture": self.architecture.to_json()}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A study as it stands. `best` has one trial, or the Pareto front in order of cost."""
+
+    study: str
+    objectives: tuple[str, ...]
+    trials: int | None  # the total that is asked for
+    done: int  # trials that count to it
+    pruned: int
+    free: int
+    best: tuple[Outcome, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "best": [outcome.to_json() for outcome in self.best]}
+
+
+def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
+    """The study of that name; without one the only study, or the one that was begun last.
+
+    Raises StudyError for an unknown name, or a database without a study of nasopt's.
+    """
+    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
+    names = [each.study_name for each in summaries if EXPERIMENT in each.user_attrs]
+    if not names:
+        raise StudyError(f"{storage.database or storage.url}: no study of nasopt's in it")
+    if name is not None and name not in names:
+        raise StudyError(f"study={name!r}: not in this database; {closest(name, names)}")
+    return optuna.load_study(study_name=name or names[-1], storage=storage)
+
+
+def outcome(study: optuna.Study, number: int) -> Outcome:
+    """Trial `number` of `study`. Raises StudyError if there is none, or it has no network yet."""
+    trials = study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        raise StudyError(
+            f"trial={number}: {study.study_name} has {len(trials)}, numbered from 0; choose one"
+        )
+    if not trials[number].params:
+        raise StudyError(f"trial={number}: it has no network yet; look again when it runs")
+    return _outcome(study, _space(study), trials[number])
+
+
+def result(study: optuna.Study) -> Result:
+    """The best of `study` and its counts."""
+    trials = study.get_trials(deepcopy=False)
+    finished = [trial for trial in trials if trial.state.is_finished()]
+    counted = [trial for trial in finished if FREE not in trial.user_attrs]
+    complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
+    space = _space(study)
+    objectives = study.user_attrs[EXPERIMENT]["objectives"]
+    best = _front(complete) if len(objectives) > 1 else _first_best(complete)
+    return Result(
+        study=study.study_name,
+        objectives=tuple(objectives),
+        trials=study.user_attrs.get("trials"),
+        done=len(counted),
+        pruned=sum(trial.state is TrialState.PRUNED for trial in counted),
+        free=len(finished) - len(counted),
+        best=tuple(_outcome(study, space, trial) for trial in best),
+    )
+
+
+def _first_best(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [max(trials, key=lambda trial: (trial.values[0], -trial.number))] if trials else []
+
+
+def _front(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that no other beats in accuracy at the same or less cost, cheapest first."""
+    front: list[FrozenTrial] = []
+    for trial in sorted(trials, key=lambda t: (t.values[1], -t.values[0], t.number)):
+        if not front or trial.values[0] > front[-1].values[0]:
+            front.append(trial)
+    return front
+
+
+def _space(study: optuna.Study) -> Space:
+    begun = study.user_attrs[EXPERIMENT]
+    return Space.from_json(begun["space"]).on(tuple(begun["input_shape"]))
+
+
+def _outcome(study: optuna.Study, space: Space, trial: FrozenTrial) -> Outcome:
+    steps = sorted(trial.intermediate_values.items())
+    reported = tuple(value for _, value in steps)
+    attributes = dict(trial.user_attrs)
+    recipe = {k: v for k, v in trial.params.items() if k.startswith("recipe.")}
+    return Outcome(
+        study=study.study_name,
+        number=trial.number,
+        state=trial.state.name.lower(),
+        architecture=space.decode(trial.params),
+        recipe=recipe,
+        accuracy=trial.values[0] if trial.values else (reported[-1] if reported else None),
+        accuracies=reported,
+        parameters=attributes.pop("parameters", None),
+        macs=attributes.pop("macs", None),
+        attributes=attributes,
+    )

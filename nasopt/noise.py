@@ -1,0 +1,170 @@
+"""How much of what a search sees is architecture, and how much is the luck of a training seed.
+
+A few random networks are trained with a few seeds each, and the variance of their validation
+accuracies is split in two. What the luck hides no sampler can find.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from nasopt.errors import RecipeError, SpaceError
+from nasopt.evaluation import EpochResult, Evaluation
+from nasopt.workshop import Workshop
+
+CONFIDENCE = 0.95
+GOOD_SHARE = 0.6  # of the variance that is architecture: above it a search has something to find
+WEAK_SHARE = 0.3  # below it samplers can hardly be told apart
+WANTED_SHARE = 0.8  # what averaging over seeds should reach
+SAMPLE_SEED = 0  # of the random networks, so that a second call finds the first one's trainings
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Variance components of one training's accuracy (a fraction).
+
+    `share` is the part of the variance that is architecture (the intraclass correlation), `low` to
+    `high` its 95 % interval. A difference between two single trainings below
+    `smallest_difference` is more likely luck than not at that confidence. `replicates` is how many
+    seeds an average needs for a share of .8; None where no number of them helps.
+    """
+
+    architectures: int
+    seeds: int
+    mean: float
+    between: float  # standard deviation between networks
+    within: float  # standard deviation between seeds of one network
+    share: float
+    low: float
+    high: float
+    smallest_difference: float
+    replicates: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on what a search here can tell."""
+        if self.between == self.within == 0:
+            return "All trainings gave the same accuracy: there is nothing to search for."
+        if self.share >= GOOD_SHARE:
+            return "A good signal: most of what a search sees here is architecture."
+        if self.share >= WEAK_SHARE:
+            return "A fair signal: samplers can be told apart, with several seeds each."
+        return "A weak signal: the winner of a search here is mostly the luckiest seed."
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """What would help, most promising first; nothing where the signal is good."""
+        if self.share >= GOOD_SHARE:
+            return ()
+        advice = []
+        if self.replicates is not None:
+            advice.append(f"average {self.replicates} training seeds a network")
+        if self.mean > 1 - 2 * self.within or self.mean > 0.97:
+            advice.append("a limit (parameters <= N): without one nearly all networks are good")
+        advice += [
+            "more epochs, or a lower learning rate: both steady a training",
+            "more validation images (a larger limit=)",
+            "a wider space: networks that differ more",
+        ]
+        return tuple(advice)
+
+
+def variance_components(accuracies: Sequence[Sequence[float]]) -> Noise:
+    """Split the variance of `accuracies` (networks x seeds, at least 2 x 2).
+
+    One-way random-effects analysis of variance; the interval is the exact one of the F
+    distribution (Searle, Casella, McCulloch 1992, section 3.6), negative estimates are 0.
+    """
+    table = np.asarray(accuracies, dtype=float)
+    networks, seeds = table.shape
+    within = float(table.var(axis=1, ddof=1).mean())
+    means = float(seeds * table.mean(axis=1).var(ddof=1))
+    between = max(0.0, (means - within) / seeds)
+    low, high = _share_interval(means, within, networks, seeds)
+    total = between + within
+    quantile = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    wanted = WANTED_SHARE / (1 - WANTED_SHARE)
+    return Noise(
+        architectures=networks,
+        seeds=seeds,
+        mean=float(table.mean()),
+        between=math.sqrt(between),
+        within=math.sqrt(within),
+        share=between / total if total else 0.0,
+        low=low,
+        high=high,
+        smallest_difference=quantile * math.sqrt(2 * within),
+        replicates=math.ceil(wanted * within / between) if between else None,
+    )
+
+
+def _share_interval(means: float, within: float, networks: int, seeds: int) -> tuple[float, float]:
+    if within == 0:
+        return (1.0, 1.0) if means else (0.0, 0.0)
+    freedom = (networks - 1, networks * (seeds - 1))
+    tail = (1 - CONFIDENCE) / 2
+    ratio = means / within
+    lower = ratio / float(stats.f.ppf(1 - tail, *freedom))
+    upper = ratio / float(stats.f.ppf(tail, *freedom))
+    low, high = ((f - 1) / (f + seeds - 1) for f in (lower, upper))
+    return max(0.0, low), max(0.0, high)
+
+
+@dataclass(frozen=True)
+class NoiseProgress:
+    """A training of `total` is under way: `result` is its latest epoch."""
+
+    training: int  # from 1
+    total: int
+    evaluation: Evaluation
+    result: EpochResult
+
+
+class NoiseStudy:
+    """The trainings that tell the noise: iterate over it, then read `noise`.
+
+    The evaluations are kept in the ledger: a second call costs nothing, and a search of the same
+    experiment replays those of its own seed.
+    """
+
+    def __init__(self, workshop: Workshop, *, architectures: int = 8, seeds: int = 3) -> None:
+        for name, value in (("architectures", architectures), ("seeds", seeds)):
+            if type(value) is not int or value < 2:
+                raise RecipeError(f"{name}={value!r}: a variance needs 2 or more")
+        self.workshop = workshop
+        experiment = workshop.experiment
+        sample = experiment.sample(architectures, SAMPLE_SEED)
+        if len(sample) < architectures:
+            raise SpaceError(
+                f"architectures={architectures}: only {len(sample)} networks within the limits "
+                "were found; ask for fewer, or widen the space"
+            )
+        self.evaluations = [
+            [replace(each, seed=experiment.seed + offset) for offset in range(seeds)]
+            for each in sample
+        ]
+        self.accuracies: list[list[float]] = []
+
+    def __iter__(self) -> Iterator[NoiseProgress]:
+        self.accuracies = []
+        total = sum(map(len, self.evaluations))
+        training = 0
+        for network in self.evaluations:
+            row = []
+            for evaluation in network:
+                training += 1
+                for result in self.workshop.epochs(evaluation):
+                    yield NoiseProgress(training, total, evaluation, result)
+                row.append(result.accuracy)
+            self.accuracies.append(row)
+
+    @property
+    def noise(self) -> Noise:
+        return variance_components(self.accuracies)
