@@ -127,5 +127,4 @@ def _seconds(experiment: Experiment, evaluation: Evaluation, device: torch.devic
         else:
             scoring = result.seconds - training
     per_epoch = training / (batch * TIMED_BATCHES) * train + scoring / scored * validation
-    epochs: int = experiment.recipe.epochs
-    return epochs * per_epoch
+    return float(experiment.recipe.epochs * per_epoch)

@@ -200,6 +200,15 @@ class Storage(RDBStorage):
                     numbers.append(row.number)
         return numbers
 
+    def has_living_owner(self, trial_ids: Sequence[int]) -> bool:
+        """Whether a worker that lives has one of these trials in hand."""
+        query = sa.select(SYSTEM_ATTRS.c.value_json).where(
+            SYSTEM_ATTRS.c.trial_id.in_(trial_ids), SYSTEM_ATTRS.c.key == OWNER
+        )
+        with self.engine.connect() as connection:
+            tokens = [json.loads(value) for value in connection.execute(query).scalars()]
+            return bool(tokens and owners.living(connection, tokens))
+
     def unfinished(self, study_id: int) -> int:
         """Number of trials that run or wait."""
         states = (TrialState.RUNNING, TrialState.WAITING)

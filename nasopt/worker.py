@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -100,6 +100,7 @@ class Search:
         self.objective = Objective(experiment, self._epochs)
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
+        self.ran = 0  # trials that this worker has taken up
 
     @property
     def study(self) -> optuna.Study:
@@ -113,7 +114,8 @@ class Search:
         leases = folders(self.storage).leases
         with _signals(self), Owner(self.storage.engine, leases) as owner:
             self.storage.owner = owner.token
-            yield self._progress()
+            self.standing = self._standing()
+            yield self.standing
             yield from self._loop()
 
     def _loop(self) -> Iterator[Progress]:
@@ -130,6 +132,7 @@ class Search:
                     return
                 threading.Event().wait(POLL_SECONDS)  # for the trials of other workers
                 continue
+            self.ran += 1
             try:
                 yield from self._trial(trial_id)
             except Lost:
@@ -175,26 +178,22 @@ class Search:
         evaluation, attrs = self._begin(trial)
         if "infeasible" in attrs:
             self._finish(trial_id, TrialState.PRUNED, None, {FREE: True, "draws": attrs["draws"]})
-            yield self._progress(finished=trial_id)
+            yield self._ended(trial_id)
             return
         known = self._finished_before(evaluation.key, trial.number)
         if known is not None:
             self._repeat(trial_id, known)
-            yield self._progress(finished=trial_id)
+            yield self._ended(trial_id)
             return
         results: list[EpochResult] = []
         replayed = len(self.workshop.ledger.results(evaluation.key))
         state, reason = TrialState.COMPLETE, {}
-        yield self._progress(number=trial.number, epochs=evaluation.recipe.epochs)
+        running = replace(self.standing, number=trial.number, epochs=evaluation.recipe.epochs)
+        yield running
         try:
             for result in self.objective.results(trial, evaluation):
                 results.append(result)
-                yield self._progress(
-                    number=trial.number,
-                    epoch=result.epoch,
-                    epochs=evaluation.recipe.epochs,
-                    accuracy=result.accuracy,
-                )
+                yield replace(running, epoch=result.epoch, accuracy=result.accuracy)
         except (optuna.TrialPruned, OutOfMemory) as error:
             state, reason = TrialState.PRUNED, {"reason": str(error)}
         values: tuple[float, ...] | None = None
@@ -211,7 +210,7 @@ class Search:
         if len({(result.device, result.torch) for result in results}) > 1:
             attrs["mixed"] = True  # bit-identity holds on one device, torch and thread count
         self._finish(trial_id, state, values, attrs)
-        yield self._progress(finished=trial_id)
+        yield self._ended(trial_id)
 
     def _begin(self, trial: optuna.Trial) -> tuple[Evaluation, dict[str, Any]]:
         """Sample the parameters, unless the trial has them since an earlier life."""
@@ -239,6 +238,10 @@ class Search:
         frozen.params.update(params)
         frozen.distributions.update(distributions)
         return evaluation, attrs
+
+    def _ended(self, trial_id: int) -> Progress:
+        self.standing = self._standing()
+        return replace(self.standing, finished=self.storage.get_trial(trial_id))
 
     def _repeat(self, trial_id: int, known: FrozenTrial) -> None:
         """Tell `trial_id` what its network gave in an earlier trial; that costs nothing."""
@@ -273,7 +276,8 @@ class Search:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         return self._study.get_trials(deepcopy=False, states=states)
 
-    def _progress(self, finished: int | None = None, **running: Any) -> Progress:
+    def _standing(self) -> Progress:
+        """Where the study stands now, by what its database has."""
         trials = self._trials()
         counted = [trial for trial in trials if FREE not in trial.user_attrs]
         complete = [trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE]
@@ -283,8 +287,6 @@ class Search:
             pruned=sum(trial.state is TrialState.PRUNED for trial in counted),
             free=len(trials) - len(counted),
             best=max(complete, default=None),
-            finished=None if finished is None else self.storage.get_trial(finished),
-            **running,
         )
 
     def _is_exhausted(self) -> bool:

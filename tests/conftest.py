@@ -1,9 +1,19 @@
 """What the tests share: Optuna kept quiet, and real parts that must be there in CI."""
 
 import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import optuna
+import psycopg2
 import pytest
 
 from nasopt.data import DEBIAN_FASHION_MNIST
@@ -23,3 +33,69 @@ def fashion_folder() -> Path:
     if not DEBIAN_FASHION_MNIST.is_dir():
         missing("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
     return DEBIAN_FASHION_MNIST
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """A server of our own on a free port: call it for the URL of a new, empty database."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not folders:
+        missing("PostgreSQL is not here: apt-get install postgresql")
+    cluster = Path(tempfile.mkdtemp(prefix="nasopt-postgresql-"))
+    user = None
+    if os.getuid() == 0:  # it refuses to be run by root
+        user = "nobody"
+        shutil.chown(cluster, user)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    initialise = (folders[-1] / "initdb", "-D", cluster / "data", "-U", "nasopt", "-A", "trust")
+    subprocess.run(
+        [*initialise, "--no-sync"], user=user, cwd=cluster, check=True, stdout=subprocess.DEVNULL
+    )
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": "",
+        "fsync": "off",
+    }
+    settings = [f"--{name}={value}" for name, value in options.items()]
+    with (cluster / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [folders[-1] / "postgres", "-D", cluster / "data", *settings],
+            user=user, cwd=cluster, stdout=log, stderr=log,
+        )  # fmt: skip
+    numbers = count()
+
+    def new() -> str:
+        name = f"nasopt{next(numbers)}"
+        connection = psycopg2.connect(host="127.0.0.1", port=port, user="nasopt", dbname="postgres")
+        with closing(connection):
+            connection.autocommit = True
+            connection.cursor().execute(f"CREATE DATABASE {name}")
+        return f"postgresql+psycopg2://nasopt@127.0.0.1:{port}/{name}"
+
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                new()
+                break
+            except psycopg2.OperationalError:
+                if server.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail((cluster / "log").read_text())
+                time.sleep(0.05)
+        yield new
+    finally:
+        server.send_signal(signal.SIGINT)  # asks nobody who is still connected
+        server.wait(60)
+        shutil.rmtree(cluster)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The location of a file that is not there yet, or of an empty database on a server."""
+    if request.param == "sqlite":
+        return str(tmp_path / "x.db")
+    url: str = request.getfixturevalue("postgresql")()
+    return url

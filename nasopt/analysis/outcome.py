@@ -51,13 +51,18 @@ class Result:
         return {**asdict(self), "best": [outcome.to_json() for outcome in self.best]}
 
 
+def studies_of(storage: Storage) -> list[str]:
+    """Names of nasopt's studies in the database, in the order in which they were begun."""
+    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
+    return [each.study_name for each in summaries if EXPERIMENT in each.user_attrs]
+
+
 def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
     """The study of that name; without one the only study, or the one that was begun last.
 
     Raises StudyError for an unknown name, or a database without a study of nasopt's.
     """
-    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    names = [each.study_name for each in summaries if EXPERIMENT in each.user_attrs]
+    names = studies_of(storage)
     if not names:
         raise StudyError(f"{storage.database or storage.url}: no study of nasopt's in it")
     if name is not None and name not in names:

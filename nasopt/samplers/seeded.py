@@ -53,6 +53,9 @@ class Seeded(BaseSampler):
         """Nothing: Optuna means fresh entropy by it, which would lose the seed."""
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        # `Study.ask` does so; a worker claims its trials another way, and without this a sampler
+        # would for ever see the study as it was at first.
+        study._thread_local.cached_all_trials = None
         if not isinstance(self.inner, KEPT):
             self.inner = self.factory()
         self._reseed(trial.number, "before")

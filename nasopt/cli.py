@@ -1,0 +1,297 @@
+"""The command line: one short function a verb. What takes time to import is imported there."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any, NoReturn
+
+from nasopt.errors import Error, closest
+
+Verb = Callable[[argparse.Namespace], None]
+
+
+def quickstart(args: argparse.Namespace) -> None:
+    """The lecture in under three minutes: a space, random sampling against TPE, the outcome."""
+    from nasopt import quickstart as lecture
+
+    lecture.quickstart(args.storage, args.device, args.json)
+
+
+def describe(args: argparse.Namespace) -> None:
+    """What the space of STUDY holds: parameters, size, ranges of cost, seconds per trial here."""
+    from nasopt import terminal
+    from nasopt.describe import describe
+    from nasopt.experiment import load_experiment
+
+    experiment = load_experiment(args.study)
+    description = describe(experiment, args.device)
+    if args.json:
+        terminal.print_json(description.to_json())
+        return
+    out = terminal.console()
+    terminal.print_description(out, experiment.name, description)
+    terminal.print_next(
+        out,
+        [
+            (
+                f"nasopt noise {args.study}",
+                "what one training can tell, before the budget is spent",
+            ),
+            (f"nasopt run {args.study}", f"search: {experiment.trials} trials"),
+        ],
+    )
+
+
+def noise(args: argparse.Namespace) -> None:
+    """How much of what a search of STUDY sees is architecture, and how much is luck.
+
+    Trains a few random networks with a few training seeds each. The trainings are kept in the
+    database: asking again costs nothing.
+    """
+    from nasopt import terminal
+    from nasopt.experiment import load_experiment
+    from nasopt.noise import NoiseStudy
+    from nasopt.workshop import Workshop
+
+    workshop = Workshop(load_experiment(args.study), args.storage, args.device)
+    study = NoiseStudy(workshop, architectures=args.architectures, seeds=args.seeds)
+    terminal.follow_noise(terminal.console(stderr=args.json), study)
+    if args.json:
+        terminal.print_json(study.noise.to_json())
+        return
+    out = terminal.console()
+    terminal.print_noise(out, study.noise)
+    terminal.print_next(out, [(f"nasopt run {args.study}", "search")])
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run a study to its end, or go on with it where it was left.
+
+    Ctrl-C stops within a batch; the same command goes on. With nothing left to do it shows the
+    outcome.
+    """
+    from nasopt import terminal
+    from nasopt.analysis.outcome import result
+    from nasopt.experiment import load_experiment
+    from nasopt.worker import Search
+
+    search = Search(
+        load_experiment(args.study),
+        sampler=args.sampler,
+        seed=args.seed,
+        storage=args.storage,
+        trials=args.trials,
+        device=args.device,
+    )
+    terminal.follow_search(terminal.console(stderr=args.json), search)
+    found = result(search.study)
+    if args.json:
+        terminal.print_json(found.to_json())
+        return
+    out = terminal.console()
+    terminal.print_ended(out, search)
+    terminal.print_result(out, found)
+    other = "random" if args.sampler != "random" else "tpe"
+    location = search.workshop.location
+    terminal.print_next(
+        out,
+        [
+            (f"nasopt show {location} --trial N", "any trial"),
+            (f"nasopt run {args.study} --sampler {other}", "the same search by another sampler"),
+            (f"optuna-dashboard {search.storage.url}", "browse it"),
+        ],
+    )
+
+
+def show(args: argparse.Namespace) -> None:
+    """The outcome of a study in DB, any of its trials, or the list of its studies."""
+    from nasopt import terminal
+    from nasopt.analysis.outcome import load_study, outcome, result
+    from nasopt.analysis.studies import study_summaries
+    from nasopt.storage import open_storage
+
+    storage = open_storage(args.db, "read")
+    out = terminal.console()
+    if args.studies:
+        summaries = study_summaries(storage)
+        if args.json:
+            terminal.print_json([each.to_json() for each in summaries])
+        else:
+            terminal.print_studies(out, summaries)
+        return
+    study = load_study(storage, args.study)
+    if args.trial is not None:
+        trial = outcome(study, args.trial)
+        if args.json:
+            terminal.print_json(trial.to_json())
+        else:
+            terminal.print_outcome(out, trial)
+        return
+    found = result(study)
+    if args.json:
+        terminal.print_json(found.to_json())
+        return
+    terminal.print_result(out, found)
+    terminal.print_next(out, [(f"nasopt show {args.db} --studies", "the studies of this database")])
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are one line, with the closest word."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        super().__init__(**kwargs, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: --"):
+            option = message.split(": ")[1].split()[0].partition("=")[0]
+            known = [name for action in self._actions for name in action.option_strings]
+            message = f"{option}: unknown; {closest(option, known)}"
+        else:
+            message = f"{message.removeprefix('argument ')}; see {self.prog} --help"
+        print(f"nasopt: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    parser = Parser(
+        prog="nasopt",
+        description="Neural architecture search for convolutional networks, on Optuna.",
+        epilog="Begin with: nasopt quickstart",
+    )
+    parser.add_argument("--version", action="version", version=f"nasopt {version('nasopt')}")
+    verbs = parser.add_subparsers(metavar="VERB", dest="verb", title="verbs")
+    made: dict[str, Parser] = {}
+
+    def verb(function: Verb, *examples: str) -> Parser:
+        text = str(function.__doc__)
+        made[function.__name__] = sub = verbs.add_parser(
+            function.__name__,
+            help=text.splitlines()[0],
+            description="\n".join(line.removeprefix("    ") for line in text.splitlines()),
+            epilog="examples:\n" + "\n".join(f"  {example}" for example in examples),
+        )
+        sub.set_defaults(function=function)
+        sub.add_argument("--json", action="store_true", help="print JSON, for machines")
+        return sub
+
+    def study(sub: Parser) -> None:
+        sub.add_argument("study", metavar="STUDY", help="a study file, as in studies/digits.py")
+        sub.add_argument(
+            "--data-dir",
+            metavar="DIR",
+            help="where data sets are downloaded to (default: $NASOPT_DATA, else a cache folder)",
+        )
+
+    def device(sub: Parser) -> None:
+        sub.add_argument(
+            "--device",
+            default="auto",
+            help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say",
+        )
+
+    def storage(sub: Parser, default: str) -> None:
+        sub.add_argument(
+            "--storage",
+            metavar="DB",
+            help=f"path of a database or SQLAlchemy URL (default: {default})",
+        )
+
+    sub = verb(quickstart, "nasopt quickstart")
+    storage(sub, "runs/quickstart.db")
+    device(sub)
+
+    sub = verb(describe, "nasopt describe studies/cifar10.py")
+    study(sub)
+    device(sub)
+
+    sub = verb(
+        noise,
+        "nasopt noise studies/fashion_mnist.py",
+        "nasopt noise studies/digits.py --architectures 12 --seeds 4",
+    )
+    study(sub)
+    sub.add_argument("--architectures", type=int, default=8, metavar="N", help="default: 8")
+    sub.add_argument("--seeds", type=int, default=3, metavar="K", help="default: 3")
+    storage(sub, "runs/<name of the study file>.db")
+    device(sub)
+
+    sub = verb(
+        run,
+        "nasopt run studies/digits.py",
+        "nasopt run studies/cifar10.py --sampler random --trials 200 --device cuda",
+        "nasopt run studies/digits.py --storage postgresql://user@host/nas",
+    )
+    study(sub)
+    sub.add_argument(
+        "--sampler", default="tpe", help="random, tpe (default), tpe-univariate, gp, nsga2"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
+    sub.add_argument(
+        "--trials", type=int, metavar="N", help="the total to reach (default: the study file's)"
+    )
+    storage(sub, "runs/<name of the study file>.db")
+    device(sub)
+
+    sub = verb(
+        show,
+        "nasopt show runs/digits.db",
+        "nasopt show runs/digits.db --study digits/random/0 --trial 12",
+        "nasopt show runs/digits.db --studies",
+    )
+    sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
+    sub.add_argument("--study", metavar="NAME", help="default: the one that was begun last")
+    sub.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
+    sub.add_argument("--studies", action="store_true", help="list the studies")
+    return parser, made
+
+
+class _Lines(logging.Handler):
+    """What the library logs, as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"nasopt: {record.getMessage()}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command: its exit code (0 done, 2 the user's to mend, 130 or 143 interrupted)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser, verbs = _parser()
+    if not words:
+        parser.print_help()
+        return 0
+    if not words[0].startswith("-") and words[0] not in verbs:
+        print(f"nasopt: {words[0]}: unknown verb; {closest(words[0], verbs)}", file=sys.stderr)
+        return 2
+    known, unknown = parser.parse_known_args(words)
+    if unknown:
+        verbs[known.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
+    if getattr(known, "data_dir", None):
+        os.environ["NASOPT_DATA"] = known.data_dir
+    handler = _Lines()
+    logging.getLogger("nasopt").addHandler(handler)
+    try:
+        _quieten_optuna()
+        known.function(known)
+    except Error as error:
+        print(f"nasopt: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupted:
+        signum = getattr(interrupted, "signum", 2)
+        print(f"nasopt: {interrupted or 'stopped'}; the same command goes on", file=sys.stderr)
+        return 128 + int(signum)
+    except BrokenPipeError:  # `nasopt show DB | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        logging.getLogger("nasopt").removeHandler(handler)
+    return 0
+
+
+def _quieten_optuna() -> None:
+    """Optuna's log of studies made would stand among the tables."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

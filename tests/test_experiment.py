@@ -1,0 +1,150 @@
+import pytest
+
+from nasopt import Conv, Error, Experiment, Recipe, Space, categorical, macs, parameters, real
+from nasopt.data import digits
+from nasopt.errors import RecipeError, StudyError
+from nasopt.experiment import load_experiment
+from tests.examples import small, small_space
+
+STUDY = """\
+from nasopt import Conv, Experiment, Space, categorical
+from nasopt.data import digits
+
+experiment = Experiment(
+    dataset=digits(),
+    space=Space(Conv(filters=categorical(2, 4))),
+)
+"""
+
+
+def test_the_space_knows_the_images_of_the_data_set():
+    assert small().space.input_shape == (1, 8, 8)
+
+
+def test_a_data_set_may_be_given_by_name():
+    assert small(dataset="digits").data == digits()
+
+
+def test_open_fields_of_the_recipe_are_parameters_of_the_study():
+    experiment = small(recipe=Recipe(lr=real(1e-3, 1, log=True)))
+    assert list(experiment.parameters)[-1] == "recipe.lr"
+    params = {"conv.depth": 1, "conv01.filters": 4, "conv01.stride": 2, "recipe.lr": 0.25}
+    assert experiment.evaluation(params).recipe.lr == 0.25
+
+
+def test_a_sample_is_of_different_networks_within_the_limits():
+    experiment = small(limits=(parameters <= 300, macs <= 10_000))
+    sample = experiment.sample(10, seed=1)
+    costs = [experiment.cost(each.architecture) for each in sample]
+    assert len({each.key for each in sample}) == 10
+    assert all(cost.parameters <= 300 and cost.macs <= 10_000 for cost in costs)
+    assert [each.key for each in sample] == [each.key for each in experiment.sample(10, seed=1)]
+
+
+def test_a_sample_is_as_large_as_there_are_networks():
+    experiment = small(space=Space(Conv(filters=categorical(2, 4, 8))))
+    assert len(experiment.sample(10, seed=0)) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"trails": 5}, "Experiment.trails: no such field; did you mean trials?"),
+        ({"trials": 0}, "Experiment.trials=0: use a whole number from 1"),
+        ({"trials": 2.5}, "Experiment.trials=2.5: use a whole number from 1"),
+        ({"dataset": "digit"}, "Experiment.dataset='digit': unknown; did you mean digits?"),
+        ({"dataset": 3}, "Experiment.dataset=3: give a Dataset"),
+        ({"pruner": "medain"}, "pruner='medain': unknown; did you mean median?"),
+        ({"objectives": ("accuracy", "mac")}, "Experiment.objectives: 'mac' is unknown; did you mean"),
+        ({"objectives": ("macs",)}, "Experiment.objectives=('macs',): use ('accuracy',)"),
+        ({"objectives": ("accuracy", "macs", "parameters")}, "Experiment.objectives="),
+        ({"limits": (5,)}, "Experiment.limits: 5 is no limit; write parameters <= 5_000, say"),
+        ({"seed": -1}, "Experiment.seed=-1: use a whole number from 0"),
+        ({"name": " "}, "Experiment.name=' ': give it a name"),
+        ({"space": Conv(filters=3)}, "Experiment.space=Conv("),
+    ],
+)  # fmt: skip
+def test_a_field_that_cannot_be_is_named_with_its_remedy(fields, message):
+    with pytest.raises(Error) as error:
+        small(**fields)
+    assert str(error.value).startswith(message)
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(RecipeError, match=r"Experiment\.dataset: missing; give dataset="):
+        Experiment(space=small_space())
+
+
+def test_a_study_file_gives_its_name_to_the_experiment(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(STUDY)
+    assert load_experiment(path).name == "mine"
+
+
+def test_a_study_file_may_name_its_experiment_itself(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(STUDY.replace("dataset=", 'name="other", dataset='))
+    assert load_experiment(path).name == "other"
+
+
+def test_a_study_file_may_import_its_neighbours(tmp_path):
+    (tmp_path / "neighbour_of_mine.py").write_text("FILTERS = (2, 4)\n")
+    path = tmp_path / "mine.py"
+    path.write_text("from neighbour_of_mine import FILTERS\n" + STUDY.replace("2, 4", "*FILTERS"))
+    assert load_experiment(path).space.size == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "message"),
+    [
+        (("experiment = Experiment(", "experiment = Experiment(("), 4, "'(' was never closed"),
+        (("categorical(2, 4)", "categorical(2, 2)"), 6, "categorical(): 2 stands there twice"),
+        (("filters=", "filter="), 6, "Conv.filter: no such field; did you mean filters?"),
+        (("digits()", "digits(limit=0)"), 5, "limit=0: not a number of images"),
+        (("import digits", "import digit"), 2, "nasopt.data has no digit; did you mean digits?"),
+        (("import Conv,", "import Cnov,"), 1, "nasopt has no Cnov; did you mean Conv?"),
+        (("from nasopt.data", "import no_such\nfrom nasopt.data"), 2, "no_such is not installed;"),
+        (("dataset=digits()", "dataset=1 / 0"), 5, "ZeroDivisionError: division by zero"),
+        (("Space(Conv(", "Space(4, Conv("), 6, "Space(): 4 is no layer"),
+    ],
+)  # fmt: skip
+def test_an_error_in_a_study_file_names_its_line(tmp_path, change, line, message):
+    path = tmp_path / "mine.py"
+    path.write_text(STUDY.replace(*change))
+    with pytest.raises(StudyError) as error:
+        load_experiment(path)
+    assert str(error.value).startswith(f"{path}:{line}: {message}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_study_file_that_is_missing_a_folder_or_without_experiment_is_named(tmp_path):
+    missing = tmp_path / "missing.py"
+    with pytest.raises(StudyError, match=r"missing\.py: no such file; give the path"):
+        load_experiment(missing)
+    with pytest.raises(StudyError, match="a folder; name a study file in it"):
+        load_experiment(tmp_path)
+    empty = tmp_path / "empty.py"
+    empty.write_text("x = 1\n")
+    with pytest.raises(StudyError, match=r"no `experiment`; write experiment = Experiment"):
+        load_experiment(empty)
+    empty.write_text("experiment = 1\n")
+    with pytest.raises(StudyError, match="an int as `experiment`|a int as `experiment`"):
+        load_experiment(empty)
+
+
+def test_a_syntax_error_of_bytes_is_a_line_as_well(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_bytes(b"x = '\x00\xff'\n")
+    with pytest.raises(StudyError) as error:
+        load_experiment(path)
+    assert str(error.value).startswith(f"{path}:1: ")
+
+
+def test_the_search_path_is_left_as_it_was(tmp_path):
+    import sys
+
+    before = list(sys.path)
+    (tmp_path / "mine.py").write_text("raise SystemError('no')\n")
+    with pytest.raises(StudyError):
+        load_experiment(tmp_path / "mine.py")
+    assert sys.path == before

@@ -1,0 +1,258 @@
+"""`paid_epochs` on real trainings: whatever happened before, no epoch is trained twice."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from nasopt.architecture import Architecture
+from nasopt.data import digits
+from nasopt.evaluation import EpochResult, Evaluation, Recipe
+from nasopt.layers import Conv
+from nasopt.ledger import EPOCHS, Ledger
+from nasopt.paid import Stopped, paid_epochs
+from nasopt.training import Trainer
+
+DIGITS = digits(limit=200)  # 150 to train on: 2 batches of 64 an epoch
+TRAIN, VALIDATION, _ = DIGITS.load()
+BATCHES = 2
+EVALUATION = Evaluation(
+    Architecture((Conv(filters=3, stride=2),)), Recipe(epochs=4, batch_size=64, shift=1), DIGITS, 5
+)
+
+
+class Counted(Trainer):
+    """A trainer that counts its batches."""
+
+    trained = 0
+
+    def batches(self) -> Iterator[EpochResult | None]:
+        for result in super().batches():
+            Counted.trained += result is None
+            yield result
+
+
+def engine(evaluation: Evaluation) -> Counted:
+    return Counted(evaluation, TRAIN, VALIDATION, classes=10)
+
+
+def no_engine(evaluation: Evaluation) -> Counted:
+    raise AssertionError("nothing is left to train")
+
+
+def after(batches: int) -> Callable[[], bool]:
+    """Asks to stop after so many batches and results."""
+    asked = iter(range(1, batches + 1))
+    return lambda: next(asked) == batches
+
+
+@pytest.fixture(autouse=True)
+def _count_from_zero() -> None:
+    Counted.trained = 0
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """No checkpoints but those that are asked for."""
+    return Ledger(
+        sa.create_engine(f"sqlite:///{tmp_path / 'x.db'}"),
+        tmp_path / "checkpoints",
+        checkpoint_seconds=math.inf,
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> list[EpochResult]:
+    return list(engine(EVALUATION).epochs())
+
+
+def same(results: list[EpochResult], expected: list[EpochResult]) -> bool:
+    """Equal in all but the seconds."""
+    without = [[replace(each, seconds=0) for each in some] for some in (results, expected)]
+    return without[0] == without[1]
+
+
+def checkpoints(ledger: Ledger) -> list[Path]:
+    return list(ledger.folder.iterdir()) if ledger.folder.exists() else []
+
+
+def test_what_is_not_known_is_trained_and_recorded(ledger, uninterrupted):
+    results = list(paid_epochs(EVALUATION, ledger, engine))
+    assert same(results, uninterrupted)
+    assert ledger.results(EVALUATION.key) == results
+    assert Counted.trained == 4 * BATCHES
+
+
+def test_a_row_is_written_before_its_result_is_seen(ledger):
+    for result in paid_epochs(EVALUATION, ledger, engine):
+        assert ledger.results(EVALUATION.key)[-1] == result
+
+
+def test_what_is_known_is_replayed_without_training(ledger):
+    first = list(paid_epochs(EVALUATION, ledger, engine))
+    assert list(paid_epochs(EVALUATION, ledger, no_engine)) == first
+
+
+def test_another_seed_is_another_evaluation(ledger):
+    first = list(paid_epochs(EVALUATION, ledger, engine))
+    second = list(paid_epochs(replace(EVALUATION, seed=6), ledger, engine))
+    assert not same(first, second)
+    assert Counted.trained == 2 * 4 * BATCHES
+
+
+@pytest.mark.parametrize("events", range(1, 4 * (BATCHES + 1)))  # batches and results
+def test_a_stop_loses_nothing_and_trains_nothing_twice(ledger, uninterrupted, events):
+    results = []
+    with pytest.raises(Stopped):
+        for result in paid_epochs(EVALUATION, ledger, engine, after(events)):
+            results.append(result)
+    assert same(results, uninterrupted[: len(results)])
+    assert len(checkpoints(ledger)) == 1
+    assert same(list(paid_epochs(EVALUATION, ledger, engine)), uninterrupted)
+    assert Counted.trained == 4 * BATCHES
+    assert checkpoints(ledger) == []
+
+
+def test_a_stop_while_replaying_is_heeded_at_the_first_batch(ledger):
+    with pytest.raises(Stopped):
+        list(paid_epochs(EVALUATION, ledger, engine, after(BATCHES + 1)))
+    Counted.trained = 0
+    with pytest.raises(Stopped):
+        list(paid_epochs(EVALUATION, ledger, engine, lambda: True))
+    assert Counted.trained == 1
+
+
+def test_a_pruned_evaluation_goes_on_where_it_was_closed(ledger, uninterrupted):
+    with closing(paid_epochs(EVALUATION, ledger, engine)) as epochs:
+        pruned = list(islice(epochs, 2))
+    assert Counted.trained == 2 * BATCHES
+    assert len(checkpoints(ledger)) == 1
+    assert same(list(paid_epochs(EVALUATION, ledger, engine)), uninterrupted)
+    assert Counted.trained == 4 * BATCHES
+    assert ledger.results(EVALUATION.key)[:2] == pruned
+
+
+def test_closing_while_replaying_trains_nothing_and_saves_nothing(ledger):
+    with closing(paid_epochs(EVALUATION, ledger, engine)) as epochs:
+        list(islice(epochs, 3))
+    saved = {path: path.read_bytes() for path in checkpoints(ledger)}
+    with closing(paid_epochs(EVALUATION, ledger, no_engine)) as epochs:
+        list(islice(epochs, 2))
+    assert {path: path.read_bytes() for path in checkpoints(ledger)} == saved
+
+
+def test_closing_after_the_last_epoch_leaves_no_checkpoint(ledger):
+    with closing(paid_epochs(EVALUATION, ledger, engine)) as epochs:
+        list(islice(epochs, 4))
+    assert checkpoints(ledger) == []
+    assert len(ledger.results(EVALUATION.key)) == 4
+
+
+def test_without_its_checkpoint_a_training_begins_again_and_yields_only_what_is_new(
+    ledger, uninterrupted, caplog
+):
+    with closing(paid_epochs(EVALUATION, ledger, engine)) as epochs:
+        known = list(islice(epochs, 2))
+    ledger.discard_checkpoint(EVALUATION.key)
+    results = list(paid_epochs(EVALUATION, ledger, engine))
+    assert results[:2] == known
+    assert same(results, uninterrupted)
+    assert Counted.trained == (2 + 4) * BATCHES
+    assert caplog.records == []
+
+
+def test_rows_may_be_newer_than_the_checkpoint(ledger, uninterrupted, caplog):
+    with pytest.raises(Stopped):
+        list(paid_epochs(EVALUATION, ledger, engine, after(1)))
+    early = ledger.checkpoint(EVALUATION.key)  # in the middle of the first epoch
+    with closing(paid_epochs(EVALUATION, ledger, engine)) as epochs:
+        known = list(islice(epochs, 3))
+    ledger.save_checkpoint(EVALUATION.key, early)
+    Counted.trained = 0
+    results = list(paid_epochs(EVALUATION, ledger, engine))
+    assert results[:3] == known
+    assert same(results, uninterrupted)
+    assert Counted.trained == 4 * BATCHES - 1
+    assert caplog.records == []
+
+
+def test_a_checkpoint_newer_than_the_rows_is_not_gone_on_from(ledger, uninterrupted):
+    """The database was removed, or a power cut took its last commits; the files stayed."""
+    with closing(paid_epochs(EVALUATION, ledger, engine)) as epochs:
+        list(islice(epochs, 3))
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.delete(EPOCHS).where(EPOCHS.c.epoch > 1))
+    assert same(list(paid_epochs(EVALUATION, ledger, engine)), uninterrupted)
+    assert [each.epoch for each in ledger.results(EVALUATION.key)] == [1, 2, 3, 4]
+
+
+def test_checkpoints_are_saved_on_the_way_when_they_are_due(ledger):
+    ledger.checkpoint_seconds = 0
+    for result in paid_epochs(EVALUATION, ledger, engine):
+        if result.epoch < 4:
+            state = ledger.checkpoint(EVALUATION.key)
+            assert (state["epoch"], state["batch"]) == (result.epoch - 1, BATCHES)
+    assert checkpoints(ledger) == []
+
+
+def test_a_diverged_training_is_remembered(ledger):
+    diverging = replace(EVALUATION, recipe=replace(EVALUATION.recipe, lr=1e30))
+    (result,) = paid_epochs(diverging, ledger, engine)
+    assert result.diverged
+    assert checkpoints(ledger) == []
+    (again,) = paid_epochs(diverging, ledger, no_engine)
+    assert again.diverged
+    assert (again.epoch, again.accuracy) == (result.epoch, result.accuracy)
+
+
+def test_a_recorded_epoch_that_comes_out_differently_stands_with_one_warning(
+    ledger, uninterrupted, caplog
+):
+    with closing(paid_epochs(EVALUATION, ledger, engine)) as epochs:
+        list(islice(epochs, 2))
+    ledger.discard_checkpoint(EVALUATION.key)
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.update(EPOCHS).where(EPOCHS.c.epoch == 1).values(accuracy=0.125))
+    results = list(paid_epochs(EVALUATION, ledger, engine))
+    assert [each.accuracy for each in results] == [
+        0.125,
+        *(each.accuracy for each in uninterrupted[1:]),
+    ]
+    assert ledger.results(EVALUATION.key) == results
+    accuracy = uninterrupted[0].accuracy
+    assert [record.getMessage() for record in caplog.records] == [
+        f"epoch 1 of evaluation {EVALUATION.key} came out as {accuracy:.4f}, "
+        "not 0.1250 as recorded; the record stands"
+    ]
+
+
+@pytest.mark.parametrize("column", ["device", "torch"])
+def test_a_record_of_another_device_or_torch_may_differ_without_a_word(ledger, caplog, column):
+    with closing(paid_epochs(EVALUATION, ledger, engine)) as epochs:
+        list(islice(epochs, 2))
+    ledger.discard_checkpoint(EVALUATION.key)
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.update(EPOCHS).values({"accuracy": 0.125, column: "another"}))
+    results = list(paid_epochs(EVALUATION, ledger, engine))
+    assert [each.accuracy for each in results[:2]] == [0.125, 0.125]
+    assert [each.epoch for each in results] == [1, 2, 3, 4]
+    assert caplog.records == []
+
+
+def test_an_error_of_the_training_leaves_the_rows_before_it(ledger, uninterrupted):
+    class Failing(Counted):
+        def batches(self) -> Iterator[EpochResult | None]:
+            for result in super().batches():
+                yield result
+                if result is not None and result.epoch == 2:
+                    raise MemoryError
+
+    with pytest.raises(MemoryError):
+        list(paid_epochs(EVALUATION, ledger, lambda each: Failing(each, TRAIN, VALIDATION, 10)))
+    assert same(ledger.results(EVALUATION.key), uninterrupted[:2])
+    assert same(list(paid_epochs(EVALUATION, ledger, engine)), uninterrupted)

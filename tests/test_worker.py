@@ -1,0 +1,368 @@
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+import nasopt
+from nasopt import Conv, Interrupted, Recipe, Space, categorical, integer, parameters, real
+from nasopt.errors import SpaceError, StudyError
+from nasopt.samplers import SAMPLERS, make_sampler
+from nasopt.worker import Search
+from tests.examples import small
+
+
+def told(study: optuna.Study) -> list[tuple]:
+    """What a reader of the study sees, but for times."""
+    return [
+        (t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs.get("key"))
+        for t in study.get_trials(deepcopy=False)
+    ]
+
+
+def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return [trial for trial in study.trials if "free" not in trial.user_attrs]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_search_trains_as_many_networks_as_were_asked_for(tmp_path, sampler):
+    study = nasopt.run(small(), sampler=sampler, storage=tmp_path / "x.db", device="cpu")
+    assert len(counted(study)) == 6
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+    best = study.best_trial
+    assert best.value == best.intermediate_values[2] > 0.1
+    assert best.user_attrs["epochs"] == 2
+    assert best.user_attrs["replayed_epochs"] == 0
+    assert best.user_attrs["seconds"] > 0
+
+
+def test_a_search_on_digits_finds_a_network_that_reads_them(tmp_path):
+    space = Space(Conv(filters=integer(16, 32, 8)), Conv(filters=categorical(16, 32), stride=2))
+    experiment = small(dataset="digits", space=space, recipe=Recipe(epochs=10, batch_size=64), trials=2)
+    assert nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu").best_value > 0.9
+
+
+def test_plain_optuna_opens_the_study(tmp_path):
+    nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    study = optuna.load_study(study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db")
+    assert len(study.trials) == 2
+    study.optimize(lambda trial: trial.suggest_float("elsewhere", 0, 1), n_trials=1)
+
+
+def test_running_a_finished_study_again_changes_nothing(tmp_path):
+    first = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    list(search)
+    assert search.ran == 0
+    assert told(search.study) == told(first)
+
+
+def test_more_trials_may_be_asked_for_later_and_equal_those_of_one_run(tmp_path, caplog):
+    nasopt.run(small(), trials=4, storage=tmp_path / "x.db", device="cpu")
+    longer = nasopt.run(small(), trials=14, storage=tmp_path / "x.db", device="cpu")
+    whole = nasopt.run(small(), trials=14, storage=tmp_path / "y.db", device="cpu")
+    assert told(longer) == told(whole)
+    assert "experiment/tpe/0: trials is 14 from here on, was 4" in caplog.text
+
+
+def test_tpe_learns_from_the_study_as_the_stock_sampler_does(tmp_path):
+    experiment = small(trials=16, pruner="none")
+    study = nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    stock = optuna.create_study(
+        direction="maximize", sampler=make_sampler("tpe", experiment.problem, 0)
+    )
+    for trial in study.get_trials(deepcopy=False):
+        stock.ask(experiment.problem.distributions)
+        assert stock.trials[-1].params == trial.params
+        stock.tell(trial.number, trial.value)
+    random = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    assert [t.params for t in random.trials[:10]] == [t.params for t in study.trials[:10]]
+    assert [t.params for t in random.trials[:16]] != [t.params for t in study.trials[:16]]
+
+
+def test_a_repeat_is_told_the_known_result_and_is_free(tmp_path):
+    experiment = small(space=Space(Conv(filters=categorical(2, 4, 8))), trials=3)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    repeats = [trial for trial in study.trials if "repeat_of" in trial.user_attrs]
+    assert repeats
+    assert len(counted(study)) == 3
+    for trial in repeats:
+        known = study.trials[trial.user_attrs["repeat_of"]]
+        assert "repeat_of" not in known.user_attrs
+        assert (trial.state, trial.values, trial.intermediate_values) == (
+            known.state, known.values, known.intermediate_values,
+        )  # fmt: skip
+        assert trial.user_attrs["epochs"] == trial.user_attrs["replayed_epochs"] == 2
+
+
+def test_a_network_known_from_another_study_counts_but_is_not_trained(tmp_path):
+    first = nasopt.run(small(), sampler="random", storage=tmp_path / "x.db", device="cpu")
+    # the first ten trials of TPE are random ones, seeded alike
+    second = nasopt.run(small(), sampler="tpe", storage=tmp_path / "x.db", device="cpu")
+    assert [trial.values for trial in second.trials] == [trial.values for trial in first.trials]
+    assert {trial.user_attrs["replayed_epochs"] for trial in counted(second)} == {2}
+    assert [trial.user_attrs["seconds"] for trial in second.trials] == [
+        trial.user_attrs["seconds"] for trial in first.trials
+    ]
+
+
+def test_an_exhausted_space_ends_the_run_with_a_line(tmp_path):
+    space = Space(Conv(filters=2, stride=categorical(1, 2, 3)))
+    search = Search(small(space=space), sampler="random", storage=tmp_path / "x.db", device="cpu")
+    list(search)
+    assert search.ended == "all 3 networks of the space are known"
+    assert len(counted(search.study)) == 3
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_sampler_that_only_repeats_itself_ends_the_run_with_a_line(tmp_path):
+    search = Search(
+        small(trials=4),
+        sampler=optuna.samplers.PartialFixedSampler(
+            {"conv.depth": 1, "conv01.filters": 2, "conv01.stride": 1},
+            optuna.samplers.RandomSampler(),
+        ),
+        storage=tmp_path / "x.db",
+        device="cpu",
+    )
+    list(search)
+    assert search.ended.startswith("the sampler proposed 100 known networks in a row")
+    assert len(counted(search.study)) == 1
+
+
+def test_networks_over_a_limit_are_never_trained_and_cost_nothing(tmp_path):
+    experiment = small(limits=(parameters <= 200,), trials=5)
+    for sampler in ("random", "tpe"):
+        study = nasopt.run(experiment, sampler=sampler, storage=tmp_path / "x.db", device="cpu")
+        trained = [trial for trial in study.trials if trial.user_attrs.get("epochs")]
+        assert len(counted(study)) == 5
+        assert all(trial.user_attrs["parameters"] <= 200 for trial in trained)
+        assert all(trial.constraints["parameters <= 200"] <= 0 for trial in trained)
+        assert any(trial.user_attrs.get("draws", 1) > 1 for trial in trained)
+
+
+def test_a_limit_that_nothing_meets_ends_the_run_and_names_the_smallest_network(tmp_path):
+    with pytest.raises(SpaceError) as error:
+        nasopt.run(small(limits=parameters <= 5), storage=tmp_path / "x.db", device="cpu")
+    # 2 filters of 3x3, their norm, 10 classes
+    smallest = 2 * 9 + 2 * 2 + (2 + 1) * 10
+    assert re.match(r"limits: none of 1,\d{3} networks drawn in a row has param", str(error.value))
+    assert f"the smallest has {smallest} parameters; raise the limit" in str(error.value)
+
+
+def test_open_fields_of_the_recipe_are_searched_too(tmp_path):
+    recipe = Recipe(epochs=1, batch_size=32, lr=real(1e-3, 1, log=True))
+    study = nasopt.run(small(recipe=recipe, trials=3), storage=tmp_path / "x.db", device="cpu")
+    assert len({trial.params["recipe.lr"] for trial in study.trials}) == 3
+
+
+def test_two_objectives_give_a_front_without_reports_or_pruning(tmp_path):
+    experiment = small(objectives=("accuracy", "macs"), pruner="median", trials=8)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    assert study.directions == [
+        optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE,
+    ]  # fmt: skip
+    assert all(trial.values[1] == trial.user_attrs["macs"] for trial in study.trials)
+    assert not any(trial.intermediate_values for trial in study.trials)
+    assert 1 <= len(study.best_trials) <= 8
+
+
+def test_a_loss_that_is_not_finite_prunes_the_trial_and_the_study_goes_on(tmp_path):
+    recipe = Recipe(epochs=2, batch_size=32, lr=1e30)
+    study = nasopt.run(small(recipe=recipe, trials=2), storage=tmp_path / "x.db", device="cpu")
+    for trial in counted(study):
+        assert trial.state is TrialState.PRUNED
+        assert trial.user_attrs["reason"] == "loss not finite in epoch 1"
+        assert trial.value == trial.intermediate_values[1]
+    again = nasopt.run(
+        small(recipe=recipe, trials=2), sampler="random", storage=tmp_path / "x.db", device="cpu"
+    )
+    assert [t.user_attrs["replayed_epochs"] for t in counted(again)] == [1, 1]
+
+
+def test_a_network_out_of_memory_prunes_the_trial_and_the_study_goes_on(tmp_path):
+    huge = Conv(filters=categorical(2, 10**9), kernel_size=31)  # 7 TB a layer
+    experiment = small(space=Space(Conv(filters=2), huge), trials=2)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    states = {t.params["conv02.filters"]: t for t in counted(study)}
+    assert states[2].state is TrialState.COMPLETE
+    assert states[10**9].state is TrialState.PRUNED
+    assert states[10**9].user_attrs["reason"] == "out of memory on cpu"
+    assert states[10**9].value is None
+
+
+def test_an_error_of_ours_fails_the_trial_and_keeps_its_traceback(tmp_path, monkeypatch):
+    search = Search(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    monkeypatch.setattr(search.objective, "epochs", lambda evaluation: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(search)
+    (failed,) = search.study.trials
+    assert failed.state is TrialState.FAIL
+    assert failed.user_attrs["reason"] == "ZeroDivisionError: division by zero"
+    study = nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    assert sum(trial.state is TrialState.COMPLETE for trial in study.trials) == 2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_puts_the_trial_back_and_the_same_command_goes_on(tmp_path, signum):
+    experiment = small(recipe=Recipe(epochs=4, batch_size=32), trials=4)
+    search = Search(experiment, storage=tmp_path / "x.db", device="cpu")
+    before = signal.getsignal(signum)
+    with pytest.raises(Interrupted) as interrupted:  # noqa: PT012
+        for progress in search:
+            if progress.number == 2 and progress.epoch == 1:
+                os.kill(os.getpid(), signum)
+    assert interrupted.value.signum == signum
+    assert signal.getsignal(signum) is before
+    states = [trial.state for trial in search.study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.WAITING]
+    resumed = nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    whole = nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")
+    assert told(resumed) == told(whole)
+    assert resumed.trials[2].user_attrs["replayed_epochs"] == 1
+
+
+def test_a_consumer_that_stops_iterating_leaves_no_running_trial(tmp_path):
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    running = iter(search)
+    while next(running).epoch != 1:
+        pass
+    running.close()
+    assert [trial.state for trial in search.study.trials] == [TrialState.WAITING]
+
+
+WORKER = """
+import sys
+import nasopt
+from tests.examples import small
+from nasopt.worker import Search
+
+for progress in Search(small(trials=5, recipe=nasopt.Recipe(epochs=3, batch_size=32)),
+                       storage=sys.argv[1], device="cpu"):
+    print(progress.number, progress.epoch, flush=True)
+"""
+
+
+def worker(database: Path) -> subprocess.Popen:
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", textwrap.dedent(WORKER), str(database)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
+
+
+def read_until(process: subprocess.Popen, line: str) -> None:
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != line:
+        assert process.poll() is None
+
+
+def test_a_killed_worker_costs_no_trial(tmp_path):
+    killed = worker(tmp_path / "x.db")
+    read_until(killed, "1 2")
+    killed.kill()
+    killed.communicate()
+    experiment = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
+    resumed = nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    whole = nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")
+    assert told(resumed) == told(whole)
+    assert resumed.trials[1].user_attrs["replayed_epochs"] >= 2
+
+
+def test_two_workers_share_an_exact_budget(tmp_path):
+    workers = [worker(tmp_path / "x.db") for _ in range(2)]
+    for each in workers:
+        each.communicate(timeout=120)
+        assert each.returncode == 0
+    study = optuna.load_study(study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db")
+    assert len(counted(study)) == 5
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+    assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
+
+
+def test_nothing_is_made_before_everything_is_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for fields in ({"sampler": "tbe"}, {"seed": -1}, {"device": "cdua"}, {"trials": 0}):
+        with pytest.raises(nasopt.Error):
+            Search(small(), **fields)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_database_is_named_after_the_experiment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nasopt.run(small(trials=1, name="mine"), device="cpu")
+    assert (tmp_path / "runs" / "mine.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"space": Space(Conv(filters=categorical(2, 4)))}, "space.layers"),
+        ({"recipe": Recipe(epochs=3, batch_size=32)}, "recipe.epochs is 3 now, was 2"),
+        ({"dataset": "digits"}, "dataset is digits limit=None split=0 now, was digits limit=200"),
+        ({"seed": 1}, "seed is 1 now, was 0"),
+    ],
+)
+def test_a_study_does_not_go_on_as_another_experiment(tmp_path, change, place):
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    content = sqlite3.connect(tmp_path / "x.db").execute("SELECT * FROM trials").fetchall()
+    with pytest.raises(StudyError) as error:
+        nasopt.run(small(**change), storage=tmp_path / "x.db", device="cpu")
+    assert str(error.value).startswith("study=experiment/tpe/0: ")
+    assert place in str(error.value)
+    assert "choose another --storage or Experiment(name=...)" in str(error.value)
+    assert sqlite3.connect(tmp_path / "x.db").execute("SELECT * FROM trials").fetchall() == content
+
+
+def test_other_objectives_are_refused_and_another_name_is_another_study(tmp_path):
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    two = small(trials=1, objectives=("accuracy", "macs"))
+    with pytest.raises(StudyError, match="objectives"):
+        nasopt.run(two, storage=tmp_path / "x.db", device="cpu")
+    named = small(trials=1, objectives=("accuracy", "macs"), name="two")
+    assert nasopt.run(named, storage=tmp_path / "x.db", device="cpu").study_name == "two/tpe/0"
+
+
+def test_a_study_of_plain_optuna_under_our_name_is_left_alone(tmp_path):
+    plain = optuna.create_study(study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db",
+                                direction="maximize")  # fmt: skip
+    plain.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(StudyError, match="not begun by nasopt"):
+        nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"gp"}))
+def test_every_sampler_resumes_as_if_it_had_not_stopped(tmp_path, name):
+    experiment = small(trials=15)
+    for trials in (4, 9, 15):
+        resumed = nasopt.run(
+            experiment, sampler=name, seed=3, trials=trials, storage=tmp_path / "x.db", device="cpu"
+        )
+    whole = nasopt.run(experiment, sampler=name, seed=3, storage=tmp_path / "y.db", device="cpu")
+    assert told(resumed) == told(whole)
+
+
+def test_an_enqueued_network_is_tried_first(tmp_path):
+    study = nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    wanted = {"conv.depth": 1, "conv01.filters": 8, "conv01.stride": 2}
+    study.enqueue_trial(wanted)
+    study = nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    assert wanted.items() <= study.trials[1].params.items()
+
+
+def test_the_ledger_can_be_read_without_the_studies(tmp_path):
+    nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    database = sqlite3.connect(tmp_path / "x.db")
+    rows = database.execute(
+        "SELECT architecture, recipe, dataset FROM nasopt_evaluations"
+    ).fetchall()
+    assert len(rows) == 2
+    assert json.loads(rows[0][0])[0]["layer"] == "conv"
+    assert json.loads(rows[0][1])["epochs"] == 2
+    assert database.execute("SELECT count(*) FROM nasopt_epochs").fetchone() == (4,)
