@@ -29,7 +29,9 @@ def storage_url(location: str | Path) -> str:
         raise StorageError(f"storage={text}: use a file (SQLite) or postgresql://...")
     if url.get_backend_name() == "sqlite" and not url.database:
         raise StorageError(f"storage={text}: give the path of a file, as in runs/x.db")
-    return text
+    if url.drivername == "postgresql":  # SQLAlchemy 2.0 would take psycopg2, 2.1 takes psycopg
+        url = url.set(drivername="postgresql+psycopg")
+    return url.render_as_string(hide_password=False)
 
 
 def file_of(url: str) -> Path | None:

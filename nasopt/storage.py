@@ -42,6 +42,7 @@ REPORTS = models.TrialIntermediateValueModel.__table__
 USER_ATTRS = models.TrialUserAttributeModel.__table__
 SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
 STUDIES = models.StudyModel.__table__
+EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
 FREE = "free"  # user attribute of trials that do not count to the budget
 OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
 
@@ -328,7 +329,7 @@ def open_storage(
     url = storage_url(location)
     path = file_of(url)
     if path is None:
-        return _connect(url, {}, url, mode)
+        return _connect(url, {}, str(location), mode)
     name = str(path)
     if path.exists():
         inspect(path)

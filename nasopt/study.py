@@ -13,12 +13,9 @@ from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
 from nasopt.pruners import make_pruner, pruner_name
 from nasopt.samplers import Seeded, sampler_name
-from nasopt.storage import Storage
+from nasopt.storage import EXPERIMENT, Storage
 
 logger = logging.getLogger("nasopt")
-
-EXPERIMENT = "experiment"  # user attribute of a study: what must not change
-SETTINGS = ("trials", "limits", "pruner", "versions")  # user attributes: what may
 
 
 def study_name(experiment: Experiment, sampler: str | BaseSampler, seed: int) -> str:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,11 +16,13 @@ from rich.text import Text
 from nasopt.analysis.outcome import Outcome, Result
 from nasopt.analysis.studies import StudySummary
 from nasopt.architecture import Architecture
-from nasopt.describe import Description, Range
 from nasopt.layers import Conv, Layer, Pool
-from nasopt.noise import Noise, NoiseStudy
-from nasopt.worker import Progress as SearchProgress
-from nasopt.worker import Search
+
+if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
+    from nasopt.describe import Description, Range
+    from nasopt.noise import Noise, NoiseStudy
+    from nasopt.worker import Progress as SearchProgress
+    from nasopt.worker import Search
 
 LABEL_WIDTH = 17  # of "Validation accuracy" and its like, wrapped
 WIDEST_LABEL = "Size of filters"
@@ -185,7 +187,7 @@ def print_front(out: Console, result: Result) -> None:
     out.print(outcome_table(result.best[-1], out.width))
 
 
-def print_description(out: Console, name: str, description: Description) -> None:
+def print_description(out: Console, name: str, description: "Description") -> None:
     out.print(f"The space of {name}", style="bold")
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold")
@@ -223,7 +225,7 @@ def _parameters(parameters: dict[str, str]) -> Iterator[tuple[str, str]]:
         yield f"  {label}", field
 
 
-def _span(values: Range) -> str:
+def _span(values: "Range") -> str:
     return ", ".join(f"{value:,.0f}" for value in (values.low, values.median, values.high))
 
 
@@ -248,7 +250,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} days"
 
 
-def print_noise(out: Console, noise: Noise) -> None:
+def print_noise(out: Console, noise: "Noise") -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold")
     table.add_column()
@@ -274,24 +276,22 @@ def print_noise(out: Console, noise: Noise) -> None:
 
 
 def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for header, justify in (
-        ("study", "left"), ("done", "right"), ("running", "right"), ("queued", "right"),
-        ("pruned", "right"), ("free", "right"), ("best", "right"), ("last activity", "left"),
-        ("worker", "left"),
-    ):  # fmt: skip
-        table.add_column(header, justify=justify, no_wrap=header != "study")  # type: ignore[arg-type]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("study", overflow="fold")
+    for header in ("done", "running", "queued", "pruned", "free", "best"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("last activity", no_wrap=True)  # UTC
     for each in summaries:
         total = f"/{each.trials}" if each.trials is not None else ""
         table.add_row(
-            each.study, f"{each.done}{total}", str(each.running), str(each.queued),
-            str(each.pruned), str(each.free), "" if each.best is None else f"{each.best:.4f}",
-            each.last_activity or "", "live" if each.live else "",
+            each.study, f"{each.done}{total}", f"{each.running}{' live' if each.live else ''}",
+            str(each.queued), str(each.pruned), str(each.free),
+            "" if each.best is None else f"{each.best:.4f}", (each.last_activity or "")[5:],
         )  # fmt: skip
     out.print(table)
 
 
-def follow_search(out: Console, search: Search) -> None:
+def follow_search(out: Console, search: "Search") -> None:
     """Run `search` to its end, showing how it goes: live in a terminal, else a line a trial."""
     with _live(out) as show:
         started, done_before = time.monotonic(), None
@@ -307,7 +307,7 @@ def follow_search(out: Console, search: Search) -> None:
             show(progress.done, progress.trials, _status(progress, elapsed, done_before))
 
 
-def print_ended(out: Console, search: Search) -> None:
+def print_ended(out: Console, search: "Search") -> None:
     """Why there are fewer trials than were asked for, or that nothing was left to do."""
     if search.ended:
         out.print(f"Ended early: {search.ended}.")
@@ -317,7 +317,7 @@ def print_ended(out: Console, search: Search) -> None:
         out.print()
 
 
-def _status(progress: SearchProgress, elapsed: float, done_before: int) -> str:
+def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str:
     parts = []
     if progress.best is not None:
         parts.append(f"best {progress.best:.4f}")
@@ -332,7 +332,7 @@ def _status(progress: SearchProgress, elapsed: float, done_before: int) -> str:
     return ", ".join(parts)
 
 
-def _finished_line(progress: SearchProgress) -> str:
+def _finished_line(progress: "SearchProgress") -> str:
     trial = progress.finished
     if trial is None:
         return ""
@@ -344,7 +344,7 @@ def _finished_line(progress: SearchProgress) -> str:
     return f"[{progress.done}/{progress.trials}] trial {trial.number}: {what} ({why}){best}"
 
 
-def follow_noise(out: Console, study: NoiseStudy) -> None:
+def follow_noise(out: Console, study: "NoiseStudy") -> None:
     with _live(out) as show:
         shown = 0
         for progress in study:

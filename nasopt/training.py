@@ -5,11 +5,13 @@ generator: an epoch that is resumed in its middle is bit-identical to one that w
 on the same device and number of threads.
 """
 
+import copy
 import hashlib
 import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -185,7 +187,8 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # a copy: torch would go on with these very tensors, and `state` would change with it
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.train_loss = state["train_loss"].to(self.device, copy=True)
@@ -217,6 +220,7 @@ def shifted(
     return windows[torch.arange(batch, device=images.device), :, down, right]
 
 
+@lru_cache(maxsize=1)  # a search trains on one split again and again
 def normalisation(train: Split) -> tuple[torch.Tensor, torch.Tensor]:
     """Per channel (1, channels, 1, 1): the mean of all training pixels, and 1 / deviation."""
     channels = train.images.shape[1]
@@ -238,7 +242,7 @@ def normalisation(train: Split) -> tuple[torch.Tensor, torch.Tensor]:
 def evaluate(
     network: nn.Module, split: Split, normalised: Any, autocast: Any = nullcontext
 ) -> tuple[float, float]:
-    """(accuracy, mean cross-entropy) of `network` on `split`; one wait for the device."""
+    """(accuracy, mean cross-entropy) of `network` on `split`; it waits for the device at its end."""
     network.eval()
     batch_size = max(1, SCORED_PIXELS // split.images[0].numel())
     correct = torch.zeros((), dtype=torch.int64, device=split.images.device)
@@ -251,8 +255,7 @@ def evaluate(
         correct += (logits.argmax(1) == labels).sum()
         loss += F.cross_entropy(logits, labels, reduction="sum")
     count = len(split.labels)
-    both = torch.stack([correct.double().cpu(), loss.double().cpu()]).tolist()
-    return both[0] / count, both[1] / count
+    return int(correct) / count, float(loss) / count
 
 
 def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Network:

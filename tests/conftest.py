@@ -87,7 +87,7 @@ def postgresql() -> Iterator[Callable[[], str]]:
                 time.sleep(0.05)
         yield new
     finally:
-        server.send_signal(signal.SIGINT)  # asks nobody who is still connected
+        server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
         server.wait(60)
         shutil.rmtree(cluster)
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_layers import CONVS, DENSES, POOLS
+from tests.test_layers import CONVS, DENSES, POOLS
 
 from nasopt.architecture import Architecture
 from nasopt.errors import SpaceError

@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -189,12 +191,7 @@ def replace_by_another_programs(path: Path) -> None:
 BROKEN = {
     "empty": (write(b""), f"an empty file; {MOVE}"),
     "text": (write(b"a text of mine\n" * 1000), f"no SQLite database; {MOVE}"),
-    "cut short": (cut(0.5), f"truncated; restore a copy, or {MOVE}"),
     "cut by a byte": (cut(0.99999), f"truncated; restore a copy, or {MOVE}"),
-    "only a header": (
-        write(b"SQLite format 3\0"),
-        f"damaged (file is not a database); restore a copy, or {MOVE}",
-    ),
     "a page of noise": (overwrite("trials", b"\xff"), f"damaged; restore a copy, or {MOVE}"),
     "a page of zeros": (overwrite("trial_values", b"\0"), f"damaged; restore a copy, or {MOVE}"),
     "another program's": (replace_by_another_programs, f"another program's database; {MOVE}"),
@@ -219,6 +216,35 @@ def test_what_is_no_sound_database_is_refused_and_left_byte_for_byte(path, kind)
         inspect(path)
     assert str(raised.value) == f"storage={path}: {reason.format(path=path)}"
     assert contents(path.parent) == before
+
+
+@pytest.mark.parametrize("size", [16, 100, PAGE, 10 * PAGE])
+def test_a_file_that_was_cut_short_is_refused_and_left_byte_for_byte(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+    before = contents(path.parent)
+    with pytest.raises(StorageError) as raised:
+        inspect(path)
+    assert str(raised.value).startswith(f"storage={path}: ")
+    assert str(raised.value).endswith(f"; {MOVE}") or str(raised.value).endswith(f" or {MOVE}")
+    assert contents(path.parent) == before
+
+
+def test_looking_at_a_database_does_not_drop_the_locks_of_this_process(path):
+    """The lock is SQLite's own: with it another process would remove the -wal at its end."""
+    with closing(sqlite3.connect(path)) as holder:
+        holder.execute("PRAGMA journal_mode=WAL")
+        holder.execute("UPDATE trials SET number = number")
+        holder.commit()
+        inspect(path)
+        another = f"""
+import sqlite3
+connection = sqlite3.connect({str(path)!r})
+connection.execute("UPDATE trials SET number = number")
+connection.commit()
+connection.close()
+"""
+        subprocess.run([sys.executable, "-c", another], check=True)
+        assert path.with_name(f"{path.name}-wal").exists()
 
 
 def test_the_remedy_for_an_older_schema_is_a_command_that_works(path):

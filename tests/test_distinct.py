@@ -3,7 +3,7 @@ import math
 
 import pytest
 from hypothesis import assume, given
-from test_space import LECTURE, SPACES
+from tests.test_space import LECTURE, SPACES
 
 from nasopt.errors import SpaceError
 from nasopt.fields import categorical, integer
@@ -16,7 +16,9 @@ STRIDED = Conv(filters=4, stride=categorical(1, 2))
 def enumerated(space):
     """Number of different networks, by decoding every choice of parameters."""
     candidates = [field.candidates for field in space.parameters.values()]
-    choices = (dict(zip(space.parameters, each)) for each in itertools.product(*candidates))
+    choices = (
+        dict(zip(space.parameters, each, strict=True)) for each in itertools.product(*candidates)
+    )
     return len({space.decode(params).key for params in choices})
 
 

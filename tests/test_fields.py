@@ -11,7 +11,7 @@ from nasopt.errors import SpaceError
 from nasopt.fields import categorical, field_from_json, field_to_json, integer, real
 
 CHOICES = st.lists(
-    st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()),
+    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     min_size=1,
     unique=True,
 ).map(lambda choices: categorical(*choices))  # fmt: skip

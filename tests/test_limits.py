@@ -49,7 +49,6 @@ def test_a_bound_that_is_no_positive_number_is_refused(bound):
     "write",
     [
         lambda: 1_000 <= parameters <= 5_000,
-        lambda: 1_000 <= parameters,
         lambda: parameters >= 1_000,
         lambda: parameters <= 5_000 <= 6_000,
         lambda: (parameters <= 5_000) and (macs <= 1e6),

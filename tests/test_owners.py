@@ -243,16 +243,25 @@ def test_a_row_that_cannot_be_refreshed_is_a_warning_and_tried_again(
     )
 
 
+def fail_in(owner: Owner, error: Exception | None) -> None:
+    """End `owner` with a database that fails, and with `error`."""
+    with owner:
+        TABLES.drop_all(owner.engine)
+        if error:
+            raise error
+
+
 def test_what_ended_an_owner_is_not_hidden_by_a_database_that_fails_too(engine, tmp_path):
-    with pytest.raises(ValueError, match="what the user must read"), Owner(engine, tmp_path) as own:
-        TABLES.drop_all(engine)
-        raise ValueError("what the user must read")
-    assert not own.lease.exists()
+    owner = Owner(engine, tmp_path)
+    with pytest.raises(ValueError, match="what the user must read"):
+        fail_in(owner, ValueError("what the user must read"))
+    assert not owner.lease.exists()
 
 
 def test_a_database_that_fails_at_the_end_is_told(engine, tmp_path):
-    with pytest.raises(sa.exc.OperationalError), Owner(engine, tmp_path) as owner:
-        TABLES.drop_all(engine)
+    owner = Owner(engine, tmp_path)
+    with pytest.raises(sa.exc.OperationalError):
+        fail_in(owner, None)
     assert not owner.lease.exists()
 
 

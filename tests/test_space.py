@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
-from test_layers import OPEN_CONVS, OPEN_DENSES, OPEN_POOLS
+from tests.test_layers import OPEN_CONVS, OPEN_DENSES, OPEN_POOLS
 
 from nasopt.architecture import Architecture
 from nasopt.errors import SpaceError

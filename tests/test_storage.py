@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
+from itertools import chain
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -24,6 +25,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import StorageError
+from nasopt.ledger import Ledger
 from nasopt.owners import SILENCE_SECONDS, WORKERS, Owner
 from nasopt.storage import FREE, OWNER, TRIALS, Lost, Storage, folders, open_storage
 
@@ -222,7 +224,7 @@ def test_what_cannot_be_made_is_refused(tmp_path):
     finally:
         tmp_path.chmod(0o755)
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot be made .*; choose another --storage"):
+    with pytest.raises(StorageError, match=r"cannot be made .*; choose another --storage"):
         open_storage(tmp_path / "file" / "x.db")
 
 
@@ -243,7 +245,7 @@ def test_a_server_that_refuses_is_named_without_its_password(mode):
 @pytest.mark.parametrize("mode", ["write", "read"])
 def test_a_server_without_studies_is_refused_and_left_empty(postgresql, mode):
     url = postgresql()
-    with pytest.raises(StorageError, match="^storage=postgresql"):
+    with pytest.raises(StorageError, match=r"^storage=postgresql"):
         open_storage(url, mode)
     assert sa.inspect(sa.create_engine(url)).get_table_names() == []
 
@@ -279,7 +281,11 @@ def test_another_kind_of_database_is_refused(location):
 
 def make(location: str, barrier: Barrier, name: str) -> None:
     barrier.wait()
-    open_storage(location).create_new_study([StudyDirection.MAXIMIZE], name)
+    storage = open_storage(location)
+    barrier.wait()
+    Ledger(storage.engine, Path(f"{name}.checkpoints"))
+    storage.create_new_study([StudyDirection.MAXIMIZE], name)
+    close(storage)
 
 
 def test_workers_that_make_one_database_at_once_all_get_it(empty_database, tmp_path):
@@ -296,6 +302,24 @@ def test_workers_that_make_one_database_at_once_all_get_it(empty_database, tmp_p
     assert sorted(study.study_name for study in storage.get_all_studies()) == names
     close(storage)
     assert [path.name for path in tmp_path.iterdir()] in (["x.db"], [])  # no drafts
+
+
+def add_study(path: Path, name: str) -> None:
+    storage = open_storage(path)
+    storage.create_new_study([StudyDirection.MAXIMIZE], name)
+    close(storage)
+
+
+def test_opening_a_database_again_loses_nothing(tmp_path):
+    path = tmp_path / "x.db"
+    storage = file_storage(path)
+    open_storage(path)
+    spawn = multiprocessing.get_context("spawn")
+    another = spawn.Process(target=add_study, args=(path, "theirs"))
+    another.start()
+    another.join()
+    storage.create_new_study([StudyDirection.MAXIMIZE], "ours")
+    assert reading(path, "read") == f"['study', 'theirs', 'ours'] {path}"
 
 
 def test_what_lies_beside_a_database(tmp_path, postgresql):
@@ -456,7 +480,7 @@ def test_four_processes_claim_each_waiting_trial_once_and_keep_to_the_budget(
     for worker in workers:
         worker.join()
     everything = trials(storage, study_id)
-    assert sorted(sum(claims.values(), [])) == [each._trial_id for each in everything]
+    assert sorted(chain(*claims.values())) == [each._trial_id for each in everything]
     assert [each.number for each in everything] == list(range(240))
     assert {each.state for each in everything} == {RUNNING}
     owners = {each._trial_id: each.system_attrs[OWNER] for each in everything}

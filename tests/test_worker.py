@@ -46,7 +46,9 @@ def test_a_search_trains_as_many_networks_as_were_asked_for(tmp_path, sampler):
 
 def test_a_search_on_digits_finds_a_network_that_reads_them(tmp_path):
     space = Space(Conv(filters=integer(16, 32, 8)), Conv(filters=categorical(16, 32), stride=2))
-    experiment = small(dataset="digits", space=space, recipe=Recipe(epochs=10, batch_size=64), trials=2)
+    experiment = small(
+        dataset="digits", space=space, recipe=Recipe(epochs=10, batch_size=64), trials=2
+    )
     assert nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu").best_value > 0.9
 
 

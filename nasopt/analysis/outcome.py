@@ -12,8 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.architecture import Architecture
 from nasopt.errors import StudyError, closest
 from nasopt.space import Space
-from nasopt.storage import FREE, Storage
-from nasopt.study import EXPERIMENT
+from nasopt.storage import EXPERIMENT, FREE, Storage
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,8 @@
+"""`python -m nasopt` is `nasopt`."""
+
+import sys
+
+from nasopt.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nasopt.cli import main
+
+STUDY = """\
+from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
+from nasopt.data import digits
+
+experiment = Experiment(
+    dataset=digits(limit=200),
+    space=Space(repeat(Conv(filters=categorical(2, 4, 8), stride=categorical(1, 2)), 1, 3)),
+    recipe=Recipe(epochs=2, batch_size=32),
+    trials=4,
+)
+"""
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mine.py"
+    path.write_text(STUDY)
+    return path
+
+
+def fails(capsys, *words: str) -> str:
+    """The one line on stderr of a command that exits with 2."""
+    try:
+        code = main(words)
+    except SystemExit as stopped:
+        code = stopped.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    return line
+
+
+def test_a_study_file_becomes_a_study_and_the_lectures_table(study, capsys):
+    assert main(["run", "mine.py", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("[4/4] trial ") == 1
+    assert "mine/tpe/0: 4 of 4 trials" in out
+    for row in ("# of filters", "Size of filters", "Stride", "Validation accuracy", "MACs"):
+        assert f"\n{row}" in out
+    assert "nasopt show runs/mine.db --trial N" in out
+    assert Path("runs/mine.db").exists()
+
+
+def test_running_it_again_says_that_nothing_is_left_to_do(study, capsys):
+    main(["run", "mine.py", "--device", "cpu"])
+    capsys.readouterr()
+    assert main(["run", "mine.py", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Nothing left to do: all trials are done.")
+    assert "# of filters" in out
+
+
+def test_show_prints_the_table_from_the_database_alone(study, capsys):
+    main(["run", "mine.py", "--device", "cpu"])
+    run = capsys.readouterr().out
+    study.unlink()
+    assert main(["show", "runs/mine.db"]) == 0
+    shown = capsys.readouterr().out
+    table = run[run.index("The best network") : run.index("Next:")]
+    assert table in shown
+
+
+def test_show_prints_any_trial_and_the_list_of_studies(study, capsys):
+    main(["run", "mine.py", "--device", "cpu"])
+    main(["run", "mine.py", "--device", "cpu", "--sampler", "random", "--seed", "1"])
+    capsys.readouterr()
+    assert main(["show", "runs/mine.db", "--study", "mine/tpe/0", "--trial", "2"]) == 0
+    assert capsys.readouterr().out.startswith("Trial 2 of mine/tpe/0 (complete)")
+    assert main(["show", "runs/mine.db", "--studies"]) == 0
+    out = capsys.readouterr().out
+    assert "mine/tpe/0" in out
+    assert "mine/random/1" in out
+
+
+def test_every_verb_speaks_json(study, capsys):
+    assert main(["run", "mine.py", "--device", "cpu", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["study"], found["done"]) == ("mine/tpe/0", 4)
+    assert found["best"][0]["architecture"][0]["layer"] == "conv"
+    assert main(["show", "runs/mine.db", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    assert main(["show", "runs/mine.db", "--trial", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["number"] == 0
+    assert main(["show", "runs/mine.db", "--studies", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["study"] == "mine/tpe/0"
+    assert main(["describe", "mine.py", "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == 6 + 6**2 + 6**3
+    words = ["noise", "mine.py", "--device", "cpu", "--architectures", "2", "--seeds", "2"]
+    assert main([*words, "--json"]) == 0
+    assert 0 <= json.loads(capsys.readouterr().out)["share"] <= 1
+
+
+def test_describe_prints_the_space(study, capsys):
+    assert main(["describe", "mine.py", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert "conv01..conv03.filters" in out
+    assert "258 as written (exact)" in out
+    assert "on cpu" in out
+    assert "nasopt noise mine.py" in out
+
+
+def test_noise_prints_its_share_and_what_would_help(study, capsys):
+    words = ["noise", "mine.py", "--device", "cpu", "--architectures", "2", "--seeds", "2"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "[4/4] epoch 2" in out
+    assert "Share that is architecture" in out
+
+
+def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(study, capsys):
+    study.write_text(STUDY.replace("trials=4", 'trials=4, objectives=("accuracy", "macs")'))
+    assert main(["run", "mine.py", "--device", "cpu"]) == 0
+    assert "The Pareto front of accuracy against macs (two objectives: nothing is pruned)" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["rnu", "mine.py"], "nasopt: rnu: unknown verb; did you mean run?"),
+        (["run"], "nasopt: the following arguments are required: STUDY; see nasopt run --help"),
+        (["run", "no.py"], "nasopt: no.py: no such file; give the path of a study file"),
+        (["run", "mine.py", "--trails", "5"], "nasopt: --trails: unknown; did you mean --trials?"),
+        (["run", "mine.py", "--trials", "0"], "nasopt: trials=0: use a whole number from 1"),
+        (["run", "mine.py", "--trials", "x"], "nasopt: --trials: invalid int value: 'x'; see nasop"),
+        (["run", "mine.py", "--seed", "-1"], "nasopt: seed=-1: use a whole number from 0 to"),
+        (["run", "mine.py", "--sampler", "tbe"], "nasopt: sampler='tbe': unknown; did you mean tpe"),
+        (["run", "mine.py", "--device", "cup"], "nasopt: device='cup': unknown; did you mean cpu?"),
+        (["noise", "mine.py", "--seeds", "1"], "nasopt: seeds=1: a variance needs 2 or more"),
+        (["show", "no.db"], "nasopt: storage=no.db: no such file; look for the path that a run"),
+        (["show", "mine.py"], "nasopt: storage=mine.py: no SQLite database;"),
+        (["run", "mine.py", "--storage", "mysql://x/y"], "nasopt: storage=mysql://x/y: use a file"),
+    ],
+)  # fmt: skip
+def test_what_a_user_gets_wrong_is_one_line(study, capsys, words, line):
+    before = sorted(study.parent.iterdir())
+    assert fails(capsys, *words).startswith(line)
+    if "--seeds" not in words:  # that one is known only once the database is there
+        assert sorted(study.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("experiment = (", "mine.py:1: '(' was never closed"),
+        ("import no_such_thing", "mine.py:1: no_such_thing is not installed"),
+        ("raise RuntimeError('of its own')", "mine.py:1: RuntimeError: of its own; mend that line"),
+        ("", "mine.py: no `experiment`"),
+    ],
+)
+def test_an_error_in_a_study_file_is_one_line_with_its_number(study, capsys, content, line):
+    study.write_text(content)
+    assert fails(capsys, "run", "mine.py").startswith(f"nasopt: {line}")
+
+
+def test_a_changed_study_file_is_refused(study, capsys):
+    main(["run", "mine.py", "--device", "cpu"])
+    capsys.readouterr()
+    study.write_text(STUDY.replace("epochs=2", "epochs=3"))
+    line = fails(capsys, "run", "mine.py", "--device", "cpu")
+    assert line.startswith("nasopt: study=mine/tpe/0: recipe.epochs is 3 now, was 2 when it began")
+
+
+def test_a_server_that_refuses_is_one_line(study, capsys):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        url = f"postgresql://someone:secret@127.0.0.1:{port}/nas"
+        line = fails(capsys, "run", "mine.py", "--device", "cpu", "--storage", url)
+    assert line.startswith("nasopt: storage=postgresql://someone:***@127.0.0.1")
+    assert "cannot be opened" in line
+    assert "secret" not in line
+
+
+def test_without_arguments_it_prints_its_help(capsys):
+    assert main([]) == 0
+    assert "Begin with: nasopt quickstart" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["quickstart", "describe", "noise", "run", "show"])
+def test_every_verb_has_examples_in_its_help(capsys, verb):
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    out = capsys.readouterr().out
+    assert f"examples:\n  nasopt {verb}" in out
+    assert "--json" in out
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_how_to_go_on_and_leaves_nothing_running(study, signum, code):
+    study.write_text(STUDY.replace("epochs=2", "epochs=100_000").replace("trials=4", "trials=2"))
+    command = [sys.executable, "-m", "nasopt", "run", "mine.py", "--device", "cpu", "--json"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    database = Path("runs/mine.db")
+    while not _epochs(database):
+        assert running.poll() is None
+    running.send_signal(signum)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert err.splitlines()[-1].startswith(f"nasopt: stopped by {signal.Signals(signum).name}; ")
+    (summary,) = json.loads(_output(["show", "runs/mine.db", "--studies", "--json"]))
+    assert (summary["running"], summary["queued"]) == (0, 1)
+
+
+def _epochs(database: Path) -> int:
+    import sqlite3
+    from contextlib import closing
+
+    if not database.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(database, timeout=60)) as connection:
+            return connection.execute("SELECT count(*) FROM nasopt_epochs").fetchone()[0]
+    except sqlite3.OperationalError:  # the table is not made yet
+        return 0
+
+
+def _output(words: list[str]) -> str:
+    command = [sys.executable, "-m", "nasopt", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_pipe_that_closes_early_is_no_error(study):
+    main(["run", "mine.py", "--device", "cpu"])
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "nasopt", "show", "runs/mine.db"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.stderr == ""
