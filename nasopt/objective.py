@@ -13,13 +13,18 @@ class Objective:
     """What a trial of `experiment` is worth; `study.optimize` takes it, too.
 
     `epochs` gives the results of an evaluation: a benchmark's table and a GPU are the same here.
+    `should_prune` is Optuna's, or a storage's that keeps the verdict.
     """
 
     def __init__(
-        self, experiment: Experiment, epochs: Callable[[Evaluation], Iterator[EpochResult]]
+        self,
+        experiment: Experiment,
+        epochs: Callable[[Evaluation], Iterator[EpochResult]],
+        should_prune: Callable[[optuna.Trial], bool] = optuna.Trial.should_prune,
     ) -> None:
         self.experiment = experiment
         self.epochs = epochs
+        self.should_prune = should_prune
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
         evaluation = self.suggest(trial)
@@ -50,7 +55,7 @@ class Objective:
                 if result.diverged:
                     raise optuna.TrialPruned(f"loss not finite in epoch {result.epoch}")
                 undecided = told <= result.epoch < evaluation.recipe.epochs
-                if single and undecided and trial.should_prune():
+                if single and undecided and self.should_prune(trial):
                     raise optuna.TrialPruned(f"pruned after epoch {result.epoch}")
 
     def values(self, evaluation: Evaluation, last: EpochResult) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import optuna
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
@@ -44,6 +45,7 @@ SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
 STUDIES = models.StudyModel.__table__
 EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
 FREE = "free"  # user attribute of trials that do not count to the budget
+VERDICT = "nasopt:verdict"  # system attribute: [step, whether to prune] of the last rung
 OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
 
 
@@ -69,6 +71,7 @@ class Storage(RDBStorage):
     """
 
     owner: str | None = None
+    _together: dict[str, Any] | None = None  # system attributes to be written in one transaction
 
     @property
     def database(self) -> Path | None:
@@ -234,11 +237,38 @@ class Storage(RDBStorage):
             self._set_attrs(connection, USER_ATTRS, trial_id, {key: value})
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if self._together is not None:
+            self._together[key] = value
+            return
         if self.owner is None:
             super().set_trial_system_attr(trial_id, key, value)
             return
         with self._owned(trial_id) as connection:
             self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {key: value})
+
+    def should_prune(self, trial: optuna.Trial) -> bool:
+        """The pruner's verdict on the last report of a trial of one's own.
+
+        Successive halving notes the rung that a trial completes before it answers: a kill in
+        between would turn a prune into a pass. So what a pruner notes is written together with
+        its verdict, and a verdict that is known is not asked for again.
+        """
+        attrs = self.get_trial_system_attrs(trial._trial_id)
+        step = trial._cached_frozen_trial.last_step
+        known = attrs.get(VERDICT)
+        if known is not None and known[0] == step:
+            return bool(known[1])
+        notes: dict[str, Any] = {}
+        self._together = notes
+        try:
+            verdict = trial.should_prune()
+        finally:
+            self._together = None
+        if notes:
+            with self._owned(trial._trial_id) as connection:
+                notes[VERDICT] = [step, verdict]
+                self._set_attrs(connection, SYSTEM_ATTRS, trial._trial_id, notes)
+        return verdict
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:

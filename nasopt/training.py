@@ -242,7 +242,7 @@ def normalisation(train: Split) -> tuple[torch.Tensor, torch.Tensor]:
 def evaluate(
     network: nn.Module, split: Split, normalised: Any, autocast: Any = nullcontext
 ) -> tuple[float, float]:
-    """(accuracy, mean cross-entropy) of `network` on `split`; it waits for the device at its end."""
+    """(accuracy, mean cross-entropy) of `network` on `split`; waits for the device once."""
     network.eval()
     batch_size = max(1, SCORED_PIXELS // split.images[0].numel())
     correct = torch.zeros((), dtype=torch.int64, device=split.images.device)

@@ -97,7 +97,7 @@ class Search:
             seeded=self.seeded,
             trials=self.trials,
         )
-        self.objective = Objective(experiment, self._epochs)
+        self.objective = Objective(experiment, self._epochs, self.storage.should_prune)
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
         self.ran = 0  # trials that this worker has taken up

@@ -3,12 +3,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.test_layers import CONVS, DENSES, POOLS
 
 from nasopt.architecture import Architecture
 from nasopt.errors import SpaceError
 from nasopt.fields import categorical
 from nasopt.layers import Conv, Dense, Pool
+from tests.test_layers import CONVS, DENSES, POOLS
 
 ARCHITECTURES = st.builds(
     lambda first, conv, more, dense: Architecture((*first, conv, *more, *dense)),

@@ -12,7 +12,6 @@ import torchvision.datasets
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.test_images import idx, write_idx_folder
 
 import nasopt.data
 from nasopt.data import (
@@ -27,6 +26,7 @@ from nasopt.data import (
     tensors,
 )
 from nasopt.errors import DataError
+from tests.test_images import idx, write_idx_folder
 
 IMAGES = torch.zeros(60, 1, 4, 4, dtype=torch.uint8)
 LABELS = torch.arange(60) % 3
@@ -303,7 +303,7 @@ def write_mnist(folder, monkeypatch, name="MNIST"):
     raw = folder / name / "raw"
     raw.mkdir(parents=True)
     write_idx_folder(raw)
-    for file in raw.iterdir():
+    for file in list(raw.iterdir()):
         file.with_suffix("").write_bytes(gzip.decompress(file.read_bytes()))
         file.unlink()
     greys = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 1, 28, 28)
@@ -455,3 +455,12 @@ def test_images_that_are_not_what_the_data_set_says_are_refused(tmp_path, array,
     (tmp_path / f"train-{file}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
     with pytest.raises(DataError, match="fashion_mnist"):
         replace(fashion_mnist(tmp_path), images=60).load()
+
+
+def test_images_with_too_few_labels_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("NASOPT_DATA", str(tmp_path))
+    write_mnist(tmp_path, monkeypatch)
+    labels = tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte"
+    labels.write_bytes(idx(np.arange(5, dtype=np.uint8)))
+    with pytest.raises(DataError, match=r"mnist: 5 labels and images of shape \(6, 1, 28, 28\)"):
+        replace(mnist(), images=5).load()

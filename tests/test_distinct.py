@@ -3,12 +3,12 @@ import math
 
 import pytest
 from hypothesis import assume, given
-from tests.test_space import LECTURE, SPACES
 
 from nasopt.errors import SpaceError
 from nasopt.fields import categorical, integer
 from nasopt.layers import Conv, Dense, Pool
 from nasopt.space import Space, repeat
+from tests.test_space import LECTURE, SPACES
 
 STRIDED = Conv(filters=4, stride=categorical(1, 2))
 
@@ -40,7 +40,7 @@ def test_the_count_is_that_of_enumeration(space):
         (Space(Conv(filters=4), repeat(Pool(kernel_size=integer(1, 3)), 0, 1)).on((1, 5, 5)), 3),
         # Depths of 1 to 3 in two repeats of one layer make 2, ..., 6 layers.
         (Space(repeat(Conv(filters=4), 1, 3), repeat(Conv(filters=4), 1, 3)).on((1, 8, 8)), 5),
-        # Either repeat may spell the same network: 10 filters once, 1 to 9 and 11 to 19 once each.
+        # Either repeat may spell one layer, and both offer 10: 19 networks; 10 * 10 have both.
         (
             Space(
                 Conv(filters=4),
@@ -48,6 +48,15 @@ def test_the_count_is_that_of_enumeration(space):
                 repeat(Conv(filters=integer(10, 19)), 0, 1),
             ).on((1, 8, 8)),
             1 + 19 + 10 * 10,
+        ),
+        # The order of the choices tells no networks apart: no layer, one of 2, or 2 * 2 pairs.
+        (
+            Space(
+                Conv(filters=4),
+                repeat(Conv(filters=categorical(8, 16)), 0, 1),
+                repeat(Conv(filters=categorical(16, 8)), 0, 1),
+            ).on((1, 8, 8)),
+            1 + 2 + 4,
         ),
         (Space(STRIDED, repeat(Dense(width=integer(1, 9)), 0, 2)).on((1, 8, 8)), 2 * (1 + 9 + 81)),
     ],

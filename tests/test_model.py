@@ -2,13 +2,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.test_space import spaces_and_params
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasopt.architecture import Architecture
 from nasopt.errors import SpaceError
 from nasopt.layers import Conv, Dense, Pool
 from nasopt.model import Cost, LayerCost, build, cost, layer_table
+from tests.test_space import spaces_and_params
 
 
 def test_cost_of_a_convolution_counted_by_hand():

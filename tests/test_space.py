@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
-from tests.test_layers import OPEN_CONVS, OPEN_DENSES, OPEN_POOLS
 
 from nasopt.architecture import Architecture
 from nasopt.errors import SpaceError
 from nasopt.fields import categorical, integer
 from nasopt.layers import Conv, Dense, Pool
 from nasopt.space import Space, repeat
+from tests.test_layers import OPEN_CONVS, OPEN_DENSES, OPEN_POOLS
 
 LECTURE = Conv(
     filters=categorical(24, 36, 48, 64),

@@ -49,11 +49,23 @@ def location(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return url
 
 
+@pytest.fixture(scope="module")
+def opened(location: str) -> tuple[Storage, Storage]:
+    """By two workers."""
+    return open_storage(location), open_storage(location)
+
+
 @pytest.fixture
-def storage(location: str) -> Storage:
-    storage = open_storage(location)
-    storage.owner = "me"
-    return storage
+def storage(opened: tuple[Storage, Storage]) -> Storage:
+    opened[0].owner = "me"
+    return opened[0]
+
+
+@pytest.fixture
+def other(opened: tuple[Storage, Storage]) -> Storage:
+    """The same database, opened by another worker."""
+    opened[1].owner = "the other"
+    return opened[1]
 
 
 @pytest.fixture
@@ -82,22 +94,24 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.iterdir()}
 
 
-def reading(path: Path | str, mode: str) -> str:
-    """What a process that may not do everything gets: the names of studies, or the error."""
+def opening(path: Path, *modes: str) -> list[str]:
+    """What another process gets in each mode: the names of the studies, or the error."""
     script = """
 import sys, optuna
 from nasopt.errors import StorageError
 from nasopt.storage import open_storage
-try:
-    storage = open_storage(sys.argv[1], sys.argv[2])
-    print([study.study_name for study in storage.get_all_studies()], storage.database)
-except StorageError as error:
-    print(error)
+for mode in sys.argv[2:]:
+    try:
+        storage = open_storage(sys.argv[1], mode)
+        print([study.study_name for study in storage.get_all_studies()], storage.database)
+    except StorageError as error:
+        print(error)
 """
-    command = [sys.executable, "-c", script, str(path), mode]
-    if os.getuid() == 0:  # root may write everywhere, unless it gives that up
+    command = [sys.executable, "-c", script, str(path), *modes]
+    if os.getuid() == 0:  # root may read and write everywhere, unless it gives that up
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    return output.splitlines()
 
 
 # opening
@@ -176,14 +190,14 @@ def test_what_cannot_be_written_to_is_refused_and_can_be_read(tmp_path):
     close(file_storage(path))
     path.chmod(0o444)
     refused = f"storage={path}: read-only; change its permissions, or name another with --storage"
-    assert reading(path, "write") == refused
+    studies = f"['study'] {path}"
+    assert opening(path, *MODES) == [refused, refused, studies]
     tmp_path.chmod(0o555)
     try:
         before = contents(tmp_path)
-        assert reading(path, "create") == refused
-        assert reading(path, "read") == f"['study'] {path}"
+        assert opening(path, *MODES) == [refused, refused, studies]
         path.chmod(0o644)
-        assert reading(path, "write") == refused
+        assert opening(path, *MODES) == [refused, refused, studies]
         assert contents(tmp_path) == before
     finally:
         tmp_path.chmod(0o755)
@@ -196,7 +210,7 @@ def test_a_read_only_database_that_is_being_written_to_can_be_read(tmp_path):
     path.chmod(0o444)
     tmp_path.chmod(0o555)
     try:
-        assert reading(path, "read") == f"['study', 'newer'] {path}"
+        assert opening(path, "read") == [f"['study', 'newer'] {path}"]
     finally:
         tmp_path.chmod(0o755)
 
@@ -204,23 +218,22 @@ def test_a_read_only_database_that_is_being_written_to_can_be_read(tmp_path):
 def test_what_cannot_be_read_is_refused(tmp_path):
     path = tmp_path / "x.db"
     close(file_storage(path))
-    path.chmod(0o000)
-    assert reading(path, "read").startswith(f"storage={path}: cannot be read (Permission denied)")
-    tmp_path.chmod(0o000)
-    try:
-        message = reading(path, "create")
-        assert message.startswith(f"storage={path}: cannot be read (Permission denied)")
-    finally:
-        tmp_path.chmod(0o755)
+    for part in (path, tmp_path):
+        part.chmod(0o000)
+        try:
+            for message in opening(path, *MODES):
+                assert message.startswith(f"storage={path}: cannot be read (Permission denied)")
+        finally:
+            part.chmod(0o755)
 
 
 def test_what_cannot_be_made_is_refused(tmp_path):
     tmp_path.chmod(0o555)
     try:
         path = tmp_path / "runs" / "x.db"
-        assert reading(path, "create") == (
+        assert opening(path, "create") == [
             f"storage={path}: cannot be made (Permission denied); choose another --storage"
-        )
+        ]
     finally:
         tmp_path.chmod(0o755)
     (tmp_path / "file").touch()
@@ -290,14 +303,14 @@ def make(location: str, barrier: Barrier, name: str) -> None:
 
 def test_workers_that_make_one_database_at_once_all_get_it(empty_database, tmp_path):
     spawn = multiprocessing.get_context("spawn")
-    names = ["a", "b", "c"]
+    names = ["a", "b"]
     barrier = spawn.Barrier(len(names))
     workers = [spawn.Process(target=make, args=(empty_database, barrier, name)) for name in names]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert [worker.exitcode for worker in workers] == [0, 0]
     storage = open_storage(empty_database)
     assert sorted(study.study_name for study in storage.get_all_studies()) == names
     close(storage)
@@ -319,7 +332,7 @@ def test_opening_a_database_again_loses_nothing(tmp_path):
     another.start()
     another.join()
     storage.create_new_study([StudyDirection.MAXIMIZE], "ours")
-    assert reading(path, "read") == f"['study', 'theirs', 'ours'] {path}"
+    assert opening(path, "read") == [f"['study', 'theirs', 'ours'] {path}"]
 
 
 def test_what_lies_beside_a_database(tmp_path, postgresql):
@@ -580,14 +593,6 @@ WRITES: dict[str, Callable[[Storage, int], Any]] = {
 }
 
 
-@pytest.fixture
-def other(storage: Storage, location: str) -> Storage:
-    """The same database, opened by another worker."""
-    other = open_storage(location)
-    other.owner = "the other"
-    return other
-
-
 @pytest.mark.parametrize("write", WRITES)
 def test_a_worker_that_lost_its_trial_to_another_writes_nothing(storage, study_id, other, write):
     trial_id = storage.next_trial(study_id, budget=1)
@@ -602,7 +607,7 @@ def test_a_worker_that_lost_its_trial_to_another_writes_nothing(storage, study_i
     assert other.get_trial(trial_id) != before or write == "report"
 
 
-@pytest.mark.parametrize("write", ["report", "user attribute", "begin", "finish", "requeue"])
+@pytest.mark.parametrize("write", ["report", "finish", "requeue"])
 @pytest.mark.parametrize("gone", ["waiting", "finished", "never claimed"])
 def test_a_trial_that_is_not_in_hand_cannot_be_written_to(storage, study_id, gone, write):
     if gone == "never claimed":

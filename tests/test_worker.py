@@ -339,9 +339,10 @@ def test_a_study_of_plain_optuna_under_our_name_is_left_alone(tmp_path):
         nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
 
 
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
 @pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"gp"}))
-def test_every_sampler_resumes_as_if_it_had_not_stopped(tmp_path, name):
-    experiment = small(trials=15)
+def test_every_sampler_resumes_as_if_it_had_not_stopped(tmp_path, name, pruner):
+    experiment = small(trials=15, pruner=pruner, recipe=Recipe(epochs=4, batch_size=64))
     for trials in (4, 9, 15):
         resumed = nasopt.run(
             experiment, sampler=name, seed=3, trials=trials, storage=tmp_path / "x.db", device="cpu"
