@@ -87,9 +87,29 @@ class Dataset(Spelled):
         """Read, check and split. Raises DataError, naming the file or the field."""
         return Splits(*(split.to(torch.device(device)) for split in self._splits))
 
+    def _check(self, raw: Raw) -> None:
+        """Raise DataError unless `raw` holds what this data set is said to hold."""
+        for images, labels in ((raw.images, raw.labels), *([raw.test] if raw.test else [])):
+            if images.shape[1:] != self.input_shape or len(images) != len(labels):
+                raise DataError(
+                    f"{self.name}: {len(labels)} labels and images of shape "
+                    f"{tuple(images.shape)} where {self.input_shape} is expected; fetch it again"
+                )
+            if int(labels.max()) >= self.classes:
+                raise DataError(
+                    f"{self.name}: a label {int(labels.max())} where there are {self.classes} "
+                    "classes; fetch it again"
+                )
+        if self.images is not None and self.has_test and len(raw.labels) != self.images:
+            raise DataError(
+                f"{self.name}: {len(raw.labels)} images where {self.images:,} are expected; "
+                "fetch it again, or use image_folder or tensors for images of your own"
+            )
+
     @cached_property
     def _splits(self) -> Splits:
         raw = self.read()
+        self._check(raw)
         rng = np.random.default_rng(self.split_seed)
         labels = raw.labels.numpy()
         everything = np.arange(len(labels))
@@ -107,10 +127,10 @@ class Dataset(Spelled):
         for name, part in (("training", train), ("validation", validation)):
             missing = sorted(set(range(self.classes)) - set(labels[part].tolist()))
             if missing:
-                raise DataError(
-                    f"{self.name}: class {self.class_names()[missing[0]]!r} has no {name} image; "
-                    + ("give it more images" if self.limit is None else "raise limit")
-                )
+                what = f"class {self.class_names()[missing[0]]!r} has no {name} image"
+                if self.limit is None:
+                    raise DataError(f"{self.name}: {what}; give it more images")
+                raise DataError(f"limit={self.limit}: {what} of {self.name}; raise it")
 
         def pick(indices: Any) -> Split:
             chosen = torch.from_numpy(indices)

@@ -6,9 +6,9 @@ deterministic, so that each network is counted once. Values that the same fields
 together, as one letter with a weight, so that wide fields cost nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from typing import Any
 
 from nasopt.fields import Categorical, Integer
@@ -54,23 +54,27 @@ def distinct_networks(
                 todo.append((index + 1, resolution))
         return frozenset(reached)
 
-    @cache
-    def count(states: frozenset[State]) -> int:
+    def moves(states: Iterable[State]) -> dict[Letter, set[State]]:
         following: dict[Letter, set[State]] = {}
         for index, resolution in states:
             for letter in alphabet[layers[index]] if index < len(layers) else ():
                 layer = letter.layer.effective(resolution, min_resolution)
                 if layer is not None:
-                    effective = replace(letter, layer=layer)
-                    following.setdefault(effective, set()).add(
-                        (index + 1, layer.shrink(resolution))
-                    )
-        finished = any(index == len(layers) for index, _ in states)
-        return finished + sum(
-            letter.weight * count(closure(states)) for letter, states in following.items()
-        )
+                    after = (index + 1, layer.shrink(resolution))
+                    following.setdefault(replace(letter, layer=layer), set()).add(after)
+        return following
 
-    return count(closure([(0, resolution)]))
+    total = 0
+    ways = {closure([(0, resolution)]): 1}  # of getting there, in as many layers
+    while ways:
+        longer: Counter[frozenset[State]] = Counter()
+        for states, count in ways.items():
+            if any(index == len(layers) for index, _ in states):
+                total += count
+            for letter, following in moves(states).items():
+                longer[closure(following)] += count * letter.weight
+        ways = longer
+    return total
 
 
 def _letters(layer: Layer, layers: Sequence[Layer]) -> Iterator[Letter]:

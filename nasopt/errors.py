@@ -68,7 +68,10 @@ class Spelled:
                 raise cls._error(f"{cls.__name__}.{name}: no such field; {closest(name, known)}")
         for name, field in known.items():
             required = field.default is MISSING and field.default_factory is MISSING
-            # pickle and copy call __new__ with no arguments at all
-            if required and field.kw_only and name not in kwargs and (kwargs or args):
+            if required and field.kw_only and name not in kwargs:
                 raise cls._error(f"{cls.__name__}.{name}: missing; give {name}=...")
         return super().__new__(cls)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # pickle and copy would call __new__ with no arguments at all
+        return object.__new__, (type(self),), vars(self).copy()

@@ -74,6 +74,9 @@ class Recipe(Spelled):
             if getattr(self, name) not in choices:
                 value = getattr(self, name)
                 raise RecipeError(f"Recipe.{name}={value!r}: unknown; {closest(value, choices)}")
+        for name in ("lr", "weight_decay", "label_smoothing"):
+            if not isinstance(getattr(self, name), Open):  # 0 and 0.0 must have one key
+                object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("flip", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise RecipeError(f"Recipe.{name}={getattr(self, name)!r}: use True or False")
@@ -115,7 +118,10 @@ class Recipe(Spelled):
 
     def choose(self, params: Mapping[str, Any]) -> Self:
         """The recipe with the values of `params` for its open fields."""
-        chosen = {name.removeprefix("recipe."): params[name] for name in self.parameters}
+        try:
+            chosen = {name.removeprefix("recipe."): params[name] for name in self.parameters}
+        except KeyError as error:
+            raise RecipeError(f"parameter {error.args[0]}: missing; give it a value") from error
         return replace(self, **chosen)
 
     def to_json(self) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import math
 import os
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,8 +60,9 @@ def read_torchvision(class_name: str, name: str) -> Raw:
             which = {"split": "train" if train else "test"}
         try:
             loaded = getattr(datasets, class_name)(root, download=True, **which)
-        except (OSError, RuntimeError, ValueError, EOFError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torchvision asserts and looks up what it reads
+        except (OSError, RuntimeError, ValueError, EOFError, AssertionError, LookupError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
                 f"{name}: cannot be read from or downloaded to {root} ({reason}); put its files "
                 "there, or name another folder with --data-dir or NASOPT_DATA"
@@ -108,10 +111,10 @@ def _read_idx(path: Path, dimensions: int) -> Any:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; fetch the four files of the data set") from error
-    except (OSError, EOFError) as error:  # gzip.BadGzipFile is an OSError
+    except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
         raise DataError(f"{path}: damaged ({error}); fetch it again") from error
     header = 4 + 4 * dimensions
-    sizes = [int(size) for size in np.frombuffer(content[4:header], ">u4")]
+    sizes = struct.unpack(f">{dimensions}I", content[4:header].ljust(header - 4, b"\0"))
     if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) != header + math.prod(sizes):
         raise DataError(f"{path}: damaged (no IDX file of its size); fetch it again")
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(sizes)
@@ -125,7 +128,11 @@ class ImageFolder:
     def class_names(self) -> tuple[str, ...]:
         if not self.path.is_dir():
             raise DataError(f"image_folder.path={self.path}: no such folder; give an existing one")
-        names = sorted(each.name for each in self.path.iterdir() if each.is_dir())
+        names = sorted(
+            each.name
+            for each in self.path.iterdir()
+            if each.is_dir() and not each.name.startswith(".")
+        )
         if len(names) < 2:
             raise DataError(
                 f"image_folder.path={self.path}: {len(names)} sub-folders; "
@@ -172,16 +179,24 @@ class ImageFolder:
                 return np.asarray(ImageOps.fit(rgb, (self.size, self.size)))
         except UnidentifiedImageError as error:
             raise DataError(f"{file}: not an image; remove it from the folder") from error
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            SyntaxError,
+            ValueError,
+            Image.DecompressionBombError,
+        ) as error:
             raise DataError(f"{file}: damaged image ({error}); mend or remove it") from error
 
 
 def checked(images: Any, labels: Any) -> Split:
     if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
-        shape = getattr(images, "shape", type(images).__name__)
-        dtype = getattr(images, "dtype", "")
+        given = type(images).__name__
+        if hasattr(images, "dtype"):
+            given = f"{images.dtype} {tuple(images.shape)}"
         raise DataError(
-            f"tensors.images={dtype} {shape}: give uint8 of shape (n, channels, height, width)"
+            f"tensors.images={given}: give a torch.uint8 tensor of shape "
+            "(n, channels, height, width)"
         )
     if not isinstance(labels, torch.Tensor) or labels.shape != images.shape[:1]:
         shape = tuple(labels.shape) if hasattr(labels, "shape") else type(labels).__name__

@@ -99,10 +99,10 @@ class Conv(Layer):
         _one_of(CONV_OPS, "Conv", "op", self.op)
 
     def effective(self, resolution: Shape, min_resolution: int) -> Self:
-        after = self.shrink(resolution)
-        if min(after) < min_resolution or after == resolution:
+        if min(self.shrink(resolution)) < min_resolution:
             return replace(self, stride=1)
-        return self
+        # a longer stride than the map's longer side leaves the first pixel, as that one does
+        return replace(self, stride=min(self.chosen("stride"), max(resolution)))
 
     def shrink(self, resolution: Shape) -> Shape:
         return tuple(-(-side // self.chosen("stride")) for side in resolution)
@@ -147,6 +147,12 @@ class Pool(Layer):
     def build(self, in_shape: Shape) -> "nn.Module":
         from torch import nn
 
+        if self.chosen("kernel_size") > min(in_shape[1:]):
+            height, width = in_shape[1:]
+            raise SpaceError(
+                f"Pool.kernel_size={self.kernel_size}: the map before it is {height}x{width}; "
+                f"use {min(height, width)} or less"
+            )
         pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[self.chosen("op")]
         return pool(self.chosen("kernel_size"))
 

@@ -34,6 +34,10 @@ class Quantity:
 
     name: str
 
+    def __ge__(self, bound: float) -> Limit:
+        # also what Python makes of `1_000 <= parameters`
+        raise SpaceError(f"limits: {self.name} >= {bound!r}: only an upper bound is a limit")
+
     def __le__(self, bound: float) -> Limit:
         if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound > 0:
             raise SpaceError(f"limits: {self.name} <= {bound!r}: use a positive number")

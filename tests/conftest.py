@@ -15,10 +15,14 @@ from pathlib import Path
 import optuna
 import psycopg2
 import pytest
+from hypothesis import settings
 
 from nasopt.data import DEBIAN_FASHION_MNIST
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# no deadline: the first example waits for torch, and machines are busy
+settings.register_profile("nasopt", deadline=None)
+settings.load_profile("nasopt")
 
 
 def missing(reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Small experiments that several tests run for real: a training takes some hundredths of a second."""
+"""Small experiments that several tests run for real: a training takes hundredths of a second."""
 
 from typing import Any
 

@@ -102,7 +102,7 @@ def torment(
 def _worker(
     sampler: str, pruner: str, storage: Path, log: Path, deadly: tuple[str, int] | None
 ) -> int:
-    """A process of its own that runs the study, and kills itself as `deadly` says: its exit code."""
+    """A process of its own that runs the study and dies as `deadly` says: its exit code."""
     process = os.fork()
     if process:
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

@@ -55,7 +55,7 @@ def test_a_sample_is_as_large_as_there_are_networks():
         ({"dataset": "digit"}, "Experiment.dataset='digit': unknown; did you mean digits?"),
         ({"dataset": 3}, "Experiment.dataset=3: give a Dataset"),
         ({"pruner": "medain"}, "pruner='medain': unknown; did you mean median?"),
-        ({"objectives": ("accuracy", "mac")}, "Experiment.objectives: 'mac' is unknown; did you mean"),
+        ({"objectives": ("accuracy", "mac")}, "Experiment.objectives: 'mac' is unknown; did"),
         ({"objectives": ("macs",)}, "Experiment.objectives=('macs',): use ('accuracy',)"),
         ({"objectives": ("accuracy", "macs", "parameters")}, "Experiment.objectives="),
         ({"limits": (5,)}, "Experiment.limits: 5 is no limit; write parameters <= 5_000, say"),
@@ -128,7 +128,7 @@ def test_a_study_file_that_is_missing_a_folder_or_without_experiment_is_named(tm
     with pytest.raises(StudyError, match=r"no `experiment`; write experiment = Experiment"):
         load_experiment(empty)
     empty.write_text("experiment = 1\n")
-    with pytest.raises(StudyError, match="an int as `experiment`|a int as `experiment`"):
+    with pytest.raises(StudyError, match="a int as `experiment`; write"):
         load_experiment(empty)
 
 
