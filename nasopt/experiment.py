@@ -189,8 +189,8 @@ def load_experiment(path: str | Path) -> Experiment:
         sys.path.remove(folder)
     experiment = getattr(module, "experiment", None)
     if not isinstance(experiment, Experiment):
-        found = "no" if experiment is None else f"a {type(experiment).__name__} as"
-        raise StudyError(f"{path}: {found} `experiment`; write experiment = Experiment(...)")
+        found = "none" if experiment is None else f"a {type(experiment).__name__}"
+        raise StudyError(f"{path}: experiment is {found}; write experiment = Experiment(...)")
     if experiment.name == "experiment":
         return replace(experiment, name=path.stem)
     return experiment

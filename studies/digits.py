@@ -17,6 +17,6 @@ experiment = Experiment(
         ),
     ),
     limits=(parameters <= 3_000,),
-    recipe=Recipe(epochs=20, lr=0.2),
-    trials=50,
+    recipe=Recipe(epochs=20, batch_size=64, lr=0.1),
+    trials=40,
 )

@@ -33,7 +33,15 @@ from nasopt.worker import Search
 from tests.examples import small
 
 POINTS = ("sampling", "training", "reporting", "checkpointing", "telling")
-VISITS = {"sampling": 3, "training": 40, "reporting": 12, "checkpointing": 12, "telling": 3}
+ANYWHERE = "anywhere"  # killed from outside, after a random while
+VISITS = {  # at most, before it dies; of ANYWHERE: milliseconds
+    "sampling": 3,
+    "training": 40,
+    "reporting": 12,
+    "checkpointing": 12,
+    "telling": 3,
+    ANYWHERE: 900,
+}
 PRUNERS = ("median", "hyperband")
 CHECKPOINT_SECONDS = 0.02  # instead of ten: the trainings here last a tenth of a second
 TRIALS = 12
@@ -47,6 +55,7 @@ class Tally:
     batches: int = 0
     twice: int = 0
     seconds_twice: float = 0.0
+    unused: int = 0
     differences: list[str] = field(default_factory=list)
 
 
@@ -83,6 +92,7 @@ def torment(
         if code == -signal.SIGKILL:
             tally.kills[todo.pop(0)] += 1
         elif code == 0:
+            tally.unused += len(todo)  # the study ended before it could die so often
             break
         else:
             raise SystemExit(f"a worker of {sampler}/{pruner} ended with {code}")
@@ -105,11 +115,14 @@ def _worker(
     """A process of its own that runs the study and dies as `deadly` says: its exit code."""
     process = os.fork()
     if process:
+        if deadly is not None and deadly[0] == ANYWHERE:
+            time.sleep(deadly[1] / 1_000)
+            os.kill(process, signal.SIGKILL)  # it is not reaped yet, so this is still its id
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     try:
         torch.set_num_threads(1)
         _log_batches(log)
-        if deadly is not None:
+        if deadly is not None and deadly[0] != ANYWHERE:
             _arm(*deadly)
         search = Search(experiment(pruner), sampler=sampler, storage=storage, device="cpu")
         search.workshop.ledger.checkpoint_seconds = CHECKPOINT_SECONDS
@@ -174,24 +187,25 @@ def run(kills: int, samplers: list[str], folder: Path, seed: int = 0) -> Tally:
     tally = Tally()
     pairs = [(sampler, pruner) for sampler in samplers for pruner in PRUNERS]
     each = -(-kills // len(pairs))
-    dealt = [POINTS[i % len(POINTS)] for i in range(each * len(pairs))]
+    places = (*POINTS, ANYWHERE)
+    dealt = [places[i % len(places)] for i in range(each * len(pairs))]
     for index, (sampler, pruner) in enumerate(pairs):
         here = folder / f"{sampler}-{pruner}"
         here.mkdir()
         points = dealt[index * each : (index + 1) * each]
         chance.shuffle(points)
         torment(sampler, pruner, here, points, chance, tally)
-        # a study that ends before its last kill leaves some points to the next one
     return tally
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--samplers", nargs="+", default=sorted(SAMPLERS))
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        tally = run(args.kills, sorted(SAMPLERS), Path(folder))
+        tally = run(args.kills, args.samplers, Path(folder))
     print(
         f"{sum(tally.kills.values())} kills:", ", ".join(f"{k} {v}" for k, v in tally.kills.items())
     )

@@ -125,10 +125,10 @@ def test_a_study_file_that_is_missing_a_folder_or_without_experiment_is_named(tm
         load_experiment(tmp_path)
     empty = tmp_path / "empty.py"
     empty.write_text("x = 1\n")
-    with pytest.raises(StudyError, match=r"no `experiment`; write experiment = Experiment"):
+    with pytest.raises(StudyError, match="experiment is none; write experiment = Exp"):
         load_experiment(empty)
     empty.write_text("experiment = 1\n")
-    with pytest.raises(StudyError, match="a int as `experiment`; write"):
+    with pytest.raises(StudyError, match="experiment is a int; write experiment = Exp"):
         load_experiment(empty)
 
 

@@ -304,7 +304,7 @@ def make(location: str, barrier: Barrier, name: str) -> None:
 def test_workers_that_make_one_database_at_once_all_get_it(empty_database, tmp_path):
     spawn = multiprocessing.get_context("spawn")
     names = ["a", "b"]
-    barrier = spawn.Barrier(len(names))
+    barrier = spawn.Barrier(len(names), timeout=20)  # should one of them fail
     workers = [spawn.Process(target=make, args=(empty_database, barrier, name)) for name in names]
     for worker in workers:
         worker.start()
@@ -481,14 +481,15 @@ def test_four_processes_claim_each_waiting_trial_once_and_keep_to_the_budget(
 ):
     wait(storage, study_id, count=200)
     spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(4)
+    barrier = spawn.Barrier(4, timeout=60)
     pipes = [spawn.Pipe(duplex=False) for _ in range(4)]
     workers = [
         spawn.Process(target=drain, args=(location, study_id, barrier, 240, sender))
         for _, sender in pipes
     ]
-    for worker in workers:
+    for worker, (_, sender) in zip(workers, pipes, strict=True):
         worker.start()
+        sender.close()  # so that the end of a worker can be told
     claims = dict(receiver.recv() for receiver, _ in pipes)
     for worker in workers:
         worker.join()
