@@ -2,6 +2,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from optuna.trial import TrialState
 
 import nasopt
 from nasopt import Conv, Interrupted, Recipe, Space, categorical, integer, parameters, real
-from nasopt.errors import SpaceError, StudyError
+from nasopt.errors import SpaceError, StorageError, StudyError
 from nasopt.samplers import SAMPLERS, make_sampler
+from nasopt.storage import open_storage
 from nasopt.worker import Search
 from tests.examples import small
 
@@ -245,6 +247,7 @@ WORKER = """
 import sys
 import nasopt
 from tests.examples import small
+from nasopt.storage import open_storage
 from nasopt.worker import Search
 
 for progress in Search(small(trials=5, recipe=nasopt.Recipe(epochs=3, batch_size=32)),
@@ -369,3 +372,69 @@ def test_the_ledger_can_be_read_without_the_studies(tmp_path):
     assert json.loads(rows[0][0])[0]["layer"] == "conv"
     assert json.loads(rows[0][1])["epochs"] == 2
     assert database.execute("SELECT count(*) FROM nasopt_epochs").fetchone() == (4,)
+
+
+def test_a_full_disk_stops_the_run_with_a_line_and_it_goes_on_once_there_is_room(
+    tmp_path, monkeypatch
+):
+    whole = nasopt.run(small(), storage=tmp_path / "y.db", device="cpu")
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(StorageError) as error:  # noqa: PT012
+        for progress in search:
+            if progress.done == 2:
+                with search.storage.engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more
+    assert str(error.value).startswith("storage: database or disk is full; make room and run the")
+    kept = told(search.study)
+    assert [trial[1] for trial in kept[:2]] == ["COMPLETE", "COMPLETE"]
+    resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+    assert told(resumed) == told(whole)
+    assert told(resumed)[:2] == kept[:2]
+    assert not list((tmp_path / "x.db.leases").iterdir())
+
+
+def test_a_paused_worker_keeps_its_trial_on_the_same_host(tmp_path):
+    paused = worker(tmp_path / "x.db")
+    read_until(paused, "0 1")
+    paused.send_signal(signal.SIGSTOP)
+    try:
+        storage = open_storage(tmp_path / "x.db")
+        assert storage.requeue_orphans(1) == []
+        assert storage.unfinished(1) == 1
+    finally:
+        paused.send_signal(signal.SIGCONT)
+    paused.communicate(timeout=120)
+    assert paused.returncode == 0
+
+
+def test_a_worker_whose_trial_was_taken_changes_nothing_and_asks_for_the_next(tmp_path, caplog):
+    experiment = small(recipe=Recipe(epochs=3, batch_size=32), trials=3)
+    whole = nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")
+    search = Search(experiment, storage=tmp_path / "x.db", device="cpu")
+    for progress in search:
+        if progress.number == 1 and progress.epoch == 1 and "took" not in caplog.text:
+            thief = open_storage(tmp_path / "x.db")  # from another host, after a long silence
+            with thief.engine.begin() as connection:
+                connection.exec_driver_sql("UPDATE nasopt_workers SET host = 'other', seen = 0")
+            assert thief.requeue_orphans(1) == [1]
+            thief.owner = "thief"
+            assert thief.next_trial(1, 3) == 2  # trial ids begin at 1
+            thief.requeue(2)
+            with thief.engine.begin() as connection:
+                connection.exec_driver_sql(
+                    "UPDATE nasopt_workers SET host = ?", (socket.gethostname(),)
+                )
+    assert "another worker took the trial in hand" in caplog.text
+    assert told(search.study) == told(whole)
+
+
+def test_a_database_that_is_locked_for_a_while_only_delays_the_run(tmp_path):
+    running = worker(tmp_path / "x.db")
+    read_until(running, "1 1")
+    locked = sqlite3.connect(tmp_path / "x.db", timeout=60, isolation_level=None)
+    locked.execute("BEGIN IMMEDIATE")
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(timeout=6)  # a second longer than SQLite waits by itself
+    locked.execute("ROLLBACK")
+    running.communicate(timeout=120)
+    assert running.returncode == 0
