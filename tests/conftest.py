@@ -8,13 +8,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 
 import optuna
-import psycopg2
+import psycopg
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings
 
 from nasopt.data import DEBIAN_FASHION_MNIST
@@ -30,6 +30,21 @@ def missing(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (and CI must have it)")
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _engines_are_disposed() -> Iterator[None]:
+    """A program leaves its connections to its end; here a warning of one is an error."""
+    engines = set()
+
+    def note(connection: sa.Connection) -> None:
+        engines.add(connection.engine)
+
+    sa.event.listen(sa.Engine, "engine_connect", note)
+    yield
+    sa.event.remove(sa.Engine, "engine_connect", note)
+    for engine in engines:
+        engine.dispose()
 
 
 @pytest.fixture
@@ -73,11 +88,10 @@ def postgresql() -> Iterator[Callable[[], str]]:
 
     def new() -> str:
         name = f"nasopt{next(numbers)}"
-        connection = psycopg2.connect(host="127.0.0.1", port=port, user="nasopt", dbname="postgres")
-        with closing(connection):
-            connection.autocommit = True
-            connection.cursor().execute(f"CREATE DATABASE {name}")
-        return f"postgresql+psycopg2://nasopt@127.0.0.1:{port}/{name}"
+        server = f"postgresql://nasopt@127.0.0.1:{port}"
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"{server}/{name}"
 
     try:
         deadline = time.monotonic() + 60
@@ -85,7 +99,7 @@ def postgresql() -> Iterator[Callable[[], str]]:
             try:
                 new()
                 break
-            except psycopg2.OperationalError:
+            except psycopg.OperationalError:
                 if server.poll() is not None or time.monotonic() > deadline:
                     pytest.fail((cluster / "log").read_text())
                 time.sleep(0.05)

@@ -37,9 +37,7 @@ def work(database: str, trials: int) -> None:
         storage.owner = owner.token
         while (trial_id := storage.next_trial(study._study_id, trials)) is not None:
             params = dict.fromkeys(PARAMETERS, 48)
-            storage.begin(
-                trial_id, params, PARAMETERS, user_attrs={"key": trial_id}, constraints={}
-            )
+            storage.begin(trial_id, params, PARAMETERS, user_attrs={}, constraints={})
             for step in range(1, REPORTS + 1):
                 storage.set_trial_intermediate_value(trial_id, step, step / REPORTS)
             storage.finish(trial_id, TrialState.COMPLETE, [1.0], {"epochs": REPORTS})
@@ -57,22 +55,20 @@ def run(trials: int, workers: int, folder: Path) -> tuple[float, int, float]:
         [Path(sys.executable).parent / "optuna-dashboard", f"sqlite:///{database}", *serve],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    started = time.monotonic()
-    command = [
-        sys.executable,
-        "-m",
-        "tests.stress",
-        "--work",
-        str(database),
-        "--trials",
-        str(trials),
-    ]
-    writing = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(workers)]
+    url = f"http://127.0.0.1:{port}/api/studies/1"
+    command = [sys.executable, "-m", "tests.stress", f"--work={database}", f"--trials={trials}"]
     answers, slowest = 0, 0.0
     try:
+        while not _answers(url):
+            assert dashboard.poll() is None
+            time.sleep(0.1)
+        started = time.monotonic()
+        writing = [
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(workers)
+        ]
         while any(process.poll() is None for process in writing):
             asked = time.monotonic()
-            if _answers(f"http://127.0.0.1:{port}/api/studies/1"):
+            if _answers(url):
                 answers += 1
                 slowest = max(slowest, time.monotonic() - asked)
             time.sleep(0.2)  # as often as a page that is open would ask, and more

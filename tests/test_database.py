@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import optuna
-import psycopg2
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -62,16 +62,16 @@ def test_a_url_of_a_file_is_taken_as_it_is():
 
 
 def test_a_server_has_no_file():
-    url = storage_url("postgresql+psycopg2://me@host/studies")
-    assert url == "postgresql+psycopg2://me@host/studies"
+    url = storage_url("postgresql+psycopg://me@host/studies")
+    assert url == "postgresql+psycopg://me@host/studies"
     assert file_of(url) is None
 
 
 def test_a_url_that_names_no_driver_gets_the_one_that_the_extra_installs():
     url = sa.make_url(storage_url("postgresql://me:secret@host:99/studies"))
     assert url.set(drivername="postgresql") == sa.make_url("postgresql://me:secret@host:99/studies")
-    assert url.get_dialect().driver == "psycopg2"
-    assert url.get_dialect().import_dbapi() is psycopg2
+    assert url.get_dialect().driver == "psycopg"
+    assert url.get_dialect().import_dbapi() is psycopg
 
 
 @pytest.mark.parametrize(
@@ -353,8 +353,8 @@ def test_a_server_that_goes_away_is_a_line(postgresql):
     url = postgresql()
     storage = open_storage(url)
     study = optuna.create_study(storage=storage)
-    with closing(psycopg2.connect(url.replace("+psycopg2", ""))) as other:
-        other.cursor().execute(
+    with psycopg.connect(url) as other:
+        other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )

@@ -247,9 +247,9 @@ def test_a_server_that_refuses_is_named_without_its_password(mode):
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(StorageError) as raised:
-            open_storage(f"postgresql+psycopg2://me:secret@127.0.0.1:{port}/x", mode)
+            open_storage(f"postgresql+psycopg://me:secret@127.0.0.1:{port}/x", mode)
     message = str(raised.value)
-    assert message.startswith(f"storage=postgresql+psycopg2://me:***@127.0.0.1:{port}/x: ")
+    assert message.startswith(f"storage=postgresql+psycopg://me:***@127.0.0.1:{port}/x: ")
     assert "Connection refused" in message
     assert "secret" not in message
     assert "\n" not in message
@@ -277,11 +277,11 @@ def test_a_server_of_another_schema_is_refused(postgresql):
 
 
 def test_a_driver_that_is_missing_is_named_with_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StorageError) as raised:
-        open_storage("postgresql+psycopg2://host/x")
+        open_storage("postgresql+psycopg://host/x")
     assert str(raised.value) == (
-        "storage=postgresql+psycopg2://host/x: psycopg2 is not installed; "
+        "storage=postgresql+psycopg://host/x: psycopg is not installed; "
         "run: pip install 'nasopt[postgresql]'"
     )
 

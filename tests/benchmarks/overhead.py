@@ -1,0 +1,55 @@
+"""What ledger and checkpoints cost a training of about one second an epoch: at most 1 %.
+
+    python -m tests.benchmarks.overhead
+
+Two trainers of the same network take turns, epoch by epoch, so that a machine whose speed drifts
+treats both alike: one bare, one with its epochs recorded and its state saved every ten seconds.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from nasopt import Architecture, Conv, Experiment, Recipe, Space
+from nasopt.data import digits
+from nasopt.evaluation import Evaluation
+from nasopt.training import Trainer
+from nasopt.workshop import Workshop
+
+EPOCHS = 24
+TARGET = 0.01
+ARCHITECTURE = Architecture(tuple(Conv(filters=filters) for filters in (64, 96, 96, 96, 96, 96)))
+
+
+def timed(epochs: Iterator[object]) -> float:
+    started = time.perf_counter()
+    next(epochs)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    experiment = Experiment(dataset=digits(), space=Space(Conv(filters=8)))
+    evaluation = Evaluation(ARCHITECTURE, Recipe(epochs=EPOCHS), experiment.data, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(experiment, Path(folder) / "x.db", "cpu")
+        splits = workshop.splits
+        bare = Trainer(evaluation, splits.train, splits.validation, 10).epochs()
+        paid = workshop.epochs(evaluation)
+        timed(bare), timed(paid)  # the first epochs warm up
+        pairs = [(timed(bare), timed(paid)) for _ in range(EPOCHS - 1)]
+    plain, recorded = (sum(each) / len(pairs) for each in zip(*pairs, strict=True))
+    overhead = recorded / plain - 1
+    print(
+        f"ledger and checkpoints: {plain:.2f} s an epoch bare, {recorded:.2f} s recorded, "
+        f"overhead {overhead:.2%} (target: at most {TARGET:.0%})"
+    )
+    if overhead > 1.1 * TARGET:
+        raise SystemExit("the overhead is over its target")
+
+
+if __name__ == "__main__":
+    main()
