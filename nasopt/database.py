@@ -4,6 +4,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -20,17 +21,19 @@ def storage_url(location: str | Path) -> str:
     if "://" not in text:
         if not text or text == ":memory:":
             raise StorageError(f"storage={text!r}: give the path of a file, as in runs/x.db")
-        return f"sqlite:///{text}"
+        return sa.URL.create("sqlite", database=text).render_as_string()  # "#", "?", "%"
     try:
         url = sa.make_url(text)
-    except sa.exc.ArgumentError as error:
+        if url.get_backend_name() not in ("sqlite", "postgresql"):
+            shown = url.render_as_string()  # without its password
+            raise StorageError(f"storage={shown}: use a file (SQLite) or postgresql://...")
+        if url.drivername == "postgresql":  # SQLAlchemy 2.0 would take psycopg2, 2.1 takes psycopg
+            url = url.set(drivername="postgresql+psycopg")
+        url.get_dialect()
+    except (sa.exc.ArgumentError, ValueError) as error:
         raise StorageError(f"storage={text}: no path and no URL; use runs/x.db, say") from error
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StorageError(f"storage={text}: use a file (SQLite) or postgresql://...")
-    if url.get_backend_name() == "sqlite" and not url.database:
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise StorageError(f"storage={text}: give the path of a file, as in runs/x.db")
-    if url.drivername == "postgresql":  # SQLAlchemy 2.0 would take psycopg2, 2.1 takes psycopg
-        url = url.set(drivername="postgresql+psycopg")
     return url.render_as_string(hide_password=False)
 
 
@@ -46,36 +49,43 @@ def is_writable(path: Path) -> bool:
 def inspect(path: Path) -> None:
     """Raise StorageError unless `path` is a sound database of this Optuna; change nothing."""
     begin_anew = "move it away, or name another with --storage"
+    if not os.access(path, os.R_OK):
+        raise StorageError(
+            f"storage={path}: cannot be read (Permission denied); change its permissions"
+        )
     if path.is_dir():
         raise StorageError(f"storage={path}: a folder; name a file in it, as in {path}/x.db")
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except OSError as error:
-        raise StorageError(f"storage={path}: cannot be read ({error.strerror})") from error
-    if not header:
+    # Only SQLite may open the file: to close it by other means would drop the locks of whatever
+    # connection this process has, and let another process remove the -wal that it writes to.
+    if not path.stat().st_size:
         raise StorageError(f"storage={path}: an empty file; {begin_anew}")
-    if not header.startswith(b"SQLite format 3\0"):
-        raise StorageError(f"storage={path}: no SQLite database; {begin_anew}")
     wal = path.with_name(f"{path.name}-wal").exists()
-    pages, page_size = int.from_bytes(header[28:32]), int.from_bytes(header[16:18])
-    if not wal and path.stat().st_size < pages * (65536 if page_size == 1 else page_size):
-        raise StorageError(f"storage={path}: truncated; restore a copy, or {begin_anew}")
-    how = "mode=ro" if wal or is_writable(path.parent) else "immutable=1"
+    how = "mode=ro" if wal else "immutable=1"  # mode=ro would leave a -wal behind
     try:
-        with closing(sqlite3.connect(f"file:{path}?{how}", uri=True, timeout=BUSY_SECONDS)) as db:
+        url = f"file:{quote(str(path))}?{how}"
+        with closing(sqlite3.connect(url, uri=True, timeout=BUSY_SECONDS)) as db:
+            ((pages,),) = db.execute("PRAGMA page_count")
+            ((page_size,),) = db.execute("PRAGMA page_size")
+            if not wal and path.stat().st_size < pages * page_size:
+                raise StorageError(f"storage={path}: truncated; restore a copy, or {begin_anew}")
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
             if not tables >= TABLES:
                 raise StorageError(f"storage={path}: another program's database; {begin_anew}")
-            ((schema,),) = db.execute("SELECT version_num FROM alembic_version")
+            schemas = [each for (each,) in db.execute("SELECT version_num FROM alembic_version")]
             sound = db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-    except (sqlite3.DatabaseError, ValueError) as error:
+    except sqlite3.DatabaseError as error:
+        if "not a database" in str(error):
+            raise StorageError(f"storage={path}: no SQLite database; {begin_anew}") from error
         raise StorageError(
             f"storage={path}: damaged ({error}); restore a copy, or {begin_anew}"
         ) from error
     if not sound:
         raise StorageError(f"storage={path}: damaged; restore a copy, or {begin_anew}")
-    if schema != SCHEMA:
+    if not schemas:
+        raise StorageError(
+            f"storage={path}: damaged (it has no schema version); restore a copy, or {begin_anew}"
+        )
+    if schemas != [SCHEMA]:
         raise other_schema(str(path))
 
 
@@ -90,6 +100,7 @@ def other_schema(name: str) -> StorageError:
 def name_error(context: sa.engine.ExceptionContext) -> None:
     """Turn what a user can mend at run time into a line; the rest stays a traceback."""
     reason = str(context.original_exception)
+    line = (reason.strip() or type(context.original_exception).__name__).splitlines()[0]
     for sign, remedy in (
         ("disk is full", "make room and run the same command again; what was recorded is kept"),
         ("readonly database", "make it writable and run the same command again"),
@@ -102,5 +113,8 @@ def name_error(context: sa.engine.ExceptionContext) -> None:
         ("No space left", "make room and run the same command again; what was recorded is kept"),
     ):
         if sign in reason:
-            line = reason.strip().splitlines()[0]
             raise StorageError(f"storage: {line}; {remedy}") from context.original_exception
+    if context.is_disconnect:
+        raise StorageError(
+            f"storage: {line}; see to the server and run the same command again"
+        ) from context.original_exception

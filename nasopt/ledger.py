@@ -4,11 +4,11 @@ Two tables in the studies' own database, readable without them, and checkpoint f
 knows no training: it is handed results and states.
 """
 
+import io
 import json
 import logging
 import math
 import os
-import pickle
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from nasopt.errors import StorageError
 from nasopt.evaluation import VERSION, EpochResult, Evaluation
 
 logger = logging.getLogger("nasopt")
@@ -126,7 +127,7 @@ class Ledger:
             reason = "is of another version"
         except FileNotFoundError:
             return None
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+        except Exception:  # of many kinds: whatever the bytes spell
             reason = "is damaged"  # torn by a crash of the machine, say
         logger.warning("%s %s; its evaluation is trained again from the start", path, reason)
         return None
@@ -139,14 +140,26 @@ class Ledger:
         """Replace the checkpoint of `key` by `state`: all of it or, if killed, nothing."""
         import torch
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=self.folder, prefix=f"{key}.", suffix=".tmp", delete=False
-        ) as file:
-            torch.save({"version": VERSION, "key": key, "state": state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, self._path(key))
+        content = io.BytesIO()  # torch would hide an error of the disk behind one of its own
+        torch.save({"version": VERSION, "key": key, "state": state}, content)
+        temporary = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=self.folder, prefix=f"{key}.", suffix=".tmp", delete=False
+            ) as file:
+                temporary = Path(file.name)
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path(key))
+        except OSError as error:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            raise StorageError(
+                f"checkpoint={self._path(key)}: cannot be written ({error.strerror}); "
+                "make room and run the same command again"
+            ) from error
         self.saved = time.monotonic()
         self._thin(keep=key)
 

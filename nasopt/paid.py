@@ -42,8 +42,8 @@ def paid_epochs(
     if _finished(evaluation, known):
         return
     trainer = engine(evaluation)
-    state = ledger.checkpoint(key)  # may be older than the rows, never newer
-    if state is not None:
+    state = ledger.checkpoint(key)  # of rows that a power cut took, or a database removed: not used
+    if state is not None and state["epoch"] <= len(known):
         trainer.load_state_dict(state)
     last = None
     for result in trainer.batches():

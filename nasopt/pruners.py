@@ -1,5 +1,6 @@
 """Pruners by name: name -> factory(epochs). Steps are epochs, from 1."""
 
+import inspect
 from collections.abc import Callable
 
 from optuna.pruners import (
@@ -51,5 +52,10 @@ def pruner_name(pruner: str | BasePruner) -> str:
     """The name, or the class of an object with its settings."""
     if isinstance(pruner, str):
         return pruner
-    settings = ", ".join(f"{k.lstrip('_')}={v!r}" for k, v in sorted(vars(pruner).items()))
-    return f"{type(pruner).__name__}({settings})"
+    settings = []
+    for name in inspect.signature(type(pruner)).parameters:
+        value = vars(pruner).get(f"_{name}")
+        if value is not None:
+            shown = pruner_name(value) if isinstance(value, BasePruner) else repr(value)
+            settings.append(f"{name}={shown}")
+    return f"{type(pruner).__name__}({', '.join(settings)})"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import optuna
 import sqlalchemy as sa
@@ -24,9 +25,10 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
-from nasopt import owners
+from nasopt import ledger, owners
 from nasopt.database import (
     BUSY_SECONDS,
+    TABLES,
     file_of,
     inspect,
     is_writable,
@@ -73,10 +75,12 @@ class Storage(RDBStorage):
     owner: str | None = None
     _together: dict[str, Any] | None = None  # system attributes to be written in one transaction
 
+    path: Path | None = None
+
     @property
     def database(self) -> Path | None:
         """The file, where there is one."""
-        return file_of(self.url)
+        return self.path
 
     def next_trial(self, study_id: int, budget: int) -> int | None:
         """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
@@ -270,6 +274,23 @@ class Storage(RDBStorage):
                 self._set_attrs(connection, SYSTEM_ATTRS, trial._trial_id, notes)
         return verdict
 
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any
+    ) -> None:
+        self._check_owned(trial_id)
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        self._check_owned(trial_id)
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def _check_owned(self, trial_id: int) -> None:
+        if self.owner is not None:
+            with self._owned(trial_id):
+                pass
+
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         with self.engine.begin() as connection:
@@ -359,9 +380,11 @@ def open_storage(
     url = storage_url(location)
     path = file_of(url)
     if path is None:
+        if mode == "create":
+            _make_on_server(url)
         return _connect(url, {}, str(location), mode)
     name = str(path)
-    if path.exists():
+    if _is_there(path):
         inspect(path)
     elif mode == "create":
         _make(path)
@@ -369,7 +392,9 @@ def open_storage(
         raise StorageError(f"storage={name}: no such file; look for the path that a run printed")
     if mode == "read":
         if not is_writable(path.parent) and not path.with_name(path.name + "-wal").exists():
-            url = f"sqlite:///file:{path}?immutable=1&uri=true"
+            url = sa.URL.create(
+                "sqlite", database=f"file:{quote(name)}", query={"immutable": "1", "uri": "true"}
+            ).render_as_string()
         return _connect(url, {"timeout": BUSY_SECONDS}, name, mode)
     if not is_writable(path) or not is_writable(path.parent):
         raise StorageError(
@@ -378,9 +403,21 @@ def open_storage(
     return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Connection}, name, mode)
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:  # of its folder
+        pass
+    return True
+
+
 def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> Storage:
     shown = sa.make_url(name).render_as_string() if "://" in name else name
     try:
+        if "://" in name:
+            _look_at_server(url, shown)
         storage = Storage(
             url,
             engine_kwargs={"connect_args": connect_args},
@@ -388,18 +425,45 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
         )
         if mode != "read":
             owners.TABLES.create_all(storage.engine)
+            ledger.TABLES.create_all(storage.engine)
     except ImportError as error:
         raise StorageError(
-            f"storage={shown}: {error.__cause__ and error.__cause__.name} is not installed; "  # type: ignore[attr-defined]
+            f"storage={shown}: {error.name or error.__cause__.name} is not installed; "  # type: ignore[union-attr]
             "run: pip install 'nasopt[postgresql]'"
         ) from error
     except sa.exc.OperationalError as error:
         reason = str(error.orig).strip().splitlines()[0]
-        raise StorageError(f"storage={shown}: cannot be opened ({reason})") from error
+        raise StorageError(
+            f"storage={shown}: cannot be opened ({reason}); see to the server or name another"
+        ) from error
     except RuntimeError as error:  # Optuna's: the schema of another version
         raise other_schema(shown) from error
+    storage.path = None if "://" in name else Path(name)
     sa.event.listen(storage.engine, "handle_error", name_error)
     return storage
+
+
+def _look_at_server(url: str, shown: str) -> None:
+    """Raise StorageError unless there are studies; Optuna's own errors would be a traceback."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    if not set(sa.inspect(engine).get_table_names()) >= TABLES:
+        raise StorageError(f"storage={shown}: no studies in it; look for the URL that a run used")
+
+
+def _make_on_server(url: str) -> None:
+    """Make the tables, one worker at a time: PostgreSQL does not order two that begin at once."""
+    try:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
+            if not set(sa.inspect(engine).get_table_names()) >= TABLES:
+                storage = Storage(url)
+                for tables in (owners.TABLES, ledger.TABLES):
+                    tables.create_all(storage.engine)
+                storage.remove_session()
+                storage.engine.dispose()
+    except (ImportError, sa.exc.OperationalError):
+        pass  # `_connect` will say it
 
 
 def _make(path: Path) -> None:
@@ -410,8 +474,9 @@ def _make(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
-        storage = Storage(f"sqlite:///{draft}")
+        storage = Storage(storage_url(draft))
         owners.TABLES.create_all(storage.engine)
+        ledger.TABLES.create_all(storage.engine)
         storage.remove_session()
         storage.engine.dispose()
         try:

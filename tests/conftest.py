@@ -1,6 +1,11 @@
 """What the tests share: Optuna kept quiet, and real parts that must be there in CI."""
 
 import os
+
+# Before torch is loaded, here and in the workers that tests start: two processes with two threads
+# each on two cores wait for each other twenty times as long as they compute.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import shutil
 import signal
 import socket

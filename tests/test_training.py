@@ -432,6 +432,15 @@ def test_half_precision_resumes_bit_for_bit(precision):
     assert metrics(second.epochs()) == uninterrupted[1:]
 
 
+def test_the_scale_of_half_precision_is_part_of_the_state():
+    recipe = Recipe(epochs=2, batch_size=32, precision="fp16")
+    first, second = trainer(recipe), trainer(recipe)
+    state = first.state_dict()
+    state["scaler"] = state["scaler"] | {"scale": 128.0, "_growth_tracker": 5}
+    second.load_state_dict(through_a_file(state))
+    assert second.state_dict()["scaler"] == state["scaler"]
+
+
 def test_the_device_auto_is_the_first_that_is_here():
     here = "cuda" if torch.cuda.is_available() else "cpu"
     if torch.backends.mps.is_available():
