@@ -1,4 +1,15 @@
-"""The lecture's 20 layers on 8x8 digits, as residual ones."""
+"""The lecture's 20 layers on 8x8 digits, (4 x 3 x 2)^20 = 4.0e27 architectures, as residual ones.
+
+    nasopt run studies/digits20.py --sampler tpe
+
+Twenty plain layers without shortcuts tell a search little on digits: there the seed decides. With
+residual layers .93 of the variance is architecture (95 % interval .78 to .98; 8 networks x 3
+seeds). Longer trainings make the networks alike: with 20 epochs the share is .53.
+
+A network is trained in 1.5 to 3 s and a study of 40 trials in one to two minutes, on one core of an
+AMD EPYC (Zen 5), torch 2.14.1. One study each, not trained again: the best of random sampling .947,
+of TPE .967.
+"""
 
 from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
 from nasopt.data import digits
