@@ -48,25 +48,35 @@ def is_writable(path: Path) -> bool:
 
 def inspect(path: Path) -> None:
     """Raise StorageError unless `path` is a sound database of this Optuna; change nothing."""
-    begin_anew = "move it away, or name another with --storage"
     if not os.access(path, os.R_OK):
         raise StorageError(
             f"storage={path}: cannot be read (Permission denied); change its permissions"
         )
+    wal = path.with_name(f"{path.name}-wal")
+    writing = wal.exists()
+    try:
+        _inspect(path, writing)
+    except StorageError:
+        if writing or not wal.exists():
+            raise
+        _inspect(path, True)  # a worker began to write while it was read as if nobody did
+
+
+def _inspect(path: Path, writing: bool) -> None:
+    begin_anew = "move it away, or name another with --storage"
     if path.is_dir():
         raise StorageError(f"storage={path}: a folder; name a file in it, as in {path}/x.db")
     # Only SQLite may open the file: to close it by other means would drop the locks of whatever
     # connection this process has, and let another process remove the -wal that it writes to.
     if not path.stat().st_size:
         raise StorageError(f"storage={path}: an empty file; {begin_anew}")
-    wal = path.with_name(f"{path.name}-wal").exists()
-    how = "mode=ro" if wal else "immutable=1"  # mode=ro would leave a -wal behind
+    how = "mode=ro" if writing else "immutable=1"  # mode=ro would leave a -wal behind
     try:
         url = f"file:{quote(str(path))}?{how}"
         with closing(sqlite3.connect(url, uri=True, timeout=BUSY_SECONDS)) as db:
             ((pages,),) = db.execute("PRAGMA page_count")
             ((page_size,),) = db.execute("PRAGMA page_size")
-            if not wal and path.stat().st_size < pages * page_size:
+            if not writing and path.stat().st_size < pages * page_size:
                 raise StorageError(f"storage={path}: truncated; restore a copy, or {begin_anew}")
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
             if not tables >= TABLES:
@@ -106,6 +116,7 @@ def name_error(context: sa.engine.ExceptionContext) -> None:
         ("readonly database", "make it writable and run the same command again"),
         ("disk I/O error", "see to the disk (was the file moved?) and run the same command again"),
         ("database is locked", f"another program has held it for {BUSY_SECONDS} s; close that"),
+        ("file is not a database", "the file was overwritten; restore a copy, or name another"),
         ("malformed", "the file is damaged; restore a copy, or begin anew with another --storage"),
         ("unable to open database file", "was its folder removed? run the same command again"),
         ("server closed the connection", "see to the server and run the same command again"),

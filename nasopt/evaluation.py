@@ -175,7 +175,7 @@ class EpochResult:
 
     @property
     def diverged(self) -> bool:
-        return not math.isfinite(self.train_loss)
+        return not (math.isfinite(self.train_loss) and math.isfinite(self.loss))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -45,6 +45,9 @@ class Categorical:
         """Values whose being right makes every candidate right."""
         return self.choices
 
+    def __contains__(self, value: Any) -> bool:
+        return value in self.choices
+
     def suggest(self, trial: Suggests, name: str) -> Choice:
         choice: Choice = trial.suggest_categorical(name, self.choices)
         return choice
@@ -77,6 +80,9 @@ class Integer:
         """The ends, and the second value: with the first it shows the parity of all."""
         return sorted({*self.candidates[:2], self.candidates[-1]})
 
+    def __contains__(self, value: Any) -> bool:
+        return type(value) is int and value in self.candidates
+
     def suggest(self, trial: Suggests, name: str) -> int:
         return trial.suggest_int(name, self.low, self.high, step=self.step)
 
@@ -103,6 +109,9 @@ class Real:
     @property
     def witnesses(self) -> Sequence[Any]:
         return (self.low, self.high)
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def suggest(self, trial: Suggests, name: str) -> float:
         return trial.suggest_float(name, self.low, self.high, log=self.log)

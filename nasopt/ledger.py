@@ -4,6 +4,7 @@ Two tables in the studies' own database, readable without them, and checkpoint f
 knows no training: it is handed results and states.
 """
 
+import hashlib
 import io
 import json
 import logging
@@ -25,6 +26,8 @@ logger = logging.getLogger("nasopt")
 
 CHECKPOINT_SECONDS = 10.0  # of training between two checkpoints: what a kill may cost
 CHECKPOINT_BYTES = 2**30  # of all checkpoint files together; the oldest go first
+LEFT_OVER_SECONDS = 3_600.0  # after which an unfinished file is one that a kill left behind
+DIGEST_BYTES = 16  # before the content: torch itself does not notice a flipped bit
 
 TABLES = sa.MetaData()
 EVALUATIONS = sa.Table(
@@ -120,15 +123,19 @@ class Ledger:
         path = self._path(key)
         self.saved = time.monotonic()
         try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            content = b""
+        body = content[DIGEST_BYTES:]
+        reason = "is damaged"  # torn by a crash of the machine, say
+        if content[:DIGEST_BYTES] == _digest(body):
+            saved = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
             if saved["version"] == VERSION and saved["key"] == key:
                 state: dict[str, Any] = saved["state"]
                 return state
             reason = "is of another version"
-        except FileNotFoundError:
-            return None
-        except Exception:  # of many kinds: whatever the bytes spell
-            reason = "is damaged"  # torn by a crash of the machine, say
         logger.warning("%s %s; its evaluation is trained again from the start", path, reason)
         return None
 
@@ -149,7 +156,7 @@ class Ledger:
                 dir=self.folder, prefix=f"{key}.", suffix=".tmp", delete=False
             ) as file:
                 temporary = Path(file.name)
-                file.write(content.getbuffer())
+                file.write(_digest(content.getvalue()) + content.getvalue())
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self._path(key))
@@ -178,6 +185,8 @@ class Ledger:
                 status = path.stat()
             except FileNotFoundError:  # another worker's, replaced or done in this moment
                 continue
+            if path.suffix == ".tmp" and time.time() - status.st_mtime < LEFT_OVER_SECONDS:
+                continue  # it may be being written
             files.append((status.st_mtime, status.st_size, path))
         total = sum(size for _, size, _ in files)
         for _, size, path in sorted(files):
@@ -186,3 +195,7 @@ class Ledger:
             if path != self._path(keep):
                 path.unlink(missing_ok=True)
                 total -= size
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

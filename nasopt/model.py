@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from nasopt.architecture import Architecture
+from nasopt.errors import SpaceError
 from nasopt.layers import Layer, Shape
 
 
@@ -97,8 +98,15 @@ def cost(architecture: Architecture, input_shape: Shape, classes: int) -> Cost:
 # network of 20 layers takes 30 times as long to count, and limits are tested on every draw.
 @lru_cache(maxsize=100_000)
 def _measure(layer: Layer, in_shape: Shape) -> LayerCost:
-    with torch.device("meta"):
-        return _run(layer.kind, layer.build(in_shape), in_shape)
+    try:
+        with torch.device("meta"):
+            return _run(layer.kind, layer.build(in_shape), in_shape)
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        raise SpaceError(
+            f"{layer}: more weights than torch can count; use fewer filters"
+        ) from error
 
 
 @lru_cache(maxsize=10_000)

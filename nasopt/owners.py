@@ -85,7 +85,8 @@ class Owner:
                     mine = WORKERS.c.token == self.token
                     connection.execute(WORKERS.update().where(mine).values(seen=time.time()))
             except Exception as error:  # the training goes on; the next beat may get through
-                logger.warning("the worker's row could not be refreshed (%s)", error)
+                reason = str(error).splitlines()[0]
+                logger.warning("the worker's row could not be refreshed (%s)", reason)
 
 
 def living(connection: sa.Connection, tokens: Iterable[str]) -> set[str]:

@@ -114,10 +114,11 @@ class Trainer:
                 self.train_loss = torch.zeros_like(self.train_loss)
                 seconds = time.perf_counter() - started
                 device = self._device_name()
-                yield EpochResult(
+                result = EpochResult(
                     self.epoch, accuracy, loss, train_loss, seconds, device, str(torch.__version__)
                 )
-                if not math.isfinite(train_loss):
+                yield result
+                if result.diverged:
                     return
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:

@@ -20,7 +20,7 @@ from nasopt.architecture import Architecture
 from nasopt.data import digits
 from nasopt.database import storage_url
 from nasopt.errors import StorageError
-from nasopt.evaluation import EpochResult, Evaluation, Recipe
+from nasopt.evaluation import VERSION, EpochResult, Evaluation, Recipe
 from nasopt.layers import Conv
 from nasopt.ledger import Ledger
 from nasopt.storage import open_storage
@@ -192,11 +192,21 @@ def test_a_file_of_another_shape_is_none_and_one_warning(ledger, caplog, saved):
     assert len(caplog.records) == 1
 
 
-def test_a_checkpoint_of_another_version_is_none_and_one_warning(ledger, caplog):
+def test_a_checkpoint_with_a_flipped_bit_is_none_and_one_warning(ledger, caplog):
     ledger.save_checkpoint(EVALUATION.key, STATE)
     path = ledger.folder / f"{EVALUATION.key}.pt"
-    saved = torch.load(path, weights_only=True)
-    torch.save(saved | {"version": saved["version"] + 1}, path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        caplog.clear()
+        assert ledger.checkpoint(EVALUATION.key) is None
+        assert len(caplog.records) == 1
+
+
+def test_a_checkpoint_of_another_version_is_none_and_one_warning(ledger, caplog, monkeypatch):
+    ledger.save_checkpoint(EVALUATION.key, STATE)
+    path = ledger.folder / f"{EVALUATION.key}.pt"
+    monkeypatch.setattr("nasopt.ledger.VERSION", VERSION + 1)
     assert ledger.checkpoint(EVALUATION.key) is None
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (

@@ -362,6 +362,16 @@ def test_an_enqueued_network_is_tried_first(tmp_path):
     assert wanted.items() <= study.trials[1].params.items()
 
 
+def test_what_is_enqueued_but_not_in_the_space_is_left_to_the_sampler(tmp_path, caplog):
+    study = nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    study.enqueue_trial({"conv.depth": 99, "nonsense": 3, "conv01.filters": 8})
+    study = nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    assert study.trials[1].params["conv01.filters"] == 8
+    assert study.trials[1].params["conv.depth"] <= 3
+    assert "enqueued trial 1: conv.depth=99: not in integer(1, 3); left to the" in caplog.text
+    assert "enqueued trial 1: nonsense=3: no such parameter; left to the sampler" in caplog.text
+
+
 def test_the_ledger_can_be_read_without_the_studies(tmp_path):
     nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
     database = sqlite3.connect(tmp_path / "x.db")

@@ -6,6 +6,7 @@ it draws.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.model import Cost
 from nasopt.problem import Problem
 
+logger = logging.getLogger("nasopt")
+
 DRAWS_PER_TRIAL = 100  # before a trial is given up: 5 % feasible networks fail so in .6 % of trials
+COSTLY_DRAWS_PER_TRIAL = 5  # of samplers that fit a model for each
 
 # For these, seeding the one object anew is exact, and building it anew costs TPE its cached search
 # space (43 -> 234 ms a trial at 1,000). GP keeps fitted kernels in the object: built anew.
@@ -71,9 +75,10 @@ class Seeded(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         relative_space = self.inner.infer_relative_search_space(study, trial)
-        fixed = trial.system_attrs.get("fixed_params", {})  # of `study.enqueue_trial`
+        fixed = self._enqueued(trial)
         before = None
-        for attempt in range(DRAWS_PER_TRIAL):
+        kept = isinstance(self.inner, KEPT)
+        for attempt in range(DRAWS_PER_TRIAL if kept else COSTLY_DRAWS_PER_TRIAL):
             params = self._draw(study, trial, relative_space, attempt) | fixed
             feasible = self._is_feasible(params)
             self.proposal = Proposal(params, attempt + 1, feasible)
@@ -82,6 +87,21 @@ class Seeded(BaseSampler):
             before = params
         assert self.proposal is not None
         return self.proposal.params
+
+    def _enqueued(self, trial: FrozenTrial) -> dict[str, Any]:
+        """What `study.enqueue_trial` asked for, as far as the space has it."""
+        fixed = {}
+        for name, value in trial.system_attrs.get("fixed_params", {}).items():
+            field = self.problem.parameters.get(name)
+            if field is not None and value in field:
+                fixed[name] = value
+            else:
+                what = "no such parameter" if field is None else f"not in {field!r}"
+                logger.warning(
+                    "enqueued trial %d: %s=%r: %s; left to the sampler",
+                    trial.number, name, value, what,
+                )  # fmt: skip
+        return fixed
 
     def _draw(
         self,
