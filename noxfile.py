@@ -1,17 +1,14 @@
 """What one does here: `nox` runs the checks that CI runs, `nox -l` lists the rest."""
 
+import sys
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-TORCH = ".nox/torch"  # one environment for all that needs torch: 5 GB, and a minute to make
-
-
-def install(session: nox.Session) -> None:
-    groups = nox.project.dependency_groups(PROJECT, "test")
-    session.install("-q", "-c", "constraints.txt", "-e", ".", *groups)
 
 
 @nox.session
@@ -23,24 +20,32 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports", env={"PYTHONPATH": "."})
 
 
-@nox.session(venv_location=TORCH, reuse_venv=True)
+@nox.session
 def tests(session: nox.Session) -> None:
     """Types and all tests. Arguments go to pytest: nox -s tests -- tests/test_space.py"""
-    install(session)
+    groups = nox.project.dependency_groups(PROJECT, "test")
+    session.install("-q", "-c", "constraints.txt", "-e", ".", *groups)
     session.run("mypy")
     session.run("pytest", *session.posargs)
 
 
-@nox.session(venv_location=TORCH, reuse_venv=True)
+@nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
     """A hundred kills, and four processes writing 2,000 trials under a dashboard's eyes."""
-    install(session)
-    session.run("python", "-m", "tests.faults", "--kills", "100")
-    session.run("python", "-m", "tests.stress", "--trials", "2000")
+    python = _python_of_tests(session)
+    session.run(python, "-m", "tests.faults", "--kills", "100", external=True)
+    session.run(python, "-m", "tests.stress", "--trials", "2000", external=True)
 
 
-@nox.session(venv_location=TORCH, reuse_venv=True)
+@nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Figures beside their targets; fails where one is missed by more than a tenth."""
-    install(session)
-    session.run("python", "-m", "tests.benchmarks.overhead")
+    session.run(_python_of_tests(session), "-m", "tests.benchmarks.overhead", external=True)
+
+
+def _python_of_tests(session: nox.Session) -> str:
+    """The environment of `tests`, made if need be: with torch it is 5 GB, and one is enough."""
+    python = Path(".nox/tests/bin/python")
+    if not python.exists():
+        session.run(sys.executable, "-m", "nox", "-s", "tests", "--install-only", external=True)
+    return str(python)
