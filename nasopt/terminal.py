@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.worker import Progress as SearchProgress
     from nasopt.worker import Search
 
-LABEL_WIDTH = 17  # of "Validation accuracy" and its like, wrapped
 WIDEST_LABEL = "Size of filters"
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,21 +233,27 @@ def test_a_kill_while_writing_leaves_the_checkpoint_that_was_there(ledger, caplo
     assert caplog.records == []
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 1,000 bytes: what a full disk is to a process."""
+    """No file may grow beyond 1,000 bytes: what a full disk is to a process.
+
+    Nothing else may be written meanwhile: what pytest prints may go to a file as well.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_what_was_there(ledger, small_files):
+def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_what_was_there(ledger):
     ledger.folder.mkdir()
     before = ledger.folder / f"{EVALUATION.key}.pt"
     before.write_bytes(b"the last one")
-    with pytest.raises(StorageError) as raised:
-        ledger.save_checkpoint(EVALUATION.key, {"weight": torch.zeros(1000)})
+    state = {"weight": torch.zeros(1000)}
+    with pytest.raises(StorageError) as raised, small_files():
+        ledger.save_checkpoint(EVALUATION.key, state)
     assert f"{ledger.folder}" in str(raised.value)
     assert "(File too large); make room and run the same command again" in str(raised.value)
     assert {path: path.read_bytes() for path in ledger.folder.iterdir()} == {
