@@ -1,31 +1,17 @@
-"""`open_storage`: the one place where a database is opened.
+"""`open_storage`: the one place where a database is opened."""
 
-Optuna's own schema and class, made safe for several processes and for death at any moment: the
-private names of Optuna that this needs are touched here and in `samplers` alone, and
-`tests/test_optuna_canary.py` tells when one moves.
-"""
-
-import json
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-import optuna
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.trial import TrialState
-from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt import ledger, owners
+from nasopt.claims import Storage
 from nasopt.database import (
     BUSY_SECONDS,
     TABLES,
@@ -38,22 +24,6 @@ from nasopt.database import (
 )
 from nasopt.errors import StorageError
 
-TRIALS = models.TrialModel.__table__
-PARAMS = models.TrialParamModel.__table__
-VALUES = models.TrialValueModel.__table__
-REPORTS = models.TrialIntermediateValueModel.__table__
-USER_ATTRS = models.TrialUserAttributeModel.__table__
-SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
-STUDIES = models.StudyModel.__table__
-EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
-FREE = "free"  # user attribute of trials that do not count to the budget
-VERDICT = "nasopt:verdict"  # system attribute: [step, whether to prune] of the last rung
-OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
-
-
-class Lost(Exception):
-    """The trial belongs to another worker by now; nothing was written."""
-
 
 class _Connection(sqlite3.Connection):
     """WAL: readers and the one writer do not wait for each other (1.7x the throughput); with
@@ -63,307 +33,6 @@ class _Connection(sqlite3.Connection):
         super().__init__(*args, **kwargs)
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=NORMAL")
-
-
-class Storage(RDBStorage):
-    """Optuna's storage with claims, an exact budget, and writes fenced by an owner.
-
-    With `owner` set, trials are written to only if that owner has claimed them; anything else
-    raises Lost. Without it, this is a plain `RDBStorage`.
-    """
-
-    owner: str | None = None
-    _together: dict[str, Any] | None = None  # system attributes to be written in one transaction
-
-    path: Path | None = None
-
-    @property
-    def database(self) -> Path | None:
-        """The file, where there is one."""
-        return self.path
-
-    def next_trial(self, study_id: int, budget: int) -> int | None:
-        """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
-
-        The budget counts all trials without the attribute `free`. None: there is nothing to
-        claim at the moment.
-        """
-        with self._writing() as connection:
-            self._lock(connection, study_id)
-            waiting = sa.select(sa.func.min(TRIALS.c.trial_id)).where(
-                TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING
-            )
-            claimed = connection.execute(
-                sa.update(TRIALS)
-                .where(
-                    TRIALS.c.trial_id == waiting.scalar_subquery(),
-                    TRIALS.c.state == TrialState.WAITING,
-                )
-                .values(state=TrialState.RUNNING, datetime_start=_now())
-                .returning(TRIALS.c.trial_id)
-            ).scalar()
-            if claimed is None:
-                everything = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)
-                free = (
-                    sa.select(sa.func.count())
-                    .select_from(
-                        USER_ATTRS.join(TRIALS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id)
-                    )
-                    .where(TRIALS.c.study_id == study_id, USER_ATTRS.c.key == FREE)
-                )
-                row = sa.select(
-                    everything.scalar_subquery(),
-                    sa.literal(study_id),
-                    sa.literal(TrialState.RUNNING, TRIALS.c.state.type),
-                    sa.literal(_now()),
-                ).where(everything.scalar_subquery() - free.scalar_subquery() < budget)
-                claimed = connection.execute(
-                    sa.insert(TRIALS)
-                    .from_select(["number", "study_id", "state", "datetime_start"], row)
-                    .returning(TRIALS.c.trial_id)
-                ).scalar()
-            if claimed is not None and self.owner is not None:
-                self._set_attrs(connection, SYSTEM_ATTRS, claimed, {OWNER: self.owner})
-        return claimed
-
-    def begin(
-        self,
-        trial_id: int,
-        params: Mapping[str, Any],
-        distributions: Mapping[str, BaseDistribution],
-        *,
-        user_attrs: Mapping[str, Any],
-        constraints: Mapping[str, float],
-    ) -> None:
-        """Write all that is known of a trial before it is trained: all of it or nothing."""
-        rows = [
-            {
-                "trial_id": trial_id,
-                "param_name": name,
-                "param_value": float(distributions[name].to_internal_repr(value)),
-                "distribution_json": distribution_to_json(distributions[name]),
-            }
-            for name, value in params.items()
-        ]
-        with self._owned(trial_id) as connection:
-            if rows:
-                connection.execute(self._dialect.insert(PARAMS).on_conflict_do_nothing(), rows)
-            self._set_attrs(connection, USER_ATTRS, trial_id, user_attrs)
-            keyed = {f"constraints:{name}": value for name, value in constraints.items()}
-            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, keyed)
-
-    def finish(
-        self,
-        trial_id: int,
-        state: TrialState,
-        values: Sequence[float] | None,
-        user_attrs: Mapping[str, Any],
-        reports: Mapping[int, float] | None = None,
-    ) -> None:
-        """Tell a trial's outcome, and with it what else was learnt: all of it or nothing."""
-        with self._owned(trial_id) as connection:
-            self._set_attrs(connection, USER_ATTRS, trial_id, user_attrs)
-            for step, value in (reports or {}).items():
-                self._report(connection, trial_id, step, value)
-            for objective, value in enumerate(values or ()):
-                stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-                row = {"trial_id": trial_id, "objective": objective, "value": stored}
-                connection.execute(sa.insert(VALUES).values(**row, value_type=kind))
-            connection.execute(
-                sa.update(TRIALS)
-                .where(TRIALS.c.trial_id == trial_id)
-                .values(state=state, datetime_complete=_now())
-            )
-
-    def requeue(self, trial_id: int) -> None:
-        """Give a trial of one's own back: it waits, with all that it has, for whoever asks next."""
-        with self._owned(trial_id) as connection:
-            self._release(connection, trial_id)
-
-    def requeue_orphans(self, study_id: int) -> list[int]:
-        """Give back the running trials whose workers are dead: their numbers.
-
-        Trials that no worker of ours began (plain Optuna's) are left alone.
-        """
-        query = (
-            sa.select(TRIALS.c.trial_id, TRIALS.c.number, SYSTEM_ATTRS.c.value_json)
-            .join(SYSTEM_ATTRS, SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id)
-            .where(
-                TRIALS.c.study_id == study_id,
-                TRIALS.c.state == TrialState.RUNNING,
-                SYSTEM_ATTRS.c.key == OWNER,
-            )
-        )
-        with self.engine.connect() as connection:
-            running = connection.execute(query).all()
-            alive = owners.living(connection, [json.loads(row.value_json) for row in running])
-        numbers = []
-        for row in running:
-            if json.loads(row.value_json) in alive:
-                continue
-            with self._writing() as connection:  # again: another may have been quicker
-                orphan = self._touch(connection, row.trial_id, row.value_json)
-                if orphan:
-                    self._release(connection, row.trial_id)
-                    numbers.append(row.number)
-        return numbers
-
-    def has_living_owner(self, trial_ids: Sequence[int]) -> bool:
-        """Whether a worker that lives has one of these trials in hand."""
-        query = sa.select(SYSTEM_ATTRS.c.value_json).where(
-            SYSTEM_ATTRS.c.trial_id.in_(trial_ids), SYSTEM_ATTRS.c.key == OWNER
-        )
-        with self.engine.connect() as connection:
-            tokens = [json.loads(value) for value in connection.execute(query).scalars()]
-            return bool(tokens and owners.living(connection, tokens))
-
-    def unfinished(self, study_id: int) -> int:
-        """Number of trials that run or wait."""
-        states = (TrialState.RUNNING, TrialState.WAITING)
-        query = sa.select(sa.func.count()).where(
-            TRIALS.c.study_id == study_id, TRIALS.c.state.in_(states)
-        )
-        with self.engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
-
-    def set_trial_intermediate_value(self, trial_id: int, step: int, value: float) -> None:
-        if self.owner is None:
-            super().set_trial_intermediate_value(trial_id, step, value)
-            return
-        with self._owned(trial_id) as connection:
-            self._report(connection, trial_id, step, value)
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if self.owner is None:
-            super().set_trial_user_attr(trial_id, key, value)
-            return
-        with self._owned(trial_id) as connection:
-            self._set_attrs(connection, USER_ATTRS, trial_id, {key: value})
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if self._together is not None:
-            self._together[key] = value
-            return
-        if self.owner is None:
-            super().set_trial_system_attr(trial_id, key, value)
-            return
-        with self._owned(trial_id) as connection:
-            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {key: value})
-
-    def should_prune(self, trial: optuna.Trial) -> bool:
-        """The pruner's verdict on the last report of a trial of one's own.
-
-        Successive halving notes the rung that a trial completes before it answers: a kill in
-        between would turn a prune into a pass. So what a pruner notes is written together with
-        its verdict, and a verdict that is known is not asked for again.
-        """
-        attrs = self.get_trial_system_attrs(trial._trial_id)
-        step = trial._cached_frozen_trial.last_step
-        known = attrs.get(VERDICT)
-        if known is not None and known[0] == step:
-            return bool(known[1])
-        notes: dict[str, Any] = {}
-        self._together = notes
-        try:
-            verdict = trial.should_prune()
-        finally:
-            self._together = None
-        if notes:
-            with self._owned(trial._trial_id) as connection:
-                notes[VERDICT] = [step, verdict]
-                self._set_attrs(connection, SYSTEM_ATTRS, trial._trial_id, notes)
-        return verdict
-
-    def set_trial_param(
-        self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any
-    ) -> None:
-        self._check_owned(trial_id)
-        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
-
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> bool:
-        self._check_owned(trial_id)
-        return super().set_trial_state_values(trial_id, state, values)
-
-    def _check_owned(self, trial_id: int) -> None:
-        if self.owner is not None:
-            with self._owned(trial_id):
-                pass
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self.engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _owned(self, trial_id: int) -> Iterator[sa.Connection]:
-        """A transaction on a running trial of one's own. Raises Lost if it is no longer that.
-
-        It opens with an UPDATE: from there on nobody else writes until it commits.
-        """
-        with self._writing() as connection:
-            if not self._touch(connection, trial_id, json.dumps(self.owner)):
-                raise Lost(trial_id)
-            yield connection
-
-    def _touch(self, connection: sa.Connection, trial_id: int, owner_json: str) -> bool:
-        owned = sa.exists().where(
-            SYSTEM_ATTRS.c.trial_id == trial_id,
-            SYSTEM_ATTRS.c.key == OWNER,
-            SYSTEM_ATTRS.c.value_json == owner_json,
-        )
-        touched = connection.execute(
-            sa.update(TRIALS)
-            .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.RUNNING, owned)
-            .values(state=TrialState.RUNNING)
-        )
-        return touched.rowcount == 1
-
-    def _release(self, connection: sa.Connection, trial_id: int) -> None:
-        mine = TRIALS.c.trial_id == trial_id
-        connection.execute(sa.update(TRIALS).where(mine).values(state=TrialState.WAITING))
-        connection.execute(
-            sa.delete(SYSTEM_ATTRS).where(
-                SYSTEM_ATTRS.c.trial_id == trial_id, SYSTEM_ATTRS.c.key == OWNER
-            )
-        )
-
-    def _lock(self, connection: sa.Connection, study_id: int) -> None:
-        """Make what follows atomic on a server; in SQLite the first write does."""
-        if connection.dialect.name != "sqlite":
-            mine = STUDIES.c.study_id == study_id
-            connection.execute(sa.select(STUDIES.c.study_id).where(mine).with_for_update())
-
-    def _report(self, connection: sa.Connection, trial_id: int, step: int, value: float) -> None:
-        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
-        row = {"trial_id": trial_id, "step": step, "intermediate_value": stored}
-        connection.execute(
-            self._dialect.insert(REPORTS)
-            .values(**row, intermediate_value_type=kind)
-            .on_conflict_do_nothing()
-        )
-
-    def _set_attrs(
-        self, connection: sa.Connection, table: Any, trial_id: int, attrs: Mapping[str, Any]
-    ) -> None:
-        if not attrs:
-            return
-        insert = self._dialect.insert(table)
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["trial_id", "key"],
-                set_={"value_json": insert.excluded.value_json},
-            ),
-            [
-                {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-                for key, value in attrs.items()
-            ],
-        )
-
-    @property
-    def _dialect(self) -> Any:
-        return {"sqlite": sqlite, "postgresql": postgresql}[self.engine.dialect.name]
 
 
 def open_storage(
@@ -490,10 +159,6 @@ def _make(path: Path) -> None:
         raise StorageError(
             f"storage={path}: cannot be made ({reason}); choose another --storage"
         ) from error
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)  # naive UTC, as Optuna 5 stores it
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from nasopt.claims import EXPERIMENT, Storage
 from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
 from nasopt.pruners import make_pruner, pruner_name
 from nasopt.samplers import Seeded, sampler_name
-from nasopt.storage import EXPERIMENT, Storage
 
 logger = logging.getLogger("nasopt")
 

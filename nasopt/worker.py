@@ -15,6 +15,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.claims import FREE, Lost
 from nasopt.errors import Error, OutOfMemory, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment, check_trials
@@ -22,7 +23,7 @@ from nasopt.objective import Objective
 from nasopt.owners import Owner, forget_dead
 from nasopt.paid import Stopped
 from nasopt.samplers import Seeded, make_sampler
-from nasopt.storage import FREE, Lost, folders, open_storage
+from nasopt.storage import folders, open_storage
 from nasopt.study import open_study
 from nasopt.workshop import Workshop
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from nasopt.claims import Storage
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment
 from nasopt.ledger import Ledger
 from nasopt.paid import paid_epochs
-from nasopt.storage import Storage, folders, open_storage
+from nasopt.storage import folders, open_storage
 from nasopt.training import Trainer, find_device
 
 

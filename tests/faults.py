@@ -26,8 +26,9 @@ import torch
 
 import nasopt.ledger
 from nasopt import Experiment, Recipe
+from nasopt.claims import Storage
 from nasopt.samplers import SAMPLERS, Seeded
-from nasopt.storage import Storage, open_storage
+from nasopt.storage import open_storage
 from nasopt.training import Trainer
 from nasopt.worker import Search
 from tests.examples import small

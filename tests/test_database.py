@@ -13,9 +13,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from nasopt.claims import Storage
 from nasopt.database import SCHEMA, file_of, inspect, other_schema, storage_url
 from nasopt.errors import StorageError
-from nasopt.storage import Storage, open_storage
+from nasopt.storage import open_storage
 
 PAGE = 4096  # bytes
 MOVE = "move it away, or name another with --storage"

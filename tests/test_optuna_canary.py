@@ -14,8 +14,9 @@ from optuna.storages._rdb import models
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import TrialState
 
-from nasopt import storage as ours
+from nasopt import claims as ours
 from nasopt.database import SCHEMA, TABLES
+from nasopt.storage import open_storage
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_the_names_of_metrics_are_a_system_attribute_under_the_name_that_we_writ
 
 
 def test_a_storage_object_is_wrapped_and_reached_through_the_wrapper(tmp_path):
-    storage = ours.open_storage(tmp_path / "x.db")
+    storage = open_storage(tmp_path / "x.db")
     study = optuna.create_study(storage=storage)
     assert isinstance(study._storage, _CachedStorage)
     assert study._storage._backend is storage
@@ -154,7 +155,7 @@ def test_a_storage_object_is_wrapped_and_reached_through_the_wrapper(tmp_path):
 
 def test_the_wrapper_reads_unfinished_trials_anew(tmp_path):
     """It must: we claim, begin and finish trials behind its back."""
-    storage = ours.open_storage(tmp_path / "x.db")
+    storage = open_storage(tmp_path / "x.db")
     study = optuna.create_study(storage=storage)
     storage.owner = "me"
     trial_id = storage.next_trial(study._study_id, budget=1)

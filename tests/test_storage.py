@@ -24,10 +24,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.claims import FREE, OWNER, TRIALS, Lost, Storage
 from nasopt.errors import StorageError
 from nasopt.ledger import Ledger
 from nasopt.owners import SILENCE_SECONDS, WORKERS, Owner
-from nasopt.storage import FREE, OWNER, TRIALS, Lost, Storage, folders, open_storage
+from nasopt.storage import folders, open_storage
 
 RUNNING, WAITING = TrialState.RUNNING, TrialState.WAITING
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL

@@ -10,9 +10,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.architecture import Architecture
+from nasopt.claims import EXPERIMENT, FREE, Storage
 from nasopt.errors import StudyError, closest
 from nasopt.space import Space
-from nasopt.storage import EXPERIMENT, FREE, Storage
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import TrialState
 
 from nasopt.analysis.outcome import studies_of
-from nasopt.storage import FREE, Storage
+from nasopt.claims import FREE, Storage
 
 
 @dataclass(frozen=True)
