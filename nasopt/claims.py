@@ -49,12 +49,7 @@ class Storage(RDBStorage):
     owner: str | None = None
     _together: dict[str, Any] | None = None  # system attributes to be written in one transaction
 
-    path: Path | None = None
-
-    @property
-    def database(self) -> Path | None:
-        """The file, where there is one."""
-        return self.path
+    path: Path | None = None  # of the file, where there is one
 
     def next_trial(self, study_id: int, budget: int) -> int | None:
         """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
@@ -62,7 +57,7 @@ class Storage(RDBStorage):
         The budget counts all trials without the attribute `free`. None: there is nothing to
         claim at the moment.
         """
-        with self._writing() as connection:
+        with self.engine.begin() as connection:
             self._lock(connection, study_id)
             waiting = sa.select(sa.func.min(TRIALS.c.trial_id)).where(
                 TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING
@@ -175,7 +170,7 @@ class Storage(RDBStorage):
         for row in running:
             if json.loads(row.value_json) in alive:
                 continue
-            with self._writing() as connection:  # again: another may have been quicker
+            with self.engine.begin() as connection:  # again: another may have been quicker
                 orphan = self._touch(connection, row.trial_id, row.value_json)
                 if orphan:
                     self._release(connection, row.trial_id)
@@ -266,17 +261,12 @@ class Storage(RDBStorage):
                 pass
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self.engine.begin() as connection:
-            yield connection
-
-    @contextmanager
     def _owned(self, trial_id: int) -> Iterator[sa.Connection]:
         """A transaction on a running trial of one's own. Raises Lost if it is no longer that.
 
         It opens with an UPDATE: from there on nobody else writes until it commits.
         """
-        with self._writing() as connection:
+        with self.engine.begin() as connection:
             if not self._touch(connection, trial_id, json.dumps(self.owner)):
                 raise Lost(trial_id)
             yield connection

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -36,11 +37,8 @@ def describe(args: argparse.Namespace) -> None:
     terminal.print_next(
         out,
         [
-            (
-                f"nasopt noise {args.study}",
-                "what one training can tell, before the budget is spent",
-            ),
-            (f"nasopt run {args.study}", f"search: {experiment.trials} trials"),
+            (_again("noise", args), "what one training can tell, before the budget is spent"),
+            (_again("run", args), f"search: {experiment.trials} trials"),
         ],
     )
 
@@ -54,17 +52,22 @@ def noise(args: argparse.Namespace) -> None:
     from nasopt import terminal
     from nasopt.experiment import load_experiment
     from nasopt.noise import NoiseStudy
-    from nasopt.workshop import Workshop
 
-    workshop = Workshop(load_experiment(args.study), args.storage, args.device)
-    study = NoiseStudy(workshop, architectures=args.architectures, seeds=args.seeds)
+    experiment = load_experiment(args.study)
+    study = NoiseStudy(
+        experiment,
+        args.storage,
+        args.device,
+        architectures=args.architectures,
+        seeds=args.seeds,
+    )
     terminal.follow_noise(terminal.console(stderr=args.json), study)
     if args.json:
         terminal.print_json(study.noise.to_json())
         return
     out = terminal.console()
     terminal.print_noise(out, study.noise)
-    terminal.print_next(out, [(f"nasopt run {args.study}", "search")])
+    terminal.print_next(out, [(_again("run", args), "search")])
 
 
 def run(args: argparse.Namespace) -> None:
@@ -75,6 +78,7 @@ def run(args: argparse.Namespace) -> None:
     """
     from nasopt import terminal
     from nasopt.analysis.outcome import result
+    from nasopt.database import shown_url
     from nasopt.experiment import load_experiment
     from nasopt.worker import Search
 
@@ -95,13 +99,13 @@ def run(args: argparse.Namespace) -> None:
     terminal.print_ended(out, search)
     terminal.print_result(out, found)
     other = "random" if args.sampler != "random" else "tpe"
-    location = search.workshop.location
+    location = shlex.quote(shown_url(str(search.workshop.location)))
     terminal.print_next(
         out,
         [
             (f"nasopt show {location} --trial N", "any trial"),
-            (f"nasopt run {args.study} --sampler {other}", "the same search by another sampler"),
-            (f"optuna-dashboard {search.storage.url}", "browse it"),
+            (f"{_again('run', args)} --sampler {other}", "the same search by another sampler"),
+            (f"optuna-dashboard {shlex.quote(shown_url(search.storage.url))}", "browse it"),
         ],
     )
 
@@ -135,7 +139,18 @@ def show(args: argparse.Namespace) -> None:
         terminal.print_json(found.to_json())
         return
     terminal.print_result(out, found)
-    terminal.print_next(out, [(f"nasopt show {args.db} --studies", "the studies of this database")])
+    listing = f"nasopt show {shlex.quote(args.db)} --studies"
+    terminal.print_next(out, [(listing, "the studies of this database")])
+
+
+def _again(verb: str, args: argparse.Namespace) -> str:
+    """The command of `verb` on the same study file, database, data and device."""
+    words = ["nasopt", verb, args.study]
+    for option in ("storage", "data_dir", "device"):
+        value = getattr(args, option, None)
+        if value not in (None, "auto"):
+            words += [f"--{option.replace('_', '-')}", value]
+    return shlex.join(words)
 
 
 class Parser(argparse.ArgumentParser):
@@ -268,7 +283,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     known, unknown = parser.parse_known_args(words)
     if unknown:
-        verbs[known.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
+        sub = verbs[known.verb] if known.verb else parser
+        sub.error(f"unrecognized arguments: {' '.join(unknown)}")
     if getattr(known, "data_dir", None):
         os.environ["NASOPT_DATA"] = known.data_dir
     handler = _Lines()
@@ -281,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as interrupted:
         signum = getattr(interrupted, "signum", 2)
-        print(f"nasopt: {interrupted or 'stopped'}; the same command goes on", file=sys.stderr)
+        print(f"nasopt: {str(interrupted) or 'stopped'}; the same command goes on", file=sys.stderr)
         return 128 + int(signum)
     except BrokenPipeError:  # `nasopt show DB | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

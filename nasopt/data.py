@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from nasopt.errors import DataError, Spelled
+from nasopt.errors import DataError, Spelled, spelled
 from nasopt.images import IdxFolder, ImageFolder, Raw, Split, checked, read_digits, read_torchvision
 from nasopt.layers import Shape
 
@@ -139,6 +139,7 @@ class Dataset(Spelled):
         return Splits(pick(train), pick(validation), raw.test or pick(test))
 
 
+@spelled(DataError)
 def digits(*, limit: int | None = None) -> Dataset:
     """scikit-learn's 1,797 images of handwritten digits, 8x8: part of that package."""
     return Dataset(
@@ -147,6 +148,7 @@ def digits(*, limit: int | None = None) -> Dataset:
     )  # fmt: skip
 
 
+@spelled(DataError)
 def fashion_mnist(folder: str | Path | None = None, *, limit: int | None = None) -> Dataset:
     """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 images of clothes, 28x28.
 
@@ -159,22 +161,26 @@ def fashion_mnist(folder: str | Path | None = None, *, limit: int | None = None)
     return dataset if folder is None else replace(dataset, read=IdxFolder(Path(folder)))
 
 
+@spelled(DataError)
 def mnist(*, limit: int | None = None) -> Dataset:
     """MNIST: 60,000 and 10,000 images of handwritten digits, 28x28."""
     return _torchvision("MNIST", "mnist", (1, 28, 28), tuple("0123456789"), 60_000, limit)
 
 
+@spelled(DataError)
 def cifar10(*, limit: int | None = None) -> Dataset:
     """CIFAR-10: 50,000 and 10,000 colour images of ten classes, 32x32."""
     return _torchvision("CIFAR10", "cifar10", (3, 32, 32), CIFAR10, 50_000, limit)
 
 
+@spelled(DataError)
 def cifar100(*, limit: int | None = None) -> Dataset:
     """CIFAR-100: 50,000 and 10,000 colour images of a hundred classes, 32x32."""
     classes = tuple(map(str, range(100)))
     return _torchvision("CIFAR100", "cifar100", (3, 32, 32), classes, 50_000, limit)
 
 
+@spelled(DataError)
 def svhn(*, limit: int | None = None) -> Dataset:
     """Street View House Numbers: 73,257 and 26,032 colour images of digits, 32x32."""
     return _torchvision("SVHN", "svhn", (3, 32, 32), tuple("0123456789"), 73_257, limit)
@@ -189,6 +195,7 @@ CIFAR10 = (
 )  # fmt: skip
 
 
+@spelled(DataError)
 def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Dataset:
     """Images of your own: one sub-folder of `path` a class, any format and mode that Pillow reads.
 
@@ -203,6 +210,7 @@ def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Da
     )  # fmt: skip
 
 
+@spelled(DataError)
 def tensors(
     images: torch.Tensor,
     labels: torch.Tensor,

@@ -21,6 +21,7 @@ def storage_url(location: str | Path) -> str:
     if "://" not in text:
         if not text or text == ":memory:":
             raise StorageError(f"storage={text!r}: give the path of a file, as in runs/x.db")
+        text = os.path.expanduser(text)
         return sa.URL.create("sqlite", database=text).render_as_string()  # "#", "?", "%"
     try:
         url = sa.make_url(text)
@@ -35,6 +36,11 @@ def storage_url(location: str | Path) -> str:
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise StorageError(f"storage={text}: give the path of a file, as in runs/x.db")
     return url.render_as_string(hide_password=False)
+
+
+def shown_url(location: str) -> str:
+    """A path or URL as it may be printed: without its password."""
+    return sa.make_url(location).render_as_string() if "://" in location else location
 
 
 def file_of(url: str) -> Path | None:

@@ -1,13 +1,14 @@
 """The numbers of a space, before anything is searched."""
 
+import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
-from nasopt.errors import SpaceError
+from nasopt.errors import OutOfMemory, SpaceError
 from nasopt.evaluation import Evaluation
 from nasopt.experiment import Experiment
 from nasopt.fields import Dice
@@ -15,7 +16,7 @@ from nasopt.images import Split
 from nasopt.training import Trainer, find_device
 
 SAMPLE = 200  # random networks that the ranges are taken over
-TIMED_BATCHES = 2  # after one to warm up
+TIMED_BATCHES = 2
 TIMED_IMAGES = 1_024  # at most, for each of the parts that are timed
 TRIAL_MACS = 2e9  # of a timed batch, forward: what a slow machine does in a second or so
 
@@ -40,7 +41,7 @@ class Description:
 
     parameters: dict[str, str]
     size: int
-    distinct: int
+    distinct: int | None  # None: too many to be counted
     sample: int
     network_parameters: Range
     macs: Range
@@ -97,7 +98,7 @@ def _range(values: Sequence[float]) -> Range:
 
 
 def _seconds(experiment: Experiment, evaluation: Evaluation, device: torch.device) -> float:
-    """Of one whole training, from a few batches of random images of the data set's shape."""
+    """Of one whole training, from a few batches of random images; infinite if out of memory."""
     train, validation = experiment.data.counts
     macs = experiment.cost(evaluation.architecture).macs
     batch = min(evaluation.recipe.chosen("batch_size"), train)
@@ -112,19 +113,20 @@ def _seconds(experiment: Experiment, evaluation: Evaluation, device: torch.devic
         labels = torch.randint(0, experiment.data.classes, (count,), generator=generator)
         return Split(pixels, labels).to(device)
 
-    recipe = type(evaluation.recipe)(
-        **{**vars(evaluation.recipe), "epochs": 2, "batch_size": batch}
-    )
-    trainer = Trainer(
-        Evaluation(evaluation.architecture, recipe, experiment.data, 0),
-        images(batch * TIMED_BATCHES),
-        images(scored),
-        experiment.data.classes,
-    )
-    for result in trainer.batches():
-        if result is None:
-            training = trainer.seconds
-        else:
-            scoring = result.seconds - training
+    recipe = replace(evaluation.recipe, epochs=2, batch_size=batch)  # the first warms up
+    try:
+        trainer = Trainer(
+            Evaluation(evaluation.architecture, recipe, experiment.data, 0),
+            images(batch * TIMED_BATCHES),
+            images(scored),
+            experiment.data.classes,
+        )
+        for result in trainer.batches():
+            if result is None:
+                training = trainer.seconds
+            else:
+                scoring = result.seconds - training
+    except OutOfMemory:
+        return math.inf
     per_epoch = training / (batch * TIMED_BATCHES) * train + scoring / scored * validation
     return float(experiment.recipe.epochs * per_epoch)

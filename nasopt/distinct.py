@@ -26,10 +26,15 @@ class Letter:
     weight: int
 
 
+MOST_STEPS = 200_000  # of counting: about a second or two
+
+
 def distinct_networks(
     layers: Sequence[Layer], exits: Mapping[int, int], resolution: Shape, min_resolution: int
-) -> int:
+) -> int | None:
     """Number of different networks for images of `resolution` (height, width).
+
+    None where it takes too long to count: many repeats of different layers side by side.
 
     `exits` says which layers may be left out: from the index of the layer to that of the layer
     after the repeat that it belongs to.
@@ -64,13 +69,16 @@ def distinct_networks(
                     following.setdefault(replace(letter, layer=layer), set()).add(after)
         return following
 
-    total = 0
+    total = steps = 0
     ways = {closure([(0, resolution)]): 1}  # of getting there, in as many layers
     while ways:
         longer: Counter[frozenset[State]] = Counter()
         for states, count in ways.items():
             if any(index == len(layers) for index, _ in states):
                 total += count
+            steps += len(states)
+            if steps > MOST_STEPS:
+                return None
             for letter, following in moves(states).items():
                 longer[closure(following)] += count * letter.weight
         ways = longer

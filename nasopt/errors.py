@@ -12,9 +12,11 @@ Anything else that is raised is a bug of nasopt's and keeps its traceback.
 """
 
 import difflib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
-from typing import Any, Self
+from functools import wraps
+from typing import Any, ParamSpec, Self, TypeVar
 
 
 class Error(Exception):
@@ -50,6 +52,37 @@ def closest(value: str, choices: Iterable[str]) -> str:
     names = sorted(choices)
     match = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
     return f"did you mean {match[0]}?" if match else f"choose from {', '.join(names)}"
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def spelled(error: type[Error]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """For functions that users call: arguments that do not fit are an `error`, not a TypeError.
+
+    A mistyped keyword is answered with the closest one.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+        name = function.__name__
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            for keyword in kwargs:
+                if keyword not in signature.parameters:
+                    remedy = closest(keyword, signature.parameters)
+                    raise error(f"{name}({keyword}=...): no such argument; {remedy}")
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as mismatch:
+                raise error(f"{name}(): {mismatch}; write {name}{signature}") from mismatch
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 class Spelled:

@@ -73,7 +73,10 @@ class Recipe(Spelled):
         ):
             if getattr(self, name) not in choices:
                 value = getattr(self, name)
-                raise RecipeError(f"Recipe.{name}={value!r}: unknown; {closest(value, choices)}")
+                what = "it may not be open" if isinstance(value, Open) else "unknown"
+                raise RecipeError(
+                    f"Recipe.{name}={value!r}: {what}; {closest(str(value), choices)}"
+                )
         for name in ("lr", "weight_decay", "label_smoothing"):
             if not isinstance(getattr(self, name), Open):  # 0 and 0.0 must have one key
                 object.__setattr__(self, name, float(getattr(self, name)))

@@ -1,5 +1,7 @@
 """`Experiment`: what its studies share; and loading one from a study file."""
 
+import math
+import pkgutil
 import re
 import sys
 import traceback
@@ -23,6 +25,7 @@ from nasopt.problem import Problem
 from nasopt.pruners import make_pruner
 from nasopt.space import Space
 
+OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
@@ -41,7 +44,7 @@ class Experiment(Spelled):
     no pruning, which Optuna refuses for two objectives. `seed` is of the trainings, so that
     samplers share what was paid for. `name` begins the names of the studies.
 
-    Raises RecipeError for a field that cannot be.
+    Raises an Error for a field that cannot be.
     """
 
     _error = RecipeError
@@ -66,10 +69,16 @@ class Experiment(Spelled):
             object.__setattr__(self, "limits", (self.limits,))
         if isinstance(self.objectives, str):
             object.__setattr__(self, "objectives", (self.objectives,))
+        for name in ("limits", "objectives"):
+            if not isinstance(getattr(self, name), tuple | list):
+                raise RecipeError(f"Experiment.{name}={getattr(self, name)!r}: give a tuple")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, kind in (("dataset", Dataset), ("space", Space), ("recipe", Recipe)):
             if not isinstance(getattr(self, name), kind):
                 value = getattr(self, name)
-                raise RecipeError(f"Experiment.{name}={value!r}: give a {kind.__name__}")
+                called = getattr(value, "__name__", None)
+                remedy = f"{called}(), with parentheses" if called else f"a {kind.__name__}"
+                raise RecipeError(f"Experiment.{name}={called or repr(value)}: give {remedy}")
         for limit in self.limits:
             if not isinstance(limit, Limit):
                 raise RecipeError(
@@ -79,14 +88,14 @@ class Experiment(Spelled):
             if objective not in DIRECTIONS:
                 remedy = closest(objective, DIRECTIONS)
                 raise RecipeError(f"Experiment.objectives: {objective!r} is unknown; {remedy}")
-        if self.objectives[0] != "accuracy" or not 1 <= len(set(self.objectives)) <= 2:
+        if self.objectives not in OBJECTIVES:
             raise RecipeError(
                 f"Experiment.objectives={self.objectives!r}: use ('accuracy',), "
                 "('accuracy', 'macs') or ('accuracy', 'parameters')"
             )
         check_trials(self.trials, "Experiment.trials")
-        if type(self.seed) is not int or self.seed < 0:
-            raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
         if not isinstance(self.name, str) or not self.name.strip():
             raise RecipeError(f"Experiment.name={self.name!r}: give it a name")
         make_pruner(self.pruner, self.recipe.epochs)
@@ -112,6 +121,14 @@ class Experiment(Spelled):
             limits=self.limits,
             directions=[DIRECTIONS[objective] for objective in self.objectives],
         )
+
+    @cached_property
+    def networks(self) -> int | None:
+        """Number of different trainings that a study can ask for; None where it has no end."""
+        count: float | None = self.space.distinct
+        for field in self.recipe.parameters.values():
+            count = None if count is None or math.isinf(field.size) else count * field.size
+        return None if count is None else int(count)
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
         """The training that the values of a study's parameters stand for."""
@@ -159,31 +176,29 @@ def load_experiment(path: str | Path) -> Experiment:
     Raises StudyError, with the line of the file where there is one.
     """
     path = Path(path)
-    if path.is_dir():
-        raise StudyError(f"{path}: a folder; name a study file in it, as in {path / 'digits.py'}")
     try:
         source = path.read_bytes()
+    except IsADirectoryError as error:
+        example = path / "digits.py"
+        raise StudyError(f"{path}: a folder; name a study file in it, as in {example}") from error
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise StudyError(f"{path}: {reason}; give the path of a study file") from error
-    module = types.ModuleType(path.stem)
+    module = types.ModuleType(f"nasopt-study:{path.stem}")
     module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # a dataclass in it looks there for its annotations
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)  # as for a script: it may import its neighbours
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or _line(error, path)
-        message = getattr(error, "msg", None) or f"{type(error).__name__}: {error}"
-        raise StudyError(f"{path}:{line}: {message}; mend that line") from error
+    except SyntaxError as error:  # of this file, or of one that it imports
+        where = f"{error.filename or path}:{error.lineno or 1}"
+        raise StudyError(f"{where}: {error.msg}; mend that line") from error
     except ModuleNotFoundError as error:
-        raise StudyError(
-            f"{path}:{_line(error, path)}: {error.name} is not installed; "
-            f"install it (pip install {str(error.name).partition('.')[0]}) or leave it out"
-        ) from error
+        raise StudyError(f"{path}:{_line(error, path)}: {_missing(str(error.name))}") from error
     except Error as error:
         raise StudyError(f"{path}:{_line(error, path)}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StudyError(f"{path}:{_line(error, path)}: {_message(error)}") from error
     finally:
         sys.path.remove(folder)
@@ -202,7 +217,15 @@ def _line(error: BaseException, path: Path) -> int:
     return next((f.lineno or 0 for f in reversed(frames) if f.filename == str(path)), 1)
 
 
-def _message(error: Exception) -> str:
+def _missing(module: str) -> str:
+    package, _, name = module.partition(".")
+    if package == "nasopt":
+        modules = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)])]
+        return f"{module}: no such module; {closest(name, modules)}"
+    return f"{module} is not installed; install it (pip install {package}) or leave it out"
+
+
+def _message(error: BaseException) -> str:
     """What went wrong and the remedy, for an error of the study file's own."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
     wanted = re.match(r"cannot import name '(\w+)' from '(nasopt[.\w]*)'", str(error))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nasopt.errors import SpaceError
+from nasopt.errors import SpaceError, spelled
 
 Choice = bool | int | float | str
 
@@ -126,6 +126,7 @@ class Real:
 Open = Categorical | Integer | Real
 
 
+@spelled(SpaceError)
 def categorical(*choices: Choice) -> Categorical:
     """One of `choices`: numbers, strings or booleans, no two of them equal."""
     if not choices:
@@ -143,6 +144,7 @@ def categorical(*choices: Choice) -> Categorical:
     return Categorical(choices)
 
 
+@spelled(SpaceError)
 def integer(low: int, high: int, step: int = 1) -> Integer:
     """A whole number from `low` to `high`, both included, in steps of `step`.
 
@@ -158,6 +160,7 @@ def integer(low: int, high: int, step: int = 1) -> Integer:
     return Integer(low, high - (high - low) % step, step)
 
 
+@spelled(SpaceError)
 def real(low: float, high: float, *, log: bool = False) -> Real:
     """A real number from `low` to `high`; with `log` small and large magnitudes alike."""
     for name, value in (("low", low), ("high", high)):

@@ -38,6 +38,9 @@ class Quantity:
         # also what Python makes of `1_000 <= parameters`
         raise SpaceError(f"limits: {self.name} >= {bound!r}: only an upper bound is a limit")
 
+    def __lt__(self, bound: float) -> Limit:
+        raise SpaceError(f"limits: {self.name} < {bound!r}: use <=")
+
     def __le__(self, bound: float) -> Limit:
         if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound > 0:
             raise SpaceError(f"limits: {self.name} <= {bound!r}: use a positive number")

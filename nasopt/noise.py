@@ -4,17 +4,22 @@ A few random networks are trained with a few seeds each, and the variance of the
 accuracies is split in two. What the luck hides no sampler can find.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from nasopt.errors import RecipeError, SpaceError
+from nasopt.errors import OutOfMemory, RecipeError, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
+from nasopt.experiment import Experiment
 from nasopt.workshop import Workshop
+
+logger = logging.getLogger("nasopt")
 
 CONFIDENCE = 0.95
 GOOD_SHARE = 0.6  # of the variance that is architecture: above it a search has something to find
@@ -28,9 +33,9 @@ class Noise:
     """Variance components of one training's accuracy (a fraction).
 
     `share` is the part of the variance that is architecture (the intraclass correlation), `low` to
-    `high` its 95 % interval. A difference between two single trainings below
-    `smallest_difference` is more likely luck than not at that confidence. `replicates` is how many
-    seeds an average needs for a share of .8; None where no number of them helps.
+    `high` its 95 % interval. `smallest_difference` is the least between two single trainings that
+    is significant at 5 %. `replicates` is how many seeds an average needs for a share of .8; None
+    where no number of them helps.
     """
 
     architectures: int
@@ -45,7 +50,7 @@ class Noise:
     replicates: int | None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "verdict": self.verdict, "remedies": list(self.remedies)}
 
     @property
     def verdict(self) -> str:
@@ -134,22 +139,33 @@ class NoiseStudy:
     experiment replays those of its own seed.
     """
 
-    def __init__(self, workshop: Workshop, *, architectures: int = 8, seeds: int = 3) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        storage: str | Path | None = None,
+        device: str = "auto",
+        *,
+        architectures: int = 8,
+        seeds: int = 3,
+    ) -> None:
         for name, value in (("architectures", architectures), ("seeds", seeds)):
             if type(value) is not int or value < 2:
                 raise RecipeError(f"{name}={value!r}: a variance needs 2 or more")
-        self.workshop = workshop
-        experiment = workshop.experiment
-        sample = experiment.sample(architectures, SAMPLE_SEED)
+        most = experiment.networks
+        sample = []
+        if most is None or architectures <= most:
+            sample = experiment.sample(architectures, SAMPLE_SEED)
+            most = len(sample)
         if len(sample) < architectures:
             raise SpaceError(
-                f"architectures={architectures}: only {len(sample)} networks within the limits "
-                "were found; ask for fewer, or widen the space"
+                f"architectures={architectures}: only {most} networks within the limits were "
+                "found; ask for fewer, or widen the space"
             )
         self.evaluations = [
             [replace(each, seed=experiment.seed + offset) for offset in range(seeds)]
             for each in sample
         ]
+        self.workshop = Workshop(experiment, storage, device)
         self.accuracies: list[list[float]] = []
 
     def __iter__(self) -> Iterator[NoiseProgress]:
@@ -158,13 +174,21 @@ class NoiseStudy:
         training = 0
         for network in self.evaluations:
             row = []
-            for evaluation in network:
-                training += 1
-                for result in self.workshop.epochs(evaluation):
-                    yield NoiseProgress(training, total, evaluation, result)
-                row.append(result.accuracy)
+            try:
+                for evaluation in network:
+                    training += 1
+                    for result in self.workshop.epochs(evaluation):
+                        yield NoiseProgress(training, total, evaluation, result)
+                    row.append(result.accuracy)
+            except OutOfMemory as error:
+                logger.warning("one network is left out: %s", error)
+                training += len(network) - len(row) - 1
+                continue
             self.accuracies.append(row)
 
     @property
     def noise(self) -> Noise:
+        """What the trainings told. Raises SpaceError if fewer than two networks fit the device."""
+        if len(self.accuracies) < 2:
+            raise SpaceError("fewer than two networks fit the device's memory; limit macs, say")
         return variance_components(self.accuracies)

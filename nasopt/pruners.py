@@ -43,7 +43,7 @@ def make_pruner(pruner: str | BasePruner, epochs: int) -> BasePruner:
     """The pruner of that name, or that object. Raises StudyError for an unknown name."""
     if isinstance(pruner, BasePruner):
         return pruner
-    if pruner not in PRUNERS:
+    if not isinstance(pruner, str) or pruner not in PRUNERS:
         raise StudyError(f"pruner={pruner!r}: unknown; {closest(str(pruner), PRUNERS)}")
     return PRUNERS[pruner](epochs)
 

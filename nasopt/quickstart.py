@@ -1,14 +1,15 @@
 """The lecture in under three minutes: a space, its baseline against TPE, and what came out."""
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from nasopt import terminal
 from nasopt.analysis.outcome import Result, result
+from nasopt.database import shown_url, storage_url
 from nasopt.describe import describe
 from nasopt.experiment import Experiment, load_experiment
 from nasopt.finals import Retrained, retrain
@@ -29,7 +30,7 @@ def study_file(name: str) -> Path:
 
 def quickstart(storage: str | None = None, device: str = "auto", as_json: bool = False) -> None:
     """Describe the lecture's space, search a small one twice, and say what that can tell."""
-    location = storage or "runs/quickstart.db"
+    location = "runs/quickstart.db" if storage is None else storage
     out = terminal.console(stderr=as_json)
     lecture = load_experiment(study_file(LECTURE))
     out.print("1. The problem: choose every layer of a network", style="bold")
@@ -37,9 +38,10 @@ def quickstart(storage: str | None = None, device: str = "auto", as_json: bool =
     terminal.print_description(out, "the lecture's 20 layers", describe(lecture, device=None))
     out.print()
     experiment = load_experiment(study_file(SMALL))
+    limits = " and ".join(map(str, experiment.limits)) or "no limits"
     out.print(
         f"2. A small one: {experiment.trials} networks by random sampling, "
-        f"{experiment.trials} by TPE, on 8x8 digits",
+        f"{experiment.trials} by TPE, on 8x8 digits ({limits})",
         style="bold",
     )
     out.print()
@@ -117,10 +119,13 @@ def verdict(again: dict[str, Retrained]) -> str:
 
 
 def _print_next(out: Console, location: str) -> None:
-    commands: list[tuple[str, Any]] = [
-        (f"nasopt show {location} --studies", "the two studies"),
-        (f"optuna-dashboard sqlite:///{location}", "browse them"),
-        (f"nasopt noise {study_file(SMALL)}", "how much of it was luck"),
-        (f"nasopt run {study_file(SMALL)} --sampler tpe --seed 1", "another seed"),
+    database = shlex.quote(shown_url(location))
+    browse = shlex.quote(shown_url(storage_url(location)))
+    study = f"{shlex.quote(str(study_file(SMALL)))} --storage {database}"
+    commands = [
+        (f"nasopt show {database} --studies", "the two studies"),
+        (f"optuna-dashboard {browse}", "browse them"),
+        (f"nasopt noise {study}", "how much of it was luck"),
+        (f"nasopt run {study} --sampler tpe --seed 1", "another seed"),
     ]
     terminal.print_next(out, commands)

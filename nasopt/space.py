@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from nasopt.architecture import Architecture, check_order
 from nasopt.distinct import distinct_networks
-from nasopt.errors import SpaceError, Spelled
+from nasopt.errors import SpaceError, Spelled, spelled
 from nasopt.fields import Integer, Open, Suggests
 from nasopt.layers import Layer, Shape, layer_from_json
 
@@ -23,6 +23,7 @@ class Repeat:
     high: int
 
 
+@spelled(SpaceError)
 def repeat(layer: Layer, low: int, high: int | None = None) -> Repeat:
     """`layer` `low` times, or, with `high`, any number of times from `low` to `high`."""
     high = low if high is None else high
@@ -185,11 +186,11 @@ class Space(Spelled):
         return cls(*layers, min_resolution=value["min_resolution"])
 
     @cached_property
-    def distinct(self) -> int:
+    def distinct(self) -> int | None:
         """Number of different networks for images of `input_shape`, exactly.
 
         Unlike `size` it counts a network once that several choices of strides, pools and depths
-        lead to.
+        lead to. None where there are too many ways to spell them to be counted.
         """
         if self.input_shape is None:
             raise SpaceError("Space.input_shape: not set; call space.on(dataset.input_shape)")

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from nasopt.database import (
     is_writable,
     name_error,
     other_schema,
+    shown_url,
     storage_url,
 )
 from nasopt.errors import StorageError
@@ -60,7 +62,8 @@ def open_storage(
     else:
         raise StorageError(f"storage={name}: no such file; look for the path that a run printed")
     if mode == "read":
-        if not is_writable(path.parent) and not path.with_name(path.name + "-wal").exists():
+        writable = is_writable(path) and is_writable(path.parent)
+        if not writable and not path.with_name(path.name + "-wal").exists():
             url = sa.URL.create(
                 "sqlite", database=f"file:{quote(name)}", query={"immutable": "1", "uri": "true"}
             ).render_as_string()
@@ -83,7 +86,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> Storage:
-    shown = sa.make_url(name).render_as_string() if "://" in name else name
+    shown = shown_url(name)
     try:
         if "://" in name:
             _look_at_server(url, shown)
@@ -140,25 +143,25 @@ def _make(path: Path) -> None:
 
     A kill in between leaves no half-made file, and of two workers that begin at once one wins.
     """
+    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
         storage = Storage(storage_url(draft))
         owners.TABLES.create_all(storage.engine)
         ledger.TABLES.create_all(storage.engine)
         storage.remove_session()
         storage.engine.dispose()
-        try:
+        with suppress(FileExistsError):  # another worker's is as good
             os.link(draft, path)
-        except FileExistsError:
-            pass  # another worker's is as good
-        finally:
-            draft.unlink()
     except (OSError, sa.exc.OperationalError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.orig
         raise StorageError(
             f"storage={path}: cannot be made ({reason}); choose another --storage"
         ) from error
+    finally:
+        for left in (draft, draft.with_name(f"{draft.name}-journal")):
+            with suppress(OSError):
+                left.unlink()
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class Folders:
 
 def folders(storage: Storage) -> Folders:
     """Beside a database file; for a server in the working folder, and leases with the host's."""
-    file = storage.database
+    file = storage.path
     if file is None:
         name = sa.make_url(storage.url).database
         return Folders(Path(f"{name}.checkpoints"), owners.default_folder(None))

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler
 from nasopt.claims import EXPERIMENT, Storage
 from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
+from nasopt.fields import field_from_json
 from nasopt.pruners import make_pruner, pruner_name
 from nasopt.samplers import Seeded, sampler_name
 
@@ -43,7 +44,9 @@ def open_study(
     now = json.loads(json.dumps(experiment.describe()))
     begun = study.user_attrs.get(EXPERIMENT)
     if begun is None:
-        if study.get_trials(deepcopy=False):
+        wanted = [DIRECTIONS[objective].upper() for objective in experiment.objectives]
+        other = [direction.name for direction in study.directions] != wanted
+        if other or study.get_trials(deepcopy=False):
             raise StudyError(
                 f"study={name}: not begun by nasopt; "
                 "choose another --storage, or Experiment(name=...)"
@@ -104,6 +107,14 @@ def difference(before: Any, after: Any, place: str = "") -> tuple[str, Any, Any]
         pairs: Any = [(f"{place}.{key}", before[key], after[key]) for key in before]
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         pairs = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(before, after, strict=True))]
+    elif isinstance(before, list) and isinstance(after, list):
+        return place.lstrip("."), f"{len(before)} entries", f"{len(after)} entries"
     else:
-        return place.lstrip("."), before, after
+        return place.lstrip("."), _readable(before), _readable(after)
     return next(found for each in pairs if (found := difference(each[1], each[2], each[0])))
+
+
+def _readable(value: Any) -> Any:
+    """An open field as it is written; anything else as it is."""
+    is_field = isinstance(value, dict) and len(value) == 1
+    return repr(field_from_json(value)) if is_field else value

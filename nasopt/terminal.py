@@ -1,6 +1,7 @@
 """What a person reads in a terminal: tables and progress, with Rich. It computes nothing."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +32,7 @@ def console(stderr: bool = False) -> Console:
     """Plain text and no wrapping where the output is no terminal."""
     file = sys.stderr if stderr else sys.stdout
     width = None if file.isatty() else 80
-    return Console(file=file, width=width, highlight=False, soft_wrap=False)
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -195,7 +196,9 @@ def print_description(out: Console, name: str, description: "Description") -> No
         table.add_row(label, text)
     table.add_row()
     table.add_row("Architectures", f"{big(description.size)} as written (exact)")
-    table.add_row("Different networks", f"{big(description.distinct)} (exact)")
+    distinct = description.distinct
+    counted = f"at most {big(description.size)}" if distinct is None else f"{big(distinct)} (exact)"
+    table.add_row("Different networks", counted)
     table.add_row()
     table.add_row(f"Of {description.sample} at random", "least, median, greatest")
     table.add_row("Parameters", _span(description.network_parameters))
@@ -241,6 +244,10 @@ def big(number: int) -> str:
 
 def duration(seconds: float) -> str:
     """0.3 s, 45 s, 12 min, 3.4 h, 2.1 days."""
+    if seconds < 0.05:
+        return "under 0.1 s"
+    if math.isinf(seconds):
+        return "out of memory"
     for limit, unit, digits in ((10, 1, 1), (100, 1, 0), (6000, 60, 0), (172_800, 3600, 1)):
         if seconds < limit:
             return (
@@ -345,13 +352,11 @@ def _finished_line(progress: "SearchProgress") -> str:
 
 def follow_noise(out: Console, study: "NoiseStudy") -> None:
     with _live(out) as show:
-        shown = 0
         for progress in study:
             text = f"epoch {progress.result.epoch}, accuracy {progress.result.accuracy:.4f}"
             if out.is_terminal:
                 show(progress.training - 1, progress.total, text)
             elif progress.result.epoch == progress.evaluation.recipe.epochs:
-                shown += 1
                 out.print(f"[{progress.training}/{progress.total}] {text}")
 
 

@@ -25,6 +25,7 @@ from nasopt.layers import Shape
 from nasopt.model import Network, build
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+SMALLER = "use a smaller batch_size, or limits=(macs <= ...)"
 MOMENTUM = 0.9  # Nesterov, of "sgd"
 WARMUP = 0.25  # of all steps, in "onecycle"
 SCORED_PIXELS = 2**20  # a batch of the validation split holds about as many
@@ -38,7 +39,8 @@ def find_device(name: str = "auto") -> torch.device:
     kind, _, index = name.partition(":")
     if kind not in available or (index and not index.isdigit()):
         raise StudyError(f"device={name!r}: unknown; {closest(name, DEVICES)}")
-    missing = kind == "cuda" and index and int(index) >= torch.cuda.device_count()
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    missing = index and int(index) >= count
     if not available[kind] or missing:
         raise StudyError(f"device={name!r}: torch finds no such device here; use auto or cpu")
     return torch.device(name)
@@ -331,8 +333,8 @@ def _out_of_memory_named(device: torch.device) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(f"out of memory on {device}") from error
+        raise OutOfMemory(f"out of memory on {device}; {SMALLER}") from error
     except RuntimeError as error:
         if "allocate memory" not in str(error):
             raise
-        raise OutOfMemory(f"out of memory on {device}") from error
+        raise OutOfMemory(f"out of memory on {device}; {SMALLER}") from error

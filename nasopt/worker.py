@@ -111,6 +111,7 @@ class Search:
         )
 
     def __iter__(self) -> Iterator[Progress]:
+        self.signum = None
         forget_dead(self.storage.engine)
         leases = folders(self.storage).leases
         with _signals(self), Owner(self.storage.engine, leases) as owner:
@@ -144,8 +145,11 @@ class Search:
             draws = draws + told.user_attrs["draws"] if "infeasible" in told.user_attrs else 0
             if draws >= DRAWS_IN_A_ROW:
                 raise SpaceError(self._no_feasible_network(draws))
+            if self.seeded.has_stopped(self._study):
+                self.ended = "the sampler has nothing left to try"
+                return
             if repeats and self._is_exhausted():
-                self.ended = f"all {self._networks():,} networks of the space are known"
+                self.ended = f"all {len(self._known_keys()):,} networks of the space are known"
                 return
             if repeats >= REPEATS_IN_A_ROW:
                 self.ended = (
@@ -159,7 +163,8 @@ class Search:
         try:
             yield from self._evaluate(trial_id)
         except (Stopped, KeyboardInterrupt, GeneratorExit) as stopped:
-            self.storage.requeue(trial_id)
+            with suppress(Lost):  # it may have ended in this moment
+                self.storage.requeue(trial_id)
             if isinstance(stopped, Stopped):
                 raise Interrupted(self.signum or signal.SIGINT) from None
             raise
@@ -171,7 +176,8 @@ class Search:
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            self._finish(trial_id, TrialState.FAIL, None, {FREE: True, "reason": reason})
+            attrs = {FREE: True, "reason": reason}
+            self.storage.finish(trial_id, TrialState.FAIL, None, attrs)
             raise
 
     def _evaluate(self, trial_id: int) -> Iterator[Progress]:
@@ -217,7 +223,7 @@ class Search:
         """Sample the parameters, unless the trial has them since an earlier life."""
         frozen = trial._cached_frozen_trial
         distributions = self.experiment.problem.distributions
-        if frozen.params.keys() >= distributions.keys():
+        if "key" in frozen.user_attrs:
             return self.experiment.evaluation(frozen.params), dict(frozen.user_attrs)
         params = trial.relative_params
         proposal = self.seeded.proposal
@@ -291,15 +297,11 @@ class Search:
         )
 
     def _is_exhausted(self) -> bool:
-        known = {trial.user_attrs.get("key") for trial in self._trials() if trial.values}
-        return len(known) >= self._networks()
+        networks = self.experiment.networks
+        return networks is not None and len(self._known_keys()) >= networks
 
-    def _networks(self) -> float:
-        """Number of different trainings that the study can ask for; infinite for a real field."""
-        count: float = self.experiment.space.distinct
-        for field in self.experiment.recipe.parameters.values():
-            count *= field.size
-        return count
+    def _known_keys(self) -> set[str]:
+        return {trial.user_attrs["key"] for trial in self._trials() if "epochs" in trial.user_attrs}
 
     def _no_feasible_network(self, draws: int) -> str:
         limits = " and ".join(map(str, self.experiment.limits))

@@ -24,7 +24,7 @@ class Workshop:
     ) -> None:
         self.experiment = experiment
         self.splits = experiment.data.load(find_device(device))
-        self.location = storage or default_location(experiment)
+        self.location = default_location(experiment) if storage is None else storage
         self.storage: Storage = open_storage(self.location)
         self.ledger = Ledger(self.storage.engine, folders(self.storage).checkpoints)
 

@@ -9,6 +9,7 @@ batch that was trained more than once is counted.
 """
 
 import argparse
+import itertools
 import os
 import random
 import signal
@@ -56,7 +57,6 @@ class Tally:
     batches: int = 0
     twice: int = 0
     seconds_twice: float = 0.0
-    unused: int = 0
     differences: list[str] = field(default_factory=list)
 
 
@@ -80,8 +80,12 @@ def told(storage: Path) -> list[tuple[Any, ...]]:
 
 def torment(
     sampler: str, pruner: str, folder: Path, points: list[str], random: random.Random, tally: Tally
-) -> None:
-    """Run one study to its end, dying at each of `points` in turn; add what came of it."""
+) -> list[str]:
+    """Run one study to its end, dying at each of `points` in turn; add what came of it.
+
+    Returns the points that were left when the study was done.
+    """
+    folder.mkdir()
     whole, killed = folder / "whole.db", folder / "killed.db"
     assert _worker(sampler, pruner, whole, folder / "whole.log", None) == 0
     log = folder / "killed.log"
@@ -93,7 +97,6 @@ def torment(
         if code == -signal.SIGKILL:
             tally.kills[todo.pop(0)] += 1
         elif code == 0:
-            tally.unused += len(todo)  # the study ended before it could die so often
             break
         else:
             raise SystemExit(f"a worker of {sampler}/{pruner} ended with {code}")
@@ -108,6 +111,7 @@ def torment(
     tally.batches += len(trained)
     tally.twice += again
     tally.seconds_twice += again * sum(seconds) / max(1, len(seconds))
+    return todo
 
 
 def _worker(
@@ -191,11 +195,13 @@ def run(kills: int, samplers: list[str], folder: Path, seed: int = 0) -> Tally:
     places = (*POINTS, ANYWHERE)
     dealt = [places[i % len(places)] for i in range(each * len(pairs))]
     for index, (sampler, pruner) in enumerate(pairs):
-        here = folder / f"{sampler}-{pruner}"
-        here.mkdir()
         points = dealt[index * each : (index + 1) * each]
         chance.shuffle(points)
-        torment(sampler, pruner, here, points, chance, tally)
+        for again in itertools.count():  # a study may be done before it has died so often
+            here = folder / f"{sampler}-{pruner}-{again}"
+            points = torment(sampler, pruner, here, points, chance, tally)
+            if not points:
+                break
     return tally
 
 

@@ -133,6 +133,8 @@ def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(study, capsy
     ("words", "line"),
     [
         (["rnu", "mine.py"], "nasopt: rnu: unknown verb; did you mean run?"),
+        (["--foo"], "nasopt: --foo: unknown; choose from"),
+        (["--verson"], "nasopt: --verson: unknown; did you mean --version?"),
         (["run"], "nasopt: the following arguments are required: STUDY; see nasopt run --help"),
         (["run", "no.py"], "nasopt: no.py: no such file; give the path of a study file"),
         (["run", "mine.py", "--trails", "5"], "nasopt: --trails: unknown; did you mean --trials?"),
@@ -185,6 +187,17 @@ def test_a_server_that_refuses_is_one_line(study, capsys):
     assert line.startswith("nasopt: storage=postgresql://someone:***@127.0.0.1")
     assert "cannot be opened" in line
     assert "secret" not in line
+
+
+def test_what_to_type_next_keeps_the_database_and_survives_odd_names(study, capsys):
+    odd = study.parent / "a [bold]b :smile:.py"
+    odd.write_text(STUDY)
+    assert main(["run", odd.name, "--device", "cpu", "--storage", "r s/x.db"]) == 0
+    out = capsys.readouterr().out
+    assert "a [bold]b :smile:/tpe/0: 4 of 4 trials" in out
+    assert "nasopt show 'r s/x.db' --trial N" in out
+    again = f"nasopt run '{odd.name}' --storage 'r s/x.db' --device cpu --sampler random"
+    assert again in out
 
 
 def test_without_arguments_it_prints_its_help(capsys):

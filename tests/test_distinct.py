@@ -92,3 +92,15 @@ def test_without_images_there_is_nothing_to_count():
     assert str(raised.value) == (
         "Space.input_shape: not set; call space.on(dataset.input_shape)"
     )  # fmt: skip
+
+
+def test_what_would_take_too_long_to_count_is_left_uncounted():
+    def layer(first: int) -> Conv:
+        return Conv(
+            filters=categorical(first, first + 1, first + 2),
+            kernel_size=categorical(3, 5, 7),
+            stride=categorical(1, 2),
+        )
+
+    space = Space(*[repeat(layer(i), 0 if i > 1 else 1, 3) for i in range(1, 17)])
+    assert space.on((3, 224, 224)).distinct is None

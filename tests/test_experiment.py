@@ -56,6 +56,13 @@ def test_a_sample_is_as_large_as_there_are_networks():
         ({"dataset": 3}, "Experiment.dataset=3: give a Dataset"),
         ({"pruner": "medain"}, "pruner='medain': unknown; did you mean median?"),
         ({"objectives": ("accuracy", "mac")}, "Experiment.objectives: 'mac' is unknown; did"),
+        ({"objectives": ("accuracy", "accuracy")}, "Experiment.objectives=("),
+        ({"objectives": ()}, "Experiment.objectives=(): use ('accuracy',)"),
+        ({"objectives": 5}, "Experiment.objectives=5: give a tuple"),
+        ({"limits": 5_000}, "Experiment.limits=5000: give a tuple"),
+        ({"pruner": ["median"]}, "pruner=['median']: unknown"),
+        ({"dataset": digits}, "Experiment.dataset=digits: give digits(), with parentheses"),
+        ({"seed": 2**63}, "Experiment.seed=9223372036854775808: use a whole number from 0"),
         ({"objectives": ("macs",)}, "Experiment.objectives=('macs',): use ('accuracy',)"),
         ({"objectives": ("accuracy", "macs", "parameters")}, "Experiment.objectives="),
         ({"limits": (5,)}, "Experiment.limits: 5 is no limit; write parameters <= 5_000, say"),
@@ -106,6 +113,9 @@ def test_a_study_file_may_import_its_neighbours(tmp_path):
         (("from nasopt.data", "import no_such\nfrom nasopt.data"), 2, "no_such is not installed;"),
         (("dataset=digits()", "dataset=1 / 0"), 5, "ZeroDivisionError: division by zero"),
         (("Space(Conv(", "Space(4, Conv("), 6, "Space(): 4 is no layer"),
+        (("digits()", "digits(limt=5)"), 5, "digits(limt=...): no such argument; did you mean"),
+        (("nasopt.data", "nasopt.dta"), 2, "nasopt.dta: no such module; did you mean data?"),
+        (("dataset=", "d=exit('bye'), dataset="), 5, "SystemExit: bye; mend that line"),
     ],
 )  # fmt: skip
 def test_an_error_in_a_study_file_names_its_line(tmp_path, change, line, message):
@@ -138,6 +148,21 @@ def test_a_syntax_error_of_bytes_is_a_line_as_well(tmp_path):
     with pytest.raises(StudyError) as error:
         load_experiment(path)
     assert str(error.value).startswith(f"{path}:1: ")
+
+
+def test_a_syntax_error_in_a_neighbour_names_that_file(tmp_path):
+    (tmp_path / "broken_neighbour.py").write_text("x = 1\ny = (\n")
+    (tmp_path / "mine.py").write_text("import broken_neighbour\n")
+    with pytest.raises(StudyError) as error:
+        load_experiment(tmp_path / "mine.py")
+    assert str(error.value).startswith(f"{tmp_path / 'broken_neighbour.py'}:2: '(' was never")
+
+
+def test_a_study_file_may_have_a_dataclass_with_annotations_as_text(tmp_path):
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    body = "@dataclass\nclass Mine:\n    x: int = 1\n"
+    (tmp_path / "mine.py").write_text(head + body + STUDY)
+    assert load_experiment(tmp_path / "mine.py").name == "mine"
 
 
 def test_the_search_path_is_left_as_it_was(tmp_path):

@@ -4,7 +4,6 @@ import pytest
 from nasopt import Conv, Space, categorical
 from nasopt.errors import RecipeError, SpaceError
 from nasopt.noise import NoiseStudy, variance_components
-from nasopt.workshop import Workshop
 from tests.examples import small
 
 
@@ -63,32 +62,30 @@ def test_trainings_that_are_all_alike_leave_nothing_to_search():
 
 
 def test_a_noise_study_trains_networks_times_seeds_and_never_pays_twice(tmp_path):
-    workshop = Workshop(small(), tmp_path / "x.db", "cpu")
-    study = NoiseStudy(workshop, architectures=3, seeds=2)
+    study = NoiseStudy(small(), tmp_path / "x.db", "cpu", architectures=3, seeds=2)
     progress = list(study)
     assert [each.training for each in progress] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     assert progress[-1].total == 6
-    workshop._trainer = None  # a second training would call it
-    again = NoiseStudy(workshop, architectures=3, seeds=2)
+    again = NoiseStudy(small(), tmp_path / "x.db", "cpu", architectures=3, seeds=2)
+    again.workshop._trainer = None  # a second training would call it
     assert [each.result for each in again] == [each.result for each in progress]
     assert again.noise == study.noise
 
 
 def test_its_first_seed_is_that_of_the_search(tmp_path):
     experiment = small(seed=5)
-    study = NoiseStudy(Workshop(experiment, tmp_path / "x.db", "cpu"), architectures=2, seeds=2)
+    study = NoiseStudy(experiment, tmp_path / "x.db", "cpu", architectures=2, seeds=2)
     assert [each.seed for each in study.evaluations[0]] == [5, 6]
 
 
 @pytest.mark.parametrize("field", ["architectures", "seeds"])
 def test_a_variance_needs_two(tmp_path, field):
-    workshop = Workshop(small(), tmp_path / "x.db", "cpu")
     with pytest.raises(RecipeError, match=f"{field}=1: a variance needs 2 or more"):
-        NoiseStudy(workshop, **{field: 1})
+        NoiseStudy(small(), tmp_path / "x.db", "cpu", **{field: 1})
+    assert not (tmp_path / "x.db").exists()
 
 
 def test_a_space_with_too_few_networks_is_named(tmp_path):
     experiment = small(space=Space(Conv(filters=categorical(2, 4))))
-    workshop = Workshop(experiment, tmp_path / "x.db", "cpu")
     with pytest.raises(SpaceError, match="architectures=8: only 2 networks within the limits"):
-        NoiseStudy(workshop)
+        NoiseStudy(experiment, tmp_path / "x.db", "cpu")

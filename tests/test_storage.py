@@ -104,7 +104,7 @@ from nasopt.storage import open_storage
 for mode in sys.argv[2:]:
     try:
         storage = open_storage(sys.argv[1], mode)
-        print([study.study_name for study in storage.get_all_studies()], storage.database)
+        print([study.study_name for study in storage.get_all_studies()], storage.path)
     except StorageError as error:
         print(error)
 """
@@ -180,7 +180,7 @@ def test_a_name_may_have_any_characters(tmp_path):
         close(file_storage(tmp_path / name))
         storage = open_storage(tmp_path / name, "read")
         assert [study.study_name for study in storage.get_all_studies()] == ["study"]
-        assert storage.database == tmp_path / name
+        assert storage.path == tmp_path / name
         close(storage)
     assert len(list(tmp_path.iterdir())) == 5
 
@@ -342,14 +342,14 @@ def test_what_lies_beside_a_database(tmp_path, postgresql):
     assert beside.leases == tmp_path / "x.db.leases"
     url = postgresql()
     beside = folders(open_storage(url))
-    assert beside.checkpoints == Path(f"{sa.make_url(url).database}.checkpoints")
+    assert beside.checkpoints == Path(f"{sa.make_url(url).path}.checkpoints")
     assert beside.leases.name == f"nasopt-leases-{os.getuid()}"
 
 
 def test_the_database_is_the_file_or_none(tmp_path, postgresql):
-    assert open_storage(tmp_path / "x.db").database == tmp_path / "x.db"
-    assert open_storage(f"sqlite:///{tmp_path / 'x.db'}").database == tmp_path / "x.db"
-    assert open_storage(postgresql()).database is None
+    assert open_storage(tmp_path / "x.db").path == tmp_path / "x.db"
+    assert open_storage(f"sqlite:///{tmp_path / 'x.db'}").path == tmp_path / "x.db"
+    assert open_storage(postgresql()).path is None
 
 
 def test_without_an_owner_it_is_optunas_own_storage(location):

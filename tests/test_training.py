@@ -229,7 +229,9 @@ def test_a_finite_training_has_not_diverged():
 
 def test_a_network_that_does_not_fit_the_memory_is_out_of_memory():
     absurd = Architecture(tuple(Conv(filters=10_000_000, kernel_size=31) for _ in range(2)))
-    with pytest.raises(OutOfMemory, match=r"^out of memory on cpu$"):
+    with pytest.raises(
+        OutOfMemory, match=r"^out of memory on cpu; use a smaller batch_size, or limits="
+    ):
         trainer(architecture=absurd)
 
 

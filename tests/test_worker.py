@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -199,7 +200,7 @@ def test_a_network_out_of_memory_prunes_the_trial_and_the_study_goes_on(tmp_path
     states = {t.params["conv02.filters"]: t for t in counted(study)}
     assert states[2].state is TrialState.COMPLETE
     assert states[10**9].state is TrialState.PRUNED
-    assert states[10**9].user_attrs["reason"] == "out of memory on cpu"
+    assert states[10**9].user_attrs["reason"].startswith("out of memory on cpu; use a")
     assert states[10**9].value is None
 
 
@@ -448,3 +449,64 @@ def test_a_database_that_is_locked_for_a_while_only_delays_the_run(tmp_path):
     locked.execute("ROLLBACK")
     running.communicate(timeout=120)
     assert running.returncode == 0
+
+
+def test_a_consumer_may_stop_right_after_a_trial(tmp_path):
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    for progress in search:
+        if progress.finished:
+            break
+    assert [trial.state for trial in search.study.trials] == [TrialState.COMPLETE]
+
+
+def test_a_search_may_be_iterated_again_after_it_was_interrupted(tmp_path):
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(Interrupted):  # noqa: PT012
+        for progress in search:
+            if progress.epoch == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+    list(search)
+    assert len(counted(search.study)) == 6
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        optuna.samplers.BruteForceSampler,
+        partial(optuna.samplers.GridSampler, {"conv01.filters": [2, 4], "conv01.stride": [1, 2]}),
+    ],
+)
+def test_a_sampler_that_stops_the_study_ends_the_run_with_a_line(tmp_path, sampler):
+    space = Space(Conv(filters=categorical(2, 4), stride=categorical(1, 2)))
+    search = Search(
+        small(space=space, trials=9), sampler=sampler(), storage=tmp_path / "x.db", device="cpu"
+    )
+    list(search)
+    assert len(counted(search.study)) == 4
+    assert search.ended
+    assert {trial.state for trial in search.study.trials} == {TrialState.COMPLETE}
+
+
+def test_a_space_with_nothing_open_is_one_network(tmp_path):
+    search = Search(small(space=Space(Conv(filters=4))), storage=tmp_path / "x.db", device="cpu")
+    list(search)
+    assert search.ended == "all 1 networks of the space are known"
+    assert len(counted(search.study)) == 1
+    assert search.study.best_trial.user_attrs["parameters"] == 4 * 9 + 8 + (4 + 1) * 10
+
+
+@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
+def test_an_empty_study_of_other_directions_is_not_taken_over(tmp_path, directions):
+    optuna.create_study(
+        study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db", directions=directions
+    )
+    with pytest.raises(StudyError, match="not begun by nasopt"):
+        nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+
+
+def test_other_numbers_of_layers_are_named_briefly(tmp_path):
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    longer = Space(Conv(filters=4), *small().space.layers)
+    with pytest.raises(StudyError, match=r"space\.layers is 2 entries now, was 1 entries"):
+        nasopt.run(small(space=longer), storage=tmp_path / "x.db", device="cpu")

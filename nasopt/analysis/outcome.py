@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.architecture import Architecture
 from nasopt.claims import EXPERIMENT, FREE, Storage
+from nasopt.database import shown_url
 from nasopt.errors import StudyError, closest
 from nasopt.space import Space
 
@@ -63,7 +64,8 @@ def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
     """
     names = studies_of(storage)
     if not names:
-        raise StudyError(f"{storage.database or storage.url}: no study of nasopt's in it")
+        shown = storage.path or shown_url(storage.url)
+        raise StudyError(f"storage={shown}: no study of nasopt's in it; name another database")
     if name is not None and name not in names:
         raise StudyError(f"study={name!r}: not in this database; {closest(name, names)}")
     return optuna.load_study(study_name=name or names[-1], storage=storage)
@@ -76,7 +78,7 @@ def outcome(study: optuna.Study, number: int) -> Outcome:
         raise StudyError(
             f"trial={number}: {study.study_name} has {len(trials)}, numbered from 0; choose one"
         )
-    if not trials[number].params:
+    if "key" not in trials[number].user_attrs:
         raise StudyError(f"trial={number}: it has no network yet; look again when it runs")
     return _outcome(study, _space(study), trials[number])
 

@@ -5,6 +5,7 @@ inside it are seeded anew for each trial from (seed, trial number), and limits a
 it draws.
 """
 
+import copy
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +75,8 @@ class Seeded(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        # again: `before_trial` may have noted something in it, as GridSampler does
+        trial = study._storage.get_trial(trial._trial_id)
         relative_space = self.inner.infer_relative_search_space(study, trial)
         fixed = self._enqueued(trial)
         before = None
@@ -112,13 +115,16 @@ class Seeded(BaseSampler):
     ) -> dict[str, Any]:
         self._reseed(trial.number, "relative", attempt)
         relative = self.inner.sample_relative(study, trial, relative_space)
-        params = {}
+        trial = copy.copy(trial)  # it shows what it has already, as in `Trial.suggest_...`
+        trial.params, trial.distributions = {}, {}
+        params = trial.params
         for name, distribution in self.problem.distributions.items():
             if name in relative:
                 params[name] = relative[name]
             else:
                 self._reseed(trial.number, "param", name, attempt)
                 params[name] = self.inner.sample_independent(study, trial, name, distribution)
+            trial.distributions[name] = distribution
         return params
 
     def _is_feasible(self, params: dict[str, Any]) -> bool:
@@ -141,7 +147,16 @@ class Seeded(BaseSampler):
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         self._reseed(trial.number, "after")
-        self.inner.after_trial(study, trial, state, values)
+        # as `Study.optimize` sets it: GridSampler and BruteForceSampler stop the study from here
+        study._thread_local.in_optimize_loop = True
+        try:
+            self.inner.after_trial(study, trial, state, values)
+        finally:
+            study._thread_local.in_optimize_loop = False
+
+    def has_stopped(self, study: Study) -> bool:
+        """Whether the inner sampler has asked for the end of the study."""
+        return study._stop_flag
 
     def _reseed(self, *coordinates: int | str) -> None:
         for index, state in enumerate(_random_states(self.inner, set())):
