@@ -31,9 +31,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
-    """A hundred kills, and four processes writing 2,000 trials under a dashboard's eyes."""
+    """A hundred kills, a minute of a locked database, 2,000 trials by four processes."""
     python = _python_of_tests(session)
-    session.run(python, "-m", "tests.faults", "--kills", "100", external=True)
+    session.run(python, "-m", "tests.faults", "--kills=100", "--lock=61", external=True)
     session.run(python, "-m", "tests.stress", "--trials", "2000", external=True)
 
 

@@ -12,7 +12,7 @@ from nasopt.errors import StorageError
 
 SCHEMA = "v3.2.0.a"  # of Optuna 4 and 5
 TABLES = {"studies", "trials", "version_info", "alembic_version"}  # by which a file is Optuna's
-BUSY_SECONDS = 60  # how long a statement waits while another process writes
+BUSY_SECONDS = 120  # how long a statement waits while another process writes
 
 
 def storage_url(location: str | Path) -> str:

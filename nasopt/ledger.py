@@ -116,8 +116,11 @@ class Ledger:
         dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
         connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
 
-    def checkpoint(self, key: str) -> dict[str, Any] | None:
-        """The state last saved for `key`; None if there is none that can be used."""
+    def checkpoint(self, key: str, *, expected: bool = False) -> dict[str, Any] | None:
+        """The state last saved for `key`; None, with a line in the log, if none can be used.
+
+        That there is no file is worth a line only if one is `expected`.
+        """
         import torch  # two seconds that reading results need not pay
 
         path = self._path(key)
@@ -125,11 +128,14 @@ class Ledger:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            return None
+            if not expected:
+                return None
+            content, reason = b"", "is missing"
         except OSError:
-            content = b""
+            content, reason = b"", "cannot be read"
+        else:
+            reason = "is damaged"  # torn by a crash of the machine, say
         body = content[DIGEST_BYTES:]
-        reason = "is damaged"  # torn by a crash of the machine, say
         if content[:DIGEST_BYTES] == _digest(body):
             saved = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
             if saved["version"] == VERSION and saved["key"] == key:

@@ -42,7 +42,8 @@ def paid_epochs(
     if _finished(evaluation, known):
         return
     trainer = engine(evaluation)
-    state = ledger.checkpoint(key)  # of rows that a power cut took, or a database removed: not used
+    state = ledger.checkpoint(key, expected=bool(known))
+    # a state of rows that a power cut took, or that went with a removed database, is not used
     if state is not None and state["epoch"] <= len(known):
         trainer.load_state_dict(state)
     last = None

@@ -13,11 +13,13 @@ import itertools
 import os
 import random
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,14 +207,37 @@ def run(kills: int, samplers: list[str], folder: Path, seed: int = 0) -> Tally:
     return tally
 
 
+def locked(folder: Path, seconds: float) -> list[str]:
+    """Differences after another program held the database for `seconds` in mid study."""
+    whole, held = folder / "whole.db", folder / "held.db"
+    assert _worker("random", "median", whole, folder / "whole.log", None) == 0
+    process = os.fork()
+    if not process:
+        os._exit(_worker("random", "median", held, folder / "held.log", None))
+    log = folder / "held.log"
+    while not (log.exists() and log.stat().st_size):  # until the first batch is trained
+        time.sleep(0.001)
+    with closing(sqlite3.connect(held, timeout=60, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        other.execute("ROLLBACK")
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return [] if code == 0 and told(whole) == told(held) else [f"locked: exit code {code}"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--samplers", nargs="+", default=sorted(SAMPLERS))
+    parser.add_argument("--lock", type=float, default=0, metavar="SECONDS")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         tally = run(args.kills, args.samplers, Path(folder))
+        if args.lock:
+            (Path(folder) / "locked").mkdir()
+            tally.differences += locked(Path(folder) / "locked", args.lock)
+            print(f"the database was locked for {args.lock:.0f} s, and the study went on")
     print(
         f"{sum(tally.kills.values())} kills:", ", ".join(f"{k} {v}" for k, v in tally.kills.items())
     )

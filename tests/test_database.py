@@ -322,7 +322,7 @@ def test_a_database_that_another_program_holds_is_a_line(storage, path):
         with pytest.raises(StorageError) as raised:
             storage.next_trial(study._study_id, budget=9)
     assert str(raised.value) == (
-        "storage: database is locked; another program has held it for 60 s; close that"
+        "storage: database is locked; another program has held it for 120 s; close that"
     )
 
 

@@ -404,6 +404,53 @@ def test_a_full_disk_stops_the_run_with_a_line_and_it_goes_on_once_there_is_room
     assert not list((tmp_path / "x.db.leases").iterdir())
 
 
+def test_a_database_that_becomes_read_only_stops_the_run_with_a_line(tmp_path):
+    whole = nasopt.run(small(), storage=tmp_path / "y.db", device="cpu")
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(StorageError) as error:  # noqa: PT012
+        for progress in search:
+            if progress.done == 2:
+                with search.storage.engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA query_only = 1")
+    assert str(error.value).startswith("storage: attempt to write a readonly database; make it w")
+    resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+    assert told(resumed) == told(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"pruner": "none"}, "pruner is none from here on, was quarter"),
+        ({"limits": parameters <= 900}, "limits is ['parameters <= 900'] from here on, was []"),
+    ],
+)
+def test_the_pruner_and_the_limits_may_change_and_that_is_noted(tmp_path, caplog, change, note):
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    study = nasopt.run(small(trials=2, **change), storage=tmp_path / "x.db", device="cpu")
+    assert f"experiment/tpe/0: {note}" in caplog.text
+    assert len(counted(study)) == 2
+    assert study.user_attrs["versions"].keys() == {"nasopt", "optuna", "torch"}
+
+
+def test_a_worker_paused_until_its_trial_was_taken_changes_nothing(tmp_path):
+    paused = worker(tmp_path / "x.db")
+    read_until(paused, "1 1")
+    paused.send_signal(signal.SIGSTOP)
+    try:
+        storage = open_storage(tmp_path / "x.db")
+        with storage.engine.begin() as connection:  # it seems to be on another host, and silent
+            connection.exec_driver_sql("UPDATE nasopt_workers SET host = 'other', seen = 0")
+        experiment = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
+        finished = told(nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu"))
+    finally:
+        paused.send_signal(signal.SIGCONT)
+    paused.communicate(timeout=120)
+    assert paused.returncode == 0
+    study = optuna.load_study(study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db")
+    assert told(study) == finished
+    assert told(nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")) == finished
+
+
 def test_a_paused_worker_keeps_its_trial_on_the_same_host(tmp_path):
     paused = worker(tmp_path / "x.db")
     read_until(paused, "0 1")
