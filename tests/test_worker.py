@@ -557,3 +557,31 @@ def test_other_numbers_of_layers_are_named_briefly(tmp_path):
     longer = Space(Conv(filters=4), *small().space.layers)
     with pytest.raises(StudyError, match=r"space\.layers is 2 entries now, was 1 entries"):
         nasopt.run(small(space=longer), storage=tmp_path / "x.db", device="cpu")
+
+
+def test_a_study_on_a_server_equals_one_in_a_file(tmp_path, monkeypatch, postgresql):
+    monkeypatch.chdir(tmp_path)  # checkpoints of a server's studies lie in the working folder
+    url = postgresql()
+    nasopt.run(small(), trials=3, storage=url, device="cpu")
+    served = nasopt.run(small(), storage=url, device="cpu")
+    assert told(served) == told(nasopt.run(small(), storage="x.db", device="cpu"))
+
+
+def test_a_second_signal_ends_the_process_at_once_and_nothing_is_lost(tmp_path):
+    code = """
+    import os, signal, sys
+    from nasopt.worker import Search
+    from tests.examples import small
+
+    for progress in Search(small(), storage=sys.argv[1], device="cpu"):
+        if (progress.number, progress.epoch) == (1, 1):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            print("still here")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "x.db")]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stdout) == (130, "")
+    resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+    assert told(resumed) == told(nasopt.run(small(), storage=tmp_path / "y.db", device="cpu"))
