@@ -6,9 +6,10 @@ private names of Optuna that this needs are touched here and in `samplers` alone
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,51 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt import owners
+from nasopt.reads import (
+    PARAMS,
+    REPORTS,
+    SYSTEM_ATTRS,
+    TRIALS,
+    USER_ATTRS,
+    VALUES,
+    newer_trials,
+    read_attrs,
+    read_trials,
+)
 
-TRIALS = models.TrialModel.__table__
-PARAMS = models.TrialParamModel.__table__
-VALUES = models.TrialValueModel.__table__
-REPORTS = models.TrialIntermediateValueModel.__table__
-USER_ATTRS = models.TrialUserAttributeModel.__table__
-SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
 STUDIES = models.StudyModel.__table__
 EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
 FREE = "free"  # user attribute of trials that do not count to the budget
 VERDICT = "nasopt:verdict"  # system attribute: [step, whether to prune] of the last rung
 OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
+
+# Statements that every epoch needs are built once: building one takes SQLAlchemy as long as SQLite
+# needs to execute it.
+TOUCH = (
+    sa.update(TRIALS)
+    .where(
+        TRIALS.c.trial_id == sa.bindparam("id"),
+        TRIALS.c.state == TrialState.RUNNING,
+        sa.exists().where(
+            SYSTEM_ATTRS.c.trial_id == sa.bindparam("id"),
+            SYSTEM_ATTRS.c.key == OWNER,
+            SYSTEM_ATTRS.c.value_json == sa.bindparam("owner"),
+        ),
+    )
+    .values(state=TrialState.RUNNING)
+)
+
+# What a worker asks of every trial must not take longer as the study grows.
+INDICES = (
+    "CREATE INDEX IF NOT EXISTS nasopt_state ON trials (study_id, state)",
+    "CREATE INDEX IF NOT EXISTS nasopt_number ON trials (study_id, number)",
+    "CREATE INDEX IF NOT EXISTS nasopt_free ON trial_user_attributes (trial_id) "
+    f"WHERE key = '{FREE}'",
+)
 
 
 class Lost(Exception):
@@ -72,20 +102,25 @@ class Storage(RDBStorage):
                 .returning(TRIALS.c.trial_id)
             ).scalar()
             if claimed is None:
-                everything = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)
+                last = sa.select(sa.func.max(TRIALS.c.number)).where(TRIALS.c.study_id == study_id)
+                count = sa.func.coalesce(last.scalar_subquery(), -1) + 1
                 free = (
                     sa.select(sa.func.count())
                     .select_from(
                         USER_ATTRS.join(TRIALS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id)
                     )
-                    .where(TRIALS.c.study_id == study_id, USER_ATTRS.c.key == FREE)
+                    # as literal and sum: only so does SQLite begin with the index of the few
+                    .where(
+                        TRIALS.c.study_id + 0 == study_id,
+                        USER_ATTRS.c.key == sa.literal_column(f"'{FREE}'"),
+                    )
                 )
                 row = sa.select(
-                    everything.scalar_subquery(),
+                    count,
                     sa.literal(study_id),
                     sa.literal(TrialState.RUNNING, TRIALS.c.state.type),
                     sa.literal(_now()),
-                ).where(everything.scalar_subquery() - free.scalar_subquery() < budget)
+                ).where(count - free.scalar_subquery() < budget)
                 claimed = connection.execute(
                     sa.insert(TRIALS)
                     .from_select(["number", "study_id", "state", "datetime_start"], row)
@@ -195,6 +230,40 @@ class Storage(RDBStorage):
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with self.engine.connect() as connection:
+            found = read_trials(connection, TRIALS.c.trial_id == trial_id)
+        if not found:
+            raise KeyError(models.NOT_FOUND_MSG)
+        return found[0]
+
+    def get_trial_user_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self._attrs(USER_ATTRS, trial_id)
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self._attrs(SYSTEM_ATTRS, trial_id)
+
+    def _attrs(self, table: Any, trial_id: int) -> dict[str, Any]:
+        with self.engine.connect() as connection:
+            return read_attrs(connection, table, trial_id)
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Those trials of a study that are newer or among the included, as Optuna's cache asks."""
+        of = newer_trials(study_id, trial_id_greater_than, included_trial_ids)
+        with self.engine.connect() as connection:
+            trials = read_trials(connection, of)
+            if not trials:
+                there = sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)
+                if connection.execute(there).scalar() is None:
+                    raise KeyError(models.NOT_FOUND_MSG)
+        return [trial for trial in trials if states is None or trial.state in states]
+
     def set_trial_intermediate_value(self, trial_id: int, step: int, value: float) -> None:
         if self.owner is None:
             super().set_trial_intermediate_value(trial_id, step, value)
@@ -272,16 +341,7 @@ class Storage(RDBStorage):
             yield connection
 
     def _touch(self, connection: sa.Connection, trial_id: int, owner_json: str) -> bool:
-        owned = sa.exists().where(
-            SYSTEM_ATTRS.c.trial_id == trial_id,
-            SYSTEM_ATTRS.c.key == OWNER,
-            SYSTEM_ATTRS.c.value_json == owner_json,
-        )
-        touched = connection.execute(
-            sa.update(TRIALS)
-            .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.RUNNING, owned)
-            .values(state=TrialState.RUNNING)
-        )
+        touched = connection.execute(TOUCH, {"id": trial_id, "owner": owner_json})
         return touched.rowcount == 1
 
     def _release(self, connection: sa.Connection, trial_id: int) -> None:
@@ -302,11 +362,7 @@ class Storage(RDBStorage):
     def _report(self, connection: sa.Connection, trial_id: int, step: int, value: float) -> None:
         stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
         row = {"trial_id": trial_id, "step": step, "intermediate_value": stored}
-        connection.execute(
-            self._dialect.insert(REPORTS)
-            .values(**row, intermediate_value_type=kind)
-            .on_conflict_do_nothing()
-        )
+        connection.execute(self._insert_report, row | {"intermediate_value_type": kind})
 
     def _set_attrs(
         self, connection: sa.Connection, table: Any, trial_id: int, attrs: Mapping[str, Any]
@@ -324,6 +380,10 @@ class Storage(RDBStorage):
                 for key, value in attrs.items()
             ],
         )
+
+    @cached_property
+    def _insert_report(self) -> Any:
+        return self._dialect.insert(REPORTS).on_conflict_do_nothing()
 
     @property
     def _dialect(self) -> Any:

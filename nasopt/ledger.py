@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,7 @@ class Ledger:
             )
 
     def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
-        dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
-        connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
+        connection.execute(_inserting(table, connection.dialect.name), values)
 
     def checkpoint(self, key: str, *, expected: bool = False) -> dict[str, Any] | None:
         """The state last saved for `key`; None, with a line in the log, if none can be used.
@@ -201,6 +201,12 @@ class Ledger:
             if path != self._path(keep):
                 path.unlink(missing_ok=True)
                 total -= size
+
+
+@cache  # building a statement takes as long as executing it
+def _inserting(table: sa.Table, dialect: str) -> Any:
+    insert = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert
+    return insert(table).on_conflict_do_nothing()
 
 
 def _digest(content: bytes) -> bytes:

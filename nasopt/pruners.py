@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 
+import optuna
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -11,25 +12,35 @@ from optuna.pruners import (
     PercentilePruner,
     SuccessiveHalvingPruner,
 )
+from optuna.trial import FrozenTrial
 
 from nasopt.errors import StudyError, closest
 
 
-def quarter(epochs: int) -> BasePruner:
+class QuarterPruner(PercentilePruner):
     """Prune the bottom quarter at each third of the epochs, once ten trials are complete.
 
     Careful on purpose: early values that rank all networks well (Spearman .97) may rank the best
     fifth of them badly (.14), and then pruning the bottom half loses more than it saves. Asked
     after every epoch, a quarter each time would soon be half.
     """
-    third = max(2, -(-epochs // 3))
-    return PercentilePruner(75.0, n_startup_trials=10, n_warmup_steps=third, interval_steps=third)
+
+    def __init__(self, epochs: int) -> None:
+        self.third = max(2, -(-epochs // 3))
+        super().__init__(
+            75.0, n_startup_trials=10, n_warmup_steps=self.third, interval_steps=self.third
+        )
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        # Optuna's reads the study before it looks at the step
+        step = trial.last_step
+        return step is not None and step % self.third == 0 and super().prune(study, trial)
 
 
 # min and max resource are given: "auto" would depend on what a process has seen, and so differ
 # after a restart.
 PRUNERS: dict[str, Callable[[int], BasePruner]] = {
-    "quarter": quarter,
+    "quarter": QuarterPruner,
     "median": lambda epochs: MedianPruner(n_startup_trials=5, n_warmup_steps=1),
     "halving": lambda epochs: SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
     "hyperband": lambda epochs: HyperbandPruner(

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from nasopt import ledger, owners
-from nasopt.claims import Storage
+from nasopt.claims import INDICES, Storage
 from nasopt.database import (
     BUSY_SECONDS,
     TABLES,
@@ -96,8 +96,7 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
             skip_table_creation=mode == "read",
         )
         if mode != "read":
-            owners.TABLES.create_all(storage.engine)
-            ledger.TABLES.create_all(storage.engine)
+            _make_tables(storage)
     except ImportError as error:
         raise StorageError(
             f"storage={shown}: {error.name or error.__cause__.name} is not installed; "  # type: ignore[union-attr]
@@ -130,12 +129,20 @@ def _make_on_server(url: str) -> None:
             connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
             if not set(sa.inspect(engine).get_table_names()) >= TABLES:
                 storage = Storage(url)
-                for tables in (owners.TABLES, ledger.TABLES):
-                    tables.create_all(storage.engine)
+                _make_tables(storage)
                 storage.remove_session()
                 storage.engine.dispose()
     except (ImportError, sa.exc.OperationalError):
         pass  # `_connect` will say it
+
+
+def _make_tables(storage: Storage) -> None:
+    """Our own, and our indices of Optuna's, where they are not there yet."""
+    for tables in (owners.TABLES, ledger.TABLES):
+        tables.create_all(storage.engine)
+    with storage.engine.begin() as connection:
+        for index in INDICES:
+            connection.execute(sa.text(index))
 
 
 def _make(path: Path) -> None:
@@ -147,8 +154,7 @@ def _make(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         storage = Storage(storage_url(draft))
-        owners.TABLES.create_all(storage.engine)
-        ledger.TABLES.create_all(storage.engine)
+        _make_tables(storage)
         storage.remove_session()
         storage.engine.dispose()
         with suppress(FileExistsError):  # another worker's is as good

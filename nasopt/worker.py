@@ -25,6 +25,7 @@ from nasopt.paid import Stopped
 from nasopt.samplers import Seeded, make_sampler
 from nasopt.storage import folders, open_storage
 from nasopt.study import open_study
+from nasopt.tally import Tally
 from nasopt.workshop import Workshop
 
 logger = logging.getLogger("nasopt")
@@ -98,6 +99,7 @@ class Search:
             seeded=self.seeded,
             trials=self.trials,
         )
+        self.tally = Tally(self.storage, self._study._study_id)
         self.objective = Objective(experiment, self._epochs, self.storage.should_prune)
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
@@ -149,7 +151,7 @@ class Search:
                 self.ended = "the sampler has nothing left to try"
                 return
             if repeats and self._is_exhausted():
-                self.ended = f"all {len(self._known_keys()):,} networks of the space are known"
+                self.ended = f"all {len(self.tally.trained):,} networks of the space are known"
                 return
             if repeats >= REPEATS_IN_A_ROW:
                 self.ended = (
@@ -187,9 +189,9 @@ class Search:
             self._finish(trial_id, TrialState.PRUNED, None, {FREE: True, "draws": attrs["draws"]})
             yield self._ended(trial_id)
             return
-        known = self._finished_before(evaluation.key, trial.number)
-        if known is not None:
-            self._repeat(trial_id, known)
+        self.tally.refresh()
+        if evaluation.key in self.tally.trained:
+            self._repeat(trial_id, self.storage.get_trial(self.tally.trained[evaluation.key]))
             yield self._ended(trial_id)
             return
         results: list[EpochResult] = []
@@ -272,36 +274,15 @@ class Search:
     def _epochs(self, evaluation: Evaluation) -> Iterator[EpochResult]:
         return self.workshop.epochs(evaluation, stop=lambda: self.signum is not None)
 
-    def _finished_before(self, key: str, number: int) -> FrozenTrial | None:
-        """The first trial of this study that has trained the evaluation of `key` to its outcome."""
-        for trial in self._trials():
-            if trial.user_attrs.get("key") == key and "epochs" in trial.user_attrs:
-                return trial if trial.number != number else None
-        return None
-
-    def _trials(self) -> list[FrozenTrial]:
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        return self._study.get_trials(deepcopy=False, states=states)
-
     def _standing(self) -> Progress:
         """Where the study stands now, by what its database has."""
-        trials = self._trials()
-        counted = [trial for trial in trials if FREE not in trial.user_attrs]
-        complete = [trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE]
-        return Progress(
-            trials=self.trials,
-            done=len(counted),
-            pruned=sum(trial.state is TrialState.PRUNED for trial in counted),
-            free=len(trials) - len(counted),
-            best=max(complete, default=None),
-        )
+        tally = self.tally
+        tally.refresh()
+        return Progress(self.trials, tally.done, tally.pruned, tally.free, tally.best)
 
     def _is_exhausted(self) -> bool:
         networks = self.experiment.networks
-        return networks is not None and len(self._known_keys()) >= networks
-
-    def _known_keys(self) -> set[str]:
-        return {trial.user_attrs["key"] for trial in self._trials() if "epochs" in trial.user_attrs}
+        return networks is not None and len(self.tally.trained) >= networks
 
     def _no_feasible_network(self, draws: int) -> str:
         limits = " and ".join(map(str, self.experiment.limits))

@@ -13,15 +13,14 @@ from optuna.samplers import BaseSampler
 from nasopt.errors import StudyError, closest
 from nasopt.problem import Problem
 from nasopt.samplers.seeded import Seeded
+from nasopt.samplers.tpe import RememberingTPESampler
 
 Factory = Callable[[Problem, int], BaseSampler]
 
 SAMPLERS: dict[str, Factory] = {
     "random": lambda problem, seed: optuna.samplers.RandomSampler(seed=seed),
-    "tpe": lambda problem, seed: optuna.samplers.TPESampler(seed=seed),
-    "tpe-univariate": lambda problem, seed: optuna.samplers.TPESampler(
-        multivariate=False, seed=seed
-    ),
+    "tpe": lambda problem, seed: RememberingTPESampler(seed=seed),
+    "tpe-univariate": lambda problem, seed: RememberingTPESampler(seed=seed, multivariate=False),
     "gp": lambda problem, seed: optuna.samplers.GPSampler(seed=seed),
     "nsga2": lambda problem, seed: optuna.samplers.NSGAIISampler(seed=seed),
 }

@@ -166,7 +166,7 @@ class Seeded(BaseSampler):
 
 
 def _random_states(value: Any, seen: set[int]) -> Iterator[LazyRandomState]:
-    """Every generator inside an Optuna object, each once, in an order that does not change."""
+    """Every generator inside a sampler, each once, in an order that does not change."""
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -178,6 +178,6 @@ def _random_states(value: Any, seen: set[int]) -> Iterator[LazyRandomState]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _random_states(each, seen)
-    elif type(value).__module__.startswith("optuna."):
+    elif isinstance(value, BaseSampler) or type(value).__module__.startswith("optuna."):
         for _, each in sorted(vars(value).items() if hasattr(value, "__dict__") else ()):
             yield from _random_states(each, seen)

@@ -1,0 +1,73 @@
+"""Optuna's TPE, its suggestions bit for bit, without what it does again and again."""
+
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import TPESampler
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+
+class RememberingTPESampler(TPESampler):
+    """TPE that encodes a finished trial once, and fits once for all draws of a trial.
+
+    Of Optuna's time for a suggestion two thirds go into encoding every parameter of every trial
+    anew. For one study, whose workers write all parameters of a trial at once: those drawn are not
+    announced to other workers beforehand, as Optuna does it.
+    """
+
+    def __init__(self, *, seed: int, multivariate: bool | None = None) -> None:
+        super().__init__(seed=seed, multivariate=multivariate)
+        self._encoded: dict[str, np.ndarray] = {}  # parameter -> value by trial number, or NaN
+        self._finished: set[int] = set()  # numbers of encoded trials that will not change
+        self._fitted: dict[Any, _ParzenEstimator] = {}  # for the trial under way
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._fitted.clear()
+        super().before_trial(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._sample_relative(study, trial, search_space)
+
+    def _build_parzen_estimator(
+        self,
+        study: Study,
+        search_space: dict[str, BaseDistribution],
+        trials: list[FrozenTrial],
+        handle_below: bool,
+    ) -> _ParzenEstimator:
+        key = handle_below, *search_space
+        if key not in self._fitted:
+            self._fitted[key] = super()._build_parzen_estimator(
+                study, search_space, trials, handle_below
+            )
+        return self._fitted[key]
+
+    def _get_internal_repr(
+        self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
+    ) -> dict[str, np.ndarray]:
+        """The values of those `trials` that have all parameters: one array a parameter."""
+        for trial in trials:
+            if trial.number not in self._finished:
+                self._encode(trial)
+        if not self._encoded.keys() >= search_space.keys():
+            return {name: np.empty(0) for name in search_space}
+        numbers = np.array([trial.number for trial in trials], dtype=int)
+        columns = [self._encoded[name][numbers] for name in search_space]
+        whole = ~np.isnan(columns).any(axis=0)
+        return {name: column[whole] for name, column in zip(search_space, columns, strict=True)}
+
+    def _encode(self, trial: FrozenTrial) -> None:
+        for name, value in trial.params.items():
+            column = self._encoded.get(name)
+            if column is None or trial.number >= len(column):
+                column = np.full(2 * trial.number + 64, np.nan)
+                column[: len(self._encoded.get(name, ()))] = self._encoded.get(name, ())
+                self._encoded[name] = column
+            column[trial.number] = trial.distributions[name].to_internal_repr(value)
+        if trial.state.is_finished():
+            self._finished.add(trial.number)

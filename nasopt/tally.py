@@ -1,0 +1,69 @@
+"""`Tally`: what a worker has to know of the finished trials of its study, each read once."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from nasopt.claims import FREE, Storage
+from nasopt.reads import TRIALS, USER_ATTRS, VALUES, newer_trials
+
+ATTRS = ("key", "epochs", FREE)
+
+
+class Tally:
+    """Counts of finished trials and their networks, up to date after `refresh`.
+
+    `done` counts to the budget, `pruned` is how many of those were pruned, `free` how many more
+    cost nothing. `best` is the highest first value of a complete trial. `trained` has the first
+    trial (its id) that saw each evaluation, by its key, to its outcome.
+    """
+
+    def __init__(self, storage: Storage, study_id: int) -> None:
+        self.storage = storage
+        self.study_id = study_id
+        self.done = self.pruned = self.free = 0
+        self.best: float | None = None
+        self.trained: dict[str, int] = {}
+        self._unfinished: set[int] = set()
+        self._last = -1  # trial id
+
+    def refresh(self) -> None:
+        """Read the trials that ended since the last time, and nothing of the others."""
+        of = newer_trials(self.study_id, self._last, self._unfinished)
+        ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
+        first = (VALUES.c.trial_id == TRIALS.c.trial_id) & (VALUES.c.objective == 0)
+        trials = (
+            sa.select(TRIALS.c.trial_id, TRIALS.c.state, VALUES.c.value)
+            .outerjoin(VALUES, first)
+            .where(of)
+        )
+        names = USER_ATTRS.c.key.in_(ATTRS)
+        attrs = (
+            sa.select(USER_ATTRS.c.trial_id, USER_ATTRS.c.key, USER_ATTRS.c.value_json)
+            .join(TRIALS, TRIALS.c.trial_id == USER_ATTRS.c.trial_id)
+            .where(of, ended, names)
+        )
+        with self.storage.engine.connect() as connection:
+            rows = sorted(connection.execute(trials).all(), key=lambda row: row.trial_id)
+            of_trial: dict[int, dict[str, str]] = {}
+            for trial_id, name, value in connection.execute(attrs):
+                of_trial.setdefault(trial_id, {})[name] = value
+        for row in rows:
+            self._last = max(self._last, row.trial_id)
+            if row.state.is_finished():
+                self._unfinished.discard(row.trial_id)
+                self._count(row, of_trial.get(row.trial_id, {}))
+            else:
+                self._unfinished.add(row.trial_id)
+
+    def _count(self, row: Any, attrs: dict[str, str]) -> None:
+        if row.state is TrialState.COMPLETE and (self.best is None or row.value > self.best):
+            self.best = row.value
+        if FREE in attrs:
+            self.free += 1
+        else:
+            self.done += 1
+            self.pruned += row.state is TrialState.PRUNED
+        if "key" in attrs and "epochs" in attrs:
+            self.trained.setdefault(attrs["key"].strip('"'), row.trial_id)

@@ -1,0 +1,168 @@
+"""What a trial costs besides its training, in studies of 100, 1,000 and 10,000 finished trials.
+
+    python -m tests.benchmarks.growth
+
+The lecture's space: 62 parameters, ten reports a trial. The training is left out: its results are
+there at once. Stock Optuna does the same on a copy of the same database, trial by trial in turn.
+"""
+
+import json
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import IntDistribution, distribution_to_json
+
+from nasopt import Conv, Dense, Experiment, Recipe, Space, categorical, repeat
+from nasopt import claims as tables
+from nasopt.data import digits
+from nasopt.evaluation import EpochResult, Evaluation
+from nasopt.storage import open_storage
+from nasopt.worker import Search
+
+EPOCHS = 10
+SPACE = Space(
+    repeat(
+        Conv(
+            filters=categorical(24, 36, 48, 64),
+            kernel_size=categorical(3, 5, 7),
+            stride=categorical(1, 2),
+        ),
+        20,
+    ),
+    repeat(Dense(width=categorical(64, 128, 256)), 0, 1),
+)
+EXPERIMENT = Experiment(dataset=digits(), space=SPACE, recipe=Recipe(epochs=EPOCHS), name="growth")
+
+
+class Instant:
+    """An engine whose results are there at once, and are worse for deeper strides, say."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.accuracy = int(evaluation.key[:4], 16) / 2**16
+
+    def batches(self) -> Iterator[EpochResult]:
+        for epoch in range(1, EPOCHS + 1):
+            yield EpochResult(epoch, self.accuracy * epoch / EPOCHS, 1.0, 1.0, 0.5, "cpu", "0")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def searching(path: Path, sampler: str) -> Search:
+    search = Search(EXPERIMENT, sampler=sampler, storage=path, trials=10**6, device="cpu")
+    search.workshop._trainer = Instant  # type: ignore[assignment]
+    return search
+
+
+def fill(path: Path, sampler: str, trials: int) -> None:
+    """Make the study and write `trials` finished trials into it, as a search would have left."""
+    searching(path, sampler)
+    rng = np.random.default_rng(0)
+    distributions = EXPERIMENT.problem.distributions
+    spelled = {name: distribution_to_json(each) for name, each in distributions.items()}
+    now = datetime.now(UTC).replace(tzinfo=None)
+    rows: dict[Any, list[dict[str, Any]]] = {}
+
+    def add(table: Any, **row: Any) -> None:
+        rows.setdefault(table, []).append(row)
+
+    for number in range(trials):
+        trial = {"trial_id": number + 1}
+        state = "PRUNED" if number % 5 == 4 else "COMPLETE"
+        epochs = 4 if state == "PRUNED" else EPOCHS
+        started = now + timedelta(seconds=number)
+        add(
+            tables.TRIALS, **trial, number=number, study_id=1, state=state,
+            datetime_start=started, datetime_complete=started + timedelta(seconds=1),
+        )  # fmt: skip
+        for name, each in distributions.items():
+            choices = 2 if isinstance(each, IntDistribution) else len(each.choices)
+            add(
+                tables.PARAMS, **trial, param_name=name, param_value=float(rng.integers(choices)),
+                distribution_json=spelled[name],
+            )  # fmt: skip
+        accuracy = float(rng.uniform(0.1, 0.9))
+        for step in range(1, epochs + 1):
+            add(
+                tables.REPORTS, **trial, step=step, intermediate_value=accuracy * step / EPOCHS,
+                intermediate_value_type="FINITE",
+            )  # fmt: skip
+        value = accuracy * epochs / EPOCHS
+        add(tables.VALUES, **trial, objective=0, value=value, value_type="FINITE")
+        attrs = {
+            "key": f"{number:032x}", "parameters": 10**6, "macs": 10**8, "epochs": epochs,
+            "seconds": epochs * 0.5, "replayed_epochs": 0,
+        }  # fmt: skip
+        for key, each in attrs.items():
+            add(tables.USER_ATTRS, **trial, key=key, value_json=json.dumps(each))
+    with open_storage(path).engine.begin() as connection:
+        for table, each in rows.items():
+            connection.execute(sa.insert(table), each)
+
+
+def objective(trial: optuna.Trial) -> float:
+    """What nasopt's trial does, in plain Optuna."""
+    accuracy = hash(trial.number) % 97 / 97
+    for name, each in EXPERIMENT.problem.distributions.items():
+        trial._suggest(name, each)
+    for epoch in range(1, EPOCHS + 1):
+        trial.report(accuracy * epoch / EPOCHS, epoch)
+    return accuracy
+
+
+STOCK = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
+
+
+def milliseconds_a_trial(
+    folder: Path, sampler: str, trials: int, times: int
+) -> tuple[float, float]:
+    """(stock Optuna's, ours) as medians of `times` trials that take turns."""
+    ours, stock = folder / f"{sampler}-{trials}.db", folder / f"{sampler}-{trials}-stock.db"
+    fill(ours, sampler, trials)
+    with closing(sqlite3.connect(ours)) as source, closing(sqlite3.connect(stock)) as copy:
+        source.backup(copy)
+    study = optuna.load_study(
+        study_name=f"growth/{sampler}/0",
+        storage=f"sqlite:///{stock}",
+        sampler=STOCK[sampler](seed=0),
+    )
+    search = iter(searching(ours, sampler))
+    taken: tuple[list[float], list[float]] = ([], [])
+    next(search)
+    for _ in range(times + 2):  # the first two read the study, and import what they need
+        started = time.perf_counter()
+        study.optimize(objective, n_trials=1)
+        taken[0].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        while next(search).finished is None:
+            pass
+        taken[1].append(time.perf_counter() - started)
+    search.close()
+    return tuple(1e3 * float(np.median(each[2:])) for each in taken)  # type: ignore[return-value]
+
+
+def main() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for trials, times in ((100, 10), (1000, 10), (10_000, 5))[: int(os.environ.get("K", 3))]:
+            for sampler in STOCK:
+                stock, ours = milliseconds_a_trial(folder, sampler, trials, times)
+                print(f"{trials} {sampler}: stock {stock:.0f} ms, ours {ours:.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()
