@@ -89,14 +89,17 @@ def run(args: argparse.Namespace) -> None:
         storage=args.storage,
         trials=args.trials,
         device=args.device,
+        profile=args.profile,
     )
-    terminal.follow_search(terminal.console(stderr=args.json), search)
+    spent = terminal.follow_search(terminal.console(stderr=args.json), search)
     found = result(search.study)
     if args.json:
-        terminal.print_json(found.to_json())
+        terminal.print_json(found.to_json() | ({"profile": spent} if args.profile else {}))
         return
     out = terminal.console()
     terminal.print_ended(out, search)
+    if spent:
+        terminal.print_profile(out, spent)
     terminal.print_result(out, found)
     other = "random" if args.sampler != "random" else "tpe"
     location = shlex.quote(shown_url(str(search.workshop.location)))
@@ -239,6 +242,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "nasopt run studies/digits.py",
         "nasopt run studies/cifar10.py --sampler random --trials 200 --device cuda",
         "nasopt run studies/digits.py --storage postgresql://user@host/nas",
+        "nasopt run studies/fashion_mnist.py --trials 5 --profile",
     )
     study(sub)
     sub.add_argument(
@@ -250,6 +254,9 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     )
     storage(sub, "runs/<name of the study file>.db")
     device(sub)
+    sub.add_argument(
+        "--profile", action="store_true", help="print what the time of each trial goes into"
+    )
 
     sub = verb(
         show,

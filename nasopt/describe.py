@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
+from nasopt.devices import find_device
 from nasopt.errors import OutOfMemory, SpaceError
 from nasopt.evaluation import Evaluation
 from nasopt.experiment import Experiment
 from nasopt.fields import Dice
 from nasopt.images import Split
-from nasopt.training import Trainer, find_device
+from nasopt.training import Trainer
 
 SAMPLE = 200  # random networks that the ranges are taken over
 TIMED_BATCHES = 2

@@ -7,6 +7,7 @@ import optuna
 
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment
+from nasopt.profiling import Lap, no_lap
 
 
 class Objective:
@@ -21,10 +22,12 @@ class Objective:
         experiment: Experiment,
         epochs: Callable[[Evaluation], Iterator[EpochResult]],
         should_prune: Callable[[optuna.Trial], bool] = optuna.Trial.should_prune,
+        lap: Lap = no_lap,
     ) -> None:
         self.experiment = experiment
         self.epochs = epochs
         self.should_prune = should_prune
+        self.lap = lap
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
         evaluation = self.suggest(trial)
@@ -51,11 +54,14 @@ class Objective:
             for result in epochs:
                 if single and result.epoch > told:
                     trial.report(result.accuracy, step=result.epoch)
+                self.lap("storage")
                 yield result
                 if result.diverged:
                     raise optuna.TrialPruned(f"loss not finite in epoch {result.epoch}")
                 undecided = told <= result.epoch < evaluation.recipe.epochs
-                if single and undecided and self.should_prune(trial):
+                pruned = single and undecided and self.should_prune(trial)
+                self.lap("storage")
+                if pruned:
                     raise optuna.TrialPruned(f"pruned after epoch {result.epoch}")
 
     def values(self, evaluation: Evaluation, last: EpochResult) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.ledger import Ledger
+from nasopt.profiling import Lap, no_lap
 
 logger = logging.getLogger("nasopt")
 
@@ -29,6 +30,7 @@ def paid_epochs(
     ledger: Ledger,
     engine: Callable[[Evaluation], Engine],
     stop: Callable[[], bool] = lambda: False,
+    lap: Lap = no_lap,
 ) -> Iterator[EpochResult]:
     """Replay what the ledger knows of `evaluation`, then train on, recording as it goes.
 
@@ -38,6 +40,7 @@ def paid_epochs(
     """
     key = evaluation.key
     known = ledger.results(key)
+    lap("ledger")
     yield from known
     if _finished(evaluation, known):
         return
@@ -46,11 +49,13 @@ def paid_epochs(
     # a state of rows that a power cut took, or that went with a removed database, is not used
     if state is not None and state["epoch"] <= len(known):
         trainer.load_state_dict(state)
+    lap("building")
     last = None
     for result in trainer.batches():
         if result is not None:
             last = result
             ledger.append(evaluation, result)
+            lap("ledger")
             if result.epoch <= len(known):
                 _compare(evaluation, known[result.epoch - 1], result)
             else:
@@ -61,12 +66,14 @@ def paid_epochs(
                     yield result
                 except GeneratorExit:
                     ledger.save_checkpoint(key, trainer.state_dict())
+                    lap("ledger")
                     raise
         if stop():
             ledger.save_checkpoint(key, trainer.state_dict())
             raise Stopped
         if ledger.due():
             ledger.save_checkpoint(key, trainer.state_dict())
+            lap("ledger")
     ledger.discard_checkpoint(key)
     if last is not None:
         yield last

@@ -297,13 +297,21 @@ def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
     out.print(table)
 
 
-def follow_search(out: Console, search: "Search") -> None:
-    """Run `search` to its end, showing how it goes: live in a terminal, else a line a trial."""
+def follow_search(out: Console, search: "Search") -> dict[str, float]:
+    """Run `search` to its end, showing how it goes: live in a terminal, else a line a trial.
+
+    Gives the seconds of each part in all trials, if the search is profiled.
+    """
+    spent: dict[str, float] = {}
     with _live(out) as show:
         started, done_before = time.monotonic(), None
         for progress in search:
             if done_before is None:
                 done_before = progress.done
+            if progress.finished is not None and progress.seconds is not None:
+                out.print(_profile_line(progress.finished.number, progress.seconds), soft_wrap=True)
+                for part, seconds in progress.seconds.items():
+                    spent[part] = spent.get(part, 0.0) + seconds
             if not out.is_terminal:
                 line = _finished_line(progress)
                 if line:
@@ -311,6 +319,27 @@ def follow_search(out: Console, search: "Search") -> None:
                 continue
             elapsed = time.monotonic() - started
             show(progress.done, progress.trials, _status(progress, elapsed, done_before))
+    return spent
+
+
+def _profile_line(number: int, seconds: dict[str, float]) -> str:
+    total = sum(seconds.values())
+    shares = sorted(((each / total, part) for part, each in seconds.items()), reverse=True)
+    listed = ", ".join(f"{part} {share:.1%}" for share, part in shares if share >= 0.001)
+    return f"trial {number}: {duration(total)}: {listed}"
+
+
+def print_profile(out: Console, spent: dict[str, float]) -> None:
+    """What the time of all trials went into."""
+    total = sum(spent.values())
+    table = Table("Part", box=None, pad_edge=False, title_justify="left")
+    table.add_column("Seconds", justify="right")
+    table.add_column("Share", justify="right")
+    for part, seconds in spent.items():
+        table.add_row(part, f"{seconds:.2f}", f"{seconds / total:.1%}")
+    table.add_row("all", f"{total:.2f}", "")
+    out.print(table)
+    out.print()
 
 
 def print_ended(out: Console, search: "Search") -> None:

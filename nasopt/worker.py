@@ -16,12 +16,14 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.claims import FREE, Lost
+from nasopt.devices import wait_for
 from nasopt.errors import Error, OutOfMemory, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment, check_trials
 from nasopt.objective import Objective
 from nasopt.owners import Owner, forget_dead
 from nasopt.paid import Stopped
+from nasopt.profiling import Lap, Profile, no_lap
 from nasopt.samplers import Seeded, make_sampler
 from nasopt.storage import folders, open_storage
 from nasopt.study import open_study
@@ -49,7 +51,8 @@ class Progress:
 
     `done` counts to `trials`; `pruned` is how many of those were pruned, `free` how many more cost
     nothing. `best` is the highest accuracy of a complete trial. `number` is the trial of this
-    worker, `epoch` its last finished epoch of `epochs`; `finished` is set when it has just ended.
+    worker, `epoch` its last finished epoch of `epochs`; `finished` is set when it has just ended,
+    and so is `seconds`, what its time went into, if the search is profiled.
     """
 
     trials: int
@@ -62,6 +65,7 @@ class Progress:
     epochs: int = 0
     accuracy: float | None = None
     finished: FrozenTrial | None = None
+    seconds: dict[str, float] | None = None
 
 
 class Search:
@@ -84,12 +88,15 @@ class Search:
         storage: str | Path | None = None,
         trials: int | None = None,
         device: str = "auto",
+        profile: bool = False,
     ) -> None:
         self.experiment = experiment
         self.trials = experiment.trials if trials is None else trials
         check_trials(self.trials)
         self.seeded: Seeded = make_sampler(sampler, experiment.problem, seed)
-        self.workshop = Workshop(experiment, storage, device)
+        self.profile = Profile(lambda: wait_for(self.workshop.device)) if profile else None
+        self.lap: Lap = no_lap if self.profile is None else self.profile.lap
+        self.workshop = Workshop(experiment, storage, device, self.lap)
         self.storage = self.workshop.storage
         self._study = open_study(
             experiment,
@@ -100,7 +107,7 @@ class Search:
             trials=self.trials,
         )
         self.tally = Tally(self.storage, self._study._study_id)
-        self.objective = Objective(experiment, self._epochs, self.storage.should_prune)
+        self.objective = Objective(experiment, self._epochs, self.storage.should_prune, self.lap)
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
         self.ran = 0  # trials that this worker has taken up
@@ -120,6 +127,8 @@ class Search:
             self.storage.owner = owner.token
             self.standing = self._standing()
             yield self.standing
+            if self.profile is not None:
+                self.profile.begin()
             yield from self._loop()
 
     def _loop(self) -> Iterator[Progress]:
@@ -131,6 +140,7 @@ class Search:
             for number in self.storage.requeue_orphans(study_id):
                 logger.warning("trial %d was left by a worker that died; it goes on", number)
             trial_id = self.storage.next_trial(study_id, self.trials)
+            self.lap("storage")
             if trial_id is None:
                 if not self.storage.unfinished(study_id):
                     return
@@ -139,6 +149,7 @@ class Search:
             self.ran += 1
             try:
                 yield from self._trial(trial_id)
+                self.lap("display")
             except Lost:
                 logger.warning("another worker took the trial in hand; asking for the next")
                 continue
@@ -190,6 +201,7 @@ class Search:
             yield self._ended(trial_id)
             return
         self.tally.refresh()
+        self.lap("storage")
         if evaluation.key in self.tally.trained:
             self._repeat(trial_id, self.storage.get_trial(self.tally.trained[evaluation.key]))
             yield self._ended(trial_id)
@@ -198,11 +210,14 @@ class Search:
         replayed = len(self.workshop.ledger.results(evaluation.key))
         state, reason = TrialState.COMPLETE, {}
         running = replace(self.standing, number=trial.number, epochs=evaluation.recipe.epochs)
+        self.lap("ledger")
         yield running
+        self.lap("display")
         try:
             for result in self.objective.results(trial, evaluation):
                 results.append(result)
                 yield replace(running, epoch=result.epoch, accuracy=result.accuracy)
+                self.lap("display")
         except (optuna.TrialPruned, OutOfMemory) as error:
             state, reason = TrialState.PRUNED, {"reason": str(error)}
         values: tuple[float, ...] | None = None
@@ -241,6 +256,7 @@ class Search:
             attrs.update(
                 infeasible=", ".join(broken), reason="over the limit", draws=proposal.draws
             )
+        self.lap("sampler")
         self.storage.begin(
             trial._trial_id, params, distributions, user_attrs=attrs, constraints=constraints
         )
@@ -250,7 +266,10 @@ class Search:
 
     def _ended(self, trial_id: int) -> Progress:
         self.standing = self._standing()
-        return replace(self.standing, finished=self.storage.get_trial(trial_id))
+        finished = self.storage.get_trial(trial_id)
+        self.lap("storage")
+        seconds = self.profile.take() if self.profile is not None else None
+        return replace(self.standing, finished=finished, seconds=seconds)
 
     def _repeat(self, trial_id: int, known: FrozenTrial) -> None:
         """Tell `trial_id` what its network gave in an earlier trial; that costs nothing."""

@@ -4,26 +4,35 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nasopt.claims import Storage
+from nasopt.data import Splits
+from nasopt.devices import find_device, has_room
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment
 from nasopt.ledger import Ledger
 from nasopt.paid import paid_epochs
+from nasopt.profiling import Lap, no_lap
 from nasopt.storage import folders, open_storage
-from nasopt.training import Trainer, find_device
+from nasopt.training import Trainer
 
 
 class Workshop:
     """All that a training needs but the evaluation.
 
     Raises whatever a user can get wrong about device, data and database, in this order, before
-    the database is made.
+    the database is made. `lap` is told what the time of a training goes into.
     """
 
     def __init__(
-        self, experiment: Experiment, storage: str | Path | None = None, device: str = "auto"
+        self,
+        experiment: Experiment,
+        storage: str | Path | None = None,
+        device: str = "auto",
+        lap: Lap = no_lap,
     ) -> None:
         self.experiment = experiment
-        self.splits = experiment.data.load(find_device(device))
+        self.lap = lap
+        self.device = find_device(device)
+        self.splits = self._loaded()
         self.location = default_location(experiment) if storage is None else storage
         self.storage: Storage = open_storage(self.location)
         self.ledger = Ledger(self.storage.engine, folders(self.storage).checkpoints)
@@ -32,11 +41,18 @@ class Workshop:
         self, evaluation: Evaluation, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[EpochResult]:
         """The results of `evaluation`, of which only those not known yet are paid for."""
-        return paid_epochs(evaluation, self.ledger, self._trainer, stop)
+        return paid_epochs(evaluation, self.ledger, self._trainer, stop, self.lap)
 
     def _trainer(self, evaluation: Evaluation) -> Trainer:
         classes = self.experiment.data.classes
-        return Trainer(evaluation, self.splits.train, self.splits.validation, classes)
+        train, validation, _ = self.splits
+        return Trainer(evaluation, train, validation, classes, device=self.device, lap=self.lap)
+
+    def _loaded(self) -> Splits:
+        """On the device if there is room; else on the host, from where batches are copied."""
+        splits = self.experiment.data.load()
+        size = sum(tensor.nbytes for split in splits for tensor in split)
+        return self.experiment.data.load(self.device) if has_room(self.device, size) else splits
 
 
 def default_location(experiment: Experiment) -> str:

@@ -13,26 +13,27 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasopt.architecture import Architecture
+from nasopt.batches import normalisation
 from nasopt.data import digits, tensors
-from nasopt.errors import OutOfMemory, StudyError
+from nasopt.devices import find_device
+from nasopt.errors import OutOfMemory
 from nasopt.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.images import Split
 from nasopt.layers import Conv, Dense
-from nasopt.training import (
-    SCORED_PIXELS,
-    Trainer,
-    evaluate,
-    find_device,
-    learning_rate,
-    normalisation,
-    shifted,
-)
+from nasopt.training import SCORED_PIXELS, Trainer, evaluate, learning_rate
 
 SMALL = Architecture((Conv(filters=4, stride=2), Conv(filters=6), Dense(width=8)))
+
+
 FEW = digits(limit=200)  # 150 to train on, 50 to validate
+
+
 TRAIN, VALIDATION, _ = FEW.load()
+
+
 RECIPE = Recipe(epochs=2, batch_size=32)  # 4 batches an epoch
 
 
@@ -238,67 +239,6 @@ def test_a_network_that_does_not_fit_the_memory_is_out_of_memory():
 # what the network is fed
 
 
-def numbered(images: int) -> Split:
-    """Colour images without symmetries, each to be told from the others by any of its pixels."""
-    pixels = torch.arange(images * 3 * 4 * 4).reshape(images, 3, 4, 4) % 251
-    return Split(pixels.to(torch.uint8), torch.arange(images) % 2)
-
-
-def fed(recipe: Recipe, split: Split, seed: int = 0) -> list[list[torch.Tensor]]:
-    """Epoch by epoch, the images that a network is trained on, as bytes again."""
-    dataset = tensors(*split)
-    network = Architecture((Conv(filters=2),))
-    trainer = Trainer(Evaluation(network, recipe, dataset, seed), split, split, classes=2)
-    mean, scale = normalisation(split)
-    epochs: list[list[torch.Tensor]] = [[]]
-
-    def note(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
-        if module.training:
-            epochs[-1].extend((inputs[0] / scale + mean).round().to(torch.uint8))
-
-    trainer.network.register_forward_pre_hook(note)
-    for _ in trainer.epochs():
-        epochs.append([])
-    return epochs[:-1]
-
-
-def as_set(images: Any) -> set[tuple[int, ...]]:
-    return {tuple(image.flatten().tolist()) for image in images}
-
-
-def test_an_epoch_is_every_image_once_in_an_order_of_its_own():
-    split = numbered(12)
-    first, second = fed(Recipe(epochs=2, batch_size=4), split)
-    assert len(first) == len(second) == 12
-    assert as_set(first) == as_set(second) == as_set(split.images)
-    assert not all(map(torch.equal, first, second))
-
-
-def test_flip_mirrors_about_half_of_the_images():
-    split = numbered(64)
-    (images,) = fed(Recipe(epochs=1, batch_size=16, flip=True), split)
-    straight, mirrored = as_set(split.images), as_set(split.images.flip(3))
-    assert as_set(images) <= straight | mirrored
-    assert 16 < len(as_set(images) & mirrored) < 48  # of 64, half: within 4 deviations
-
-
-def test_shift_moves_each_image_by_up_to_so_many_pixels_in_every_direction():
-    split = numbered(64)
-    (images,) = fed(Recipe(epochs=1, batch_size=16, shift=1), split)
-    moves = {(down, right) for down in range(3) for right in range(3)}
-    possible = {
-        move: as_set(
-            shifted(
-                split.images, 1, torch.full((64,), move[0], dtype=int), torch.full((64,), move[1])
-            )
-        )
-        for move in moves
-    }
-    seen = {move for image in as_set(images) for move in moves if image in possible[move]}
-    assert seen == moves
-    assert as_set(images) <= set().union(*possible.values())
-
-
 def test_labels_stay_with_their_images_however_they_are_moved():
     bright = torch.tensor([0, 250])[torch.arange(40) % 2]
     split = Split(bright.to(torch.uint8).view(40, 1, 1, 1).expand(40, 1, 8, 8), bright // 250)
@@ -309,7 +249,8 @@ def test_labels_stay_with_their_images_however_they_are_moved():
 
 
 def test_weights_and_batches_lie_channels_last():
-    split = numbered(12)
+    pixels = torch.arange(12 * 3 * 4 * 4).reshape(12, 3, 4, 4) % 251
+    split = Split(pixels.to(torch.uint8), torch.arange(12) % 2)
     network = Architecture((Conv(filters=4), Conv(filters=4)))
     recipe = Recipe(epochs=1, batch_size=4, shift=1, flip=True)
     trainer = Trainer(Evaluation(network, recipe, tensors(*split), 0), split, split, classes=2)
@@ -326,42 +267,6 @@ def test_weights_and_batches_lie_channels_last():
     list(trainer.epochs())
     batches = 12 // 4 + 1  # trained and scored
     assert layouts == [True] * (batches * 2 * 2 * 2)
-
-
-@given(data=st.data(), most=st.integers(1, 3), batch=st.integers(1, 4), channels=st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
-def test_shifted_moves_every_image_by_its_own_pixels(data, most, batch, channels):
-    height, width = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
-    images = torch.arange(1, batch * channels * height * width + 1, dtype=torch.int32)
-    images = images.view(batch, channels, height, width)
-    moves = st.lists(st.integers(0, 2 * most), min_size=batch, max_size=batch)
-    down, right = torch.tensor(data.draw(moves)), torch.tensor(data.draw(moves))
-    expected = torch.zeros_like(images)
-    for image in range(batch):
-        for y in range(height):
-            for x in range(width):
-                from_y, from_x = y + int(down[image]) - most, x + int(right[image]) - most
-                if 0 <= from_y < height and 0 <= from_x < width:
-                    expected[image, :, y, x] = images[image, :, from_y, from_x]
-    assert torch.equal(shifted(images, most, down, right), expected)
-
-
-@given(images=st.integers(1, 20), channels=st.integers(1, 3), seed=st.integers(0, 2**32))
-@settings(max_examples=30, deadline=None)
-def test_normalisation_is_the_mean_and_deviation_of_each_channel(images, channels, seed):
-    random = torch.Generator().manual_seed(seed)
-    pixels = torch.randint(0, 256, (images, channels, 3, 2), dtype=torch.uint8, generator=random)
-    mean, scale = normalisation(Split(pixels, torch.zeros(images)))
-    assert mean.shape == scale.shape == (1, channels, 1, 1)
-    doubles = pixels.double()
-    deviation = doubles.std((0, 2, 3), correction=0)
-    torch.testing.assert_close(mean.flatten().double(), doubles.mean((0, 2, 3)), rtol=1e-6, atol=0)
-    torch.testing.assert_close(scale.flatten().double(), 1 / deviation, rtol=1e-6, atol=0)
-
-
-def test_a_channel_that_is_constant_is_centred_and_not_blown_up():
-    mean, scale = normalisation(Split(torch.full((5, 1, 2, 2), 7, dtype=torch.uint8), None))
-    assert (mean.item(), scale.item()) == (7, 1)
 
 
 def test_evaluate_scores_every_image_of_a_split_of_several_batches():
@@ -443,36 +348,6 @@ def test_the_scale_of_half_precision_is_part_of_the_state():
     assert second.state_dict()["scaler"] == state["scaler"]
 
 
-def test_the_device_auto_is_the_first_that_is_here():
-    here = "cuda" if torch.cuda.is_available() else "cpu"
-    if torch.backends.mps.is_available():
-        here = "mps"
-    assert find_device() == find_device("auto") == torch.device(here)
-    assert find_device("cpu") == torch.device("cpu")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("cdua", "device='cdua': unknown; did you mean cuda?"),
-        ("tpu9", "device='tpu9': unknown; choose from auto, cpu, cuda, mps"),
-        ("cuda:x", "device='cuda:x': unknown; did you mean cuda?"),
-        ("cuda:99", "device='cuda:99': torch finds no such device here; use auto or cpu"),
-    ],
-)
-def test_a_device_that_cannot_be_used_is_refused_with_the_remedy(name, message):
-    with pytest.raises(StudyError) as raised:
-        find_device(name)
-    assert str(raised.value) == message
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_cuda_without_a_gpu_is_refused_with_the_remedy():
-    with pytest.raises(StudyError) as raised:
-        find_device("cuda")
-    assert str(raised.value) == "device='cuda': torch finds no such device here; use auto or cpu"
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_trains_and_resumes():
     device = find_device("cuda")
@@ -485,3 +360,43 @@ def test_a_gpu_trains_and_resumes():
     second.load_state_dict(through_a_file(first.state_dict()))
     (result,) = second.epochs()
     assert result.device == torch.cuda.get_device_name()
+
+
+class Watch(TorchDispatchMode):
+    """Notes every operation by which a host waits for its device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in WAITS:
+            self.waits.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+aten = torch.ops.aten
+WAITS = {
+    aten._local_scalar_dense.default,  # item(), float(), bool(), tolist()
+    aten.nonzero.default,  # a mask as an index
+    aten.masked_select.default,
+    aten.is_nonzero.default,
+    aten.equal.default,
+    aten._unique2.default,
+    aten.bincount.default,
+}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_nothing_waits_for_the_device_but_the_end_of_an_epoch(optimizer):
+    recipe = Recipe(epochs=2, batch_size=32, shift=1, flip=True, optimizer=optimizer)
+    each = trainer(recipe)
+    waits = []
+    batches = each.batches()
+    for _ in range(2 * 5):  # 4 batches and a result, twice
+        with Watch() as watch:
+            next(batches)
+        waits.append(watch.waits)
+    scalar = str(aten._local_scalar_dense.default)
+    epoch = [[], [], [], [], [scalar] * 3]  # accuracy, loss, training loss: read at the end
+    assert waits == epoch + epoch

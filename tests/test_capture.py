@@ -1,0 +1,108 @@
+"""`nasopt.capture`: the wiring of a recorded step, with a recorder that runs what it recorded."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from nasopt.batches import Draw
+from nasopt.capture import WARM_UP, Captured, CudaGraphs, Step
+from nasopt.data import digits
+from nasopt.evaluation import Evaluation, Recipe
+from nasopt.training import Trainer
+from tests.test_training import FEW, SMALL, TRAIN, VALIDATION, metrics, trainer, weights
+
+
+class Reruns:
+    """A recorder for the CPU: what it recorded sees only what is in the recorded inputs then."""
+
+    def __init__(self) -> None:
+        self.aside_calls = self.recorded = self.replayed = 0
+
+    def aside(self, step: Step, draw: Draw) -> None:
+        self.aside_calls += 1
+        step(draw)
+
+    def record(self, step: Step, inputs: Draw) -> Callable[[], None]:
+        self.recorded += 1
+
+        def replay() -> None:
+            self.replayed += 1
+            step(inputs)
+
+        return replay
+
+
+class Refuses(Reruns):
+    def record(self, step: Step, inputs: Draw) -> Callable[[], None]:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+
+def draws(count: int) -> list[Draw]:
+    return [{"chosen": torch.tensor([number, -number])} for number in range(count)]
+
+
+def test_every_draw_reaches_the_step_once_and_in_order():
+    seen: list[list[int]] = []
+    recorder = Reruns()
+    captured = Captured(lambda draw: seen.append(draw["chosen"].tolist()), recorder)
+    given = draws(8)
+    for draw in given:
+        captured(draw)
+    assert seen == [draw["chosen"].tolist() for draw in given]
+    assert (recorder.aside_calls, recorder.recorded) == (WARM_UP, 1)
+    assert recorder.replayed == 8 - WARM_UP
+
+
+def test_a_draw_is_left_as_it_was_by_those_that_follow():
+    captured = Captured(lambda draw: None, Reruns())
+    given = draws(8)
+    for draw in given:
+        captured(draw)
+    assert [draw["chosen"].tolist() for draw in given] == [[n, -n] for n in range(8)]
+
+
+def test_where_recording_fails_the_step_runs_as_it_is(caplog):
+    seen: list[int] = []
+    captured = Captured(lambda draw: seen.append(int(draw["chosen"][0])), Refuses())
+    for draw in draws(8):
+        captured(draw)
+    assert seen == list(range(8))
+    assert [record.getMessage() for record in caplog.records] == [
+        "no CUDA graph of this network (operation not permitted when stream is capturing)"
+    ]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_training_by_recorded_steps_is_the_training(optimizer):
+    recipe = Recipe(epochs=2, batch_size=32, shift=1, flip=True, optimizer=optimizer)
+    plain, recorded = trainer(recipe), trainer(recipe)
+    recorder = Reruns()
+    recorded.step = Captured(recorded._step, recorder)
+    assert metrics(recorded.epochs()) == metrics(plain.epochs())
+    assert weights(recorded) == weights(plain)
+    assert recorder.replayed == 2 * 4 - WARM_UP
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_trains_by_a_graph_as_it_does_step_by_step():
+    recipe = Recipe(epochs=2, batch_size=32, shift=1, flip=True)
+    device = torch.device("cuda")
+    train, validation = TRAIN.to(device), VALIDATION.to(device)
+    evaluation = Evaluation(SMALL, recipe, FEW, 3)
+    recorded, plain = (Trainer(evaluation, train, validation, classes=10) for _ in range(2))
+    assert isinstance(recorded.step, Captured)
+    assert isinstance(recorded.step.recorder, CudaGraphs)
+    plain.step = plain._step
+    assert metrics(recorded.epochs()) == metrics(plain.epochs())
+    assert recorded.step.replay is not None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_images_that_stay_on_the_host_train_the_same_network():
+    recipe = Recipe(epochs=1, batch_size=32, shift=1, flip=True)
+    evaluation = Evaluation(SMALL, recipe, digits(limit=200), 3)
+    device = torch.device("cuda")
+    copied = Trainer(evaluation, TRAIN, VALIDATION, classes=10, device=device)
+    resident = Trainer(evaluation, TRAIN.to(device), VALIDATION.to(device), classes=10)
+    assert metrics(copied.epochs()) == metrics(resident.epochs())

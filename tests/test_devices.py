@@ -1,0 +1,104 @@
+"""`nasopt.devices`: devices by name, and torch's settings while something trains."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nasopt.devices import autocast_type, device_name, find_device, has_room, training_on
+from nasopt.errors import OutOfMemory, StudyError
+
+CPU = torch.device("cpu")
+
+
+def test_the_device_auto_is_the_first_that_is_here():
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        here = "mps"
+    assert find_device() == find_device("auto") == torch.device(here)
+    assert find_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cdua", "device='cdua': unknown; did you mean cuda?"),
+        ("tpu9", "device='tpu9': unknown; choose from auto, cpu, cuda, mps"),
+        ("cuda:x", "device='cuda:x': unknown; did you mean cuda?"),
+        ("cuda:99", "device='cuda:99': torch finds no such device here; use auto or cpu"),
+    ],
+)
+def test_a_device_that_cannot_be_used_is_refused_with_the_remedy(name, message):
+    with pytest.raises(StudyError) as raised:
+        find_device(name)
+    assert str(raised.value) == message
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu_is_refused_with_the_remedy():
+    with pytest.raises(StudyError) as raised:
+        find_device("cuda")
+    assert str(raised.value) == "device='cuda': torch finds no such device here; use auto or cpu"
+
+
+def test_a_cpu_is_named_with_its_number_of_threads():
+    assert device_name(CPU) == f"cpu, {torch.get_num_threads()} threads"
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("auto", torch.float32), ("fp32", torch.float32), ("bf16", torch.bfloat16)],
+)
+def test_auto_is_the_fastest_precision_of_the_device(precision, dtype):
+    assert autocast_type(precision, CPU) is dtype
+
+
+def test_data_always_has_room_on_the_host():
+    assert has_room(CPU, 2**60)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 2 bytes"),
+    ],
+)
+def test_out_of_memory_has_one_name_on_every_device(error):
+    message = r"^out of memory on cpu; use a smaller batch_size"
+    with pytest.raises(OutOfMemory, match=message), training_on(CPU):
+        raise error
+
+
+def test_another_error_passes_as_it_is():
+    with pytest.raises(RuntimeError, match=r"^shapes do not fit$"), training_on(CPU):
+        raise RuntimeError("shapes do not fit")
+
+
+FAULTS = """
+import resource, torch
+from nasopt.devices import training_on
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.empty(40_000_000, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+without = faults()
+with training_on(torch.device("cpu")):
+    faults()
+    within = faults()
+print(within, without, faults())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_memory_is_kept_from_step_to_step_while_something_trains_and_no_longer():
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
+    within, before, after = map(int, done.stdout.split())
+    pages = 20 * 40_000_000 // 4096
+    assert within < pages / 20 < pages / 2 < min(before, after)
