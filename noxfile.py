@@ -39,8 +39,12 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Figures beside their targets; fails where one is missed by more than a tenth."""
-    session.run(_python_of_tests(session), "-m", "tests.benchmarks.overhead", external=True)
+    """Figures beside their targets; fails where one is missed by more than a tenth.
+
+    Arguments choose some of them: nox -s bench -- throughput growth
+    """
+    python = _python_of_tests(session)
+    session.run(python, "-m", "tests.benchmarks", *session.posargs, external=True)
 
 
 def _python_of_tests(session: nox.Session) -> str:

@@ -99,10 +99,11 @@ class Conv(Layer):
         _one_of(CONV_OPS, "Conv", "op", self.op)
 
     def effective(self, resolution: Shape, min_resolution: int) -> Self:
-        if min(self.shrink(resolution)) < min_resolution:
-            return replace(self, stride=1)
         # a longer stride than the map's longer side leaves the first pixel, as that one does
-        return replace(self, stride=min(self.chosen("stride"), max(resolution)))
+        stride = min(self.chosen("stride"), max(resolution))
+        if min(self.shrink(resolution)) < min_resolution:
+            stride = 1
+        return self if stride == self.stride else replace(self, stride=stride)
 
     def shrink(self, resolution: Shape) -> Shape:
         return tuple(-(-side // self.chosen("stride")) for side in resolution)

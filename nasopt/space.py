@@ -163,8 +163,9 @@ class Space(Spelled):
     def _chosen(self, params: Mapping[str, Any]) -> Iterator[Layer]:
         for part in self.parts:
             depth = part.low if part.depth is None else params[part.depth]
+            fields = tuple(part.layer.open_fields)
             for name in part.names[:depth]:
-                choices = {field: params[f"{name}.{field}"] for field in part.layer.open_fields}
+                choices = {field: params[f"{name}.{field}"] for field in fields}
                 yield part.layer.choose(choices)
 
     def to_json(self) -> dict[str, Any]:

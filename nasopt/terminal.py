@@ -325,7 +325,7 @@ def follow_search(out: Console, search: "Search") -> dict[str, float]:
 def _profile_line(number: int, seconds: dict[str, float]) -> str:
     total = sum(seconds.values())
     shares = sorted(((each / total, part) for part, each in seconds.items()), reverse=True)
-    listed = ", ".join(f"{part} {share:.1%}" for share, part in shares if share >= 0.001)
+    listed = ", ".join(f"{part} {share:.1%}" for share, part in shares)
     return f"trial {number}: {duration(total)}: {listed}"
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -84,6 +85,28 @@ def test_show_prints_any_trial_and_the_list_of_studies(study, capsys):
     out = capsys.readouterr().out
     assert "mine/tpe/0" in out
     assert "mine/random/1" in out
+
+
+def test_a_profiled_run_says_what_the_time_of_each_trial_went_into(study, capsys):
+    assert main(["run", "mine.py", "--device", "cpu", "--profile"]) == 0
+    out = capsys.readouterr().out
+    parts = ("data", "forward", "backward", "optimizer", "evaluation", "ledger", "storage")
+    lines = [line for line in out.splitlines() if re.match(r"trial \d+: [^(]*: ", line)]
+    assert [line.split(":")[0] for line in lines] == [f"trial {n}" for n in range(len(lines))]
+    assert len(lines) >= 4
+    first = lines[0].split(": ", 2)[2]
+    shares = {each.rpartition(" ")[0]: each.rpartition(" ")[2] for each in first.split(", ")}
+    assert shares.keys() >= {*parts, "sampler"}
+    assert sum(float(share.rstrip("%")) for share in shares.values()) == pytest.approx(100, abs=1)
+    table = out[out.index("Part") : out.index("mine/tpe/0:")].split()
+    assert [part for part in parts if part in table] == list(parts)
+
+
+def test_a_profile_is_part_of_the_json(study, capsys):
+    assert main(["run", "mine.py", "--device", "cpu", "--profile", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["profile"]["backward"] > 0
+    assert "backward" in captured.err
 
 
 def test_every_verb_speaks_json(study, capsys):

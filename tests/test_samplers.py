@@ -306,7 +306,7 @@ def test_what_was_enqueued_beyond_the_limits_is_not_drawn_a_hundred_times():
     study.enqueue_trial(suggestions("random")[0])
     assert study.ask().relative_params == suggestions("random")[0]
     assert not sampler.proposal.feasible
-    assert sampler.proposal.draws == len(asked) == 2
+    assert sampler.proposal.draws == len(asked) == 1
 
 
 # names, objects and seeds

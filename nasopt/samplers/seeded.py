@@ -50,7 +50,7 @@ class Seeded(BaseSampler):
         self.factory = factory
         self.problem = problem
         self.seed = seed
-        self.inner = factory()
+        self._renew()
         self.proposal: Proposal | None = None  # of the trial under way
         self.smallest: dict[str, int] = {}  # quantity of a limit -> least that any draw had
 
@@ -62,7 +62,7 @@ class Seeded(BaseSampler):
         # would for ever see the study as it was at first.
         study._thread_local.cached_all_trials = None
         if not isinstance(self.inner, KEPT):
-            self.inner = self.factory()
+            self._renew()
         self._reseed(trial.number, "before")
         self.inner.before_trial(study, trial)
 
@@ -85,7 +85,8 @@ class Seeded(BaseSampler):
             params = self._draw(study, trial, relative_space, attempt) | fixed
             feasible = self._is_feasible(params)
             self.proposal = Proposal(params, attempt + 1, feasible)
-            if feasible or params == before:  # a sampler that repeats itself will go on so
+            # a sampler that repeats itself will go on so; of the kept ones chance may be the reason
+            if feasible or params == fixed or (params == before and not kept):
                 break
             before = params
         assert self.proposal is not None
@@ -158,8 +159,12 @@ class Seeded(BaseSampler):
         """Whether the inner sampler has asked for the end of the study."""
         return study._stop_flag
 
+    def _renew(self) -> None:
+        self.inner = self.factory()
+        self._states = list(_random_states(self.inner, set()))
+
     def _reseed(self, *coordinates: int | str) -> None:
-        for index, state in enumerate(_random_states(self.inner, set())):
+        for index, state in enumerate(self._states):
             key = repr((self.seed, *coordinates, index)).encode()
             digest = hashlib.blake2b(key, digest_size=4).digest()
             state.rng.seed(int.from_bytes(digest, "big"))

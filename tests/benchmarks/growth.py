@@ -1,4 +1,4 @@
-"""What a trial costs besides its training, in studies of 100, 1,000 and 10,000 finished trials.
+"""What a trial costs besides its training, and what that becomes as a study grows.
 
     python -m tests.benchmarks.growth
 
@@ -7,8 +7,9 @@ there at once. Stock Optuna does the same on a copy of the same database, trial 
 """
 
 import json
-import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from nasopt.data import digits
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.storage import open_storage
 from nasopt.worker import Search
+from tests.benchmarks.figures import Figure
 
 EPOCHS = 10
 SPACE = Space(
@@ -45,7 +47,7 @@ EXPERIMENT = Experiment(dataset=digits(), space=SPACE, recipe=Recipe(epochs=EPOC
 
 
 class Instant:
-    """An engine whose results are there at once, and are worse for deeper strides, say."""
+    """An engine whose results are there at once: numbers that depend on the network, somehow."""
 
     def __init__(self, evaluation: Evaluation) -> None:
         self.accuracy = int(evaluation.key[:4], 16) / 2**16
@@ -123,26 +125,25 @@ def objective(trial: optuna.Trial) -> float:
     return accuracy
 
 
+WARM_UP = 2  # trials that read the study and import what they need
+TARGETS = {"random": 25.0, "tpe": 60.0}  # ms at 1,000 trials
 STOCK = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
 
 
-def milliseconds_a_trial(
-    folder: Path, sampler: str, trials: int, times: int
-) -> tuple[float, float]:
+def milliseconds_a_trial(path: Path, sampler: str, times: int) -> tuple[float, float]:
     """(stock Optuna's, ours) as medians of `times` trials that take turns."""
-    ours, stock = folder / f"{sampler}-{trials}.db", folder / f"{sampler}-{trials}-stock.db"
-    fill(ours, sampler, trials)
-    with closing(sqlite3.connect(ours)) as source, closing(sqlite3.connect(stock)) as copy:
+    stock = path.with_suffix(".stock.db")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(stock)) as copy:
         source.backup(copy)
     study = optuna.load_study(
         study_name=f"growth/{sampler}/0",
         storage=f"sqlite:///{stock}",
         sampler=STOCK[sampler](seed=0),
     )
-    search = iter(searching(ours, sampler))
+    search = iter(searching(path, sampler))
     taken: tuple[list[float], list[float]] = ([], [])
     next(search)
-    for _ in range(times + 2):  # the first two read the study, and import what they need
+    for _ in range(times + WARM_UP):
         started = time.perf_counter()
         study.optimize(objective, n_trials=1)
         taken[0].append(time.perf_counter() - started)
@@ -150,19 +151,66 @@ def milliseconds_a_trial(
         while next(search).finished is None:
             pass
         taken[1].append(time.perf_counter() - started)
-    search.close()
-    return tuple(1e3 * float(np.median(each[2:])) for each in taken)  # type: ignore[return-value]
+    search.close()  # type: ignore[attr-defined]
+    stock.unlink()
+    theirs, ours = (1e3 * float(np.median(each[WARM_UP:])) for each in taken)
+    return theirs, ours
 
 
-def main() -> None:
+OPENING = """
+import resource, sys, time
+import optuna
+from nasopt.storage import open_storage
+started = time.perf_counter()
+study = optuna.load_study(study_name=sys.argv[2], storage=open_storage(sys.argv[1], "read"))
+study.get_trials(deepcopy=False)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(time.perf_counter() - started, peak)
+"""
+
+
+def opened(path: Path, study: str) -> tuple[float, float]:
+    """(seconds, MB of the process at most) to read a whole study, in a process of its own."""
+    command = [sys.executable, "-c", OPENING, path, study]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, megabytes = map(float, done.stdout.split())
+    return seconds, megabytes
+
+
+def figures() -> Iterator[Figure]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for trials, times in ((100, 10), (1000, 10), (10_000, 5))[: int(os.environ.get("K", 3))]:
+    before: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for trials, times in ((100, 20), (1_000, 20), (10_000, 5)):
             for sampler in STOCK:
-                stock, ours = milliseconds_a_trial(folder, sampler, trials, times)
-                print(f"{trials} {sampler}: stock {stock:.0f} ms, ours {ours:.1f} ms", flush=True)
+                path = Path(folder) / f"{sampler}-{trials}.db"
+                fill(path, sampler, trials)
+                if (trials, sampler) == (10_000, "random"):
+                    yield from large(path)
+                theirs, ours = milliseconds_a_trial(path, sampler, times)
+                yield Figure(
+                    f"sampler and storage, {sampler}, {trials:,} finished trials",
+                    ours,
+                    at_most=TARGETS[sampler] if trials == 1_000 else None,
+                    unit=" ms a trial",
+                    detail=f"stock Optuna {theirs:.0f} ms",
+                )
+                if trials == 10_000 and sampler == "random":
+                    yield Figure(
+                        "    grown since 1,000 by a factor of", ours / before[sampler], at_most=1.25
+                    )
+                before[sampler] = ours
+                path.unlink()
+
+
+def large(path: Path) -> Iterator[Figure]:
+    size = path.stat().st_size / 1e6
+    seconds, megabytes = opened(path, "growth/random/0")
+    yield Figure("opening 10,000 trials", seconds, at_most=3, unit=" s")
+    yield Figure("    memory of the process", megabytes, at_most=500, unit=" MB")
+    yield Figure("    size of the database", size, unit=" MB")
 
 
 if __name__ == "__main__":
-    main()
+    for figure in figures():
+        print(figure, flush=True)

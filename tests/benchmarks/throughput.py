@@ -2,57 +2,68 @@
 
     python -m tests.benchmarks.throughput
 
-On one CPU thread. The sides take turns epoch by epoch, so that a machine whose speed drifts treats
-them alike; figures are medians.
+On one CPU thread, each side in a process of its own, epoch by epoch in turn.
 """
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from nasopt import Architecture, Conv, Experiment, Recipe, Space
-from nasopt.data import Dataset, digits, fashion_mnist
+from nasopt.data import DATASETS, Dataset
 from nasopt.evaluation import Evaluation
-from nasopt.images import Split
 from nasopt.model import build, cost
-from nasopt.training import Trainer
 from nasopt.workshop import Workshop
 from tests.benchmarks import peer
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.sides import seconds_in_turn
 
-NETWORKS = {
+Layers = tuple[tuple[int, int, int], ...]  # (filters, kernel size, stride) of each
+
+NETWORKS: dict[int, Layers] = {
     3: ((24, 3, 1), (48, 3, 2), (64, 3, 2)),
+    4: ((32, 3, 1), (48, 3, 2), (64, 3, 1), (64, 3, 2)),
     5: ((24, 3, 1), (36, 5, 2), (48, 3, 1), (64, 3, 2), (64, 3, 1)),
     8: (
-        (24, 3, 1),
-        (24, 3, 1),
-        (36, 3, 2),
-        (36, 5, 1),
-        (48, 3, 1),
-        (48, 3, 2),
-        (64, 3, 1),
-        (64, 3, 1),
+        (24, 3, 1), (24, 3, 1), (36, 3, 2), (36, 5, 1),
+        (48, 3, 1), (48, 3, 2), (64, 3, 1), (64, 3, 1),
     ),
-}  # (filters, kernel size, stride)
+}  # fmt: skip
+LIMITS = {"fashion_mnist": 12_000, "digits": None}  # 10,000 and 1,150 are trained on
+SHIFT, FLIP, LR = 2, True, 0.05
+FOREVER = 10_000  # epochs
 
 
-def architecture(layers: tuple[tuple[int, int, int], ...]) -> Architecture:
+def images_of(name: str) -> Dataset:
+    return DATASETS[name](limit=LIMITS[name])
+
+
+def architecture(layers: Layers) -> Architecture:
     return Architecture(tuple(Conv(filters=f, kernel_size=k, stride=s) for f, k, s in layers))
 
 
-def bare(
-    network: Architecture, train: Split, validation: Split, batch_size: int, shift: int, flip: bool
-) -> Iterator[None]:
+def trainer(name: str, layers: Layers, batch_size: int) -> Iterator[Any]:
+    """Epochs of ours, with the ledger on."""
+    dataset = images_of(name)
+    recipe = Recipe(epochs=FOREVER, batch_size=batch_size, lr=LR, shift=SHIFT, flip=FLIP)
+    experiment = Experiment(dataset=dataset, space=Space(Conv(filters=8)), recipe=recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(experiment, Path(folder) / "x.db", "cpu")
+        yield from workshop.epochs(Evaluation(architecture(layers), recipe, dataset, 0))
+
+
+def bare(name: str, layers: Layers, batch_size: int) -> Iterator[None]:
     """Epochs of a loop written by hand for this one purpose: whole batches from memory."""
+    train, validation, _ = images_of(name).load()
     shape = tuple(train.images.shape[1:])
-    model = build(network, shape, 10).to(memory_format=torch.channels_last)
+    model = build(architecture(layers), shape, 10).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
+        model.parameters(), lr=LR, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
     )
     floats = train.images.float()
     mean, scale = floats.mean(), 1 / floats.std()
@@ -62,15 +73,12 @@ def bare(
         order = torch.randperm(len(train.labels))
         for start in range(0, len(order) - batch_size + 1, batch_size):
             chosen = order[start : start + batch_size]
-            images = train.images[chosen]
-            if shift:
-                padded = F.pad(images, (shift,) * 4)
-                windows = padded.unfold(2, size, 1).unfold(3, size, 1)
-                down, right = torch.randint(0, 2 * shift + 1, (2, len(chosen)))
-                images = windows[torch.arange(len(chosen)), :, down, right]
-            if flip:
-                mirrored = (torch.rand(len(chosen)) < 0.5).view(-1, 1, 1, 1)
-                images = torch.where(mirrored, images.flip(3), images)
+            padded = F.pad(train.images[chosen], (SHIFT,) * 4)
+            windows = padded.unfold(2, size, 1).unfold(3, size, 1)
+            down, right = torch.randint(0, 2 * SHIFT + 1, (2, len(chosen)))
+            images = windows[torch.arange(len(chosen)), :, down, right]
+            mirrored = (torch.rand(len(chosen)) < 0.5).view(-1, 1, 1, 1)
+            images = torch.where(mirrored, images.flip(3), images)
             images = images.to(torch.float32, memory_format=torch.channels_last)
             loss = F.cross_entropy(model(images.sub_(mean).mul_(scale)), train.labels[chosen])
             optimizer.zero_grad()
@@ -85,92 +93,73 @@ def bare(
         yield
 
 
-def seconds(step: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    step()
-    return time.perf_counter() - started
+def script(name: str, layers: Layers, batch_size: int) -> Iterator[float]:
+    """Epochs of the plain script."""
+    train, validation, _ = images_of(name).load()
+    return peer.epochs(
+        peer.network(layers),
+        *peer.loaders(train, validation, batch_size, SHIFT, FLIP),
+        FOREVER,
+        LR,
+    )
 
 
-def gemm() -> float:
-    """fp32 GFLOP/s of one thread, best of ten: 2 n^3 operations."""
-    n = 1024
-    a, b = torch.randn(2, n, n)
-    return 2 * n**3 / min(seconds(lambda: a @ b) for _ in range(10)) / 1e9
+def gemm() -> Iterator[None]:
+    """Ten fp32 products of 1024 x 1024 matrices."""
+    a, b = torch.randn(2, 1024, 1024)
+    while True:
+        for _ in range(10):
+            a @ b
+        yield
 
 
-def in_turn(count: int, *sides: Iterator[object]) -> list[float]:
-    """Median seconds of an epoch of each side; the first of each warms up."""
-    for side in sides:
-        next(side)
-    taken = [[seconds(lambda side=side: next(side)) for side in sides] for _ in range(count)]
-    return [median(each) for each in zip(*taken, strict=True)]
+def against_bare(name: str, layers: int, batch_size: int, turns: int) -> Iterator[Figure]:
+    given = name, NETWORKS[layers], batch_size
+    loop, ours, products = seconds_in_turn(
+        turns, partial(bare, *given), partial(trainer, *given), gemm
+    )
+    dataset = images_of(name)
+    train, validation = dataset.counts
+    images = train // batch_size * batch_size
+    yield Figure(
+        f"{name}, {layers} layers, batch {batch_size}: Trainer / bare loop",
+        loop / ours,
+        at_least=0.97,
+        detail=f"{images / ours:,.0f} against {images / loop:,.0f} images/s",
+    )
+    # a training step is three forward passes' worth
+    work = 2 * cost(architecture(NETWORKS[layers]), dataset.input_shape, 10).macs
+    achieved = work * (3 * images + validation) / ours / 1e9
+    rate = 10 * 2 * 1024**3 / products / 1e9
+    yield Figure(
+        "    of the rate of matrix products",
+        achieved / rate,
+        detail=f"{achieved:.0f} of {rate:.0f} GFLOP/s",
+    )
 
 
-def against_bare(
-    dataset: Dataset, layers: int, batch_size: int, count: int
-) -> tuple[float, float, float]:
-    """(images/s of the bare loop, of the Trainer with the ledger on, its GFLOP/s)."""
-    network = architecture(NETWORKS[layers])
-    recipe = Recipe(epochs=count + 1, batch_size=batch_size, lr=0.01, shift=2, flip=True)
-    experiment = Experiment(dataset=dataset, space=Space(Conv(filters=8)), recipe=recipe)
-    evaluation = Evaluation(network, recipe, dataset, 0)
-    with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(experiment, Path(folder) / "x.db", "cpu")
-        splits = workshop.splits
-        loop, trainer = in_turn(
-            count,
-            bare(network, splits.train, splits.validation, batch_size, 2, True),
-            workshop.epochs(evaluation),
-        )
-    images = len(splits.train.labels) // batch_size * batch_size
-    macs = cost(network, dataset.input_shape, 10).macs
-    scored = len(splits.validation.labels)
-    return images / loop, images / trainer, 2 * macs * (3 * images + scored) / trainer / 1e9
-
-
-def against_peer(dataset: Dataset, layers: int, count: int) -> tuple[float, float]:
-    """(images/s of the peer's script, of the Trainer)."""
-    recipe = Recipe(epochs=count + 1, batch_size=128, lr=0.05, shift=2, flip=True)
-    splits = dataset.load("cpu")
-    evaluation = Evaluation(architecture(NETWORKS[layers]), recipe, dataset, 0)
-    trainer = Trainer(evaluation, splits.train, splits.validation, 10)
-    script = peer.epochs(
-        peer.network(NETWORKS[layers]),
-        *peer.loaders(splits.train, splits.validation, 128, 2, True),
-        count + 1, 0.05,
-    )  # fmt: skip
-    theirs, ours = in_turn(count, script, trainer.epochs())
-    images = len(splits.train.labels)
-    return images / theirs, images / ours
+def against_script(name: str, layers: int, at_least: float, turns: int) -> Figure:
+    given = name, NETWORKS[layers], 128
+    theirs, ours = seconds_in_turn(turns, partial(script, *given), partial(trainer, *given))
+    images, _ = images_of(name).counts
+    return Figure(
+        f"{name}, {layers} layers: Trainer / plain script",
+        theirs / ours,
+        at_least=at_least,
+        detail=f"{images / ours:,.0f} against {images / theirs:,.0f} images/s",
+    )
 
 
 def figures() -> Iterator[Figure]:
-    torch.set_num_threads(1)
-    fashion = fashion_mnist(limit=12_000)  # 10,000 to train on
-    for name, dataset, layers, batch_size, count in (
-        ("Fashion-MNIST", fashion, 3, 128, 5),
-        ("Fashion-MNIST", fashion, 5, 512, 4),
-        ("digits", digits(), 5, 128, 25),
+    for name, layers, batch_size, turns in (
+        ("fashion_mnist", 4, 128, 5),
+        ("fashion_mnist", 4, 512, 5),
+        ("digits", 4, 128, 20),
     ):
-        loop, trainer, gflops = against_bare(dataset, layers, batch_size, count)
-        what = f"{name}, {layers} layers, batch {batch_size}: Trainer / bare loop"
-        yield Figure(
-            what, trainer / loop, at_least=0.97, detail=f"{trainer:,.0f} of {loop:,.0f} images/s"
-        )
-        rate = gemm()
-        yield Figure(
-            "  convolutions / GEMM", gflops / rate, detail=f"{gflops:.0f} of {rate:.0f} GFLOP/s"
-        )
-    for name, dataset, least, count in (
-        ("Fashion-MNIST", fashion, 1.6, 4),
-        ("digits", digits(), 2.0, 15),
-    ):
-        for layers in NETWORKS:
-            theirs, ours = against_peer(dataset, layers, count)
-            yield Figure(
-                f"{name}, {layers} layers: Trainer / plain script", ours / theirs, at_least=least,
-                detail=f"{ours:,.0f} against {theirs:,.0f} images/s",
-            )  # fmt: skip
+        yield from against_bare(name, layers, batch_size, turns)
+    for name, at_least, turns in (("fashion_mnist", 1.6, 5), ("digits", 2.0, 20)):
+        for layers in (3, 5, 8):
+            yield against_script(name, layers, at_least, turns)
 
 
 if __name__ == "__main__":
