@@ -24,15 +24,24 @@ class RememberingTPESampler(TPESampler):
         self._room = 0  # trials, in each of those
         self._finished: set[int] = set()  # numbers of encoded trials that will not change
         self._fitted: dict[Any, _ParzenEstimator] = {}  # for the trial under way
+        self._under_way: int | None = None  # its number
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._fitted.clear()
+        self._under_way = None  # it may be one given back and claimed again
         super().before_trial(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         return self._sample_relative(study, trial, search_space)
+
+    def _sample(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if trial.number != self._under_way:  # several may have been asked for before the first
+            self._fitted.clear()
+            self._under_way = trial.number
+        return super()._sample(study, trial, search_space)
 
     def _build_parzen_estimator(
         self,
