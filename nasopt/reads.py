@@ -94,10 +94,16 @@ def newer_trials(study_id: int, after: int, others: Collection[int]) -> sa.Colum
 
 
 def read_attrs(connection: sa.Connection, table: Any, trial_id: int) -> dict[str, Any]:
-    """The attributes of one trial, of USER_ATTRS or SYSTEM_ATTRS."""
-    columns = (table.c.trial_id, table.c.key, table.c.value_json)
-    query = sa.select(*columns).where(table.c.trial_id == trial_id)
-    return _attrs(connection.execute(query).all())
+    """The attributes of one trial, of USER_ATTRS or SYSTEM_ATTRS. Raises KeyError without it."""
+    query = (
+        sa.select(TRIALS.c.trial_id, table.c.key, table.c.value_json)
+        .outerjoin(table, table.c.trial_id == TRIALS.c.trial_id)
+        .where(TRIALS.c.trial_id == trial_id)
+    )
+    rows = connection.execute(query).all()
+    if not rows:
+        raise KeyError(models.NOT_FOUND_MSG)
+    return _attrs([row for row in rows if row.key is not None])
 
 
 def _local(stored: datetime | None) -> datetime | None:
