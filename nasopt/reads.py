@@ -34,8 +34,7 @@ stored_report = models.TrialIntermediateValueModel.stored_repr_to_intermediate_v
 def read_trials(connection: sa.Connection, of: sa.ColumnElement[bool]) -> list[FrozenTrial]:
     """The trials for whose row of `TRIALS` the condition `of` holds, in the order of their ids.
 
-    What an unfinished trial holds may be newer than its state, never older. Finished trials with
-    the same distributions share one dict of them.
+    What an unfinished trial holds may be newer than its state, never older.
     """
     columns = (TRIALS.c[name] for name in ("trial_id", "number", "state"))
     times = (TRIALS.c.datetime_start, TRIALS.c.datetime_complete)
@@ -64,18 +63,18 @@ def read_trials(connection: sa.Connection, of: sa.ColumnElement[bool]) -> list[F
     system_attrs = by_trial(_attrs, SYSTEM_ATTRS, "key", "value_json")
     trials = []
     for row in rows:
-        trial_id, state = row.trial_id, row.state
+        trial_id = row.trial_id
         chosen, distributions = params.get(trial_id, ({}, {}))
         trials.append(
             FrozenTrial(
                 number=row.number,
-                state=state,
+                state=row.state,
                 value=None,
                 values=values.get(trial_id),
                 datetime_start=_local(row.datetime_start),
                 datetime_complete=_local(row.datetime_complete),
                 params=chosen,
-                distributions=distributions if state.is_finished() else dict(distributions),
+                distributions=dict(distributions),  # of its own: a trial may be changed
                 user_attrs=user_attrs.get(trial_id, {}),
                 system_attrs=system_attrs.get(trial_id, {}),
                 intermediate_values=reports.get(trial_id, {}),
@@ -95,10 +94,16 @@ def newer_trials(study_id: int, after: int, others: Collection[int]) -> sa.Colum
 
 
 def read_attrs(connection: sa.Connection, table: Any, trial_id: int) -> dict[str, Any]:
-    """The attributes of one trial, of USER_ATTRS or SYSTEM_ATTRS."""
-    columns = (table.c.trial_id, table.c.key, table.c.value_json)
-    query = sa.select(*columns).where(table.c.trial_id == trial_id)
-    return _attrs(connection.execute(query).all())
+    """The attributes of one trial, of USER_ATTRS or SYSTEM_ATTRS. Raises KeyError without it."""
+    query = (
+        sa.select(TRIALS.c.trial_id, table.c.key, table.c.value_json)
+        .outerjoin(table, table.c.trial_id == TRIALS.c.trial_id)
+        .where(TRIALS.c.trial_id == trial_id)
+    )
+    rows = connection.execute(query).all()
+    if not rows:
+        raise KeyError(models.NOT_FOUND_MSG)
+    return _attrs([row for row in rows if row.key is not None])
 
 
 def _local(stored: datetime | None) -> datetime | None:

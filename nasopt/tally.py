@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from nasopt.claims import FREE, Storage
-from nasopt.reads import TRIALS, USER_ATTRS, VALUES, newer_trials
+from nasopt.reads import TRIALS, USER_ATTRS, VALUES, newer_trials, stored_value
 
 ATTRS = ("key", "epochs", FREE)
 
@@ -34,7 +34,7 @@ class Tally:
         ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
         first = (VALUES.c.trial_id == TRIALS.c.trial_id) & (VALUES.c.objective == 0)
         trials = (
-            sa.select(TRIALS.c.trial_id, TRIALS.c.state, VALUES.c.value)
+            sa.select(TRIALS.c.trial_id, TRIALS.c.state, VALUES.c.value, VALUES.c.value_type)
             .outerjoin(VALUES, first)
             .where(of)
         )
@@ -50,6 +50,8 @@ class Tally:
             for trial_id, name, value in connection.execute(attrs):
                 of_trial.setdefault(trial_id, {})[name] = value
         for row in rows:
+            if row.trial_id <= self._last and row.trial_id not in self._unfinished:
+                continue  # counted before; they come, too, where too many are unfinished
             self._last = max(self._last, row.trial_id)
             if row.state.is_finished():
                 self._unfinished.discard(row.trial_id)
@@ -58,12 +60,14 @@ class Tally:
                 self._unfinished.add(row.trial_id)
 
     def _count(self, row: Any, attrs: dict[str, str]) -> None:
-        if row.state is TrialState.COMPLETE and (self.best is None or row.value > self.best):
-            self.best = row.value
+        if row.state is TrialState.COMPLETE:
+            value = stored_value(row.value, row.value_type)
+            self.best = value if self.best is None else max(value, self.best)
         if FREE in attrs:
             self.free += 1
         else:
             self.done += 1
             self.pruned += row.state is TrialState.PRUNED
         if "key" in attrs and "epochs" in attrs:
-            self.trained.setdefault(attrs["key"].strip('"'), row.trial_id)
+            key = attrs["key"].strip('"')
+            self.trained[key] = min(row.trial_id, self.trained.get(key, row.trial_id))

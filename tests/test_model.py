@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasopt.architecture import Architecture
@@ -116,3 +117,27 @@ def test_a_pool_that_does_not_fit_its_map_is_named():
     for use in (cost, build):
         with pytest.raises(SpaceError, match=r"Pool.kernel_size=5: .*4x4.*use 4 or less"):
             use(architecture, (1, 8, 8), 10)
+
+
+@pytest.mark.parametrize("op", ["conv", "residual", "separable"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_counting_leaves_the_batch_norms_of_a_network_as_they_are(op, stride):
+    """It skips those of its own: on a 1x1 map, too, where one image has nothing to average."""
+    layer = Conv(filters=6, stride=stride, op=op)
+    architecture = Architecture((layer, layer))
+    measured = layer_table(architecture, (1, stride, stride), classes=3)
+    assert measured[1].out_shape == (6, 1, 1)
+    network = build(architecture, (1, stride, stride), classes=3)
+    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
+    outputs = []
+    for norm in norms:
+        norm.register_forward_hook(lambda _, __, output: outputs.append(output.clone()))
+    network(torch.rand(64, 1, stride, stride))
+    assert len(outputs) == len(norms) >= 2
+    for output in outputs:
+        assert output.mean((0, 2, 3)).abs().max() < 1e-5
+    assert measured == layer_table(architecture, (1, stride, stride), classes=3)
+    counted = sum(each.weight.numel() + each.bias.numel() for each in norms)
+    assert measured[0].parameters + measured[1].parameters == counted + sum(
+        each.weight.numel() for each in network.modules() if isinstance(each, nn.Conv2d)
+    )

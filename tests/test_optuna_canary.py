@@ -1,6 +1,10 @@
 """The private names of Optuna that we use, one test each: what fails here has moved in Optuna."""
 
+import inspect
+import json
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import optuna
@@ -8,14 +12,16 @@ import pytest
 import sqlalchemy as sa
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasopt import claims as ours
 from nasopt.database import SCHEMA, TABLES
+from nasopt.samplers.tpe import RememberingTPESampler
 from nasopt.storage import open_storage
 
 
@@ -62,7 +68,7 @@ def test_the_schema_version_is_where_we_read_it(study):
                 "datetime_complete",
             },
         ),
-        (ours.PARAMS, {"trial_id", "param_name", "param_value", "distribution_json"}),
+        (ours.PARAMS, {"param_id", "trial_id", "param_name", "param_value", "distribution_json"}),
         (ours.VALUES, {"trial_id", "objective", "value", "value_type"}),
         (
             ours.REPORTS,
@@ -125,6 +131,73 @@ def test_times_are_stored_as_naive_utc():
     column = models.TrialModel._datetime_start_utc.property.columns[0]
     assert column.name == "datetime_start"
     assert not column.type.timezone
+
+
+def test_times_are_stored_in_utc_and_shown_in_local_time(study, monkeypatch):
+    try:
+        monkeypatch.setenv("TZ", "Asia/Kolkata")  # 5:30 ahead
+        time.tzset()
+        study.ask()
+        with backend(study).engine.connect() as connection:
+            stored = connection.execute(sa.select(ours.TRIALS.c.datetime_start)).scalar()
+        (trial,) = study.get_trials()
+        assert trial.datetime_start - stored == timedelta(hours=5, minutes=30)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_parameters_are_numbered_in_the_order_in_which_they_were_suggested(study):
+    trial = study.ask()
+    for name in "cab":
+        trial.suggest_int(name, 0, 9)
+    with backend(study).engine.connect() as connection:
+        query = sa.select(ours.PARAMS.c.param_name).order_by(ours.PARAMS.c.param_id)
+        assert connection.execute(query).scalars().all() == ["c", "a", "b"]
+    assert list(study.get_trials()[0].params) == ["c", "a", "b"]
+
+
+def test_a_trial_is_made_of_what_its_rows_say():
+    values = [0.5, 1.0]
+    trial = FrozenTrial(
+        number=3, state=TrialState.COMPLETE, value=None, values=values, datetime_start=None,
+        datetime_complete=None, params={}, distributions={}, user_attrs={}, system_attrs={},
+        intermediate_values={}, trial_id=7,
+    )  # fmt: skip
+    assert (trial.number, trial.values, trial._trial_id) == (3, values, 7)
+
+
+def test_what_is_not_there_is_a_key_error_with_the_text_that_we_give(study):
+    for read in (backend(study).get_trial, backend(study).get_trial_user_attrs):
+        with pytest.raises(KeyError) as raised:
+            read(99)
+        assert raised.value.args == (models.NOT_FOUND_MSG,)
+    with pytest.raises(KeyError) as raised:
+        backend(study)._get_trials(99, None, set(), -1)
+    assert raised.value.args == (models.NOT_FOUND_MSG,)
+
+
+def test_the_wrapper_asks_for_new_and_unfinished_trials_in_the_way_that_we_answer(tmp_path):
+    asked = []
+
+    class Asked(RDBStorage):
+        def _get_trials(self, study_id, states, included_trial_ids, trial_id_greater_than):
+            asked.append((states, set(included_trial_ids), trial_id_greater_than))
+            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+
+    study = optuna.create_study(storage=Asked(f"sqlite:///{tmp_path / 'x.db'}"))
+    study.get_trials()
+    study.ask()
+    study.tell(study.ask(), 0.5)
+    asked.clear()
+    study.get_trials()
+    study.get_trials()
+    study._storage._backend.get_all_trials(study._study_id, states=(TrialState.COMPLETE,))
+    assert asked[-2:] == [(None, {1}, 2), ((TrialState.COMPLETE,), set(), -1)]
+    signature = inspect.signature(RDBStorage._get_trials)
+    assert list(signature.parameters) == list(
+        inspect.signature(ours.Storage._get_trials).parameters
+    )
 
 
 def test_constraints_are_system_attributes_under_the_name_that_we_write(study):
@@ -293,3 +366,59 @@ def test_threads_would_reseed_a_sampler_from_entropy():
     before = sampler._rng.rng.get_state()[1].tolist()
     sampler.reseed_rng()
     assert sampler._rng.rng.get_state()[1].tolist() != before
+
+
+@pytest.mark.parametrize("multivariate", [None, False])
+def test_tpe_samples_through_the_methods_that_we_override(multivariate):
+    called = set()
+
+    class Called(TPESampler):
+        def _sample_relative(self, study, trial, search_space):
+            called.add("_sample_relative")
+            return super()._sample_relative(study, trial, search_space)
+
+        def _sample(self, study, trial, search_space):
+            called.add("_sample")
+            return super()._sample(study, trial, search_space)
+
+        def _build_parzen_estimator(self, study, search_space, trials, handle_below):
+            fitted = super()._build_parzen_estimator(study, search_space, trials, handle_below)
+            assert type(fitted) is _ParzenEstimator
+            called.add(("_build_parzen_estimator", handle_below, *search_space))
+            return fitted
+
+        def _get_internal_repr(self, trials, search_space, study):
+            arrays = super()._get_internal_repr(trials, search_space, study)
+            assert [*arrays] == [*search_space] == ["op"]
+            assert arrays["op"].tolist() == [("b", "a").index(t.params["op"]) for t in trials]
+            called.add("_get_internal_repr")
+            return arrays
+
+    study = optuna.create_study(sampler=Called(seed=1, multivariate=multivariate))
+    study.optimize(lambda trial: trial.suggest_categorical("op", ("b", "a")) == "a", n_trials=12)
+    fits = {("_build_parzen_estimator", below, "op") for below in (True, False)}
+    assert called >= fits | {"_sample_relative", "_sample", "_get_internal_repr"}
+
+
+def test_the_methods_of_tpe_take_what_ours_take():
+    for name in ("_sample_relative", "_sample", "_build_parzen_estimator", "_get_internal_repr"):
+        theirs, mine = (
+            list(inspect.signature(getattr(each, name)).parameters)
+            for each in (TPESampler, RememberingTPESampler)
+        )
+        assert mine == theirs
+
+
+def test_tpe_announces_relative_parameters_and_nothing_else_before_it_returns_them(study):
+    """Our `sample_relative` leaves that out, so there must be no more to it."""
+    study.sampler = TPESampler(seed=1)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=10)
+    trial = study.ask()
+    frozen = study._storage.get_trial(trial._trial_id)
+    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    study.sampler._rng.rng.seed(7)
+    params = study.sampler.sample_relative(study, frozen, space)
+    attrs = study._storage.get_trial_system_attrs(trial._trial_id)
+    assert [json.loads(value) for value in attrs.values()] == [params]
+    study.sampler._rng.rng.seed(7)
+    assert study.sampler._sample_relative(study, frozen, space) == params

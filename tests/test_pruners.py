@@ -1,7 +1,12 @@
 """Pruners by name: all of them run a study, and the careful one prunes only what is worst."""
 
+import warnings
+
 import optuna
 import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
 from optuna.pruners import (
     BasePruner,
@@ -156,3 +161,41 @@ def test_the_name_of_a_pruner_object_is_the_same_in_every_process_and_after_its_
         trial.report(0.5, step=1)
         trial.should_prune()
         assert pruner_name(pruner) == name
+
+
+@settings(max_examples=50)
+@given(
+    st.integers(1, 12),
+    st.sampled_from(["minimize", "maximize"]),
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, float("nan")]), min_size=1, max_size=12),
+    st.integers(0, 14),
+)
+def test_quarter_decides_as_the_percentile_of_optuna_after_every_epoch(
+    epochs, direction, values, complete
+):
+    third = max(2, -(-epochs // 3))
+    stock = PercentilePruner(75.0, 10, n_warmup_steps=third, interval_steps=third)
+    ours = make_pruner("quarter", epochs)
+    study = optuna.create_study(direction=direction)
+    for number in range(complete):
+        reports = {step: number * step % 7 / 7 for step in range(1, epochs + 1)}
+        study.add_trial(optuna.create_trial(value=0.5, intermediate_values=reports))
+    trial = optuna.create_trial(state=TrialState.RUNNING)
+    assert not ours.prune(study, trial)
+    for step, value in enumerate(values, start=1):
+        trial.intermediate_values[step] = value
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of reports that are all NaN
+            assert ours.prune(study, trial) == stock.prune(study, trial)
+
+
+def test_quarter_reads_the_study_only_where_it_decides(tmp_path):
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'x.db'}")
+    read = []
+    pruner, trial = make_pruner("quarter", 9), optuna.create_trial(state=TrialState.RUNNING)
+    engine = study._storage._backend.engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *_: read.append(trial.last_step))
+    for step in range(1, 10):
+        trial.intermediate_values[step] = 0.5
+        pruner.prune(study, trial)
+    assert set(read) == {3, 6, 9}

@@ -21,10 +21,11 @@ import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.claims import FREE, OWNER, TRIALS, Lost, Storage
+from nasopt.claims import FREE, OWNER, TRIALS, USER_ATTRS, Lost, Storage
 from nasopt.errors import StorageError
 from nasopt.ledger import Ledger
 from nasopt.owners import SILENCE_SECONDS, WORKERS, Owner
@@ -759,3 +760,110 @@ def test_only_running_trials_of_the_study_that_had_an_owner_are_orphans(storage,
     assert states == [RUNNING, COMPLETE, WAITING]
     assert storage.get_trial(orphan).state is WAITING
     assert [each.state for each in trials(storage, other)] == [RUNNING]
+
+
+# reading
+
+
+def test_reading_a_study_is_reading_it_as_plain_optuna_does(storage, study_id, location):
+    storage.owner = None
+    study = plain(location, study_id)
+    for number in range(4):
+        study.enqueue_trial({"lr": 0.5})
+        trial = study.ask()
+        trial.suggest_float("lr", 1e-4, 1, log=True)
+        trial.set_user_attr("number", number)
+        trial.report(number / 3, step=1)
+        if number < 3:
+            study.tell(trial, number / 7)
+    stock = RDBStorage(storage.url)
+    for states in (None, (COMPLETE,), [RUNNING, WAITING], {PRUNED}):
+        assert storage.get_all_trials(study_id, states=states) == stock.get_all_trials(
+            study_id, states=states
+        )
+    for each in stock.get_all_trials(study_id):
+        assert storage.get_trial(each._trial_id) == each
+        assert storage.get_trial_user_attrs(each._trial_id) == each.user_attrs
+        assert storage.get_trial_system_attrs(each._trial_id) == each.system_attrs
+    close(stock)
+
+
+def test_a_trial_or_study_that_is_not_there_is_the_error_that_optuna_has(storage):
+    reads = ("get_trial", "get_trial_user_attrs", "get_trial_system_attrs", "get_all_trials")
+    for read in reads:
+        with pytest.raises(KeyError, match=r"^'Record does not exist\.'$"):
+            getattr(storage, read)(10**6)
+
+
+def test_a_study_without_trials_is_empty(storage, study_id):
+    assert storage.get_all_trials(study_id) == []
+
+
+# indices
+
+NAMES = {"nasopt_state", "nasopt_number", "nasopt_free"}
+
+
+def indices(storage: Storage) -> set[str]:
+    inspector = sa.inspect(storage.engine)
+    tables = ("trials", "trial_user_attributes")
+    return {each["name"] for table in tables for each in inspector.get_indexes(table)} & NAMES
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+def test_a_database_has_the_indices_when_it_is_made_and_one_of_optuna_when_it_is_written_to(
+    empty_database, postgresql, tmp_path
+):
+    assert indices(open_storage(empty_database)) == NAMES
+    url = postgresql() if "://" in empty_database else f"sqlite:///{tmp_path / 'theirs.db'}"
+    optuna.create_study(storage=url, study_name="study")
+    assert indices(open_storage(url, "read")) == set()
+    for _ in range(2):
+        assert indices(open_storage(url, "write")) == NAMES
+    study = optuna.load_study(storage=url, study_name="study")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert len(study.trials) == 2
+
+
+def instructions(storage: Storage, use: Callable[[], Any]) -> int:
+    """How many hundreds SQLite's machine executes for it."""
+    taken = [0]
+
+    def step() -> None:
+        taken[0] += 1
+
+    def watch(connection: sa.Connection) -> None:
+        connection.connection.driver_connection.set_progress_handler(step, 100)
+
+    sa.event.listen(storage.engine, "engine_connect", watch)
+    use()
+    sa.event.remove(storage.engine, "engine_connect", watch)
+    return taken[0]
+
+
+def test_what_a_worker_asks_takes_no_longer_in_a_longer_study(tmp_path):
+    """A new trial, how many there are, which are orphans: of a few trials, not of all."""
+    taken = []
+    for count in (100, 4_000):
+        storage = file_storage(tmp_path / f"{count}.db")
+        rows = [
+            {"trial_id": n, "number": n - 1, "study_id": 1, "state": COMPLETE}
+            for n in range(1, count + 1)
+        ]
+        attrs = [
+            {"trial_id": n, "key": key, "value_json": "1"}
+            for n in range(1, count + 1)
+            for key in ("key", "epochs", *([FREE] if n < 10 else []))
+        ]
+        with storage.engine.begin() as connection:
+            connection.execute(sa.insert(TRIALS), rows)
+            connection.execute(sa.insert(USER_ATTRS), attrs)
+        storage.owner = "me"
+        uses = (
+            lambda storage=storage: storage.next_trial(1, budget=10**6),
+            lambda storage=storage: storage.unfinished(1),
+            lambda storage=storage: storage.requeue_orphans(1),
+        )
+        taken.append([instructions(storage, use) for use in uses])
+    short, long = taken
+    assert all(one <= other + 3 for one, other in zip(long, short, strict=True))

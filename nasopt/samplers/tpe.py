@@ -21,17 +21,27 @@ class RememberingTPESampler(TPESampler):
     def __init__(self, *, seed: int, multivariate: bool | None = None) -> None:
         super().__init__(seed=seed, multivariate=multivariate)
         self._encoded: dict[str, np.ndarray] = {}  # parameter -> value by trial number, or NaN
+        self._room = 0  # trials, in each of those
         self._finished: set[int] = set()  # numbers of encoded trials that will not change
         self._fitted: dict[Any, _ParzenEstimator] = {}  # for the trial under way
+        self._under_way: int | None = None  # its number
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._fitted.clear()
+        self._under_way = None  # it may be one given back and claimed again
         super().before_trial(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         return self._sample_relative(study, trial, search_space)
+
+    def _sample(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if trial.number != self._under_way:  # several may have been asked for before the first
+            self._fitted.clear()
+            self._under_way = trial.number
+        return super()._sample(study, trial, search_space)
 
     def _build_parzen_estimator(
         self,
@@ -62,12 +72,15 @@ class RememberingTPESampler(TPESampler):
         return {name: column[whole] for name, column in zip(search_space, columns, strict=True)}
 
     def _encode(self, trial: FrozenTrial) -> None:
+        if trial.number >= self._room:  # in all columns: it may have none of their parameters
+            more = 2 * trial.number + 64 - self._room
+            for name, column in self._encoded.items():
+                self._encoded[name] = np.append(column, np.full(more, np.nan))
+            self._room += more
         for name, value in trial.params.items():
-            column = self._encoded.get(name)
-            if column is None or trial.number >= len(column):
-                column = np.full(2 * trial.number + 64, np.nan)
-                column[: len(self._encoded.get(name, ()))] = self._encoded.get(name, ())
-                self._encoded[name] = column
-            column[trial.number] = trial.distributions[name].to_internal_repr(value)
+            if name not in self._encoded:
+                self._encoded[name] = np.full(self._room, np.nan)
+            internal = trial.distributions[name].to_internal_repr(value)
+            self._encoded[name][trial.number] = internal
         if trial.state.is_finished():
             self._finished.add(trial.number)
