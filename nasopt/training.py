@@ -7,7 +7,7 @@ device and number of threads.
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nasopt.batches import Batches, Draw, generator
-from nasopt.capture import Captured, CudaGraphs
+from nasopt.capture import Captured, CudaGraphs, Recorder
 from nasopt.devices import autocast_type, device_name, training_on
 from nasopt.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.images import Split
@@ -64,9 +64,9 @@ class Trainer:
         )
         # a graph has no shares to be timed, and the scaler decides on the host
         capture = device.type == "cuda" and not recipe.compile and lap is no_lap
-        self.step: Callable[[Draw], None] = self._step
+        self.recorder: Recorder | None = None
         if capture and not self.scaler.is_enabled():
-            self.step = Captured(self._step, CudaGraphs())
+            self.recorder = CudaGraphs()
         self.epoch = 0  # finished ones
         self.batch = 0  # finished ones of the epoch under way
         self.train_loss = torch.zeros((), device=device)
@@ -82,13 +82,15 @@ class Trainer:
         Between two of them `state_dict` may be taken and iteration given up. Nothing waits for
         the device but the end of an epoch. Raises OutOfMemory.
         """
+        # not an attribute: a circle would keep the network's memory until Python looks for circles
+        step = self._step if self.recorder is None else Captured(self._step, self.recorder)
         with training_on(self.device):
             while self.epoch < self.recipe.epochs:
                 started = time.perf_counter() - self.seconds
                 self.network.train()
                 for draw in self.batches_of.draws(self.epoch, first=self.batch):
                     self._set_learning_rate()
-                    self.step(draw)
+                    step(draw)
                     self.batch += 1
                     self.seconds = time.perf_counter() - started
                     yield None

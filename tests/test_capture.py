@@ -1,5 +1,7 @@
 """`nasopt.capture`: the wiring of a recorded step, with a recorder that runs what it recorded."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -77,8 +79,7 @@ def test_where_recording_fails_the_step_runs_as_it_is(caplog):
 def test_a_training_by_recorded_steps_is_the_training(optimizer):
     recipe = Recipe(epochs=2, batch_size=32, shift=1, flip=True, optimizer=optimizer)
     plain, recorded = trainer(recipe), trainer(recipe)
-    recorder = Reruns()
-    recorded.step = Captured(recorded._step, recorder)
+    recorded.recorder = recorder = Reruns()
     assert metrics(recorded.epochs()) == metrics(plain.epochs())
     assert weights(recorded) == weights(plain)
     assert recorder.replayed == 2 * 4 - WARM_UP
@@ -91,11 +92,9 @@ def test_a_gpu_trains_by_a_graph_as_it_does_step_by_step():
     train, validation = TRAIN.to(device), VALIDATION.to(device)
     evaluation = Evaluation(SMALL, recipe, FEW, 3)
     recorded, plain = (Trainer(evaluation, train, validation, classes=10) for _ in range(2))
-    assert isinstance(recorded.step, Captured)
-    assert isinstance(recorded.step.recorder, CudaGraphs)
-    plain.step = plain._step
+    assert isinstance(recorded.recorder, CudaGraphs)
+    plain.recorder = None
     assert metrics(recorded.epochs()) == metrics(plain.epochs())
-    assert recorded.step.replay is not None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -106,3 +105,16 @@ def test_images_that_stay_on_the_host_train_the_same_network():
     copied = Trainer(evaluation, TRAIN, VALIDATION, classes=10, device=device)
     resident = Trainer(evaluation, TRAIN.to(device), VALIDATION.to(device), classes=10)
     assert metrics(copied.epochs()) == metrics(resident.epochs())
+
+
+def test_a_network_is_gone_with_its_trainer_at_once():
+    recorded = trainer(Recipe(epochs=1, batch_size=32))
+    recorded.recorder = Reruns()
+    network = weakref.ref(recorded.network)
+    gc.disable()  # which would find circles
+    try:
+        list(recorded.epochs())
+        del recorded
+        assert network() is None
+    finally:
+        gc.enable()
