@@ -148,8 +148,8 @@ def _log_batches(log: Path) -> None:
     keys: dict[int, str] = {}
     initialise = Trainer.__init__
 
-    def remembered(self: Trainer, evaluation: Any, *rest: Any) -> None:
-        initialise(self, evaluation, *rest)
+    def remembered(self: Trainer, evaluation: Any, *rest: Any, **named: Any) -> None:
+        initialise(self, evaluation, *rest, **named)
         keys[id(self)] = evaluation.key
 
     def logged(self: Trainer, *rest: Any) -> None:

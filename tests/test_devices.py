@@ -1,6 +1,7 @@
 """`nasopt.devices`: devices by name, and torch's settings while something trains."""
 
 import ctypes
+import resource
 import subprocess
 import sys
 
@@ -78,8 +79,8 @@ def test_another_error_passes_as_it_is():
         raise RuntimeError("shapes do not fit")
 
 
-FAULTS = """
-import resource, torch
+STEPS = """
+import os, resource, torch
 from nasopt.devices import training_on
 
 def faults():
@@ -88,17 +89,22 @@ def faults():
         torch.empty(40_000_000, dtype=torch.uint8).fill_(1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-without = faults()
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+without, before = faults(), resident()
 with training_on(torch.device("cpu")):
     faults()
-    within = faults()
-print(within, without, faults())
+    within, kept = faults(), resident()
+print(within, without, kept - before, resident() - before)
 """
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
-def test_memory_is_kept_from_step_to_step_while_something_trains_and_no_longer():
-    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
-    within, before, after = map(int, done.stdout.split())
-    pages = 20 * 40_000_000 // 4096
-    assert within < pages / 20 < pages / 2 < min(before, after)
+def test_memory_is_kept_from_step_to_step_while_something_trains_and_given_back_then():
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
+    within, without, kept, left = map(int, done.stdout.split())
+    pages = 40_000_000 // resource.getpagesize()
+    assert within < pages < 20 * pages <= without
+    assert left < pages / 4 < pages <= kept

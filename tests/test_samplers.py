@@ -18,7 +18,7 @@ from nasopt.limits import Limit, macs, parameters
 from nasopt.model import Cost, cost
 from nasopt.problem import Problem
 from nasopt.samplers import SAMPLERS, Seeded, make_sampler, sampler_name
-from nasopt.samplers.seeded import DRAWS_PER_TRIAL
+from nasopt.samplers.seeded import DRAWS_PER_TRIAL, SAMPLER_DRAWS_PER_TRIAL
 from nasopt.space import Space, repeat
 from nasopt.storage import open_storage
 
@@ -291,7 +291,7 @@ def test_a_proposal_that_never_meets_the_limits_says_so():
     sampler, asked = limited((parameters <= 50, macs <= 10**9))
     params = suggest(optuna.create_study(sampler=sampler).ask())
     assert not sampler.proposal.feasible
-    assert sampler.proposal.draws == len(asked) == DRAWS_PER_TRIAL == 100
+    assert sampler.proposal.draws == len(asked) == DRAWS_PER_TRIAL == 200
     assert sampler.proposal.params == params
     costs = [problem().cost(each) for each in asked]
     assert sampler.smallest == {
@@ -307,6 +307,23 @@ def test_what_was_enqueued_beyond_the_limits_is_not_drawn_a_hundred_times():
     assert study.ask().relative_params == suggestions("random")[0]
     assert not sampler.proposal.feasible
     assert sampler.proposal.draws == len(asked) == 1
+
+
+def test_where_a_sampler_finds_nothing_feasible_the_space_is_searched_at_random():
+    class Stubborn(RandomSampler):  # always the first choice, which is far too large
+        def sample_independent(self, study, trial, name, distribution):
+            choices = getattr(distribution, "choices", None)
+            return max(choices) if choices else distribution.high
+
+    problem_ = limited((parameters <= 600,))[0].problem
+    few = Seeded(Stubborn, problem_, seed=0)
+    study = optuna.create_study(sampler=few)
+    suggested = [study.ask().relative_params for _ in range(3)]
+    assert few.proposal.feasible
+    assert few.proposal.draws > SAMPLER_DRAWS_PER_TRIAL
+    again = Seeded(Stubborn, problem_, seed=0)
+    study = optuna.create_study(sampler=again)
+    assert [study.ask().relative_params for _ in range(3)] == suggested
 
 
 # names, objects and seeds

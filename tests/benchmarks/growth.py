@@ -158,14 +158,16 @@ def milliseconds_a_trial(path: Path, sampler: str, times: int) -> tuple[float, f
 
 
 OPENING = """
-import resource, sys, time
+import sys, time
 import optuna
 from nasopt.storage import open_storage
 started = time.perf_counter()
 study = optuna.load_study(study_name=sys.argv[2], storage=open_storage(sys.argv[1], "read"))
 study.get_trials(deepcopy=False)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(time.perf_counter() - started, peak)
+seconds = time.perf_counter() - started
+with open("/proc/self/status") as status:  # `getrusage` would count what the parent had, too
+    (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM"))
+print(seconds, int(peak) / 1000)
 """
 
 
