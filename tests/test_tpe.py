@@ -96,6 +96,15 @@ def test_trials_of_other_workers_that_run_and_have_parameters_or_not_yet(multiva
 
 
 @MULTIVARIATE
+def test_a_running_trial_that_has_a_part_of_its_parameters(multivariate):
+    def drive(study: optuna.Study) -> None:
+        study.ask().suggest_float("x", -1, 1)  # at random, so that no more of it is known
+        study.optimize(suggest, n_trials=16)
+
+    assert_as_stock(drive, multivariate)
+
+
+@MULTIVARIATE
 def test_trials_that_are_asked_for_together(multivariate):
     def drive(study: optuna.Study) -> None:
         for _ in range(8):
