@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nasopt.architecture import Architecture
 from nasopt.errors import OutOfMemory, StudyError, closest
 from nasopt.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.images import Split
@@ -267,6 +268,7 @@ def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Ne
     He normal for all but the classifier, whose weights have variance 1 / fan-in: its logits then
     begin at about one, whatever the width before it.
     """
+    assert isinstance(evaluation.architecture, Architecture)  # a benchmark's is never trained
     with torch.device("meta"):
         network = build(evaluation.architecture, input_shape, classes)
     network.to_empty(device="cpu")
