@@ -28,6 +28,7 @@ from nasopt.analysis.outcome import outcome, result
 from nasopt.benchmarks import Benchmark, Entry
 from nasopt.benchmarks.table import MISSING
 from nasopt.errors import BenchmarkError, Error, RecipeError, SpaceError, StudyError
+from nasopt.noise import NoiseStudy
 from nasopt.storage import open_storage
 from nasopt.worker import Search
 from nasopt.workshop import Workshop
@@ -160,6 +161,19 @@ def test_the_order_of_rows_and_columns_does_not_matter_but_for_the_parameters(tm
     shuffled = [{"op": row.pop("op"), "width": row.pop("width"), **row} for row in shuffled]
     other = load_benchmark(str(written(tmp_path / "mine.json", shuffled)))
     assert other.fingerprint == table.fingerprint
+
+
+def test_words_that_spell_numbers_are_numbers_and_others_stay_words(tmp_path):
+    path = tmp_path / "mine.csv"
+    marked = "\ufeffa,b,c,accuracy\n"  # as spreadsheets begin a file
+    path.write_text(f"{marked}1,0.5,2x,1e1\n10,0.5,2x,5\n2,0.5,2x,6\n")
+    benchmark = load_benchmark(str(path))
+    assert dict(benchmark.space.parameters) == {
+        "a": categorical(1, 2, 10),
+        "b": categorical(0.5),
+        "c": categorical("2x"),
+    }
+    assert benchmark.optimum == 10
 
 
 def test_a_column_that_begins_with_an_underscore_is_ignored(tmp_path):
@@ -322,6 +336,8 @@ def test_an_experiment_on_a_benchmark_can_be_varied_and_has_no_images(table):
     assert (experiment.name, experiment.seed, experiment.limits) == ("mine", 3, (macs <= 20,))
     with pytest.raises(RecipeError, match=r"Experiment\.dataset=mine: a benchmark has no images"):
         experiment.data  # noqa: B018
+    with pytest.raises(RecipeError, match=r"Experiment\.dataset=mine: a benchmark trains nothing"):
+        NoiseStudy(experiment)
 
 
 @pytest.mark.parametrize(
@@ -502,6 +518,8 @@ def test_a_database_of_finished_searches_is_a_table_with_holes(tmp_path):
     trained = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
     assert benchmark.share == 4 / 6
+    varied = replace(Experiment(dataset=benchmark), seed=1)
+    assert list(map(str, varied.limits)) == ["known to the table"]
     assert benchmark.summary.startswith("ledger-x: 4 of 6 networks (67%), 1 replicate, 2 epochs")
     search = Search(Experiment(dataset=benchmark, trials=5), storage=tmp_path / "y.db")
     list(search)
@@ -542,6 +560,24 @@ def test_networks_that_were_pruned_are_not_known(tmp_path):
     assert benchmark.share == 3 / 6
     unknown = [row for row in benchmark.space.rows.ravel() if row == MISSING]
     assert len(unknown) == 3
+
+
+def test_networks_that_another_version_trained_are_not_known(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("nasopt.evaluation.VERSION", 0)
+        searched(tmp_path / "x.db", trials=3)
+    with pytest.raises(BenchmarkError, match="0 of 6 networks are known"):
+        load_benchmark(f"ledger:{tmp_path}/x.db")
+    searched(tmp_path / "x.db", trials=2, name="now")
+    assert load_benchmark(f"ledger:{tmp_path}/x.db").share == 2 / 6
+
+
+def test_networks_whose_training_went_wrong_are_not_known(tmp_path):
+    recipe = Recipe(epochs=1, batch_size=32, lr=categorical(0.1, 1e30))
+    searched(tmp_path / "x.db", recipe=recipe, space=Space(Conv(filters=4)), trials=2)
+    benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
+    assert benchmark.share == 1 / 2
+    assert benchmark.space.decode({"recipe.lr": 1e30}).row == MISSING
 
 
 def test_open_fields_of_the_recipe_are_parameters_of_the_table_too(tmp_path):
