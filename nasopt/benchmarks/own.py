@@ -32,7 +32,7 @@ def own_table(path: Path) -> Benchmark:
     Raises BenchmarkError, with row and column.
     """
     sheet = read_sheet(path)
-    names = [name for name in sheet.columns if name not in RESERVED and name[0] != "_"]
+    names = [name for name in sheet.columns if name not in RESERVED and not name.startswith("_")]
     if METRIC not in sheet.columns:
         raise BenchmarkError(
             f"{path}: no metric: no column {METRIC} among {', '.join(sheet.columns)}; "

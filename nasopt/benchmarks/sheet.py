@@ -34,7 +34,7 @@ class Sheet:
         kind = "whole number" if whole else "number"
         for row, value in enumerate(self.columns[column]):
             number = _number(value)
-            if number is None or not math.isfinite(number) or (whole and number % 1):
+            if number is None or (whole and (number % 1 or abs(number) > 2**53)):
                 raise self.error(row, column, f"{value!r} is no {kind}; give one, or drop the row")
             if number < least:
                 raise self.error(row, column, f"{value!r}: give {least:g} or more")
@@ -44,7 +44,7 @@ class Sheet:
         """The different values of a column in order, and which of them each row has."""
         values = self.columns[column]
         for row, value in enumerate(values):
-            if value is None or value == "" or not isinstance(value, bool | int | float | str):
+            if value == "" or (not isinstance(value, bool | str) and _number(value) is None):
                 raise self.error(row, column, f"{value!r} is no choice; give a number or a word")
         values = _typed(values)
         try:
@@ -165,21 +165,22 @@ def _encoding(path: Path, error: UnicodeDecodeError) -> BenchmarkError:
 
 
 def _number(value: Any) -> float | None:
-    """`value` as a number, if it is one or spells one."""
+    """`value` as a finite number, if it is one or spells one."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return float(value)
-    except ValueError:
+        number = float(value)
+    except (ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def _typed(values: list[Any]) -> list[Any]:
     """Words that all spell numbers, as a CSV file has them, as these numbers."""
     if not all(isinstance(value, str) for value in values):
         return values
-    numbers = [_number(value) for value in values]
-    if not all(number is not None and math.isfinite(number) for number in numbers):
+    numbers = [number for value in values if (number := _number(value)) is not None]
+    if len(numbers) < len(values):
         return values
-    whole = all(number % 1 == 0 for number in numbers if number is not None)
-    return [int(number) if whole else number for number in numbers if number is not None]
+    whole = all(number % 1 == 0 for number in numbers)
+    return [int(number) for number in numbers] if whole else numbers
