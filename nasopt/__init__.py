@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nasopt.architecture import Architecture as Architecture
+    from nasopt.benchmarks import load_benchmark as load_benchmark
     from nasopt.errors import Error as Error
     from nasopt.evaluation import Recipe as Recipe
     from nasopt.experiment import Experiment as Experiment
@@ -39,6 +40,7 @@ _HOMES = {
     "categorical": "fields",
     "cost": "model",
     "integer": "fields",
+    "load_benchmark": "benchmarks",
     "load_experiment": "experiment",
     "macs": "limits",
     "parameters": "limits",

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from nasopt.architecture import Architecture
 from nasopt.devices import find_device
 from nasopt.errors import OutOfMemory, SpaceError
 from nasopt.evaluation import Evaluation
@@ -66,6 +67,7 @@ def describe(experiment: Experiment, device: str | None = "auto") -> Description
     limits = experiment.limits
     within = [all(limit.violation(cost) <= 0 for limit in limits) for cost in costs]
     shape = experiment.data.input_shape
+    networks = [each.architecture for each in sample if isinstance(each.architecture, Architecture)]
     seconds = name = None
     if device is not None:
         found = find_device(device)
@@ -87,7 +89,7 @@ def describe(experiment: Experiment, device: str | None = "auto") -> Description
         sample=SAMPLE,
         network_parameters=_range([cost.parameters for cost in costs]),
         macs=_range([cost.macs for cost in costs]),
-        resolution=_range([min(each.architecture.resolution(shape)) for each in sample]),
+        resolution=_range([min(each.resolution(shape)) for each in networks]),
         feasible=statistics.fmean(within),
         seconds_per_trial=seconds,
         device=name,

@@ -4,6 +4,7 @@
      +- SpaceError     a field, layer, space, architecture or limit that cannot be
      +- RecipeError    a recipe or experiment that cannot be
      +- DataError      images that are missing, damaged or do not fit
+     +- BenchmarkError a benchmark, or a table of one, that cannot be used
      +- StudyError     a study file, a name, or a study that cannot go on as asked
      +- StorageError   a database that cannot be opened, read or written
      +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
@@ -33,6 +34,10 @@ class RecipeError(Error):
 
 class DataError(Error):
     """Images that are missing, damaged or do not fit."""
+
+
+class BenchmarkError(Error):
+    """A benchmark, or a table of one, that cannot be used."""
 
 
 class StudyError(Error):

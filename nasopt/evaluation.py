@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
 
-from nasopt.architecture import Architecture
 from nasopt.errors import RecipeError, Spelled, closest
 from nasopt.fields import Open, field_to_json
 
@@ -17,6 +16,15 @@ VERSION = 1  # of the training's arithmetic: raise it whenever training gives ot
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+class HasKey(Protocol):
+    """The part of an architecture that a search needs: what a benchmark lists has it as well."""
+
+    @property
+    def key(self) -> str: ...
+
+    def to_json(self) -> Any: ...
 
 
 class HasFingerprint(Protocol):
@@ -135,7 +143,7 @@ class Recipe(Spelled):
 class Evaluation:
     """One training: it determines one `EpochResult` per epoch, and nothing else goes in."""
 
-    architecture: Architecture
+    architecture: HasKey
     recipe: Recipe
     dataset: HasFingerprint
     seed: int

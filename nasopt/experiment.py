@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from optuna.pruners import BasePruner
 
 from nasopt import model
 from nasopt.architecture import Architecture
+from nasopt.benchmarks import Benchmark
 from nasopt.data import DATASETS, Dataset
 from nasopt.errors import Error, RecipeError, Spelled, StudyError, closest
-from nasopt.evaluation import Evaluation, Recipe
+from nasopt.evaluation import Evaluation, HasKey, Recipe
 from nasopt.fields import Dice, Open
 from nasopt.limits import Limit
 from nasopt.problem import Problem
@@ -35,22 +36,40 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
 }
 
 
+class SearchSpace(Protocol):
+    """What an experiment needs of a space: a benchmark's has it as well."""
+
+    @property
+    def parameters(self) -> Mapping[str, Open]: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def distinct(self) -> int | None: ...
+
+    def decode(self, params: Mapping[str, Any], /) -> HasKey: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Spelled):
     """A data set, a space, a recipe and what is looked for: all that a study needs but a sampler.
 
-    `dataset` and `pruner` take an object or a name. `trials` is an exact total over all workers
-    and restarts. `objectives` is ("accuracy",), or that with "macs" or "parameters": then there is
-    no pruning, which Optuna refuses for two objectives. `seed` is of the trainings, so that
-    samplers share what was paid for. `name` begins the names of the studies.
+    `dataset` and `pruner` take an object or a name. A `Benchmark` may stand for the data set: it
+    has a space and a recipe of its own, and its trainings are looked up. `trials` is an exact total
+    over all workers and restarts. `objectives` is ("accuracy",), or that with "macs" or
+    "parameters": then there is no pruning, which Optuna refuses for two objectives. `seed` is of
+    the trainings, so that samplers share what was paid for. `name` begins the names of the studies.
 
     Raises an Error for a field that cannot be.
     """
 
     _error = RecipeError
 
-    dataset: Dataset | str
-    space: Space
+    dataset: Dataset | Benchmark | str
+    space: SearchSpace = None  # type: ignore[assignment]  # after __post_init__ it is there
     recipe: Recipe = Recipe()
     trials: int = 50
     limits: tuple[Limit, ...] = ()
@@ -65,6 +84,8 @@ class Experiment(Spelled):
                 remedy = closest(self.dataset, DATASETS)
                 raise RecipeError(f"Experiment.dataset={self.dataset!r}: unknown; {remedy}")
             object.__setattr__(self, "dataset", DATASETS[self.dataset]())
+        if self.space is None and self.benchmark is None:
+            raise RecipeError("Experiment.space: missing; give space=...")
         if isinstance(self.limits, Limit):
             object.__setattr__(self, "limits", (self.limits,))
         if isinstance(self.objectives, str):
@@ -73,7 +94,8 @@ class Experiment(Spelled):
             if not isinstance(getattr(self, name), tuple | list):
                 raise RecipeError(f"Experiment.{name}={getattr(self, name)!r}: give a tuple")
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, kind in (("dataset", Dataset), ("space", Space), ("recipe", Recipe)):
+        kinds = (("dataset", Dataset), ("space", Space), ("recipe", Recipe))
+        for name, kind in kinds if self.benchmark is None else ():
             if not isinstance(getattr(self, name), kind):
                 value = getattr(self, name)
                 called = getattr(value, "__name__", None)
@@ -98,19 +120,55 @@ class Experiment(Spelled):
             raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
         if not isinstance(self.name, str) or not self.name.strip():
             raise RecipeError(f"Experiment.name={self.name!r}: give it a name")
+        if self.benchmark is not None:
+            self._take(self.benchmark)
         make_pruner(self.pruner, self.recipe.epochs)
-        object.__setattr__(self, "space", self.space.on(self.data.input_shape))
+        if isinstance(self.space, Space):
+            object.__setattr__(self, "space", self.space.on(self.data.input_shape))
+
+    def _take(self, benchmark: Benchmark) -> None:
+        """What `benchmark` has of its own. Raises RecipeError for what it cannot serve."""
+        if self.space not in (None, benchmark.space):
+            raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
+        if self.recipe not in (Recipe(), benchmark.recipe):
+            raise RecipeError("Experiment.recipe: a benchmark has its own; leave recipe=... out")
+        for quantity in (*self.objectives[1:], *(limit.quantity for limit in self.limits)):
+            if quantity not in (*benchmark.costs, *(own.quantity for own in benchmark.limits)):
+                raise RecipeError(
+                    f"Experiment: {benchmark.name} does not know {quantity}; leave it out of "
+                    "limits and objectives"
+                )
+        own = tuple(limit for limit in benchmark.limits if limit not in self.limits)
+        taken = {
+            "space": benchmark.space,
+            "recipe": benchmark.recipe,
+            "limits": self.limits + own,
+            "name": benchmark.name if self.name == "experiment" else self.name,
+        }
+        for name, value in taken.items():
+            object.__setattr__(self, name, value)
 
     @property
     def data(self) -> Dataset:
-        """The data set, as an object whatever it was given as."""
-        assert isinstance(self.dataset, Dataset)
+        """The data set, as an object whatever it was given as.
+
+        Raises RecipeError where a benchmark stands in its place.
+        """
+        if not isinstance(self.dataset, Dataset):
+            raise RecipeError(
+                f"Experiment.dataset={self.name}: a benchmark has no images; give a data set"
+            )
         return self.dataset
+
+    @property
+    def benchmark(self) -> Benchmark | None:
+        """What stands in the place of the data set, if so."""
+        return self.dataset if isinstance(self.dataset, Benchmark) else None
 
     @cached_property
     def parameters(self) -> dict[str, Open]:
         """Name -> open field: all parameters of a study, those of the recipe last."""
-        return self.space.parameters | self.recipe.parameters
+        return {**self.space.parameters, **self.recipe.parameters}
 
     @cached_property
     def problem(self) -> Problem:
@@ -132,9 +190,8 @@ class Experiment(Spelled):
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
         """The training that the values of a study's parameters stand for."""
-        return Evaluation(
-            self.space.decode(params), self.recipe.choose(params), self.data, self.seed
-        )
+        dataset = self.benchmark or self.data
+        return Evaluation(self.space.decode(params), self.recipe.choose(params), dataset, self.seed)
 
     def sample(self, count: int, seed: int) -> list[Evaluation]:
         """Up to `count` different random evaluations within the limits: fewer if there are few."""
@@ -150,11 +207,22 @@ class Experiment(Spelled):
                 break
         return list(found.values())
 
-    def cost(self, architecture: Architecture) -> model.Cost:
+    def cost(self, architecture: HasKey) -> model.Cost:
+        if self.benchmark is not None:
+            return self.benchmark.cost(architecture)
+        assert isinstance(architecture, Architecture)
         return model.cost(architecture, self.data.input_shape, self.data.classes)
 
     def describe(self) -> dict[str, Any]:
         """What must not change while a study is under way, as JSON."""
+        if self.benchmark is not None:
+            return {
+                "space": self.space.to_json(),
+                "recipe": {"epochs": self.recipe.epochs},
+                "dataset": self.benchmark.fingerprint,
+                "seed": self.seed,
+                "objectives": list(self.objectives),
+            }
         return {
             "space": self.space.to_json(),
             "recipe": self.recipe.to_json(),

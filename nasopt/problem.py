@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from nasopt.architecture import Architecture
+from nasopt.evaluation import HasKey
 from nasopt.fields import Categorical, Integer, Open
 from nasopt.limits import Limit
 from nasopt.model import Cost
@@ -26,8 +26,8 @@ class Problem:
     """
 
     parameters: Mapping[str, Open]
-    decode: Callable[[Mapping[str, Any]], Architecture]
-    cost: Callable[[Architecture], Cost]
+    decode: Callable[[Mapping[str, Any]], HasKey]
+    cost: Callable[[HasKey], Cost]
     limits: tuple[Limit, ...] = ()
     directions: Sequence[str] = ("maximize",)
 

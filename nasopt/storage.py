@@ -138,9 +138,11 @@ def _make_on_server(url: str) -> None:
 
 def _make_tables(storage: Storage) -> None:
     """Our own, and our indices of Optuna's, where they are not there yet."""
-    for tables in (owners.TABLES, ledger.TABLES):
-        tables.create_all(storage.engine)
     with storage.engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # it does not order two that begin at once
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7230416)"))
+        for tables in (owners.TABLES, ledger.TABLES):
+            tables.create_all(connection)
         for index in INDICES:
             connection.execute(sa.text(index))
 

@@ -53,6 +53,8 @@ def _finite(value: Any) -> Any:
 def outcome_table(outcome: Outcome, width: int) -> Group:
     """The lecture's table: layers as columns, what was chosen as rows; wrapped to `width`."""
     architecture = outcome.architecture
+    if not isinstance(architecture, Architecture):
+        return Group(_chosen(architecture), Text(), _facts(outcome))
     rows = _layer_rows(architecture.convolutions)
     blocks: list[RenderableType] = []
     for place, columns in enumerate(_wrapped(rows, len(architecture.convolutions), width)):
@@ -60,8 +62,18 @@ def outcome_table(outcome: Outcome, width: int) -> Group:
             blocks.append(Text())
         blocks.append(_block(rows, columns))
     blocks.append(Text())
-    blocks.append(_facts(outcome, architecture))
+    blocks.append(_facts(outcome))
     return Group(*blocks)
+
+
+def _chosen(params: dict[str, Any]) -> Table:
+    """The network of a benchmark: what was chosen, a row each."""
+    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in params.items():
+        table.add_row(name, str(value))
+    return table
 
 
 def _layer_rows(layers: Sequence[Layer]) -> dict[str, list[str]]:
@@ -109,12 +121,13 @@ def _block(rows: dict[str, list[str]], columns: range) -> Table:
     return table
 
 
-def _facts(outcome: Outcome, architecture: Architecture) -> Table:
+def _facts(outcome: Outcome) -> Table:
     table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
-    widths = " ".join(str(layer.chosen("width")) for layer in architecture.dense)
-    table.add_row("Dense widths", widths or "none")
+    if isinstance(outcome.architecture, Architecture):
+        widths = " ".join(str(layer.chosen("width")) for layer in outcome.architecture.dense)
+        table.add_row("Dense widths", widths or "none")
     for name, value in outcome.recipe.items():
         table.add_row(f"Recipe: {name.removeprefix('recipe.')}", f"{value:.4g}")
     accuracy = "none" if outcome.accuracy is None else f"{outcome.accuracy:.4f}"

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nasopt.architecture import Architecture
 from nasopt.batches import Batches, Draw, generator
 from nasopt.capture import Captured, CudaGraphs, Recorder
 from nasopt.devices import autocast_type, device_name, training_on
@@ -213,6 +214,7 @@ def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Ne
     He normal for all but the classifier, whose weights have variance 1 / fan-in: its logits then
     begin at about one, whatever the width before it.
     """
+    assert isinstance(evaluation.architecture, Architecture)  # a benchmark's is never trained
     with torch.device("meta"):
         network = build(evaluation.architecture, input_shape, classes)
     network.to_empty(device="cpu")

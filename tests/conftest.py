@@ -6,6 +6,7 @@ import os
 # each on two cores wait for each other twenty times as long as they compute.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import gzip
 import shutil
 import signal
 import socket
@@ -22,6 +23,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
+from nasopt import load_benchmark
+from nasopt.benchmarks import Benchmark
 from nasopt.data import DEBIAN_FASHION_MNIST
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -50,6 +53,19 @@ def _engines_are_disposed() -> Iterator[None]:
     sa.event.remove(sa.Engine, "engine_connect", note)
     for engine in engines:
         engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def macro_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    packed = Path(__file__).parent / "data" / "nas-bench-macro_cifar10.json.gz"
+    path = tmp_path_factory.mktemp("macro") / "nas-bench-macro_cifar10.json"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    return path
+
+
+@pytest.fixture(scope="session")
+def macro(macro_file: Path) -> Benchmark:
+    return load_benchmark(f"nasbenchmacro:{macro_file}")
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 from itertools import chain
@@ -26,6 +28,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.claims import FREE, OWNER, TRIALS, USER_ATTRS, Lost, Storage
+from nasopt.database import storage_url
 from nasopt.errors import StorageError
 from nasopt.ledger import Ledger
 from nasopt.owners import SILENCE_SECONDS, WORKERS, Owner
@@ -100,6 +103,7 @@ def opening(path: Path, *modes: str) -> list[str]:
     """What another process gets in each mode: the names of the studies, or the error."""
     script = """
 import sys, optuna
+from nasopt.database import storage_url
 from nasopt.errors import StorageError
 from nasopt.storage import open_storage
 for mode in sys.argv[2:]:
@@ -317,6 +321,23 @@ def test_workers_that_make_one_database_at_once_all_get_it(empty_database, tmp_p
     assert sorted(study.study_name for study in storage.get_all_studies()) == names
     close(storage)
     assert [path.name for path in tmp_path.iterdir()] in (["x.db"], [])  # no drafts
+
+
+def test_workers_that_begin_at_once_on_a_database_of_plain_optuna_all_get_it(postgresql):
+    for _ in range(4):  # it is a race: without the lock most of them are lost
+        url = postgresql()
+        plain = RDBStorage(storage_url(url))
+        plain.remove_session()
+        plain.engine.dispose()
+        barrier = threading.Barrier(3)
+
+        def begin(url: str = url, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait(timeout=20)
+            close(open_storage(url))
+
+        with ThreadPoolExecutor(3) as threads:
+            for begun in [threads.submit(begin) for _ in range(3)]:
+                begun.result()
 
 
 def add_study(path: Path, name: str) -> None:

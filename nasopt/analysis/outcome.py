@@ -23,7 +23,7 @@ class Outcome:
     study: str
     number: int
     state: str
-    architecture: Architecture
+    architecture: Architecture | dict[str, Any]  # of a benchmark: the parameters
     recipe: dict[str, Any]
     accuracy: float | None  # a fraction; the last one reported
     accuracies: tuple[float, ...]  # after each epoch
@@ -32,7 +32,11 @@ class Outcome:
     attributes: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "architecture": self.architecture.to_json()}
+        chosen = self.architecture
+        return {
+            **asdict(self),
+            "architecture": chosen.to_json() if isinstance(chosen, Architecture) else chosen,
+        }
 
 
 @dataclass(frozen=True)
@@ -116,12 +120,15 @@ def _front(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return front
 
 
-def _space(study: optuna.Study) -> Space:
+def _space(study: optuna.Study) -> Space | None:
+    """The space of `study`; None where it was of a benchmark."""
     begun = study.user_attrs[EXPERIMENT]
+    if "table" in begun["space"]:
+        return None
     return Space.from_json(begun["space"]).on(tuple(begun["input_shape"]))
 
 
-def _outcome(study: optuna.Study, space: Space, trial: FrozenTrial) -> Outcome:
+def _outcome(study: optuna.Study, space: Space | None, trial: FrozenTrial) -> Outcome:
     steps = sorted(trial.intermediate_values.items())
     reported = tuple(value for _, value in steps)
     attributes = dict(trial.user_attrs)
@@ -130,7 +137,7 @@ def _outcome(study: optuna.Study, space: Space, trial: FrozenTrial) -> Outcome:
         study=study.study_name,
         number=trial.number,
         state=trial.state.name.lower(),
-        architecture=space.decode(trial.params),
+        architecture=dict(trial.params) if space is None else space.decode(trial.params),
         recipe=recipe,
         accuracy=trial.values[0] if trial.values else (reported[-1] if reported else None),
         accuracies=reported,

