@@ -242,7 +242,9 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     )
     study(sub)
     sub.add_argument(
-        "--sampler", default="tpe", help="random, tpe (default), tpe-univariate, gp, nsga2"
+        "--sampler",
+        default="tpe",
+        help="random, largest, one-epoch, tpe (default), tpe-univariate, gp, nsga2",
     )
     sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     sub.add_argument(

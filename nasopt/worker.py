@@ -15,14 +15,15 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.budget import spent
 from nasopt.claims import FREE, Lost
 from nasopt.errors import Error, OutOfMemory, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
-from nasopt.experiment import Experiment, check_trials
+from nasopt.experiment import Experiment, check_budget
 from nasopt.objective import Objective
 from nasopt.owners import Owner, forget_dead
 from nasopt.paid import Stopped
-from nasopt.samplers import Seeded, make_sampler
+from nasopt.samplers import CONTINUES, Seeded, make_sampler
 from nasopt.storage import folders, open_storage
 from nasopt.study import open_study
 from nasopt.workshop import Workshop
@@ -47,8 +48,9 @@ class Progress:
     """Where a study stands.
 
     `done` counts to `trials`; `pruned` is how many of those were pruned, `free` how many more cost
-    nothing. `best` is the highest accuracy of a complete trial. `number` is the trial of this
-    worker, `epoch` its last finished epoch of `epochs`; `finished` is set when it has just ended.
+    nothing. `epochs_spent` is what all of them cost as if trained. `best` is the highest accuracy
+    of a complete trial. `number` is the trial of this worker, `epoch` its last finished epoch of
+    `epochs`; `finished` is set when it has just ended.
     """
 
     trials: int
@@ -56,6 +58,7 @@ class Progress:
     pruned: int
     free: int
     best: float | None
+    epochs_spent: int = 0
     number: int | None = None
     epoch: int = 0
     epochs: int = 0
@@ -70,6 +73,10 @@ class Search:
         for progress in search: ...
         search.study.best_trial
 
+    Its budget is `trials`, or `epochs_budget`: then no trial begins once those that are finished
+    cost so many epochs, as if trained; the last one may go beyond. `workshop` is one of the same
+    experiment, whose images and database are used again.
+
     Everything a user can get wrong is raised here, before a study exists. Iterating raises
     Interrupted on Ctrl-C or SIGTERM, with nothing lost.
     """
@@ -82,13 +89,16 @@ class Search:
         seed: int = 0,
         storage: str | Path | None = None,
         trials: int | None = None,
+        epochs_budget: int | None = None,
         device: str = "auto",
+        workshop: Workshop | None = None,
     ) -> None:
         self.experiment = experiment
-        self.trials = experiment.trials if trials is None else trials
-        check_trials(self.trials)
-        self.seeded: Seeded = make_sampler(sampler, experiment.problem, seed)
-        self.workshop = Workshop(experiment, storage, device)
+        self.epochs_budget = epochs_budget
+        self.trials = check_budget(experiment, trials, epochs_budget)
+        problem = replace(experiment.problem, trials=self.trials, epochs_budget=epochs_budget)
+        self.seeded: Seeded = make_sampler(sampler, problem, seed)
+        self.workshop = workshop or Workshop(experiment, storage, device)
         self.storage = self.workshop.storage
         self._study = open_study(
             experiment,
@@ -96,7 +106,8 @@ class Search:
             sampler=sampler,
             seed=seed,
             seeded=self.seeded,
-            trials=self.trials,
+            trials=self.trials if epochs_budget is None else None,
+            epochs_budget=epochs_budget,
         )
         self.objective = Objective(experiment, self._epochs, self.storage.should_prune)
         self.signum: int | None = None  # of the signal that asked to stop
@@ -119,6 +130,8 @@ class Search:
             self.standing = self._standing()
             yield self.standing
             yield from self._loop()
+        if self.ended:
+            self._study.set_user_attr("ended", self.ended)
 
     def _loop(self) -> Iterator[Progress]:
         repeats = draws = 0
@@ -128,6 +141,8 @@ class Search:
                 raise Interrupted(self.signum)
             for number in self.storage.requeue_orphans(study_id):
                 logger.warning("trial %d was left by a worker that died; it goes on", number)
+            if self.epochs_budget and self.standing.epochs_spent >= self.epochs_budget:
+                return
             trial_id = self.storage.next_trial(study_id, self.trials)
             if trial_id is None:
                 if not self.storage.unfinished(study_id):
@@ -188,7 +203,8 @@ class Search:
             yield self._ended(trial_id)
             return
         known = self._finished_before(evaluation.key, trial.number)
-        if known is not None:
+        goes_on = self.storage.get_trial_system_attrs(trial_id).get(CONTINUES) is not None
+        if known is not None and not goes_on:
             self._repeat(trial_id, known)
             yield self._ended(trial_id)
             return
@@ -273,11 +289,15 @@ class Search:
         return self.workshop.epochs(evaluation, stop=lambda: self.signum is not None)
 
     def _finished_before(self, key: str, number: int) -> FrozenTrial | None:
-        """The first trial of this study that has trained the evaluation of `key` to its outcome."""
-        for trial in self._trials():
-            if trial.user_attrs.get("key") == key and "epochs" in trial.user_attrs:
-                return trial if trial.number != number else None
-        return None
+        """The trial of this study that has trained the evaluation of `key` furthest, if any has."""
+        known = [
+            trial
+            for trial in self._trials()
+            if trial.user_attrs.get("key") == key
+            and "epochs" in trial.user_attrs
+            and trial.number != number
+        ]
+        return max(known, key=lambda trial: trial.user_attrs["epochs"], default=None)
 
     def _trials(self) -> list[FrozenTrial]:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -294,6 +314,7 @@ class Search:
             pruned=sum(trial.state is TrialState.PRUNED for trial in counted),
             free=len(trials) - len(counted),
             best=max(complete, default=None),
+            epochs_spent=sum(cost.epochs for cost in spent(trials)),
         )
 
     def _is_exhausted(self) -> bool:

@@ -178,6 +178,6 @@ def _random_states(value: Any, seen: set[int]) -> Iterator[LazyRandomState]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _random_states(each, seen)
-    elif type(value).__module__.startswith("optuna."):
+    elif type(value).__module__.startswith("optuna.") or isinstance(value, BaseSampler):
         for _, each in sorted(vars(value).items() if hasattr(value, "__dict__") else ()):
             yield from _random_states(each, seen)
