@@ -5,6 +5,7 @@
      +- RecipeError    a recipe or experiment that cannot be
      +- DataError      images that are missing, damaged or do not fit
      +- StudyError     a study file, a name, or a study that cannot go on as asked
+     |   +- Unsuitable a sampler that cannot do with the experiment
      +- StorageError   a database that cannot be opened, read or written
      +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
 
@@ -37,6 +38,10 @@ class DataError(Error):
 
 class StudyError(Error):
     """A study file, a name, or a study that cannot go on as asked."""
+
+
+class Unsuitable(StudyError):
+    """A sampler that cannot do with the experiment; others can."""
 
 
 class StorageError(Error):

@@ -299,7 +299,7 @@ def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
 
 def follow_search(out: Console, search: "Search") -> None:
     """Run `search` to its end, showing how it goes: live in a terminal, else a line a trial."""
-    with _live(out) as show:
+    with live(out) as show:
         started, done_before = time.monotonic(), None
         for progress in search:
             if done_before is None:
@@ -351,7 +351,7 @@ def _finished_line(progress: "SearchProgress") -> str:
 
 
 def follow_noise(out: Console, study: "NoiseStudy") -> None:
-    with _live(out) as show:
+    with live(out) as show:
         for progress in study:
             text = f"epoch {progress.result.epoch}, accuracy {progress.result.accuracy:.4f}"
             if out.is_terminal:
@@ -361,7 +361,7 @@ def follow_noise(out: Console, study: "NoiseStudy") -> None:
 
 
 @contextmanager
-def _live(out: Console) -> Iterator[Any]:
+def live(out: Console) -> Iterator[Any]:
     """Yields show(done, total, text), which redraws one line."""
     if not out.is_terminal:
         yield lambda *_: None

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -125,7 +125,7 @@ class Search:
         self.signum = None
         forget_dead(self.storage.engine)
         leases = folders(self.storage).leases
-        with _signals(self), Owner(self.storage.engine, leases) as owner:
+        with interruptible(self), Owner(self.storage.engine, leases) as owner:
             self.storage.owner = owner.token
             self.standing = self._standing()
             yield self.standing
@@ -361,17 +361,23 @@ def run(
     return search.study
 
 
+class Interruptible(Protocol):
+    """What can be asked to stop."""
+
+    signum: int | None
+
+
 @contextmanager
-def _signals(search: Search) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks the search to stop; the second ends the process at once."""
+def interruptible(asked: Interruptible) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM notes its number; the second ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def ask(signum: int, frame: FrameType | None) -> None:
-        if search.signum is not None:
+        if asked.signum is not None:
             os._exit(128 + signum)
-        search.signum = signum
+        asked.signum = signum
 
     before = {signum: signal.signal(signum, ask) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:

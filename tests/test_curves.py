@@ -4,6 +4,7 @@ from optuna.trial import TrialState
 
 import nasopt
 from nasopt.analysis.curves import AXES, curves, hypervolume, incumbents, last_by, study_rows
+from nasopt.analysis.record import Record
 from tests.examples import small
 
 COMPLETE, PRUNED = TrialState.COMPLETE, TrialState.PRUNED
@@ -14,7 +15,7 @@ def planted(
     seed: int,
     trials: list[tuple[TrialState, list[float] | None, int]],
     directions: tuple[str, ...] = ("maximize",),
-) -> optuna.Study:
+) -> Record:
     """A study of nasopt's kind with the (state, values, epochs) of its trials; free without."""
     study = optuna.create_study(study_name=f"x/{sampler}/{seed}", directions=directions)
     study.set_user_attr("sampler", sampler)
@@ -24,7 +25,7 @@ def planted(
         if not epochs:
             attrs["free"] = True
         study.add_trial(optuna.create_trial(state=state, values=values, user_attrs=attrs))
-    return study
+    return Record.of(study)
 
 
 CLIMBING = [(COMPLETE, [0.5], 4), (PRUNED, [0.9], 1), (COMPLETE, [0.5], 0), (COMPLETE, [0.7], 4),
@@ -52,7 +53,7 @@ def test_before_a_complete_trial_there_is_no_incumbent():
 
 def test_the_rows_of_a_real_study_agree_with_it(tmp_path):
     study = nasopt.run(small(), sampler="random", storage=tmp_path / "x.db", device="cpu")
-    rows = study_rows([study])["random"][0]
+    rows = study_rows([Record.of(study)])["random"][0]
     assert len(rows) == 6
     assert rows[-1].incumbent == study.best_value
     assert rows[-1].winner == study.best_trial.number

@@ -81,6 +81,7 @@ def test_an_interval_of_equal_values_is_that_value():
         ([0.1 + 0.2 - 0.3, 0.0], 1),
         ([1, -1], 1),
         ([], 1),
+        ([0.3, 0, 0], 1),
     ],
 )
 def test_the_signed_rank_test_is_exact_for_few_pairs(values, p):

@@ -3,18 +3,21 @@
 Costs are as if each network had been trained in its study: see `nasopt.budget`.
 """
 
+import csv
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.analysis.record import Record
 from nasopt.budget import Spent, spent
 from nasopt.claims import FREE
+from nasopt.errors import StorageError
 
 AXES = ("evaluation", "total_epochs", "total_seconds")
 POINTS = 100  # of a curve over epochs or seconds
@@ -52,7 +55,31 @@ class Row:
 Studies = Mapping[str, Mapping[int, Sequence[Row]]]  # sampler -> seed -> rows, in order
 
 
-def study_rows(studies: Sequence[optuna.Study]) -> dict[str, dict[int, list[Row]]]:
+@dataclass(frozen=True)
+class Budget:
+    """What a study may spend: evaluations, or epochs as if trained."""
+
+    amount: int
+    unit: str = "evaluations"  # or "epochs"
+
+    @property
+    def axis(self) -> str:
+        return {"evaluations": "evaluation", "epochs": "total_epochs"}[self.unit]
+
+    def within(self, rows: Sequence[Row]) -> list[Row]:
+        """The evaluations that were finished within it."""
+        return list(
+            rows[: bisect_right(rows, self.amount, key=lambda row: getattr(row, self.axis))]
+        )
+
+    def is_spent(self, rows: Sequence[Row]) -> bool:
+        return bool(rows) and int(getattr(rows[-1], self.axis)) >= self.amount
+
+    def __str__(self) -> str:
+        return f"{self.amount:,} {self.unit}"
+
+
+def study_rows(studies: Sequence[Record]) -> dict[str, dict[int, list[Row]]]:
     """The evaluations of `studies`, which have the same objectives.
 
     With two, the hypervolume is the area that the front dominates, from 0 to 1: its reference
@@ -71,13 +98,12 @@ def study_rows(studies: Sequence[optuna.Study]) -> dict[str, dict[int, list[Row]
     )
     rows: dict[str, dict[int, list[Row]]] = {}
     for study, trials in finished.items():
-        attrs = study.user_attrs
-        rows.setdefault(attrs["sampler"], {})[attrs["seed"]] = _rows(study, trials, greatest)
+        rows.setdefault(study.sampler, {})[study.seed] = _rows(study, trials, greatest)
     return rows
 
 
-def _counted(study: optuna.Study) -> list[tuple[FrozenTrial, Spent]]:
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+def _counted(study: Record) -> list[tuple[FrozenTrial, Spent]]:
+    trials = [trial for trial in study.trials if trial.state.is_finished()]
     pairs = zip(trials, spent(trials), strict=True)
     return [(trial, cost) for trial, cost in pairs if FREE not in trial.user_attrs]
 
@@ -86,10 +112,7 @@ def _has_cost(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.COMPLETE and len(trial.values) > 1
 
 
-def _rows(
-    study: optuna.Study, trials: Sequence[tuple[FrozenTrial, Spent]], greatest: float
-) -> list[Row]:
-    attrs = study.user_attrs
+def _rows(study: Record, trials: Sequence[tuple[FrozenTrial, Spent]], greatest: float) -> list[Row]:
     rows: list[Row] = []
     best, winner = None, None
     points: list[tuple[float, float]] = []  # accuracy and cost, with two objectives
@@ -104,9 +127,9 @@ def _rows(
         total = Spent(total.epochs + cost.epochs, total.seconds + cost.seconds)
         rows.append(
             Row(
-                study=study.study_name,
-                sampler=attrs["sampler"],
-                seed=attrs["seed"],
+                study=study.name,
+                sampler=study.sampler,
+                seed=study.seed,
                 evaluation=evaluation,
                 number=trial.number,
                 state=trial.state.name.lower(),
@@ -134,6 +157,29 @@ def hypervolume(points: Iterable[tuple[float, float]], greatest: float) -> float
             area += (value - accuracy) * (1 - cost / greatest)
             accuracy = value
     return area
+
+
+def check_csv(path: str | None) -> None:
+    """Raise StorageError where `write_csv` will fail, before hours are spent."""
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise StorageError(f"csv={path}: no such folder; make it, or choose another file")
+
+
+def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
+    """A line an evaluation, under a line of the names; what is None is empty.
+
+    Raises StorageError where it cannot be written.
+    """
+    names = [field.name for field in fields(Row)]
+    try:
+        with Path(path).open("w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(row.to_json() for row in rows)
+    except OSError as error:
+        raise StorageError(
+            f"csv={path}: cannot be written ({error.strerror}); choose another file"
+        ) from error
 
 
 def last_by(rows: Sequence[Row], axis: str, position: float) -> Row | None:

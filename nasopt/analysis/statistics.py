@@ -100,7 +100,7 @@ def signed_rank(differences: Sequence[float] | Numbers) -> float:
     values = np.asarray(differences, dtype=float)
     # differences of fractions: .1 + .2 and .3 are a tie
     values = np.round(values[np.abs(values) > 1e-12], 12)
-    if not len(values):
+    if len(values) < 2:
         return 1.0
     exact = stats.PermutationMethod(n_resamples=2**EXACT_PAIRS)
     method = exact if len(values) <= EXACT_PAIRS else "auto"

@@ -13,7 +13,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from nasopt.claims import FREE
-from nasopt.errors import StudyError
+from nasopt.errors import Unsuitable
 from nasopt.problem import Problem
 
 # System attribute of a trial that is not to be pruned: the number of the pruned trial that it goes
@@ -84,16 +84,16 @@ def _trials(study: Study) -> list[FrozenTrial]:
 def one_epoch(problem: Problem, seed: int) -> OneEpoch:
     """The sampler for a study of `problem`.
 
-    Raises StudyError where a training has a single epoch, or there are two objectives: those are
+    Raises Unsuitable where a training has a single epoch, or there are two objectives: those are
     never pruned.
     """
     if problem.epochs < 2:
-        raise StudyError(
+        raise Unsuitable(
             "sampler='one-epoch': a training has one epoch here, so nothing is left to go on with; "
             "choose another sampler"
         )
     if len(problem.directions) > 1:
-        raise StudyError(
+        raise Unsuitable(
             "sampler='one-epoch': with two objectives nothing is pruned; choose another sampler"
         )
     trials = problem.trials
