@@ -37,8 +37,9 @@ class Standing:
     `seen` is the best value that a search saw: the accuracy of its winner, flattered by its luck,
     or the hypervolume of its front. `fresh` is what the winners gave when they were trained again,
     `fresh_error` its standard error over the studies; None where they were not. `quarters` are
-    (`seen`, `fresh`) at each quarter of the budget. Costs are of a study, as if trained. `rank` is 1 where it is always the best. `difference` is to the baseline;
-    `equivalents` say at which cost the baseline is as good, at each quarter of the budget.
+    (`seen`, `fresh`) at each quarter of the budget. Costs are of a study, as if trained. `rank` is
+    1 where it is always the best. `difference` is to the baseline; `equivalents` say at which cost
+    the baseline is as good, at each quarter of the budget.
     """
 
     sampler: str

@@ -17,7 +17,6 @@ from nasopt.ledger import Ledger
 from nasopt.storage import folders, open_storage
 from nasopt.study import difference
 
-
 NAMED = 10  # studies in an error, at most
 
 
