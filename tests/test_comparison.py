@@ -72,7 +72,10 @@ def test_the_winner_of_each_quarter_is_trained_again_with_another_seed(done):
     last = [each for each in result.winners if each.quarter == 4]
     assert len(last) == 6
     assert len([each for each in result.winners if each.sampler == "random"]) == 2 * 4
+    by_evaluation = {(row.study, row.evaluation): row for row in result.rows}
     for winner in result.winners:
+        row = by_evaluation[winner.study, winner.quarter]  # of four evaluations, one a quarter
+        assert (winner.number, winner.seen) == (row.winner, row.incumbent)
         study = optuna.load_study(study_name=winner.study, storage=storage)
         trial = study.trials[winner.number]
         assert winner.seen == trial.value

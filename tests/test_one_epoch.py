@@ -78,6 +78,17 @@ def test_a_study_that_was_interrupted_equals_the_uninterrupted_one(tmp_path, num
     assert told(resumed) == told(run(experiment, tmp_path / "y.db"))
 
 
+def test_a_final_that_was_interrupted_ends_as_one_even_if_more_looks_are_asked_for(tmp_path):
+    search = Search(
+        small(recipe=THREE, trials=4), sampler="one-epoch", storage=tmp_path / "x.db", device="cpu"
+    )
+    for progress in search:
+        if progress.number == 2 and progress.epoch == 1:
+            break
+    study = run(small(recipe=THREE), tmp_path / "x.db", trials=9)
+    assert [trial.last_step for trial in counted(study)] == [1, 1, 3, 1, 1, 1, 1, 3, 3]
+
+
 def test_more_trials_are_more_looks_and_then_more_trainings(tmp_path):
     run(small(recipe=THREE, trials=4), tmp_path / "x.db")
     study = run(small(recipe=THREE), tmp_path / "x.db", trials=9)
