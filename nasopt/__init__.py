@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nasopt.architecture import Architecture as Architecture
     from nasopt.benchmarks import load_benchmark as load_benchmark
+    from nasopt.comparison import compare as compare
     from nasopt.errors import Error as Error
     from nasopt.evaluation import Recipe as Recipe
     from nasopt.experiment import Experiment as Experiment
@@ -38,6 +39,7 @@ _HOMES = {
     "Space": "space",
     "build": "model",
     "categorical": "fields",
+    "compare": "comparison",
     "cost": "model",
     "integer": "fields",
     "load_benchmark": "benchmarks",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from nasopt.errors import Error, closest
+from nasopt.errors import Error, StudyError, closest
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -113,6 +113,49 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
+def compare(args: argparse.Namespace) -> None:
+    """Which sampler is better: studies by several samplers and seeds, run and compared.
+
+    Runs the studies of STUDY that are missing, trains their winners again with other seeds, and
+    tells what can be told. With --analyse-only, or --studies of a database, nothing is trained.
+    Ctrl-C stops within a batch; the same command goes on.
+    """
+    from nasopt import scoreboard, terminal
+    from nasopt.analysis.curves import check_csv, write_csv
+    from nasopt.analysis.selection import compare_studies
+    from nasopt.comparison import Comparison
+    from nasopt.experiment import load_experiment
+
+    check_csv(args.csv)
+    names = ("samplers", "seeds", "trials", "epochs_budget")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    common = {"replicates": args.replicates, "baseline": args.baseline}
+    if args.studies:
+        if not args.storage:
+            raise StudyError("--studies: of which database? name it with --storage")
+        for name in given:
+            option = name.replace("_", "-")
+            raise StudyError(f"--{option}: --studies are compared as they are; leave it out")
+        result = compare_studies(args.storage, args.studies, **common)
+    else:
+        comparison = Comparison(
+            load_experiment(args.study), storage=args.storage, device=args.device,
+            analyse_only=args.analyse_only, **given, **common,
+        )  # fmt: skip
+        scoreboard.follow_comparison(terminal.console(stderr=args.json), comparison)
+        result = comparison.result
+    if args.csv:
+        write_csv(args.csv, result.rows)
+    if args.json:
+        terminal.print_json(result.to_json())
+        return
+    out = terminal.console()
+    scoreboard.print_comparison(out, result)
+    again = {verb: _again(verb, args) for verb in ("noise", "compare")} if args.study else {}
+    location = args.storage or comparison.location
+    terminal.print_next(out, scoreboard.next_commands(result, str(location), again))
+
+
 def show(args: argparse.Namespace) -> None:
     """The outcome of a study in DB, any of its trials, or the list of its studies."""
     from nasopt import terminal
@@ -196,8 +239,10 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         sub.add_argument("--json", action="store_true", help="print JSON, for machines")
         return sub
 
-    def study(sub: Parser) -> None:
-        sub.add_argument("study", metavar="STUDY", help="a study file, as in studies/digits.py")
+    def study(sub: Parser, either: Any = None) -> None:
+        text = "a study file, as in studies/digits.py"
+        place = either or sub  # of two ways to name what is meant
+        place.add_argument("study", metavar="STUDY", nargs="?" if either else None, help=text)
         sub.add_argument(
             "--data-dir",
             metavar="DIR",
@@ -246,7 +291,9 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     )
     study(sub)
     sub.add_argument(
-        "--sampler", default="tpe", help="random, tpe (default), tpe-univariate, gp, nsga2"
+        "--sampler",
+        default="tpe",
+        help="random, largest, one-epoch, tpe (default), tpe-univariate, gp, nsga2",
     )
     sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     sub.add_argument(
@@ -257,6 +304,45 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     sub.add_argument(
         "--profile", action="store_true", help="print what the time of each trial goes into"
     )
+
+    sub = verb(
+        compare,
+        "nasopt compare studies/digits.py --samplers random,tpe --seeds 8 --trials 40",
+        "nasopt compare studies/digits.py --epochs-budget 800 --csv digits.csv",
+        "nasopt compare --studies 'digits/*' --storage runs/digits.db",
+    )
+    either = sub.add_mutually_exclusive_group(required=True)
+    study(sub, either)
+    either.add_argument(
+        "--studies", metavar="NAMES", help="finished studies of --storage, names or patterns"
+    )
+    sub.add_argument(
+        "--samplers",
+        metavar="A,B",
+        help="names, or all (default: random,largest,one-epoch,tpe)",
+    )
+    sub.add_argument("--baseline", default="random", metavar="NAME", help="default: random")
+    sub.add_argument("--seeds", type=int, metavar="K", help="studies by each (default: 5)")
+    sub.add_argument(
+        "--trials", type=int, metavar="N", help="of a study (default: the study file's)"
+    )
+    sub.add_argument(
+        "--epochs-budget",
+        type=int,
+        metavar="E",
+        help="end a study by its epochs, as if trained, instead",
+    )
+    sub.add_argument(
+        "--replicates",
+        type=int,
+        default=3,
+        metavar="R",
+        help="train winners again with so many other seeds (default: 3)",
+    )
+    sub.add_argument("--analyse-only", action="store_true", help="train nothing")
+    sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
+    storage(sub, "runs/<name of the study file>.db")
+    device(sub)
 
     sub = verb(
         show,

@@ -6,6 +6,7 @@
      +- DataError      images that are missing, damaged or do not fit
      +- BenchmarkError a benchmark, or a table of one, that cannot be used
      +- StudyError     a study file, a name, or a study that cannot go on as asked
+     |   +- Unsuitable a sampler that cannot do with the experiment
      +- StorageError   a database that cannot be opened, read or written
      +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
 
@@ -42,6 +43,10 @@ class BenchmarkError(Error):
 
 class StudyError(Error):
     """A study file, a name, or a study that cannot go on as asked."""
+
+
+class Unsuitable(StudyError):
+    """A sampler that cannot do with the experiment; others can."""
 
 
 class StorageError(Error):

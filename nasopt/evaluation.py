@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Protocol, Self
 
 from nasopt.errors import RecipeError, Spelled, closest
-from nasopt.fields import Open, field_to_json
+from nasopt.fields import Open, field_from_json, field_to_json
 
 VERSION = 1  # of the training's arithmetic: raise it whenever training gives other numbers
 
@@ -137,6 +137,11 @@ class Recipe(Spelled):
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: field_to_json(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The recipe that `to_json` wrote."""
+        return cls(**{name: field_from_json(each) for name, each in value.items()})
 
 
 @dataclass(frozen=True)

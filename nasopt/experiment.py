@@ -178,6 +178,8 @@ class Experiment(Spelled):
             cost=self.cost,
             limits=self.limits,
             directions=[DIRECTIONS[objective] for objective in self.objectives],
+            trials=self.trials,
+            epochs=self.recipe.epochs,
         )
 
     @cached_property
@@ -236,6 +238,23 @@ class Experiment(Spelled):
 def check_trials(trials: Any, field: str = "trials") -> None:
     if type(trials) is not int or trials < 1:
         raise RecipeError(f"{field}={trials!r}: use a whole number from 1")
+
+
+def check_budget(experiment: Experiment, trials: Any, epochs_budget: Any) -> int:
+    """The trials that a study may have: `trials`, else `epochs_budget` (a trial costs an epoch or
+    more), else those of the experiment.
+
+    Raises RecipeError for a budget that cannot be, or for two.
+    """
+    if epochs_budget is None:
+        check_trials(experiment.trials if trials is None else trials)
+        return experiment.trials if trials is None else int(trials)
+    if trials is not None:
+        raise RecipeError(
+            f"trials={trials!r} and epochs_budget={epochs_budget!r}: two budgets; give one of them"
+        )
+    check_trials(epochs_budget, "epochs_budget")
+    return int(epochs_budget)
 
 
 def load_experiment(path: str | Path) -> Experiment:

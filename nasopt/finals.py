@@ -5,7 +5,7 @@ The best of many noisy accuracies flatters itself: it was chosen for its luck as
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from nasopt.evaluation import Evaluation
@@ -31,13 +31,28 @@ class Retrained:
         return statistics.stdev(self.accuracies) / math.sqrt(len(self.accuracies))
 
 
-def retrain(workshop: Workshop, evaluation: Evaluation, replicates: int = 3) -> Retrained:
-    """Train `evaluation` with the `replicates` seeds after that of the experiment."""
-    return Retrained(evaluation, tuple(_accuracies(workshop, evaluation, replicates)))
+def retrain(
+    workshop: Workshop,
+    evaluation: Evaluation,
+    replicates: int = 3,
+    stop: Callable[[], bool] = lambda: False,
+) -> Retrained:
+    """Train `evaluation` with the `replicates` seeds after its own.
+
+    `stop` is asked after each batch; on True Stopped is raised, and the same call goes on.
+    """
+    return Retrained(evaluation, tuple(_accuracies(workshop, evaluation, replicates, stop)))
 
 
-def _accuracies(workshop: Workshop, evaluation: Evaluation, replicates: int) -> Iterator[float]:
-    for offset in range(1, replicates + 1):
-        fresh = replace(evaluation, seed=workshop.experiment.seed + offset)
-        *_, last = workshop.epochs(fresh)
+def fresh_seeds(evaluation: Evaluation, replicates: int) -> list[Evaluation]:
+    """The evaluations that `retrain` trains."""
+    seeds = range(evaluation.seed + 1, evaluation.seed + replicates + 1)
+    return [replace(evaluation, seed=seed) for seed in seeds]
+
+
+def _accuracies(
+    workshop: Workshop, evaluation: Evaluation, replicates: int, stop: Callable[[], bool]
+) -> Iterator[float]:
+    for fresh in fresh_seeds(evaluation, replicates):
+        *_, last = workshop.epochs(fresh, stop)
         yield last.accuracy

@@ -88,6 +88,14 @@ class Ledger:
         results = [EpochResult(**row) for row in rows]
         return [result for place, result in enumerate(results, 1) if result.epoch == place]
 
+    def final_accuracies(self, epochs: int) -> dict[str, float]:
+        """Key -> accuracy of each evaluation that was trained for `epochs`, or diverged before."""
+        ended = EPOCHS.c.epoch == epochs
+        diverged = EPOCHS.c.loss.is_(None) | EPOCHS.c.train_loss.is_(None)
+        query = sa.select(EPOCHS.c.key, EPOCHS.c.accuracy).where(ended | diverged)
+        with self.engine.connect() as connection:
+            return {row.key: row.accuracy for row in connection.execute(query)}
+
     def append(self, evaluation: Evaluation, result: EpochResult) -> None:
         """Record an epoch; one that is known already stands as it is."""
         described = evaluation.describe()

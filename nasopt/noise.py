@@ -6,8 +6,9 @@ accuracies is split in two. What the luck hides no sampler can find.
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,36 @@ def _share_interval(means: float, within: float, networks: int, seeds: int) -> t
     upper = ratio / float(stats.f.ppf(tail, *freedom))
     low, high = ((f - 1) / (f + seeds - 1) for f in (lower, upper))
     return max(0.0, low), max(0.0, high)
+
+
+def recorded_noise(
+    draws: Iterable[Evaluation], accuracies: Mapping[str, float], *, limited: bool
+) -> Noise | None:
+    """The noise that was measured once, from what a ledger knows; None if it never was.
+
+    `draws` are random networks in the order in which `NoiseStudy` draws them, with the seed of the
+    experiment; `accuracies` are those of whole trainings by their keys. The first draw without two
+    seeds ends the sample; where networks are `limited`, it may be one over a limit and is passed
+    over. (Of winners that were trained again there are several seeds, too, but the first draws are
+    hardly among them.)
+    """
+    rows = []
+    seen = set()
+    for network in draws:
+        if network.key in seen:
+            continue
+        seen.add(network.key)
+        seeds = (replace(network, seed=network.seed + offset) for offset in count())
+        known = takewhile(lambda evaluation: evaluation.key in accuracies, seeds)
+        row = [accuracies[evaluation.key] for evaluation in known]
+        if len(row) > 1:
+            rows.append(row)
+        elif not limited:
+            break
+    if len(rows) < 2:
+        return None
+    seeds_of_all = min(map(len, rows))
+    return variance_components([row[:seeds_of_all] for row in rows])
 
 
 @dataclass(frozen=True)

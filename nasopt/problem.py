@@ -22,7 +22,9 @@ from nasopt.model import Cost
 class Problem:
     """The parameters of a study, the network that their values stand for, and what it costs.
 
-    `directions` are Optuna's "maximize" or "minimize", one an objective.
+    `directions` are Optuna's "maximize" or "minimize", one an objective. A study ends after
+    `trials`, or, where `epochs_budget` is given, once it has trained for so many epochs; a whole
+    training has `epochs`.
     """
 
     parameters: Mapping[str, Open]
@@ -30,6 +32,9 @@ class Problem:
     cost: Callable[[HasKey], Cost]
     limits: tuple[Limit, ...] = ()
     directions: Sequence[str] = ("maximize",)
+    trials: int = 50
+    epochs: int = 1
+    epochs_budget: int | None = None
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:

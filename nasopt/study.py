@@ -30,16 +30,21 @@ def open_study(
     sampler: str | BaseSampler,
     seed: int,
     seeded: Seeded,
-    trials: int,
+    trials: int | None,
+    epochs_budget: int | None,
 ) -> optuna.Study:
     """The study of `experiment`, made or taken up.
 
     Raises StudyError if it was begun with another space, recipe, data set, training seed or other
-    objectives. `trials`, limits and the pruner may change; that is noted.
+    objectives. Budgets, limits and the pruner may change; that is noted. A sampler that is a pruner
+    as well decides for itself.
     """
     name = study_name(experiment, sampler, seed)
     single = len(experiment.objectives) == 1
     pruner = make_pruner(experiment.pruner if single else "none", experiment.recipe.epochs)
+    named = pruner_name(experiment.pruner) if single else "none"
+    if isinstance(seeded.inner, BasePruner):
+        pruner, named = seeded.inner, sampler_name(sampler)
     study = _create_or_load(experiment, storage, name, seeded, pruner)
     now = json.loads(json.dumps(experiment.describe()))
     begun = study.user_attrs.get(EXPERIMENT)
@@ -61,8 +66,9 @@ def open_study(
         _refuse_difference(name, begun, now)
     settings = {
         "trials": trials,
+        "epochs_budget": epochs_budget,
         "limits": [str(limit) for limit in experiment.limits],
-        "pruner": pruner_name(experiment.pruner) if single else "none",
+        "pruner": named,
         "versions": {each: version(each) for each in ("nasopt", "optuna", "torch")},
     }
     before = study.user_attrs

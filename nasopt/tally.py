@@ -15,16 +15,20 @@ class Tally:
     """Counts of finished trials and their networks, up to date after `refresh`.
 
     `done` counts to the budget, `pruned` is how many of those were pruned, `free` how many more
-    cost nothing. `best` is the highest first value of a complete trial. `trained` has the first
-    trial (its id) that saw each evaluation, by its key, to its outcome.
+    cost nothing. `epochs_spent` is what all of them cost as if trained (see `budget`). `best` is
+    the highest first value of a complete trial. `trained` has the trial (its id) that took each
+    evaluation, by its key, furthest; of several the first.
     """
 
     def __init__(self, storage: Storage, study_id: int) -> None:
         self.storage = storage
         self.study_id = study_id
         self.done = self.pruned = self.free = 0
+        self.epochs_spent = 0
         self.best: float | None = None
         self.trained: dict[str, int] = {}
+        self._epochs: dict[str, int] = {}  # of those, and of those that were paid for
+        self._paid: dict[str, int] = {}
         self._unfinished: set[int] = set()
         self._last = -1  # trial id
 
@@ -69,5 +73,13 @@ class Tally:
             self.done += 1
             self.pruned += row.state is TrialState.PRUNED
         if "key" in attrs and "epochs" in attrs:
-            key = attrs["key"].strip('"')
-            self.trained[key] = min(row.trial_id, self.trained.get(key, row.trial_id))
+            self._count_epochs(row.trial_id, attrs["key"].strip('"'), int(attrs["epochs"]), attrs)
+
+    def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, str]) -> None:
+        known = self._epochs.get(key, -1), -self.trained.get(key, trial_id)
+        if (epochs, -trial_id) > known:
+            self._epochs[key], self.trained[key] = epochs, trial_id
+        if FREE not in attrs:
+            before = self._paid.get(key, 0)
+            self._paid[key] = max(before, epochs)
+            self.epochs_spent += self._paid[key] - before

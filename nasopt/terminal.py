@@ -316,7 +316,7 @@ def follow_search(out: Console, search: "Search") -> dict[str, float]:
     Gives the seconds of each part in all trials, if the search is profiled.
     """
     spent: dict[str, float] = {}
-    with _live(out) as show:
+    with live(out) as show:
         started, done_before = time.monotonic(), None
         for progress in search:
             if done_before is None:
@@ -393,7 +393,7 @@ def _finished_line(progress: "SearchProgress") -> str:
 
 
 def follow_noise(out: Console, study: "NoiseStudy") -> None:
-    with _live(out) as show:
+    with live(out) as show:
         for progress in study:
             text = f"epoch {progress.result.epoch}, accuracy {progress.result.accuracy:.4f}"
             if out.is_terminal:
@@ -403,7 +403,7 @@ def follow_noise(out: Console, study: "NoiseStudy") -> None:
 
 
 @contextmanager
-def _live(out: Console) -> Iterator[Any]:
+def live(out: Console) -> Iterator[Any]:
     """Yields show(done, total, text), which redraws one line."""
     if not out.is_terminal:
         yield lambda *_: None

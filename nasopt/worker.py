@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -19,12 +19,12 @@ from nasopt.claims import FREE, Lost
 from nasopt.devices import wait_for
 from nasopt.errors import Error, OutOfMemory, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
-from nasopt.experiment import Experiment, check_trials
+from nasopt.experiment import Experiment, check_budget
 from nasopt.objective import Objective
 from nasopt.owners import Owner, forget_dead
 from nasopt.paid import Stopped
 from nasopt.profiling import Lap, Profile, no_lap
-from nasopt.samplers import Seeded, make_sampler
+from nasopt.samplers import CONTINUES, Seeded, make_sampler
 from nasopt.storage import folders, open_storage
 from nasopt.study import open_study
 from nasopt.tally import Tally
@@ -50,9 +50,10 @@ class Progress:
     """Where a study stands.
 
     `done` counts to `trials`; `pruned` is how many of those were pruned, `free` how many more cost
-    nothing. `best` is the highest accuracy of a complete trial. `number` is the trial of this
-    worker, `epoch` its last finished epoch of `epochs`; `finished` is set when it has just ended,
-    and so is `seconds`, what its time went into, if the search is profiled.
+    nothing. `epochs_spent` is what all of them cost as if trained. `best` is the highest accuracy
+    of a complete trial. `number` is the trial of this worker, `epoch` its last finished epoch of
+    `epochs`; `finished` is set when it has just ended, and so is `seconds`, what its time went
+    into, if the search is profiled.
     """
 
     trials: int
@@ -60,6 +61,7 @@ class Progress:
     pruned: int
     free: int
     best: float | None
+    epochs_spent: int = 0
     number: int | None = None
     epoch: int = 0
     epochs: int = 0
@@ -75,6 +77,10 @@ class Search:
         for progress in search: ...
         search.study.best_trial
 
+    Its budget is `trials`, or `epochs_budget`: then no trial begins once those that are finished
+    cost so many epochs, as if trained; the last one may go beyond. `workshop` is one of the same
+    experiment, whose images and database are used again.
+
     Everything a user can get wrong is raised here, before a study exists. Iterating raises
     Interrupted on Ctrl-C or SIGTERM, with nothing lost.
     """
@@ -87,16 +93,19 @@ class Search:
         seed: int = 0,
         storage: str | Path | None = None,
         trials: int | None = None,
+        epochs_budget: int | None = None,
         device: str = "auto",
         profile: bool = False,
+        workshop: Workshop | None = None,
     ) -> None:
         self.experiment = experiment
-        self.trials = experiment.trials if trials is None else trials
-        check_trials(self.trials)
-        self.seeded: Seeded = make_sampler(sampler, experiment.problem, seed)
+        self.epochs_budget = epochs_budget
+        self.trials = check_budget(experiment, trials, epochs_budget)
+        problem = replace(experiment.problem, trials=self.trials, epochs_budget=epochs_budget)
+        self.seeded: Seeded = make_sampler(sampler, problem, seed)
         self.profile = Profile(lambda: wait_for(self.workshop.device)) if profile else None
         self.lap: Lap = no_lap if self.profile is None else self.profile.lap
-        self.workshop = Workshop(experiment, storage, device, self.lap)
+        self.workshop = workshop or Workshop(experiment, storage, device, self.lap)
         self.storage = self.workshop.storage
         self._study = open_study(
             experiment,
@@ -104,7 +113,8 @@ class Search:
             sampler=sampler,
             seed=seed,
             seeded=self.seeded,
-            trials=self.trials,
+            trials=self.trials if epochs_budget is None else None,
+            epochs_budget=epochs_budget,
         )
         self.tally = Tally(self.storage, self._study._study_id)
         self.objective = Objective(experiment, self._epochs, self.storage.should_prune, self.lap)
@@ -123,13 +133,15 @@ class Search:
         self.signum = None
         forget_dead(self.storage.engine)
         leases = folders(self.storage).leases
-        with _signals(self), Owner(self.storage.engine, leases) as owner:
+        with interruptible(self), Owner(self.storage.engine, leases) as owner:
             self.storage.owner = owner.token
             self.standing = self._standing()
             yield self.standing
             if self.profile is not None:
                 self.profile.begin()
             yield from self._loop()
+        if self.ended:
+            self._study.set_user_attr("ended", self.ended)
 
     def _loop(self) -> Iterator[Progress]:
         repeats = draws = 0
@@ -139,6 +151,8 @@ class Search:
                 raise Interrupted(self.signum)
             for number in self.storage.requeue_orphans(study_id):
                 logger.warning("trial %d was left by a worker that died; it goes on", number)
+            if self.epochs_budget and self.standing.epochs_spent >= self.epochs_budget:
+                return
             trial_id = self.storage.next_trial(study_id, self.trials)
             self.lap("storage")
             if trial_id is None:
@@ -201,8 +215,9 @@ class Search:
             yield self._ended(trial_id)
             return
         self.tally.refresh()
+        goes_on = CONTINUES in self.storage.get_trial_system_attrs(trial_id)
         self.lap("storage")
-        if evaluation.key in self.tally.trained:
+        if evaluation.key in self.tally.trained and not goes_on:
             self._repeat(trial_id, self.storage.get_trial(self.tally.trained[evaluation.key]))
             yield self._ended(trial_id)
             return
@@ -297,7 +312,8 @@ class Search:
         """Where the study stands now, by what its database has."""
         tally = self.tally
         tally.refresh()
-        return Progress(self.trials, tally.done, tally.pruned, tally.free, tally.best)
+        counts = tally.done, tally.pruned, tally.free
+        return Progress(self.trials, *counts, best=tally.best, epochs_spent=tally.epochs_spent)
 
     def _is_exhausted(self) -> bool:
         networks = self.experiment.networks
@@ -340,17 +356,23 @@ def run(
     return search.study
 
 
+class Interruptible(Protocol):
+    """What can be asked to stop."""
+
+    signum: int | None
+
+
 @contextmanager
-def _signals(search: Search) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks the search to stop; the second ends the process at once."""
+def interruptible(asked: Interruptible) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM notes its number; the second ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def ask(signum: int, frame: FrameType | None) -> None:
-        if search.signum is not None:
+        if asked.signum is not None:
             os._exit(128 + signum)
-        search.signum = signum
+        asked.signum = signum
 
     before = {signum: signal.signal(signum, ask) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -144,6 +144,26 @@ def test_noise_prints_its_share_and_what_would_help(study, capsys):
     assert "Share that is architecture" in out
 
 
+def test_compare_runs_what_is_missing_and_prints_a_table_and_a_sentence(study, capsys):
+    words = ["compare", "mine.py", "--device", "cpu", "--samplers", "random,tpe", "--seeds", "1"]
+    words += ["--replicates", "1"]
+    assert main([*words, "--csv", "rows.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "[2/2] mine/tpe/0: 4 trials, 8 epochs, best " in out
+    assert "mine/random/0: its winner with other seeds has " in out
+    assert "mine: 2 studies of 4 evaluations" in out
+    assert "\nAfter 4 evaluations 1 pair of studies cannot tell" in out
+    assert "nasopt noise mine.py --device cpu" in out
+    assert "--samplers random,tpe --seeds 8 --trials 4" in out
+    assert len(Path("rows.csv").read_text().splitlines()) == 1 + 2 * 4
+    assert main([*words, "--analyse-only", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["sampler"] for each in told["standings"]] == ["random", "tpe"]
+    there = ["compare", "--studies", "mine/*", "--storage", "runs/mine.db", "--replicates", "1"]
+    assert main([*there, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
+
+
 def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(study, capsys):
     study.write_text(STUDY.replace("trials=4", 'trials=4, objectives=("accuracy", "macs")'))
     assert main(["run", "mine.py", "--device", "cpu"]) == 0
@@ -167,6 +187,17 @@ def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(study, capsy
         (["run", "mine.py", "--sampler", "tbe"], "nasopt: sampler='tbe': unknown; did you mean"),
         (["run", "mine.py", "--device", "cup"], "nasopt: device='cup': unknown; did you mean cpu?"),
         (["noise", "mine.py", "--seeds", "1"], "nasopt: seeds=1: a variance needs 2 or more"),
+        (["compare"], "nasopt: one of the arguments STUDY --studies is required; see nasopt com"),
+        (["compare", "mine.py", "--studies", "x"], "nasopt: --studies: not allowed with argument"),
+        (["compare", "--studies", "x"], "nasopt: --studies: of which database? name it with --"),
+        (["compare", "--studies", "x", "--storage", "no.db"], "nasopt: storage=no.db: no such"),
+        (["compare", "--studies", "x", "--storage", "no.db", "--epochs-budget", "3"],
+         "nasopt: --epochs-budget: --studies are compared as they are; leave it out"),
+        (["compare", "mine.py", "--csv", "no/x.csv"], "nasopt: csv=no/x.csv: no such folder; make"),
+        (["compare", "mine.py", "--seeds", "0"], "nasopt: seeds=0: use a whole number from 1"),
+        (["compare", "mine.py", "--samplers", "a"], "nasopt: sampler='a': unknown; choose from"),
+        (["compare", "mine.py", "--trials", "2", "--epochs-budget", "3"], "nasopt: trials=2 and"),
+        (["compare", "mine.py", "--analyse-only"], "nasopt: storage=runs/mine.db: no such file;"),
         (["show", "no.db"], "nasopt: storage=no.db: no such file; look for the path that a run"),
         (["show", "mine.py"], "nasopt: storage=mine.py: no SQLite database;"),
         (["run", "mine.py", "--storage", "mysql://x/y"], "nasopt: storage=mysql://x/y: use a file"),
@@ -175,7 +206,7 @@ def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(study, capsy
 def test_what_a_user_gets_wrong_is_one_line(study, capsys, words, line):
     before = sorted(study.parent.iterdir())
     assert fails(capsys, *words).startswith(line)
-    if "--seeds" not in words:  # that one is known only once the database is there
+    if words[0] != "noise":  # that one is known only once the database is there
         assert sorted(study.parent.iterdir()) == before
 
 
@@ -228,7 +259,7 @@ def test_without_arguments_it_prints_its_help(capsys):
     assert "Begin with: nasopt quickstart" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", ["quickstart", "describe", "noise", "run", "show"])
+@pytest.mark.parametrize("verb", ["quickstart", "describe", "noise", "run", "compare", "show"])
 def test_every_verb_has_examples_in_its_help(capsys, verb):
     with pytest.raises(SystemExit):
         main([verb, "--help"])

@@ -149,9 +149,11 @@ def test_an_evaluation_is_described_by_what_its_key_covers():
 
 
 def test_an_open_recipe_is_described_by_its_choices():
-    recipe = Recipe(lr=real(0.1, 1), batch_size=categorical(32, 64)).to_json()
-    assert recipe["lr"] == {"real": [0.1, 1.0, False]}
-    assert recipe["batch_size"] == {"categorical": [32, 64]}
+    recipe = Recipe(lr=real(0.1, 1), batch_size=categorical(32, 64))
+    value = recipe.to_json()
+    assert value["lr"] == {"real": [0.1, 1.0, False]}
+    assert value["batch_size"] == {"categorical": [32, 64]}
+    assert Recipe.from_json(value) == recipe
 
 
 def test_an_epoch_result_tells_what_is_determined_from_what_is_measured():

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from nasopt.finals import Retrained, retrain
+from nasopt.finals import Retrained, fresh_seeds, retrain
+from nasopt.paid import Stopped
 from nasopt.workshop import Workshop
 from tests.examples import small
 
@@ -21,6 +22,19 @@ def _with_seeds(evaluation, *seeds):
     from dataclasses import replace
 
     return [replace(evaluation, seed=seed) for seed in seeds]
+
+
+def test_a_retraining_that_is_stopped_goes_on_where_it_was(tmp_path):
+    experiment = small()
+    workshop = Workshop(experiment, tmp_path / "x.db", "cpu")
+    (evaluation,) = experiment.sample(1, seed=0)
+    asked = iter([False] * 3 + [True])
+    with pytest.raises(Stopped):
+        retrain(workshop, evaluation, replicates=1, stop=lambda: next(asked))
+    (fresh,) = fresh_seeds(evaluation, 1)
+    assert workshop.ledger.checkpoint(fresh.key) is not None
+    whole = Workshop(experiment, tmp_path / "y.db", "cpu")
+    assert retrain(workshop, evaluation, 1) == retrain(whole, evaluation, 1)
 
 
 def test_its_mean_has_a_standard_error(tmp_path):

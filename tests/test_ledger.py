@@ -104,6 +104,18 @@ def test_results_without_a_first_epoch_are_none(ledger):
     assert ledger.results(EVALUATION.key) == []
 
 
+def test_final_accuracies_are_of_whole_trainings_and_of_those_that_diverged(
+    empty_database, tmp_path
+):
+    ledger = Ledger(sa.create_engine(storage_url(empty_database)), tmp_path)
+    third = replace(EVALUATION, seed=9)
+    for epoch in (1, 2):
+        ledger.append(EVALUATION, result(epoch, accuracy=epoch / 4))
+    ledger.append(OTHER, result(1, accuracy=0.75))
+    ledger.append(third, result(1, accuracy=0.125, train_loss=math.nan))
+    assert ledger.final_accuracies(2) == {EVALUATION.key: 0.5, third.key: 0.125}
+
+
 def test_the_tables_can_be_read_without_the_studies(empty_database, tmp_path):
     engine = sa.create_engine(storage_url(empty_database))
     ledger = Ledger(engine, tmp_path)

@@ -3,7 +3,7 @@ import pytest
 
 from nasopt import Conv, Space, categorical
 from nasopt.errors import RecipeError, SpaceError
-from nasopt.noise import NoiseStudy, variance_components
+from nasopt.noise import SAMPLE_SEED, NoiseStudy, recorded_noise, variance_components
 from tests.examples import small
 
 
@@ -70,6 +70,20 @@ def test_a_noise_study_trains_networks_times_seeds_and_never_pays_twice(tmp_path
     again.workshop._trainer = None  # a second training would call it
     assert [each.result for each in again] == [each.result for each in progress]
     assert again.noise == study.noise
+
+
+def test_what_was_measured_can_be_read_from_the_ledger_again(tmp_path):
+    experiment = small()
+    study = NoiseStudy(experiment, tmp_path / "x.db", "cpu", architectures=3, seeds=2)
+    accuracies = study.workshop.ledger.final_accuracies(2)
+    draws = experiment.sample(30, SAMPLE_SEED)
+    assert recorded_noise(draws, accuracies, limited=False) is None
+    list(study)
+    accuracies = study.workshop.ledger.final_accuracies(2)
+    assert recorded_noise(draws, accuracies, limited=False) == study.noise
+    beyond = [*experiment.sample(60, 1), *draws]  # over a limit, and never trained
+    assert recorded_noise(beyond, accuracies, limited=True) is not None
+    assert recorded_noise(beyond, accuracies, limited=False) is None
 
 
 def test_its_first_seed_is_that_of_the_search(tmp_path):

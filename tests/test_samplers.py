@@ -37,6 +37,8 @@ def problem(limits: tuple[Limit, ...] = ()) -> Problem:
         decode=SPACE.decode,
         cost=lambda architecture: cost(architecture, INPUT_SHAPE, CLASSES),
         limits=limits,
+        trials=24,
+        epochs=4,
     )
 
 
@@ -143,7 +145,7 @@ def test_networks_are_within_the_limits(name):
     assert sum(within) >= 0.75 * length(name)
 
 
-@pytest.mark.parametrize("name", sorted(set(QUICK) - {"random"}))
+@pytest.mark.parametrize("name", sorted(set(QUICK) - {"random", "largest"}))
 def test_a_sampler_learns_from_the_study(name):
     """What was told must matter: a sampler that never saw a trial would be random search."""
     blind = driven(lambda: make_sampler("random", problem(), SEED), length(name))

@@ -347,10 +347,12 @@ def test_a_study_of_plain_optuna_under_our_name_is_left_alone(tmp_path):
 @pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"gp"}))
 def test_every_sampler_resumes_as_if_it_had_not_stopped(tmp_path, name, pruner):
     experiment = small(trials=15, pruner=pruner, recipe=Recipe(epochs=4, batch_size=64))
-    for trials in (4, 9, 15):
-        resumed = nasopt.run(
-            experiment, sampler=name, seed=3, trials=trials, storage=tmp_path / "x.db", device="cpu"
-        )
+    for done in (4, 9, 15):
+        search = Search(experiment, sampler=name, seed=3, storage=tmp_path / "x.db", device="cpu")
+        for progress in search:
+            if progress.done == done and progress.number is None:
+                break
+    resumed = search.study
     whole = nasopt.run(experiment, sampler=name, seed=3, storage=tmp_path / "y.db", device="cpu")
     assert told(resumed) == told(whole)
 
@@ -585,3 +587,64 @@ def test_a_second_signal_ends_the_process_at_once_and_nothing_is_lost(tmp_path):
     assert (done.returncode, done.stdout) == (130, "")
     resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
     assert told(resumed) == told(nasopt.run(small(), storage=tmp_path / "y.db", device="cpu"))
+
+
+def test_a_budget_of_epochs_ends_with_the_trial_that_reaches_it(tmp_path):
+    search = Search(small(), epochs_budget=7, storage=tmp_path / "x.db", device="cpu")
+    *_, last = search
+    assert len(counted(search.study)) == 4  # of 2 epochs each
+    assert last.epochs_spent == 8
+    assert search.study.user_attrs["epochs_budget"] == 7
+    assert "trials" not in search.study.user_attrs
+    again = Search(small(), epochs_budget=7, storage=tmp_path / "x.db", device="cpu")
+    list(again)
+    assert again.ran == 0
+
+
+def test_a_budget_of_epochs_resumed_equals_the_uninterrupted_study(tmp_path):
+    experiment = small(recipe=Recipe(epochs=3, batch_size=32))
+    for stop in (2, None):
+        search = Search(
+            experiment, sampler="one-epoch", epochs_budget=12, storage=tmp_path / "x.db",
+            device="cpu",
+        )  # fmt: skip
+        for progress in search:
+            if progress.done == stop:
+                break
+    whole = Search(
+        experiment, sampler="one-epoch", epochs_budget=12, storage=tmp_path / "y.db", device="cpu"
+    )
+    list(whole)
+    assert told(search.study) == told(whole.study)
+    # 5 looks and 2 trainings cost 9, 6 and 2 cost 10, 7 and 2 cost 11, 6 and 3 cost 12
+    assert [trial.last_step for trial in counted(whole.study)] == [1] * 6 + [3] * 3
+
+
+@pytest.mark.parametrize(
+    ("budgets", "line"),
+    [
+        ({"trials": 3, "epochs_budget": 9}, "trials=3 and epochs_budget=9: two budgets; give one"),
+        ({"epochs_budget": 0}, "epochs_budget=0: use a whole number from 1"),
+        ({"epochs_budget": 2.5}, "epochs_budget=2.5: use a whole number from 1"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused_before_a_study_exists(tmp_path, budgets, line):
+    with pytest.raises(nasopt.Error) as raised:
+        Search(small(), **budgets, storage=tmp_path / "x.db", device="cpu")
+    assert str(raised.value).startswith(line)
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_searches_may_share_a_workshop(tmp_path):
+    first = Search(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    list(first)
+    second = Search(small(trials=2), sampler="random", workshop=first.workshop)
+    list(second)
+    assert second.storage is first.storage
+    assert [len(search.study.trials) for search in (first, second)] == [2, 2]
+
+
+def test_why_a_study_ended_early_is_noted_in_it(tmp_path):
+    space = Space(Conv(filters=categorical(2, 4)))
+    study = nasopt.run(small(space=space), storage=tmp_path / "x.db", device="cpu")
+    assert study.user_attrs["ended"] == "all 2 networks of the space are known"

@@ -12,6 +12,8 @@ from optuna.samplers import BaseSampler
 
 from nasopt.errors import StudyError, closest
 from nasopt.problem import Problem
+from nasopt.samplers.largest import Largest
+from nasopt.samplers.one_epoch import CONTINUES, one_epoch
 from nasopt.samplers.seeded import Seeded
 from nasopt.samplers.tpe import RememberingTPESampler
 
@@ -23,6 +25,8 @@ SAMPLERS: dict[str, Factory] = {
     "tpe-univariate": lambda problem, seed: RememberingTPESampler(seed=seed, multivariate=False),
     "gp": lambda problem, seed: optuna.samplers.GPSampler(seed=seed),
     "nsga2": lambda problem, seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "largest": lambda problem, seed: Largest(problem, seed),
+    "one-epoch": one_epoch,
 }
 
 
@@ -34,7 +38,8 @@ def sampler_name(sampler: str | BaseSampler) -> str:
 def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> Seeded:
     """The sampler of that name, or a pristine copy of that object, seeded trial by trial.
 
-    Raises StudyError for an unknown name, or a seed that is no whole number from 0.
+    Raises StudyError for an unknown name, a seed that is no whole number from 0, or a sampler that
+    cannot do with the problem.
     """
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise StudyError(f"seed={seed!r}: use a whole number from 0 to {2**32 - 1}")
@@ -47,4 +52,4 @@ def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> See
     return Seeded(lambda: factory(problem, seed), problem, seed)
 
 
-__all__ = ["SAMPLERS", "Factory", "Seeded", "make_sampler", "sampler_name"]
+__all__ = ["CONTINUES", "SAMPLERS", "Factory", "Seeded", "make_sampler", "sampler_name"]

@@ -1,0 +1,257 @@
+"""`ComparisonResult`: what finished studies by several samplers tell of them.
+
+All of it is read: from the studies, and from the ledger's trainings of their winners.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nasopt.analysis.curves import Budget, Curve, Row, Studies, curves, incumbents, study_rows
+from nasopt.analysis.record import Record
+from nasopt.analysis.statistics import (
+    Difference,
+    Equivalent,
+    Scores,
+    average_ranks,
+    differences,
+    equivalent,
+)
+from nasopt.analysis.verdict import limits, verdict
+from nasopt.analysis.winners import QUARTERS, Winner, quarter_winners, with_fresh
+from nasopt.evaluation import Evaluation
+from nasopt.noise import SAMPLE_SEED, Noise, recorded_noise
+
+POSITIONS = 200  # at most, at which the baseline is asked whether it is as good
+NOISE_DRAWS = 1_000  # among which the networks of a noise study are looked for
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One sampler: means over its studies, at the end of their budgets.
+
+    `seen` is the best value that a search saw: the accuracy of its winner, flattered by its luck,
+    or the hypervolume of its front. `fresh` is what the winners gave when they were trained again,
+    `fresh_error` its standard error over the studies; None where they were not. `quarters` are
+    (`seen`, `fresh`) at each quarter of the budget. Costs are of a study, as if trained. `rank` is
+    1 where it is always the best. `difference` is to the baseline; `equivalents` say at which cost
+    the baseline is as good, at each quarter of the budget.
+    """
+
+    sampler: str
+    seeds: tuple[int, ...]
+    seen: float | None
+    fresh: float | None
+    fresh_error: float | None
+    quarters: tuple[tuple[float | None, float | None], ...]
+    evaluations: float
+    pruned: float
+    epochs: float
+    seconds: float
+    rank: float | None
+    difference: Difference | None
+    equivalents: tuple[Equivalent, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            "difference": self.difference and self.difference.to_json(),
+            "equivalents": [each.to_json() for each in self.equivalents],
+        }
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """Samplers compared. `score` is what they are compared by: "fresh", "seen" or "hypervolume".
+
+    `noise` is what `nasopt noise` measured of the experiment; None if it did not. `notes` are
+    sentences on what limits the claims.
+    """
+
+    experiment: str
+    objectives: tuple[str, ...]
+    budget: Budget
+    baseline: str
+    replicates: int
+    score: str
+    standings: tuple[Standing, ...]
+    winners: tuple[Winner, ...]
+    curves: tuple[Curve, ...]
+    rows: tuple[Row, ...]
+    noise: Noise | None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on which sampler is better."""
+        found = [each.difference for each in self.standings if each.difference is not None]
+        return verdict(found, self.baseline, str(self.budget), self.noise)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "experiment": self.experiment,
+            "objectives": list(self.objectives),
+            "budget": {self.budget.unit: self.budget.amount},
+            "baseline": self.baseline,
+            "replicates": self.replicates,
+            "score": self.score,
+            "verdict": self.verdict,
+            "notes": list(self.notes),
+            "noise": self.noise and self.noise.to_json(),
+            "standings": [each.to_json() for each in self.standings],
+            "winners": [each.to_json() for each in self.winners],
+            "curves": [each.to_json() for each in self.curves],
+            "rows": [each.to_json() for each in self.rows],
+        }
+
+
+def compared(
+    studies: Sequence[Record],
+    budget: Budget,
+    accuracies: Mapping[str, float],
+    *,
+    baseline: str,
+    replicates: int,
+    notes: Sequence[str] = (),
+) -> ComparisonResult:
+    """What finished `studies` of one experiment tell, within `budget`.
+
+    `accuracies` are those of whole trainings in the ledger, by key.
+    """
+    begun = studies[0].begun
+    rows = {
+        sampler: {seed: budget.within(each) for seed, each in sorted(by_seed.items())}
+        for sampler, by_seed in study_rows(studies).items()
+    }
+    single = len(begun.objectives) == 1
+    replicates = replicates if single else 0
+    winners = [
+        with_fresh(winner, evaluation, accuracies, replicates)
+        for winner, evaluation in _winners(studies, rows, budget).items()
+    ]
+    last = [winner for winner in winners if winner.quarter == QUARTERS]
+    again = bool(last) and all(winner.fresh for winner in last)
+    score = ("fresh" if again else "seen") if single else "hypervolume"
+    seen = _seen(rows)
+    fresh: dict[str, dict[int, float]] = {}
+    for winner in last if again else ():
+        fresh.setdefault(winner.sampler, {})[winner.seed] = winner.fresh_mean
+    scores = fresh if again else seen
+    lines = [*notes, *limits(rows, scores, baseline, score, replicates)]
+    return ComparisonResult(
+        experiment=studies[0].name.rsplit("/", 2)[0],
+        objectives=begun.objectives,
+        budget=budget,
+        baseline=baseline,
+        replicates=replicates if again else 0,
+        score=score,
+        standings=_standings(rows, winners, seen, fresh, scores, baseline, budget),
+        winners=tuple(winners),
+        curves=tuple(curves(rows)),
+        rows=tuple(row for by_seed in rows.values() for each in by_seed.values() for row in each),
+        noise=recorded_noise(
+            begun.draws(NOISE_DRAWS, SAMPLE_SEED), accuracies, limited=bool(studies[0].limits)
+        ),
+        notes=tuple(lines),
+    )
+
+
+def _winners(studies: Sequence[Record], rows: Studies, budget: Budget) -> dict[Winner, Evaluation]:
+    begun = studies[0].begun
+    return {
+        winner: begun.evaluation(study.trials[winner.number].params)
+        for study in studies
+        for winner in quarter_winners(rows[study.sampler][study.seed], budget)
+    }
+
+
+def _seen(rows: Studies) -> dict[str, dict[int, float]]:
+    """The last incumbent of each study that has one."""
+    return {
+        sampler: {
+            seed: each[-1].incumbent
+            for seed, each in by_seed.items()
+            if each and each[-1].incumbent is not None
+        }
+        for sampler, by_seed in rows.items()
+    }
+
+
+def _standings(
+    rows: Studies,
+    winners: Sequence[Winner],
+    seen: Scores,
+    fresh: Scores,
+    scores: Scores,
+    baseline: str,
+    budget: Budget,
+) -> tuple[Standing, ...]:
+    scored = {sampler: scores[sampler] for sampler in rows if scores.get(sampler)}
+    gaps = differences(scored, baseline) if baseline in scored else {}
+    ranks = average_ranks(scored) if scored else {}
+    return tuple(
+        Standing(
+            sampler=sampler,
+            seeds=tuple(by_seed),
+            seen=_mean(seen[sampler].values()),
+            fresh=_mean(fresh.get(sampler, {}).values()),
+            fresh_error=_error(fresh.get(sampler, {}).values()),
+            quarters=_quarters([each for each in winners if each.sampler == sampler]),
+            evaluations=_total(by_seed, "evaluation"),
+            pruned=statistics.fmean(
+                sum(row.state == "pruned" for row in each) for each in by_seed.values()
+            ),
+            epochs=_total(by_seed, "total_epochs"),
+            seconds=_total(by_seed, "total_seconds"),
+            rank=ranks.get(sampler),
+            difference=gaps.get(sampler),
+            equivalents=_equivalents(sampler, rows, baseline, budget),
+        )
+        for sampler, by_seed in rows.items()
+    )
+
+
+def _quarters(winners: Sequence[Winner]) -> tuple[tuple[float | None, float | None], ...]:
+    found = []
+    for quarter in range(1, QUARTERS + 1):
+        here = [winner for winner in winners if winner.quarter == quarter]
+        again = bool(here) and all(winner.fresh for winner in here)
+        seen = _mean([winner.seen for winner in here])
+        found.append((seen, _mean([w.fresh_mean for w in here]) if again else None))
+    return tuple(found)
+
+
+def _mean(values: Any) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _error(values: Any) -> float | None:
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+def _total(by_seed: Mapping[int, Sequence[Row]], axis: str) -> float:
+    return statistics.fmean(getattr(rows[-1], axis) if rows else 0 for rows in by_seed.values())
+
+
+def _equivalents(
+    sampler: str, rows: Studies, baseline: str, budget: Budget
+) -> tuple[Equivalent, ...]:
+    if sampler == baseline or baseline not in rows:
+        return ()
+    seeds = sorted(rows[sampler].keys() & rows[baseline].keys())
+    ours, theirs = ([rows[name][seed] for seed in seeds] for name in (sampler, baseline))
+    if not seeds:
+        return ()
+    points = np.linspace(1, budget.amount, min(budget.amount, POSITIONS))
+    positions = sorted({int(each) for each in points.round()})
+    table = incumbents(theirs, budget.axis, positions)
+    found = []
+    for quarter in range(1, QUARTERS + 1):
+        at = budget.amount * quarter // QUARTERS
+        reached = incumbents(ours, budget.axis, [at])[:, 0]
+        found.append(equivalent(sampler, baseline, at, reached, table, positions))
+    return tuple(each for each in found if each is not None)

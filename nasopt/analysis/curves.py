@@ -1,0 +1,241 @@
+"""Finished studies -> tidy rows -> how the best found so far grows with what was spent.
+
+Costs are as if each network had been trained in its study: see `nasopt.budget`.
+"""
+
+import csv
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+from nasopt.analysis.record import Record
+from nasopt.budget import Spent, spent
+from nasopt.claims import FREE
+from nasopt.errors import StorageError
+
+AXES = ("evaluation", "total_epochs", "total_seconds")
+POINTS = 100  # of a curve over epochs or seconds
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation of a study: a trial that counts to its budget.
+
+    `value` is the accuracy (a fraction; the last one reported), `cost` the second objective where
+    there are two. `incumbent` is the best value of a complete trial so far, and `winner` the number
+    of that trial; with two objectives it is the hypervolume of the front, and there is no winner.
+    `epochs` and `seconds` are what the evaluation costs, as if trained; `total_...` up to here.
+    """
+
+    study: str
+    sampler: str
+    seed: int
+    evaluation: int  # from 1
+    number: int  # of the trial
+    state: str
+    value: float | None
+    cost: float | None
+    incumbent: float | None
+    winner: int | None
+    epochs: int
+    seconds: float
+    total_epochs: int
+    total_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Studies = Mapping[str, Mapping[int, Sequence[Row]]]  # sampler -> seed -> rows, in order
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a study may spend: evaluations, or epochs as if trained."""
+
+    amount: int
+    unit: str = "evaluations"  # or "epochs"
+
+    @property
+    def axis(self) -> str:
+        return {"evaluations": "evaluation", "epochs": "total_epochs"}[self.unit]
+
+    def within(self, rows: Sequence[Row]) -> list[Row]:
+        """The evaluations that were finished within it."""
+        return list(
+            rows[: bisect_right(rows, self.amount, key=lambda row: getattr(row, self.axis))]
+        )
+
+    def is_spent(self, rows: Sequence[Row]) -> bool:
+        return bool(rows) and int(getattr(rows[-1], self.axis)) >= self.amount
+
+    def __str__(self) -> str:
+        return f"{self.amount:,} {self.unit}"
+
+
+def study_rows(studies: Sequence[Record]) -> dict[str, dict[int, list[Row]]]:
+    """The evaluations of `studies`, which have the same objectives.
+
+    With two, the hypervolume is the area that the front dominates, from 0 to 1: its reference
+    point is accuracy 0 at the greatest cost of a complete trial of these studies, and costs are
+    fractions of that.
+    """
+    finished = {study: _counted(study) for study in studies}
+    greatest = max(
+        (
+            trial.values[1]
+            for trials in finished.values()
+            for trial, _ in trials
+            if _has_cost(trial)
+        ),
+        default=0.0,
+    )
+    rows: dict[str, dict[int, list[Row]]] = {}
+    for study, trials in finished.items():
+        rows.setdefault(study.sampler, {})[study.seed] = _rows(study, trials, greatest)
+    return rows
+
+
+def _counted(study: Record) -> list[tuple[FrozenTrial, Spent]]:
+    trials = [trial for trial in study.trials if trial.state.is_finished()]
+    pairs = zip(trials, spent(trials), strict=True)
+    return [(trial, cost) for trial, cost in pairs if FREE not in trial.user_attrs]
+
+
+def _has_cost(trial: FrozenTrial) -> bool:
+    return trial.state is TrialState.COMPLETE and len(trial.values) > 1
+
+
+def _rows(study: Record, trials: Sequence[tuple[FrozenTrial, Spent]], greatest: float) -> list[Row]:
+    rows: list[Row] = []
+    best, winner = None, None
+    points: list[tuple[float, float]] = []  # accuracy and cost, with two objectives
+    total = Spent()
+    for evaluation, (trial, cost) in enumerate(trials, 1):
+        values = trial.values or []
+        if _has_cost(trial):
+            points.append((values[0], values[1]))
+            best = hypervolume(points, greatest)
+        elif trial.state is TrialState.COMPLETE and (best is None or values[0] > best):
+            best, winner = values[0], trial.number
+        total = Spent(total.epochs + cost.epochs, total.seconds + cost.seconds)
+        rows.append(
+            Row(
+                study=study.name,
+                sampler=study.sampler,
+                seed=study.seed,
+                evaluation=evaluation,
+                number=trial.number,
+                state=trial.state.name.lower(),
+                value=values[0] if values else None,
+                cost=values[1] if len(values) > 1 else None,
+                incumbent=best,
+                winner=winner,
+                epochs=cost.epochs,
+                seconds=cost.seconds,
+                total_epochs=total.epochs,
+                total_seconds=total.seconds,
+            )
+        )
+    return rows
+
+
+def hypervolume(points: Iterable[tuple[float, float]], greatest: float) -> float:
+    """The share of [0, 1] x [0, greatest] that `points` (accuracy, cost) dominate.
+
+    Source: Zitzler and Thiele 1998; in two dimensions a sum of rectangles.
+    """
+    area, accuracy = 0.0, 0.0
+    for value, cost in sorted(points, key=lambda point: (point[1], -point[0])):
+        if value > accuracy and greatest > 0:
+            area += (value - accuracy) * (1 - cost / greatest)
+            accuracy = value
+    return area
+
+
+def check_csv(path: str | None) -> None:
+    """Raise StorageError where `write_csv` will fail, before hours are spent."""
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise StorageError(f"csv={path}: no such folder; make it, or choose another file")
+
+
+def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
+    """A line an evaluation, under a line of the names; what is None is empty.
+
+    Raises StorageError where it cannot be written.
+    """
+    names = [field.name for field in fields(Row)]
+    try:
+        with Path(path).open("w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(row.to_json() for row in rows)
+    except OSError as error:
+        raise StorageError(
+            f"csv={path}: cannot be written ({error.strerror}); choose another file"
+        ) from error
+
+
+def last_by(rows: Sequence[Row], axis: str, position: float) -> Row | None:
+    """The last evaluation of a study that is finished by `position` on `axis`."""
+    place = bisect_right(rows, position, key=lambda row: float(getattr(row, axis)))
+    return rows[place - 1] if place else None
+
+
+def incumbents(
+    studies: Iterable[Sequence[Row]], axis: str, positions: Sequence[float]
+) -> NDArray[np.float64]:
+    """(studies, positions): the incumbent of each study at each position; -inf where none is."""
+    table = []
+    for rows in studies:
+        found = [last_by(rows, axis, position) for position in positions]
+        table.append(
+            [-np.inf if row is None or row.incumbent is None else row.incumbent for row in found]
+        )
+    return np.array(table, dtype=float).reshape(len(table), len(positions))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Incumbents of one sampler along an axis: median and quartiles over its seeds.
+
+    `positions` begin where every study has an incumbent, and end with the shortest of them.
+    """
+
+    sampler: str
+    axis: str
+    positions: tuple[float, ...]
+    lower: tuple[float, ...]
+    median: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def curves(studies: Studies) -> list[Curve]:
+    """One curve a sampler and axis of `AXES`."""
+    return [
+        _curve(sampler, axis, list(seeds.values()))
+        for axis in AXES
+        for sampler, seeds in studies.items()
+    ]
+
+
+def _curve(sampler: str, axis: str, studies: Sequence[Sequence[Row]]) -> Curve:
+    shortest = min(float(getattr(rows[-1], axis)) if rows else 0.0 for rows in studies)
+    if axis == "evaluation":
+        positions = np.arange(1.0, shortest + 1)
+    else:
+        positions = np.linspace(shortest / POINTS, shortest, POINTS)
+    table = incumbents(studies, axis, positions.tolist())
+    known = np.isfinite(table).all(axis=0)
+    quartiles = np.percentile(table[:, known], [25, 50, 75], axis=0)
+    lower, median, upper = (tuple(each.tolist()) for each in quartiles)
+    return Curve(sampler, axis, tuple(positions[known].tolist()), lower, median, upper)

@@ -1,0 +1,82 @@
+"""`Record`: a study, read once from its database; and the experiment that it tells of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from nasopt.claims import EXPERIMENT
+from nasopt.evaluation import Evaluation, Recipe
+from nasopt.fields import Dice
+from nasopt.space import Space
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A study as it stands: its user attributes, and its trials by number."""
+
+    name: str
+    attrs: Mapping[str, Any]
+    trials: Sequence[FrozenTrial]
+
+    @classmethod
+    def of(cls, study: optuna.Study) -> Self:
+        return cls(study.study_name, study.user_attrs, study.get_trials(deepcopy=False))
+
+    @property
+    def sampler(self) -> str:
+        return str(self.attrs["sampler"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.attrs["seed"])
+
+    @property
+    def limits(self) -> list[str]:
+        limits: list[str] = self.attrs["limits"]
+        return limits
+
+    @cached_property
+    def begun(self) -> "Begun":
+        begun = self.attrs[EXPERIMENT]
+        return Begun(
+            space=Space.from_json(begun["space"]).on(tuple(begun["input_shape"])),
+            recipe=Recipe.from_json(begun["recipe"]),
+            data=Data(begun["dataset"]),
+            seed=begun["seed"],
+            objectives=tuple(begun["objectives"]),
+        )
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set of which only the fingerprint is known."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a study was begun with: enough to name evaluations, though not to train them."""
+
+    space: Space
+    recipe: Recipe
+    data: Data
+    seed: int
+    objectives: tuple[str, ...]
+
+    def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
+        """As `Experiment.evaluation`."""
+        return Evaluation(
+            self.space.decode(params), self.recipe.choose(params), self.data, self.seed
+        )
+
+    def draws(self, count: int, seed: int) -> Iterator[Evaluation]:
+        """What `Experiment.sample` draws first, limits left aside."""
+        dice = Dice(seed)
+        fields = self.space.parameters | self.recipe.parameters
+        for _ in range(count):
+            yield self.evaluation({name: f.suggest(dice, name) for name, f in fields.items()})

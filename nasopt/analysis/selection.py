@@ -1,0 +1,159 @@
+"""Finished studies of a database, chosen by name and held to be alike, then compared."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from nasopt.analysis.compared import ComparisonResult, compared
+from nasopt.analysis.curves import Budget, Row, study_rows
+from nasopt.analysis.outcome import studies_of
+from nasopt.analysis.record import Record
+from nasopt.claims import EXPERIMENT, Storage
+from nasopt.errors import RecipeError, StudyError, closest
+from nasopt.ledger import Ledger
+from nasopt.storage import folders, open_storage
+from nasopt.study import difference
+
+NAMED = 10  # studies in an error, at most
+
+
+def compare_studies(
+    storage: str | Path,
+    studies: str | Sequence[str],
+    *,
+    replicates: int = 3,
+    baseline: str = "random",
+) -> ComparisonResult:
+    """Compare finished studies that are in a database, by names or patterns ("digits/*").
+
+    Nothing is trained: winners that were trained again with `replicates` seeds are compared by
+    that, others by what the searches saw.
+
+    Raises StudyError if there are none, one is unfinished, or they are not of one experiment.
+    """
+    check_replicates(replicates)
+    opened = open_storage(storage, "read")
+    there = studies_of(opened)
+    patterns = studies.split(",") if isinstance(studies, str) else studies
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        matching = [name for name in there if fnmatchcase(name, pattern.strip())]
+        if not matching:
+            few = 0 < len(there) <= NAMED
+            remedy = closest(pattern, there) if few else "nasopt show DB --studies lists them"
+            raise StudyError(f"studies={pattern!r}: none of that name in this database; {remedy}")
+        names |= dict.fromkeys(matching)
+    records = [read_study(opened, name) for name in names]
+    _check_budgets(records)
+    return analyse(records, opened, budget_of(records[0]), replicates=replicates, baseline=baseline)
+
+
+def read_study(storage: Storage, name: str) -> Record:
+    return Record.of(optuna.load_study(study_name=name, storage=storage))
+
+
+def analyse(
+    studies: Sequence[Record],
+    storage: Storage,
+    budget: Budget,
+    *,
+    replicates: int,
+    baseline: str,
+    notes: Sequence[str] = (),
+) -> ComparisonResult:
+    """What `studies` tell of their samplers within `budget`.
+
+    Raises StudyError if one is unfinished, or they differ in more than sampler and seed.
+    """
+    _check_alike(studies)
+    check_baseline(baseline, [study.sampler for study in studies])
+    for study in studies:
+        if not is_done(study, budget):
+            rows = rows_of(study)
+            done = getattr(rows[-1], budget.axis) if rows else 0
+            raise StudyError(f"study={study.name}: {done:,} of {budget}; run it to its end")
+    ended = [
+        f"{study.name} ended early: {study.attrs['ended']}."
+        for study in studies
+        if "ended" in study.attrs
+    ]
+    ledger = Ledger(storage.engine, folders(storage).checkpoints)
+    return compared(
+        studies,
+        budget,
+        ledger.final_accuracies(studies[0].begun.recipe.epochs),
+        baseline=baseline,
+        replicates=replicates,
+        notes=[*notes, *ended],
+    )
+
+
+def rows_of(study: Record) -> list[Row]:
+    return study_rows([study])[study.sampler][study.seed]
+
+
+def is_done(study: Record, budget: Budget) -> bool:
+    """Whether its budget is spent, or it had nothing left to try."""
+    return "ended" in study.attrs or budget.is_spent(rows_of(study))
+
+
+def budget_of(study: Record) -> Budget:
+    epochs = study.attrs.get("epochs_budget")
+    return Budget(epochs, "epochs") if epochs else Budget(study.attrs["trials"])
+
+
+def check_replicates(replicates: Any) -> None:
+    if type(replicates) is not int or replicates < 0:
+        raise RecipeError(f"replicates={replicates!r}: use a whole number from 0")
+
+
+def check_baseline(baseline: str, samplers: Sequence[str]) -> None:
+    if baseline not in samplers:
+        remedy = closest(baseline, set(samplers))
+        raise StudyError(f"baseline={baseline!r}: not among the samplers; {remedy}")
+
+
+def _check_budgets(studies: Sequence[Record]) -> None:
+    first = budget_of(studies[0])
+    for study in studies:
+        if budget_of(study) != first:
+            raise StudyError(
+                f"study={study.name}: its budget is {budget_of(study)}, but {first} in "
+                f"{studies[0].name}; compare studies of one budget"
+            )
+
+
+def _check_alike(studies: Sequence[Record]) -> None:
+    """Raise StudyError unless all differ in nothing but sampler and seed."""
+    first = studies[0]
+    taken: dict[tuple[str, int], Record] = {}
+    pruners: dict[str, Record] = {}
+    for study in studies:
+        twin = taken.setdefault((study.sampler, study.seed), study)
+        if twin is not study:
+            raise StudyError(
+                f"study={study.name}: by {study.sampler} with seed {study.seed}, as {twin.name} "
+                "is; leave one out"
+            )
+        found = difference(_terms(first), _terms(study))
+        if found is not None:
+            place, before, after = found
+            raise StudyError(
+                f"study={study.name}: {place} is {after}, but {before} in {first.name}; compare "
+                "studies of one experiment"
+            )
+        if study.attrs["pruner"] != study.sampler:  # a sampler that prunes is compared as that
+            pruners.setdefault(study.attrs["pruner"], study)
+    if len(pruners) > 1:
+        (one, by_one), (other, by_other), *_ = pruners.items()
+        raise StudyError(
+            f"study={by_other.name}: pruner is {other}, but {one} in {by_one.name}; compare "
+            "studies with one pruner"
+        )
+
+
+def _terms(study: Record) -> dict[str, Any]:
+    return {"limits": study.limits, **study.attrs[EXPERIMENT]}

@@ -1,0 +1,61 @@
+"""The winners of studies, and what they are worth with other training seeds.
+
+The best of many noisy accuracies was chosen for its luck, too: so samplers are compared by what
+their winners give when they are trained again. Nothing is trained here.
+"""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from nasopt.analysis.curves import Budget, Row, last_by
+from nasopt.evaluation import Evaluation
+from nasopt.finals import fresh_seeds
+
+QUARTERS = 4
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best network of a study once `quarter` quarters of its budget were spent.
+
+    `seen` is the accuracy that it was chosen for, flattered by its luck. `fresh` are those of the
+    same network trained with other seeds; empty where they are not known.
+    """
+
+    study: str
+    sampler: str
+    seed: int
+    quarter: int  # 1 to 4
+    number: int  # of the trial
+    seen: float
+    fresh: tuple[float, ...] = ()
+
+    @property
+    def fresh_mean(self) -> float:
+        return statistics.fmean(self.fresh)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def quarter_winners(rows: Sequence[Row], budget: Budget) -> Iterator[Winner]:
+    """Those of one study, a quarter each; a quarter by which no trial is complete has none."""
+    for quarter in range(1, QUARTERS + 1):
+        row = last_by(rows, budget.axis, budget.amount * quarter / QUARTERS)
+        if row is not None and row.winner is not None and row.incumbent is not None:
+            yield Winner(row.study, row.sampler, row.seed, quarter, row.winner, row.incumbent)
+
+
+def with_fresh(
+    winner: Winner, evaluation: Evaluation, accuracies: Mapping[str, float], replicates: int
+) -> Winner:
+    """`winner` with what a ledger's `accuracies` (by key) know of `replicates` other seeds.
+
+    `evaluation` is the training that it won by.
+    """
+    keys = [each.key for each in fresh_seeds(evaluation, replicates)]
+    if not all(key in accuracies for key in keys):
+        return winner
+    return replace(winner, fresh=tuple(accuracies[key] for key in keys))

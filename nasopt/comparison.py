@@ -1,0 +1,252 @@
+"""Samplers compared on an experiment: what is missing is run, then all of it is analysed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from optuna.samplers import BaseSampler
+
+from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.curves import Budget
+from nasopt.analysis.outcome import studies_of
+from nasopt.analysis.record import Record
+from nasopt.analysis.selection import (
+    analyse,
+    check_baseline,
+    check_replicates,
+    is_done,
+    read_study,
+    rows_of,
+)
+from nasopt.analysis.winners import quarter_winners
+from nasopt.errors import RecipeError, StudyError, Unsuitable
+from nasopt.evaluation import Evaluation
+from nasopt.experiment import Experiment, check_budget
+from nasopt.finals import Retrained, fresh_seeds, retrain
+from nasopt.ledger import Ledger
+from nasopt.paid import Stopped
+from nasopt.samplers import SAMPLERS, make_sampler, sampler_name
+from nasopt.storage import open_storage
+from nasopt.study import study_name
+from nasopt.worker import Interrupted, Progress, Search, interruptible
+from nasopt.workshop import Workshop, default_location
+
+DEFAULT = ("random", "largest", "one-epoch", "tpe")  # the baselines had better not be left out
+SLOW = ("gp",)  # it takes seconds for a suggestion: not in "all"
+
+
+@dataclass(frozen=True)
+class ComparisonProgress:
+    """Study `number` of `total` is under way, or a winner of `study` was trained again.
+
+    `search` says where the study stands; `again` what the winner gave, and then `number` counts
+    winners.
+    """
+
+    number: int  # from 1
+    total: int
+    study: str
+    search: Progress | None = None
+    again: Retrained | None = None
+
+
+class Comparison:
+    """Iterate over it to run the studies that are missing, then read `result`.
+
+        comparison = Comparison(experiment, samplers=("random", "tpe"), seeds=8)
+        for progress in comparison: ...
+        comparison.result.verdict
+
+    There is a study for each of `samplers` and each seed from 0 to `seeds` - 1, all in one
+    database. Samplers are names ("random,tpe" and "all" will do) or Optuna's objects. A study has
+    `trials`, or ends by `epochs_budget` (see `Search`). Then the winner of each, at each quarter of
+    the budget, is trained again with `replicates` other seeds; with two objectives there is no
+    winner. Nothing is paid for twice: an iteration that was interrupted, or is repeated, goes on.
+    With `analyse_only` it does nothing at all, and the database is only read.
+
+    Everything a user can get wrong is raised here, before a database exists. A sampler that cannot
+    do with the experiment is left out; `left_out` says why.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        samplers: str | Sequence[str | BaseSampler] = DEFAULT,
+        seeds: int = 5,
+        trials: int | None = None,
+        epochs_budget: int | None = None,
+        storage: str | Path | None = None,
+        replicates: int = 3,
+        baseline: str = "random",
+        device: str = "auto",
+        analyse_only: bool = False,
+    ) -> None:
+        if type(seeds) is not int or seeds < 1:
+            raise RecipeError(f"seeds={seeds!r}: use a whole number from 1")
+        check_replicates(replicates)
+        self.experiment = experiment
+        self.left_out: list[str] = []
+        self.samplers = self._suitable(samplers)
+        check_baseline(baseline, list(self.samplers))
+        self.seeds = range(seeds)
+        self.trials, self.epochs_budget = trials, epochs_budget
+        amount = check_budget(experiment, trials, epochs_budget)
+        self.budget = Budget(amount, "evaluations" if epochs_budget is None else "epochs")
+        self.replicates = replicates if len(experiment.objectives) == 1 else 0
+        self.baseline = baseline
+        self.workshop = None if analyse_only else Workshop(experiment, storage, device)
+        self.location = default_location(experiment) if storage is None else storage
+        self.storage = (
+            open_storage(self.location, "read") if self.workshop is None else self.workshop.storage
+        )
+        self._records: dict[str, Record] = {}
+        self.signum: int | None = None  # of the signal that asked to stop
+
+    def _suitable(
+        self, samplers: str | Sequence[str | BaseSampler]
+    ) -> dict[str, str | BaseSampler]:
+        """Name -> sampler, those left out that cannot do with the experiment."""
+        if isinstance(samplers, str):
+            listed = [name.strip() for name in samplers.split(",") if name.strip()]
+            samplers = [n for n in SAMPLERS if n not in SLOW] if listed == ["all"] else listed
+        found: dict[str, str | BaseSampler] = {}
+        for sampler in samplers:
+            name = sampler_name(sampler)
+            if name in found and not isinstance(sampler, str):
+                raise StudyError(f"samplers: two are called {name}; compare them by two databases")
+            try:
+                make_sampler(sampler, self.experiment.problem, 0)
+            except Unsuitable as reason:
+                self.left_out.append(f"{name} is left out: {reason}.")
+                continue
+            found[name] = sampler
+        if not found:
+            raise StudyError(
+                f"samplers: {' '.join(self.left_out) or 'none'}; choose from {', '.join(SAMPLERS)}"
+            )
+        return found
+
+    @cached_property
+    def studies(self) -> dict[str, tuple[int, str | BaseSampler]]:
+        """Name -> seed and sampler; seed by seed, so that there are whole pairs from early on."""
+        return {
+            study_name(self.experiment, sampler, seed): (seed, sampler)
+            for seed in self.seeds
+            for sampler in self.samplers.values()
+        }
+
+    def __iter__(self) -> Iterator[ComparisonProgress]:
+        if self.workshop is None:
+            return
+        yield from self._search(self.workshop)
+        yield from self._train_again(self.workshop)
+
+    def _search(self, workshop: Workshop) -> Iterator[ComparisonProgress]:
+        there = set(studies_of(self.storage))
+        for number, (name, (seed, sampler)) in enumerate(self.studies.items(), 1):
+            if name in there and is_done(self._read(name), self.budget):
+                yield ComparisonProgress(number, len(self.studies), name)
+                continue
+            search = Search(
+                self.experiment,
+                sampler=sampler,
+                seed=seed,
+                trials=self.trials,
+                epochs_budget=self.epochs_budget,
+                workshop=workshop,
+            )
+            for progress in search:
+                yield ComparisonProgress(number, len(self.studies), name, progress)
+
+    def _train_again(self, workshop: Workshop) -> Iterator[ComparisonProgress]:
+        missing = self._missing(workshop.ledger)
+        self.signum = None
+        with interruptible(self):
+            for number, (study, evaluation) in enumerate(missing, 1):
+                try:
+                    again = retrain(workshop, evaluation, self.replicates, self._is_stopped)
+                except Stopped:
+                    raise Interrupted(self.signum or 0) from None
+                yield ComparisonProgress(number, len(missing), study, again=again)
+
+    def _is_stopped(self) -> bool:
+        return self.signum is not None
+
+    def _missing(self, ledger: Ledger) -> list[tuple[str, Evaluation]]:
+        """The winners that are to be trained again, each network once, with a study of each."""
+        known = ledger.final_accuracies(self.experiment.recipe.epochs)
+        found: dict[str, tuple[str, Evaluation]] = {}
+        for name in self.studies if self.replicates else ():
+            study = self._read(name)
+            for winner in quarter_winners(rows_of(study), self.budget):
+                evaluation = self.experiment.evaluation(study.trials[winner.number].params)
+                if any(e.key not in known for e in fresh_seeds(evaluation, self.replicates)):
+                    found.setdefault(evaluation.key, (name, evaluation))
+        return list(found.values())
+
+    def _read(self, name: str) -> Record:
+        """The study, from memory once it is done: each takes a while to read."""
+        if name not in self._records:
+            record = read_study(self.storage, name)
+            if not is_done(record, self.budget):
+                return record
+            self._records[name] = record
+        return self._records[name]
+
+    @property
+    def result(self) -> ComparisonResult:
+        """What the studies tell. Raises StudyError if some are missing or not finished."""
+        there = set(studies_of(self.storage))
+        for name in self.studies:
+            if name not in there:
+                raise StudyError(
+                    f"study={name}: not in this database; run the comparison to make it"
+                )
+        return analyse(
+            [self._read(name) for name in self.studies],
+            self.storage,
+            self.budget,
+            replicates=self.replicates,
+            baseline=self.baseline,
+            notes=self.left_out,
+        )
+
+
+def compare(
+    experiment: Experiment,
+    *,
+    samplers: str | Sequence[str | BaseSampler] = DEFAULT,
+    seeds: int = 5,
+    trials: int | None = None,
+    epochs_budget: int | None = None,
+    storage: str | Path | None = None,
+    replicates: int = 3,
+    baseline: str = "random",
+    device: str = "auto",
+    analyse_only: bool = False,
+) -> ComparisonResult:
+    """Compare samplers on `experiment`: run what is missing, then analyse.
+
+        result = nasopt.compare(experiment, samplers="random,tpe", seeds=8, trials=40)
+        print(result.verdict)
+
+    The arguments are those of `Comparison`. Raises an `Error` for what the user can mend;
+    Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
+    """
+    comparison = Comparison(
+        experiment,
+        samplers=samplers,
+        seeds=seeds,
+        trials=trials,
+        epochs_budget=epochs_budget,
+        storage=storage,
+        replicates=replicates,
+        baseline=baseline,
+        device=device,
+        analyse_only=analyse_only,
+    )
+    for _ in comparison:
+        pass
+    return comparison.result

@@ -1,0 +1,164 @@
+"""A comparison in a terminal: its progress, its table and what that comes to."""
+
+import math
+import shlex
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from nasopt.analysis.compared import ComparisonResult, Standing
+from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
+from nasopt.comparison import Comparison, ComparisonProgress
+from nasopt.database import shown_url, storage_url
+from nasopt.terminal import live
+
+
+def follow_comparison(out: Console, comparison: Comparison) -> None:
+    """Run `comparison` to its end: live in a terminal, else a line a study and a winner."""
+    with live(out) as show:
+        before: ComparisonProgress | None = None
+        for progress in comparison:
+            if out.is_terminal:
+                show(progress.number - 1, progress.total, f"{progress.study}: {_status(progress)}")
+                continue
+            if before is not None and (before.study, before.again) != (progress.study, None):
+                _print_line(out, before)
+            before = progress
+        if before is not None:
+            _print_line(out, before)
+
+
+def _print_line(out: Console, progress: ComparisonProgress) -> None:
+    place = f"[{progress.number}/{progress.total}]"
+    out.print(f"{place} {progress.study}: {_status(progress)}", soft_wrap=True)
+
+
+def _status(progress: ComparisonProgress) -> str:
+    if progress.again is not None:
+        accuracies = ", ".join(f"{each:.4f}" for each in progress.again.accuracies)
+        return f"its winner with other seeds has {accuracies}"
+    search = progress.search
+    if search is None:
+        return "done before"
+    best = "" if search.best is None else f", best {search.best:.4f}"
+    under_way = ""
+    if search.number is not None:
+        under_way = f", trial {search.number}: epoch {search.epoch}/{search.epochs}"
+    return f"{search.done} trials, {search.epochs_spent:,} epochs{best}{under_way}"
+
+
+def print_comparison(out: Console, result: ComparisonResult) -> None:
+    """The table, a sentence, and what limits it."""
+    total = len({row.study for row in result.rows})
+    out.print(f"{result.experiment}: {total} studies of {result.budget}", style="bold")
+    out.print()
+    out.print(comparison_table(result))
+    out.print()
+    out.print(_legend(result), style="dim")
+    out.print()
+    out.print(result.verdict)
+    out.print()
+    equivalents = [_equivalent(each, result.budget.unit) for each in result.standings]
+    lines = [*filter(None, equivalents), *result.notes, _noise(result)]
+    for line in lines:
+        out.print(f"- {line}")
+
+
+def comparison_table(result: ComparisonResult) -> Table:
+    """A row a sampler, in the order in which they were named."""
+    again = result.score == "fresh"
+    tested = any(each.difference and each.difference.p is not None for each in result.standings)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("sampler", no_wrap=True)
+    headers = ["volume" if result.score == "hypervolume" else "seen"]
+    headers += ["again"] * again + ["difference (95 % interval)"] + ["p"] * tested
+    for header in (*headers, "wins", "rank", "epochs"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for each in result.standings:
+        cells = [_number(each.seen)]
+        cells += [_number(each.fresh)] * again + _against(each, result.baseline, tested)
+        rank = "" if each.rank is None else f"{each.rank:.1f}"
+        table.add_row(each.sampler, *cells, rank, f"{each.epochs:,.0f}")
+    return table
+
+
+def _against(standing: Standing, baseline: str, tested: bool) -> list[str]:
+    """Cells of the difference to the baseline, of its p, and of the chance to win."""
+    difference = standing.difference
+    if difference is None:
+        what = "baseline" if standing.sampler == baseline else "none"
+        return [what, *[""] * tested, ""]
+    ends = [_number(each, sign=True) for each in (difference.low, difference.high)]
+    interval = f" ({ends[0]} {ends[1]})" if not math.isnan(difference.low) else ""
+    p = "" if difference.holm is None else f"{difference.holm:.3f}".lstrip("0")
+    wins = f"{difference.superiority:.2f}".replace("0.", ".")
+    return [_number(difference.mean, sign=True) + interval, *[p] * tested, wins]
+
+
+def _number(value: float | None, sign: bool = False) -> str:
+    """.9654 or 93.08: fractions have four digits and no leading zero."""
+    if value is None:
+        return "none"
+    text = f"{value:{'+' if sign else ''}.{4 if abs(value) < 10 else 2}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def _legend(result: ComparisonResult) -> str:
+    if result.score == "hypervolume":
+        seen = "volume: of accuracy against cost, what the front dominates."
+    else:
+        seen = "seen: the accuracy that the winner was chosen for, flattered by its luck."
+    again = ""
+    if result.score == "fresh":
+        again = f" again: the same network trained with {result.replicates} other seeds."
+    p = " p: Wilcoxon's, corrected for the number of samplers (Holm)."
+    tested = any(each.difference and each.difference.p is not None for each in result.standings)
+    return (
+        f"{seen}{again} difference: to {result.baseline}, seed by seed.{p if tested else ''} "
+        f"wins: the chance that a study beats one by {result.baseline}. epochs: of a study, as if "
+        "trained."
+    )
+
+
+def _equivalent(standing: Standing, unit: str) -> str:
+    """The figure that everybody understands, at half of the budget or later."""
+    for each in standing.equivalents[1:] or standing.equivalents:
+        at = f"{each.sampler} at {each.at:,} {unit}"
+        return f"{at} is as good as {each.baseline} at {_equals(each)}."
+    return ""
+
+
+def _equals(equivalent: Equivalent) -> str:
+    most = f"more than {equivalent.most:,}"
+    equals, low, high = (
+        most if each is None else f"{each:,}"
+        for each in (equivalent.equals, equivalent.low, equivalent.high)
+    )
+    return equals if equals == low == high else f"{equals} (95 % interval {low} to {high})"
+
+
+def _noise(result: ComparisonResult) -> str:
+    noise = result.noise
+    if noise is None:
+        return "How much of a training's accuracy is luck was not measured (nasopt noise)."
+    return (
+        f"{noise.share:.2f} of the variance of trainings is architecture (95 % interval "
+        f"{noise.low:.2f} to {noise.high:.2f}). {noise.verdict}"
+    )
+
+
+def next_commands(
+    result: ComparisonResult, location: str, again: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """What to type next. `again` has the commands "noise" and "compare" on the same study file."""
+    browse = shlex.quote(shown_url(storage_url(location)))
+    commands = [(f"optuna-dashboard {browse}", "browse the studies, and compare their curves")]
+    if again and result.noise is None:
+        commands.append((again["noise"], "how much of a training's accuracy is luck"))
+    if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
+        samplers = ",".join(each.sampler for each in result.standings)
+        budget = {"evaluations": "--trials", "epochs": "--epochs-budget"}[result.budget.unit]
+        more = f"--samplers {samplers} --seeds {TEST_PAIRS} {budget} {result.budget.amount}"
+        commands.append((f"{again['compare']} {more}", "enough seeds for a test"))
+    return commands
