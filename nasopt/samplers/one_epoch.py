@@ -26,7 +26,8 @@ class OneEpoch(RandomSampler, BasePruner):
 
     The first `looks` networks are pruned after one epoch; then the one that was the most accurate
     goes on to its end, and the next, for as long as there are trials. What a trial goes on with is
-    noted in it, so the study is the only state. Repeats, which are free, are no looks.
+    noted in it, so the study is the only state. Repeats, which are free, are no looks. A study that
+    is given more trials later looks at more networks first.
     """
 
     def __init__(self, looks: int, seed: int | None = None) -> None:
