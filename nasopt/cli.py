@@ -5,13 +5,10 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from typing import Any, NoReturn
+from collections.abc import Sequence
 
+from nasopt.arguments import Verb, make_parser
 from nasopt.errors import Error, StudyError, closest
-
-Verb = Callable[[argparse.Namespace], None]
 
 
 def quickstart(args: argparse.Namespace) -> None:
@@ -199,162 +196,9 @@ def _again(verb: str, args: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-class Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are one line, with the closest word."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
-        super().__init__(**kwargs, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments: --"):
-            option = message.split(": ")[1].split()[0].partition("=")[0]
-            known = [name for action in self._actions for name in action.option_strings]
-            message = f"{option}: unknown; {closest(option, known)}"
-        else:
-            message = f"{message.removeprefix('argument ')}; see {self.prog} --help"
-        print(f"nasopt: {message}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _parser() -> tuple[Parser, dict[str, Parser]]:
-    parser = Parser(
-        prog="nasopt",
-        description="Neural architecture search for convolutional networks, on Optuna.",
-        epilog="Begin with: nasopt quickstart",
-    )
-    parser.add_argument("--version", action="version", version=f"nasopt {version('nasopt')}")
-    verbs = parser.add_subparsers(metavar="VERB", dest="verb", title="verbs")
-    made: dict[str, Parser] = {}
-
-    def verb(function: Verb, *examples: str) -> Parser:
-        text = str(function.__doc__)
-        made[function.__name__] = sub = verbs.add_parser(
-            function.__name__,
-            help=text.splitlines()[0],
-            description="\n".join(line.removeprefix("    ") for line in text.splitlines()),
-            epilog="examples:\n" + "\n".join(f"  {example}" for example in examples),
-        )
-        sub.set_defaults(function=function)
-        sub.add_argument("--json", action="store_true", help="print JSON, for machines")
-        return sub
-
-    def study(sub: Parser, either: Any = None) -> None:
-        text = "a study file, as in studies/digits.py"
-        place = either or sub  # of two ways to name what is meant
-        place.add_argument("study", metavar="STUDY", nargs="?" if either else None, help=text)
-        sub.add_argument(
-            "--data-dir",
-            metavar="DIR",
-            help="where data sets are downloaded to (default: $NASOPT_DATA, else a cache folder)",
-        )
-
-    def device(sub: Parser) -> None:
-        sub.add_argument(
-            "--device",
-            default="auto",
-            help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say",
-        )
-
-    def storage(sub: Parser, default: str) -> None:
-        sub.add_argument(
-            "--storage",
-            metavar="DB",
-            help=f"path of a database or SQLAlchemy URL (default: {default})",
-        )
-
-    sub = verb(quickstart, "nasopt quickstart")
-    storage(sub, "runs/quickstart.db")
-    device(sub)
-
-    sub = verb(describe, "nasopt describe studies/cifar10.py")
-    study(sub)
-    device(sub)
-
-    sub = verb(
-        noise,
-        "nasopt noise studies/fashion_mnist.py",
-        "nasopt noise studies/digits.py --architectures 12 --seeds 4",
-    )
-    study(sub)
-    sub.add_argument("--architectures", type=int, default=8, metavar="N", help="default: 8")
-    sub.add_argument("--seeds", type=int, default=3, metavar="K", help="default: 3")
-    storage(sub, "runs/<name of the study file>.db")
-    device(sub)
-
-    sub = verb(
-        run,
-        "nasopt run studies/digits.py",
-        "nasopt run studies/cifar10.py --sampler random --trials 200 --device cuda",
-        "nasopt run studies/digits.py --storage postgresql://user@host/nas",
-        "nasopt run studies/fashion_mnist.py --trials 5 --profile",
-    )
-    study(sub)
-    sub.add_argument(
-        "--sampler",
-        default="tpe",
-        help="random, largest, one-epoch, tpe (default), tpe-univariate, gp, nsga2",
-    )
-    sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
-    sub.add_argument(
-        "--trials", type=int, metavar="N", help="the total to reach (default: the study file's)"
-    )
-    storage(sub, "runs/<name of the study file>.db")
-    device(sub)
-    sub.add_argument(
-        "--profile", action="store_true", help="print what the time of each trial goes into"
-    )
-
-    sub = verb(
-        compare,
-        "nasopt compare studies/digits.py --samplers random,tpe --seeds 8 --trials 40",
-        "nasopt compare studies/digits.py --epochs-budget 800 --csv digits.csv",
-        "nasopt compare --studies 'digits/*' --storage runs/digits.db",
-    )
-    either = sub.add_mutually_exclusive_group(required=True)
-    study(sub, either)
-    either.add_argument(
-        "--studies", metavar="NAMES", help="finished studies of --storage, names or patterns"
-    )
-    sub.add_argument(
-        "--samplers",
-        metavar="A,B",
-        help="names, or all (default: random,largest,one-epoch,tpe)",
-    )
-    sub.add_argument("--baseline", default="random", metavar="NAME", help="default: random")
-    sub.add_argument("--seeds", type=int, metavar="K", help="studies by each (default: 5)")
-    sub.add_argument(
-        "--trials", type=int, metavar="N", help="of a study (default: the study file's)"
-    )
-    sub.add_argument(
-        "--epochs-budget",
-        type=int,
-        metavar="E",
-        help="end a study by its epochs, as if trained, instead",
-    )
-    sub.add_argument(
-        "--replicates",
-        type=int,
-        default=3,
-        metavar="R",
-        help="train winners again with so many other seeds (default: 3)",
-    )
-    sub.add_argument("--analyse-only", action="store_true", help="train nothing")
-    sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
-    storage(sub, "runs/<name of the study file>.db")
-    device(sub)
-
-    sub = verb(
-        show,
-        "nasopt show runs/digits.db",
-        "nasopt show runs/digits.db --study digits/random/0 --trial 12",
-        "nasopt show runs/digits.db --studies",
-    )
-    sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
-    sub.add_argument("--study", metavar="NAME", help="default: the one that was begun last")
-    sub.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
-    sub.add_argument("--studies", action="store_true", help="list the studies")
-    return parser, made
+VERBS: dict[str, Verb] = {
+    verb.__name__: verb for verb in (quickstart, describe, noise, run, compare, show)
+}
 
 
 class _Lines(logging.Handler):
@@ -367,7 +211,7 @@ class _Lines(logging.Handler):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: its exit code (0 done, 2 the user's to mend, 130 or 143 interrupted)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    parser, verbs = _parser()
+    parser, verbs = make_parser(VERBS)
     if not words:
         parser.print_help()
         return 0
