@@ -11,10 +11,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.storage import open_storage
 from nasopt.worker import Search
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.sides import seconds_in_turn
 
 EPOCHS = 10
 SPACE = Space(
@@ -125,37 +126,72 @@ def objective(trial: optuna.Trial) -> float:
     return accuracy
 
 
-WARM_UP = 2  # trials that read the study and import what they need
 # of stock Optuna's time at 1,000 trials: 25 of 60 ms, and 60 of 114, where that was measured first
 TARGETS = {"random": 25 / 60, "tpe": 60 / 114}
 STOCK = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
 
 
-def milliseconds_a_trial(path: Path, sampler: str, times: int) -> tuple[float, float]:
-    """(stock Optuna's, ours) as medians of `times` trials that take turns."""
-    stock = path.with_suffix(".stock.db")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(stock)) as copy:
-        source.backup(copy)
+def our_trials(path: Path, sampler: str) -> Iterator[None]:
+    search = iter(searching(path, sampler))
+    next(search)
+    yield from _after_one(lambda: next(p for p in search if p.finished is not None))
+
+
+def stock_trials(path: Path, sampler: str) -> Iterator[None]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.load_study(
         study_name=f"growth/{sampler}/0",
-        storage=f"sqlite:///{stock}",
+        storage=f"sqlite:///{path}",
         sampler=STOCK[sampler](seed=0),
     )
-    search = iter(searching(path, sampler))
-    taken: tuple[list[float], list[float]] = ([], [])
-    next(search)
-    for _ in range(times + WARM_UP):
-        started = time.perf_counter()
-        study.optimize(objective, n_trials=1)
-        taken[0].append(time.perf_counter() - started)
-        started = time.perf_counter()
-        while next(search).finished is None:
-            pass
-        taken[1].append(time.perf_counter() - started)
-    search.close()  # type: ignore[attr-defined]
-    stock.unlink()
-    theirs, ours = (1e3 * float(np.median(each[WARM_UP:])) for each in taken)
-    return theirs, ours
+    yield from _after_one(lambda: study.optimize(objective, n_trials=1))
+
+
+def _after_one(trial: Callable[[], object]) -> Iterator[None]:
+    """The first reads the study, and imports what is needed."""
+    trial()
+    while True:
+        trial()
+        yield
+
+
+def figures() -> Iterator[Figure]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory() as name:
+        paths = {}
+        for trials, turns in ((100, 20), (1_000, 20), (10_000, 10)):
+            for sampler in STOCK:
+                path = paths[sampler, trials] = Path(name) / f"{sampler}-{trials}.db"
+                fill(path, sampler, trials)
+                if (trials, sampler) == (10_000, "random"):
+                    yield from large(path)
+                yield against_stock(path, sampler, trials, turns)
+        few, many = seconds_in_turn(
+            20, *(partial(our_trials, paths["random", n], "random") for n in (1_000, 10_000))
+        )
+        yield Figure(
+            "random: grown from 1,000 to 10,000 trials by a factor of",
+            many / few,
+            at_most=1.25,
+            detail=f"{1e3 * few:.0f} and {1e3 * many:.0f} ms a trial",
+        )
+
+
+def against_stock(path: Path, sampler: str, trials: int, turns: int) -> Figure:
+    """Both on the same study, each on its own copy."""
+    copied = path.with_suffix(".stock.db")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copied)) as copy:
+        source.backup(copy)
+    theirs, ours = seconds_in_turn(
+        turns, partial(stock_trials, copied, sampler), partial(our_trials, path, sampler)
+    )
+    copied.unlink()
+    return Figure(
+        f"{sampler}, {trials:,} finished trials: share of stock Optuna's time",
+        ours / theirs,
+        at_most=TARGETS[sampler] if trials == 1_000 else None,
+        detail=f"{1e3 * ours:.0f} of {1e3 * theirs:.0f} ms a trial",
+    )
 
 
 OPENING = """
@@ -178,36 +214,6 @@ def opened(path: Path, study: str) -> tuple[float, float]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, megabytes = map(float, done.stdout.split())
     return seconds, megabytes
-
-
-def figures() -> Iterator[Figure]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    before = 0.0, 0.0  # ours and stock's
-    with tempfile.TemporaryDirectory() as folder:
-        for trials, times in ((100, 20), (1_000, 20), (10_000, 5)):
-            for sampler in STOCK:
-                path = Path(folder) / f"{sampler}-{trials}.db"
-                fill(path, sampler, trials)
-                if (trials, sampler) == (10_000, "random"):
-                    yield from large(path)
-                theirs, ours = milliseconds_a_trial(path, sampler, times)
-                yield Figure(
-                    f"{sampler}, {trials:,} finished trials: share of stock Optuna's time",
-                    ours / theirs,
-                    at_most=TARGETS[sampler] if trials == 1_000 else None,
-                    detail=f"{ours:.0f} of {theirs:.0f} ms a trial",
-                )
-                if sampler == "random" and trials > 100:
-                    # stock Optuna's hardly grows with random sampling: it shows the machine's drift
-                    drift = theirs / before[1]
-                    yield Figure(
-                        "    grown since a tenth of the trials by a factor of",
-                        ours / before[0] / drift,
-                        at_most=1.5,
-                    )
-                if sampler == "random":
-                    before = ours, theirs
-                path.unlink()
 
 
 def large(path: Path) -> Iterator[Figure]:
