@@ -37,8 +37,8 @@ class Batches:
         self.shift: int = recipe.chosen("shift")
         self.size = min(recipe.chosen("batch_size"), len(split.labels))
         self.per_epoch = len(split.labels) // self.size  # the rest waits an epoch
-        self.resident = split.images.device == device
         self.mean, self.scale = (each.to(device) for each in normalisation(split))
+        self.resident = split.images.device == self.mean.device
 
     def draws(self, epoch: int, first: int = 0) -> Iterator[Draw]:
         """The draws of an epoch, from batch `first` on. They do not wait for the device."""
@@ -82,9 +82,8 @@ class Batches:
 
     def _sent(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; from pinned memory, which is the kind that CUDA does not wait for."""
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+        on_cuda = self.device.type == "cuda"
+        return (tensor.pin_memory() if on_cuda else tensor).to(self.device, non_blocking=on_cuda)
 
 
 def shifted(

@@ -6,6 +6,7 @@ once. To record one takes well under a second a network, where `torch.compile` t
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -67,18 +68,32 @@ class Captured:
 class CudaGraphs:
     """As PyTorch's notes on CUDA graphs ask for: first on a stream of its own, then recorded."""
 
+    def __init__(self, device: torch.device) -> None:
+        self.stream = _side_stream(device)
+
     def aside(self, step: Step, draw: Draw) -> None:
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        current = torch.cuda.current_stream()
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
+        current = torch.cuda.current_stream(self.stream.device)
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
             step(draw)
-        current.wait_stream(stream)
+        current.wait_stream(self.stream)
 
     def record(self, step: Step, inputs: Draw) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        # not "global": a thread of the user's may use CUDA at the same time
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            step(inputs)
+        with torch.cuda.device(self.stream.device):  # else "cuda:0", whatever `step` works on
+            current = torch.cuda.current_stream()
+            try:
+                # not "global": a thread of the user's may use CUDA at the same time
+                how = torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local")
+                with how:
+                    step(inputs)
+            finally:
+                torch.cuda.set_stream(current)  # torch does not, if the recording failed
         replay: Callable[[], None] = graph.replay
         return replay
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One a device: with each stream cuBLAS keeps a workspace of some 32 MB for good."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -1,18 +1,25 @@
 """Devices: finding one by its name, and how torch is set while something trains on it."""
 
 import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import torch
 
 from nasopt.errors import OutOfMemory, StudyError, closest
 
+Settings = Callable[[], AbstractContextManager[None]]
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
+OUT_OF_MEMORY = ("allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")  # CPU, mps, cuBLAS
 SMALLER = "use a smaller batch_size, or limits=(macs <= ...)"
 # of glibc's malloc.h, and its defaults
-M_TRIM_THRESHOLD, TRIM_BYTES = -1, 128 * 1024
 M_MMAP_MAX, MMAP_MAX = -4, 65_536
+# once one is set, glibc no longer adapts these two: what it would have come to by itself
+M_MMAP_THRESHOLD, MMAP_BYTES = -3, 32 * 2**20
+M_TRIM_THRESHOLD, TRIM_BYTES = -1, 64 * 2**20
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -59,7 +66,8 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         precision = "fp32"
         if device.type == "cuda":
-            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+            with torch.cuda.device(device):  # torch asks the current one
+                has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
             precision = "bf16" if has_bf16 else "fp16"
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
@@ -72,27 +80,60 @@ def training_on(device: torch.device) -> Iterator[None]:
     """
     settings = _fast_and_exact if device.type == "cuda" else _memory_kept
     try:
-        with settings():
+        with _for_all(settings):
             yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(f"out of memory on {device}; {SMALLER}") from error
     except RuntimeError as error:
-        if "allocate memory" not in str(error):
+        if not any(sign in str(error) for sign in OUT_OF_MEMORY):
             raise
         raise OutOfMemory(f"out of memory on {device}; {SMALLER}") from error
+
+
+_users: Counter[Settings] = Counter()
+_entered: dict[Settings, ExitStack] = {}
+
+
+@contextmanager
+def _for_all(settings: Settings) -> Iterator[None]:
+    """`settings` from the first that wants them to the last: trainings need not end in order."""
+    if not _users[settings]:
+        _entered[settings] = ExitStack()
+        _entered[settings].enter_context(settings())
+    _users[settings] += 1
+    try:
+        yield
+    finally:
+        _users[settings] -= 1
+        if not _users[settings]:
+            _entered.pop(settings).close()
 
 
 @contextmanager
 def _fast_and_exact() -> Iterator[None]:
     """TF32 for what stays in fp32, and only algorithms that give the same again."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
-    matmul.allow_tf32 = cudnn.allow_tf32 = cudnn.deterministic = True
+    cudnn = torch.backends.cudnn
+    tf32 = _tf32()
+    before = [getattr(where, name) for where, name, _ in tf32]
+    choice = cudnn.deterministic, cudnn.benchmark
+    for where, name, value in tf32:
+        setattr(where, name, value)
+    cudnn.deterministic = True
     cudnn.benchmark = False  # it chooses by time, so that a resumed epoch would differ
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
+        for (where, name, _), value in zip(tf32, before, strict=True):
+            setattr(where, name, value)
+        cudnn.deterministic, cudnn.benchmark = choice
+
+
+def _tf32() -> list[tuple[Any, str, Any]]:
+    """(where, setting, value) of TF32: a user of torch's newer names may not read the older."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(cudnn, "conv") and hasattr(matmul, "fp32_precision"):
+        return [(matmul, "fp32_precision", "tf32"), (cudnn.conv, "fp32_precision", "tf32")]
+    return [(matmul, "allow_tf32", True), (cudnn, "allow_tf32", True)]
 
 
 @contextmanager
@@ -113,5 +154,6 @@ def _memory_kept() -> Iterator[None]:
         yield
     finally:
         libc.mallopt(M_MMAP_MAX, MMAP_MAX)
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
         libc.malloc_trim(0)

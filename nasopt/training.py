@@ -50,7 +50,10 @@ class Trainer:
         self.recipe = recipe = evaluation.recipe
         self.label_smoothing: float = recipe.chosen("label_smoothing")
         self.validation = validation
-        self.device = device = train.images.device if device is None else device
+        if device is None:
+            device = train.images.device
+        # with its index: to torch "cuda" is another device than the "cuda:0" where a tensor lies
+        self.device = device = torch.empty(0, device=device).device
         self.lap = lap
         self.precision = autocast_type(recipe.precision, device)
         self.batches_of = Batches(recipe, train, evaluation.seed, device)
@@ -60,14 +63,12 @@ class Trainer:
             self.network.to(device).to(memory_format=torch.channels_last)
             self.optimizer = _optimizer(recipe, self.network, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision is torch.float16)
-        self.forward: nn.Module = (
-            torch.compile(self.network) if recipe.compile else self.network  # type: ignore[assignment]
-        )
-        # a graph has no shares to be timed, and the scaler decides on the host
+        self.forward: nn.Module = _compiled(self.network) if recipe.compile else self.network
+        # a graph has no shares to be timed
         capture = device.type == "cuda" and not recipe.compile and lap is no_lap
         self.recorder: Recorder | None = None
         if capture and not self.scaler.is_enabled():
-            self.recorder = CudaGraphs()
+            self.recorder = CudaGraphs(device)
         self.epoch = 0  # finished ones
         self.batch = 0  # finished ones of the epoch under way
         self.train_loss = torch.zeros((), device=device)
@@ -159,16 +160,27 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave, before a step of one's own."""
-        rates = [group["lr"] for group in self.optimizer.param_groups]
         self.network.load_state_dict(state["network"])
-        # a copy: torch would go on with these very tensors, and `state` would change with it
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate  # a number or a tensor of this device, and set before each step
-        self.scaler.load_state_dict(state["scaler"])
+        # a copy: torch would go on with these very tensors, and `state` would change with it;
+        # the options stay one's own, since the state may be of a training on another device
+        self.optimizer.load_state_dict(
+            {
+                "state": copy.deepcopy(state["optimizer"]["state"]),
+                "param_groups": self.optimizer.state_dict()["param_groups"],
+            }
+        )
+        if state["scaler"]:  # none, if it was trained without one
+            self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.train_loss.copy_(state["train_loss"])
         self.seconds = state["seconds"]
+
+
+def _compiled(network: nn.Module) -> nn.Module:
+    # all networks share the code of one `forward`, of which torch compiles the first few only
+    torch.compiler.reset()
+    compiled: nn.Module = torch.compile(network)  # type: ignore[assignment]
+    return compiled
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -251,4 +263,8 @@ def _optimizer(recipe: Recipe, network: nn.Module, device: torch.device) -> torc
     fused = device.type in ("cuda", "cpu")
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=lr, fused=fused, capturable=on_cuda)
-    return torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=fused)
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=fused)
+    for parameter in network.parameters():
+        # torch would leave them as the memory was if the first step of fp16 overflows
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer

@@ -105,7 +105,8 @@ class Search:
         self.seeded: Seeded = make_sampler(sampler, problem, seed)
         self.profile = Profile(lambda: wait_for(self.workshop.device)) if profile else None
         self.lap: Lap = no_lap if self.profile is None else self.profile.lap
-        self.workshop = workshop or Workshop(experiment, storage, device, self.lap)
+        self.workshop = workshop or Workshop(experiment, storage, device)
+        self.workshop.lap = self.lap
         self.storage = self.workshop.storage
         self._study = open_study(
             experiment,

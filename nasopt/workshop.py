@@ -19,7 +19,7 @@ class Workshop:
     """All that a training needs but the evaluation.
 
     Raises whatever a user can get wrong about device, data and database, in this order, before
-    the database is made. `lap` is told what the time of a training goes into.
+    the database is made. `lap`, which may be set, is told what the time of a training goes into.
     """
 
     def __init__(
@@ -27,10 +27,9 @@ class Workshop:
         experiment: Experiment,
         storage: str | Path | None = None,
         device: str = "auto",
-        lap: Lap = no_lap,
     ) -> None:
         self.experiment = experiment
-        self.lap = lap
+        self.lap: Lap = no_lap
         self.device = find_device(device)
         self.benchmark = experiment.benchmark
         if self.benchmark is None:

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Callable
+from itertools import islice
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from nasopt.capture import WARM_UP, Captured, CudaGraphs, Step
 from nasopt.data import digits
 from nasopt.evaluation import Evaluation, Recipe
 from nasopt.training import Trainer
+from nasopt.worker import Search
+from tests.examples import small
 from tests.test_training import FEW, SMALL, TRAIN, VALIDATION, metrics, trainer, weights
 
 
@@ -95,6 +98,14 @@ def test_a_gpu_trains_by_a_graph_as_it_does_step_by_step():
     assert isinstance(recorded.recorder, CudaGraphs)
     plain.recorder = None
     assert metrics(recorded.epochs()) == metrics(plain.epochs())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_search_on_a_gpu_keeps_its_images_there(tmp_path):
+    search = Search(small(trials=2), storage=tmp_path / "x.db", device="cuda")
+    (evaluation,) = islice(small().sample(1), 1)
+    assert search.workshop._trainer(evaluation).batches_of.resident
+    assert [each.finished.state.name for each in search if each.finished] == ["COMPLETE"] * 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -79,15 +79,67 @@ def test_another_error_passes_as_it_is():
         raise RuntimeError("shapes do not fit")
 
 
+@pytest.mark.parametrize(
+    "message", ["MPS backend out of memory (MPS allocated: 9 GB)", "CUBLAS_STATUS_ALLOC_FAILED"]
+)
+def test_out_of_memory_is_known_by_what_the_backends_say(message):
+    with pytest.raises(OutOfMemory), training_on(CPU):
+        raise RuntimeError(message)
+
+
+SETTINGS = """
+import sys
+import torch
+from nasopt.devices import training_on
+
+exec(sys.argv[1])
+
+def seen():
+    backends = torch.backends
+    names = backends.cuda.matmul.fp32_precision, backends.cudnn.conv.fp32_precision
+    return *names, backends.cudnn.deterministic, backends.cudnn.benchmark
+
+before = seen()
+first, second = training_on(torch.device("cuda")), training_on(torch.device("cuda"))
+first.__enter__()
+second.__enter__()
+within = seen()
+first.__exit__(None, None, None)
+still = seen()
+second.__exit__(None, None, None)
+print(within == still == ("tf32", "tf32", True, False), seen() == before)
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "torch.backends.cudnn.benchmark = True",
+        "torch.backends.cuda.matmul.allow_tf32 = True",
+        "torch.backends.fp32_precision = 'ieee'",
+        "torch.set_float32_matmul_precision('medium')",
+    ],
+)
+def test_settings_of_cuda_come_back_whatever_they_were_and_whoever_ends_first(before):
+    command = [sys.executable, "-c", SETTINGS, before]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
 STEPS = """
 import os, resource, torch
 from nasopt.devices import training_on
 
-def faults():
+def faults_of(size):
+    torch.empty(size, dtype=torch.uint8).fill_(1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
-        torch.empty(40_000_000, dtype=torch.uint8).fill_(1)
+        torch.empty(size, dtype=torch.uint8).fill_(1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def faults():
+    return faults_of(40_000_000)
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -97,14 +149,19 @@ without, before = faults(), resident()
 with training_on(torch.device("cpu")):
     faults()
     within, kept = faults(), resident()
-print(within, without, kept - before, resident() - before)
+left = resident() - before
+faults()
+print(within, without, kept - before, left, faults_of(8_000_000))
 """
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
 def test_memory_is_kept_from_step_to_step_while_something_trains_and_given_back_then():
     done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
-    within, without, kept, left = map(int, done.stdout.split())
+    within, without, kept, left, after = map(int, done.stdout.split())
     pages = 40_000_000 // resource.getpagesize()
     assert within < pages < 20 * pages <= without
     assert left < pages / 4 < pages <= kept
+    assert (
+        after < 5 * 8_000_000 // resource.getpagesize()
+    )  # of 20: glibc's own way of keeping is not lost

@@ -362,6 +362,39 @@ def test_a_gpu_trains_and_resumes():
     assert result.device == torch.cuda.get_device_name()
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_state_of_another_device_goes_on_with_ones_own_options(optimizer):
+    recipe = Recipe(epochs=2, batch_size=32, optimizer=optimizer, precision="fp16")
+    first, second = trainer(recipe), trainer(recipe)
+    list(islice(first.batches(), 2))
+    state = through_a_file(first.state_dict())
+    state["scaler"] = {}  # as of a device that needs none
+    for group in state["optimizer"]["param_groups"]:
+        group["lr"], group["fused"] = 123.0, None
+    own = second.optimizer.state_dict()["param_groups"]
+    second.load_state_dict(state)
+    assert second.optimizer.state_dict()["param_groups"] == own
+    list(islice(second.batches(), 2))
+    assert second.batch == 4
+
+
+def test_a_first_step_that_overflows_leaves_no_trace_in_the_momentum():
+    each = trainer(Recipe(epochs=1, batch_size=32, precision="fp16"))
+    before = weights(each)
+    for parameter in each.network.parameters():
+        parameter.grad = torch.full_like(parameter, math.inf)
+    each.scaler.scale(torch.zeros(()))
+    each.scaler.step(each.optimizer)
+    each.scaler.update()
+    each.optimizer.zero_grad()
+    for parameter in each.network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for group in each.optimizer.param_groups:
+        group["weight_decay"] = 0.0
+    each.optimizer.step()
+    assert weights(each) == before
+
+
 class Watch(TorchDispatchMode):
     """Notes every operation by which a host waits for its device."""
 
