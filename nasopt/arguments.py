@@ -113,7 +113,9 @@ def _run(sub: Parser) -> None:
     _storage(sub)
     _device(sub)
     sub.add_argument(
-        "--profile", action="store_true", help="print what the time of each trial goes into"
+        "--profile",
+        action="store_true",
+        help="print what the time of each trial goes into (a GPU then waits at each part)",
     )
 
 

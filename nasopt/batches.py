@@ -77,7 +77,8 @@ class Batches:
         return self.normalised(images), labels
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        floats = images.to(self.device, torch.float32, memory_format=torch.channels_last)
+        images = images.to(self.device)  # as bytes: torch would make floats of them on the host
+        floats = images.to(torch.float32, memory_format=torch.channels_last)
         return floats.sub_(self.mean).mul_(self.scale)
 
     def _sent(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -82,7 +82,7 @@ class Trainer:
         """Train batch by batch: None after each, and the result after the last of an epoch.
 
         Between two of them `state_dict` may be taken and iteration given up. Nothing waits for
-        the device but the end of an epoch. Raises OutOfMemory.
+        the device but the end of an epoch, and once the recording of a step. Raises OutOfMemory.
         """
         # not an attribute: a circle would keep the network's memory until Python looks for circles
         step = self._step if self.recorder is None else Captured(self._step, self.recorder)
@@ -262,7 +262,10 @@ def _optimizer(recipe: Recipe, network: nn.Module, device: torch.device) -> torc
             group["lr"] = torch.tensor(lr, device=device)
     fused = device.type in ("cuda", "cpu")
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, fused=fused, capturable=on_cuda)
+        adamw = torch.optim.AdamW(groups, lr=lr, fused=fused, capturable=on_cuda)
+        # of steps that are not captured: the first few are not, and are meant to be so
+        adamw._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+        return adamw
     optimizer = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=fused)
     for parameter in network.parameters():
         # torch would leave them as the memory was if the first step of fp16 overflows
