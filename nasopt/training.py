@@ -264,7 +264,7 @@ def _optimizer(recipe: Recipe, network: nn.Module, device: torch.device) -> torc
     if recipe.optimizer == "adamw":
         adamw = torch.optim.AdamW(groups, lr=lr, fused=fused, capturable=on_cuda)
         # of steps that are not captured: the first few are not, and are meant to be so
-        adamw._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+        adamw._warned_capturable_if_run_uncaptured = True
         return adamw
     optimizer = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=fused)
     for parameter in network.parameters():
