@@ -21,6 +21,7 @@ from nasopt.errors import Error, RecipeError, Spelled, StudyError, closest
 from nasopt.evaluation import Evaluation, Recipe
 from nasopt.fields import Dice, Open
 from nasopt.limits import Limit
+from nasopt.networks import Networks
 from nasopt.problem import Problem
 from nasopt.pruners import make_pruner
 from nasopt.space import Space
@@ -120,6 +121,7 @@ class Experiment(Spelled):
             cost=self.cost,
             limits=self.limits,
             directions=[DIRECTIONS[objective] for objective in self.objectives],
+            networks=Networks(self.space, self.data.classes),
         )
 
     @cached_property

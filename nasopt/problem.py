@@ -16,13 +16,15 @@ from nasopt.architecture import Architecture
 from nasopt.fields import Categorical, Integer, Open
 from nasopt.limits import Limit
 from nasopt.model import Cost
+from nasopt.networks import Networks
 
 
 @dataclass(frozen=True)
 class Problem:
     """The parameters of a study, the network that their values stand for, and what it costs.
 
-    `directions` are Optuna's "maximize" or "minimize", one an objective.
+    `directions` are Optuna's "maximize" or "minimize", one an objective. `networks`, where there
+    are any, tell of many networks at once what `decode` and `cost` tell of one.
     """
 
     parameters: Mapping[str, Open]
@@ -30,6 +32,7 @@ class Problem:
     cost: Callable[[Architecture], Cost]
     limits: tuple[Limit, ...] = ()
     directions: Sequence[str] = ("maximize",)
+    networks: Networks | None = None
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:

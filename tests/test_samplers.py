@@ -16,6 +16,7 @@ from nasopt.fields import categorical, integer, real
 from nasopt.layers import Conv, Dense
 from nasopt.limits import Limit, macs, parameters
 from nasopt.model import Cost, cost
+from nasopt.networks import Networks
 from nasopt.problem import Problem
 from nasopt.samplers import SAMPLERS, Seeded, make_sampler, sampler_name
 from nasopt.samplers.seeded import DRAWS_PER_TRIAL
@@ -37,6 +38,7 @@ def problem(limits: tuple[Limit, ...] = ()) -> Problem:
         decode=SPACE.decode,
         cost=lambda architecture: cost(architecture, INPUT_SHAPE, CLASSES),
         limits=limits,
+        networks=Networks(SPACE, CLASSES),
     )
 
 

@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler
 from nasopt.errors import StudyError, closest
 from nasopt.problem import Problem
 from nasopt.samplers.seeded import Seeded
+from nasopt.samplers.surrogate import SurrogateSampler
 from nasopt.samplers.tpe import RememberingTPESampler
 
 Factory = Callable[[Problem, int], BaseSampler]
@@ -23,6 +24,7 @@ SAMPLERS: dict[str, Factory] = {
     "tpe-univariate": lambda problem, seed: RememberingTPESampler(seed=seed, multivariate=False),
     "gp": lambda problem, seed: optuna.samplers.GPSampler(seed=seed),
     "nsga2": lambda problem, seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "surrogate": lambda problem, seed: SurrogateSampler(problem=problem, seed=seed),
 }
 
 
@@ -47,4 +49,4 @@ def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> See
     return Seeded(lambda: factory(problem, seed), problem, seed)
 
 
-__all__ = ["SAMPLERS", "Factory", "Seeded", "make_sampler", "sampler_name"]
+__all__ = ["SAMPLERS", "Factory", "Seeded", "SurrogateSampler", "make_sampler", "sampler_name"]
