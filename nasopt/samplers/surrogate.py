@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import RandomState
@@ -16,7 +16,6 @@ from optuna.trial import FrozenTrial
 
 from nasopt.problem import Problem
 from nasopt.samplers.domain import Domain, Features, Known, Look
-from nasopt.samplers.gaussian_process import Kernel, Posterior, fit
 from nasopt.samplers.observations import (
     is_complete,
     is_feasible,
@@ -24,6 +23,9 @@ from nasopt.samplers.observations import (
     observe,
     winsorised,
 )
+
+if TYPE_CHECKING:
+    from nasopt.samplers.gaussian_process import Kernel, Posterior
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +68,7 @@ class SurrogateSampler(BaseSampler):
         self._features = features
         self._problem = problem
         self._domain: Domain | None = None
-        self._kernels: dict[bytes, Kernel] = {}
+        self._kernels: dict[bytes, Kernel] = {}  # by what they were fitted to
 
     def reseed_rng(self) -> None:
         self._rng.rng.seed()
@@ -88,7 +90,7 @@ class SurrogateSampler(BaseSampler):
         if not search_space:
             return {}
         domain = self._domain_of(search_space)
-        suggestion = Suggestion(domain, self._kernel, _others(study, trial), self._rng.rng)
+        suggestion = Suggestion(domain, self._kernels, _others(study, trial), self._rng.rng)
         if suggestion.complete < LEAST_COMPLETE or len(suggestion.known) < FIRST:
             point = suggestion.spread()
         else:
@@ -114,17 +116,6 @@ class SurrogateSampler(BaseSampler):
             self._domain = Domain(search_space, self._problem, self._features)
         return self._domain
 
-    def _kernel(self, domain: Domain, look: Look, values: Floats, noise: Floats) -> Kernel:
-        """The kernel fitted to these; it is fitted once."""
-        digest = hashlib.blake2b(look.columns.tobytes())
-        digest.update(values.tobytes() + noise.tobytes())
-        key = digest.digest()
-        if key not in self._kernels:
-            while len(self._kernels) >= REMEMBERED:
-                self._kernels.pop(next(iter(self._kernels)))
-            self._kernels[key] = fit(look.columns, domain.groups, values, noise)
-        return self._kernels[key]
-
 
 class Suggestion:
     """One suggestion, for a study with the trials `others`."""
@@ -132,12 +123,12 @@ class Suggestion:
     def __init__(
         self,
         domain: Domain,
-        kernel: Callable[[Domain, Look, Floats, Floats], Kernel],
+        kernels: "dict[bytes, Kernel]",
         others: Sequence[FrozenTrial],
         rng: RandomState,
     ) -> None:
         self.domain = domain
-        self.kernel = kernel
+        self.kernels = kernels
         self.rng = rng
         points = domain.axes.encode([_params(trial) for trial in others])
         there = ~np.all(np.isnan(points), axis=1)
@@ -211,7 +202,9 @@ class Suggestion:
         trials: Sequence[FrozenTrial],
         sign: int,
         target: Callable[[Floats], Floats],
-    ) -> Posterior:
+    ) -> "Posterior":
+        from nasopt.samplers.gaussian_process import Posterior
+
         first = _fitted_at(len(trials))
         observed = observe(trials[:first], sign)
         values = target(observed.values)
@@ -220,9 +213,22 @@ class Suggestion:
             ranked = np.argsort(-values, kind="stable")
             others = RandomState(first).permutation(ranked[FITTED_BEST:])
             rows = np.sort(np.r_[ranked[:FITTED_BEST], others[: FITTED - FITTED_BEST]])
-        kernel = self.kernel(self.domain, seen[rows], values[rows], observed.noise[rows])
+        kernel = self._kernel(seen.columns[rows], values[rows], observed.noise[rows])
         observed = observe(trials, sign)
         return Posterior(kernel, seen.columns, target(observed.values), observed.noise)
+
+    def _kernel(self, columns: Floats, values: Floats, noise: Floats) -> "Kernel":
+        """The kernel fitted to these: once."""
+        from nasopt.samplers.gaussian_process import fit
+
+        digest = hashlib.blake2b(columns.tobytes())
+        digest.update(values.tobytes() + noise.tobytes())
+        key = digest.digest()
+        if key not in self.kernels:
+            while len(self.kernels) >= REMEMBERED:
+                self.kernels.pop(next(iter(self.kernels)))
+            self.kernels[key] = fit(columns, self.domain.groups, values, noise)
+        return self.kernels[key]
 
     def _candidates(self, parents: Look) -> Floats:
         return np.concatenate(
