@@ -120,6 +120,7 @@ class Experiment(Spelled):
             decode=self.space.decode,
             cost=self.cost,
             limits=self.limits,
+            objectives=self.objectives,
             directions=[DIRECTIONS[objective] for objective in self.objectives],
             networks=Networks(self.space, self.data.classes),
         )

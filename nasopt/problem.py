@@ -23,14 +23,16 @@ from nasopt.networks import Networks
 class Problem:
     """The parameters of a study, the network that their values stand for, and what it costs.
 
-    `directions` are Optuna's "maximize" or "minimize", one an objective. `networks`, where there
-    are any, tell of many networks at once what `decode` and `cost` tell of one.
+    `objectives` are what is sought, a quantity of a cost from the second on; `directions` are
+    Optuna's "maximize" or "minimize", one an objective. `networks`, where there are any, tell of
+    many networks at once what `decode` and `cost` tell of one.
     """
 
     parameters: Mapping[str, Open]
     decode: Callable[[Mapping[str, Any]], Architecture]
     cost: Callable[[Architecture], Cost]
     limits: tuple[Limit, ...] = ()
+    objectives: Sequence[str] = ("accuracy",)
     directions: Sequence[str] = ("maximize",)
     networks: Networks | None = None
 

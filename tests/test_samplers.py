@@ -88,7 +88,7 @@ def tell(study: optuna.Study, trial: optuna.Trial) -> None:
 
 def length(name: str) -> int:
     """So many trials that it has left its random beginning; few where a trial takes a second."""
-    return 14 if name == "gp" else 60 if name == "nsga2" else 24
+    return 14 if name == "gp" else 60 if name in ("nsga2", "evolution", "local") else 24
 
 
 @cache

@@ -12,6 +12,8 @@ from optuna.samplers import BaseSampler
 
 from nasopt.errors import StudyError, closest
 from nasopt.problem import Problem
+from nasopt.samplers.evolution import RegularizedEvolution
+from nasopt.samplers.local import LocalSearch
 from nasopt.samplers.seeded import Seeded
 from nasopt.samplers.surrogate import SurrogateSampler
 from nasopt.samplers.tpe import RememberingTPESampler
@@ -24,6 +26,8 @@ SAMPLERS: dict[str, Factory] = {
     "tpe-univariate": lambda problem, seed: RememberingTPESampler(seed=seed, multivariate=False),
     "gp": lambda problem, seed: optuna.samplers.GPSampler(seed=seed),
     "nsga2": lambda problem, seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "evolution": lambda problem, seed: RegularizedEvolution(problem=problem, seed=seed),
+    "local": lambda problem, seed: LocalSearch(problem=problem, seed=seed),
     "surrogate": lambda problem, seed: SurrogateSampler(problem=problem, seed=seed),
 }
 
@@ -49,4 +53,13 @@ def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> See
     return Seeded(lambda: factory(problem, seed), problem, seed)
 
 
-__all__ = ["SAMPLERS", "Factory", "Seeded", "SurrogateSampler", "make_sampler", "sampler_name"]
+__all__ = [
+    "SAMPLERS",
+    "Factory",
+    "LocalSearch",
+    "RegularizedEvolution",
+    "Seeded",
+    "SurrogateSampler",
+    "make_sampler",
+    "sampler_name",
+]

@@ -27,21 +27,20 @@ FEW = 12  # values: beyond, neighbours are some near and some at random, not all
 NEAR = (0.02, 0.05, 0.1, 0.2)  # standard deviations of steps, as shares of the range
 LOG_RATIO = 1.5  # of the largest to the smallest number, from which on the logarithm is taken
 GRID = 1_000  # numbers by which a range with more is standardised
+MISSING = object()  # in the place of a value
 
 
 class Choices:
     """A parameter with choices."""
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
-        self.distribution = distribution
         self.choices = distribution.choices
         self.size = len(self.choices)
+        # by repr: True is not 1, and a choice need not be hashable
+        self._places = {repr(choice): float(place) for place, choice in enumerate(self.choices)}
 
-    def encode(self, value: Any) -> float:
-        try:
-            return float(self.distribution.to_internal_repr(value))
-        except ValueError:
-            return math.nan
+    def encode(self, values: Sequence[Any]) -> Floats:
+        return np.array([self._places.get(repr(value), math.nan) for value in values])
 
     def decode(self, coordinate: float) -> Any:
         return self.choices[int(coordinate)]
@@ -83,14 +82,16 @@ class Numbers:
             self.size, self.step = 1, 1.0
         self.span = self.size - 1 if self.size else 1  # of the coordinates
 
-    def encode(self, value: Any) -> float:
-        if not self.low <= value <= self.high:
-            return math.nan
+    def encode(self, values: Sequence[Any]) -> Floats:
+        numbers = np.array([math.nan if value is MISSING else value for value in values])
+        there = (numbers >= self.low) & (numbers <= self.high)
+        numbers = np.where(there, numbers, math.nan)
         if self.step is not None:
-            return float(round((value - self.low) / self.step))
+            return np.rint((numbers - self.low) / self.step)
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return float((value - self.low) / (self.high - self.low))
+            logarithms: Floats = np.log(numbers / self.low) / math.log(self.high / self.low)
+            return logarithms
+        return (numbers - self.low) / (self.high - self.low)
 
     def decode(self, coordinate: float) -> Any:
         if isinstance(self.distribution, IntDistribution):
@@ -162,17 +163,11 @@ class Axes:
 
     def encode(self, params: Sequence[Mapping[str, Any]]) -> Floats:
         """(n, parameters) points; NaN where a parameter is not there, or has another range."""
-        points = np.full((len(params), len(self)), math.nan)
-        for column, (name, axis) in enumerate(self.axes.items()):
-            known: dict[Any, float] = {}
-            for row, each in enumerate(params):
-                if name in each:
-                    value = each[name]
-                    key = (type(value), value)
-                    if key not in known:
-                        known[key] = axis.encode(value)
-                    points[row, column] = known[key]
-        return points
+        columns = [
+            axis.encode([each.get(name, MISSING) for each in params])
+            for name, axis in self.axes.items()
+        ]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(params), 0))
 
     def decode(self, point: Floats) -> dict[str, Any]:
         """Parameter -> value, of those that are there."""

@@ -1,10 +1,10 @@
-"""`Domain`: what can be said of points of a search before any is tried."""
+"""`Domain`: what can be said of the points of a search before any is tried."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.random import RandomState
@@ -21,7 +21,8 @@ Bools = NDArray[np.bool_]
 
 SAMPLE = 1_000  # random points by which features are standardised
 CLIP = 4.0  # deviations
-MOST_DRAWS = 5_000  # of random points, where few are fresh or within the limits
+MOST_DRAWS = 5_000  # of random points, where few are within the limits
+LARGEST = 1e100  # of a feature: its square is still a number
 
 Features = Callable[[dict[str, Any]], Sequence[float]]
 
@@ -31,25 +32,32 @@ class Look:
     """n points in canonical form, (n, parameters), and what is known of them.
 
     `active`, of the same shape, says which parameters have an effect; `columns` (n, c) are what a
-    model sees, `feasible` (n,) whether the limits are met.
+    model sees. `excess` (n,) is the share by which a point is over its worst limit, at most 0
+    within them; `costs` (n, k) are the quantities that the domain was asked to tell.
     """
 
     points: Floats
     active: Bools
     columns: Floats
-    feasible: Bools
+    excess: Floats
+    costs: Floats
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def __getitem__(self, rows: Any) -> "Look":
-        return Look(self.points[rows], self.active[rows], self.columns[rows], self.feasible[rows])
+    def __getitem__(self, rows: Any) -> Self:
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def __add__(self, other: Self) -> Self:
+        pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
+        return type(self)(*map(np.concatenate, pairs))
 
 
 class Domain:
     """The points of `distributions`, with all that `problem` or `features` know of them.
 
-    `features` gives numbers of the parameters of a trial, always as many of them.
+    `features` gives a few numbers of the parameters of a trial, always as many of them. `costs` are
+    quantities of the problem.
     """
 
     def __init__(
@@ -57,20 +65,29 @@ class Domain:
         distributions: Mapping[str, BaseDistribution],
         problem: Problem | None = None,
         features: Features | None = None,
+        costs: Sequence[str] = (),
     ) -> None:
         self.axes = Axes(distributions)
         self.problem = problem
-        self.networks = None if problem is None else problem.networks
         self._features = features
+        self._costs = tuple(costs)
         self._identities: dict[bytes, Hashable] = {}
+        self._counted: dict[bytes, list[float]] = {}
 
     def look(self, points: Floats) -> Look:
-        """`points` (n, parameters) in canonical form; NaN where a parameter is not there."""
-        points, active, feasible, numbers = self._survey(points)
+        """What is known of `points` (n, parameters).
+
+        NaN where a parameter is not there, which only plain Optuna has.
+        """
+        points, active, costs, numbers = self._survey(points)
         mean, deviation = self._scale
         features = np.clip((numbers - mean) / deviation, -CLIP, CLIP)
         columns = np.concatenate([self.axes.columns(points, active), features], axis=1)
-        return Look(points, active, columns, feasible)
+        excess = np.zeros(len(points))
+        if self._bounds:
+            shares = [costs[:, i] / bound - 1 for i, (_, bound) in enumerate(self._bounds)]
+            excess = np.max(shares, axis=0)
+        return Look(points, active, columns, excess, costs[:, len(self._bounds) :])
 
     @cached_property
     def groups(self) -> Ints:
@@ -79,10 +96,10 @@ class Domain:
         return np.concatenate([groups, len(self.axes) + np.arange(features)])
 
     def identity(self, point: Floats) -> Hashable:
-        """The same for two canonical points if they are one network, trained in one way."""
-        if self.problem is None:
-            return point.tobytes()
+        """The same for canonical points that are one network, trained in one way."""
         key = point.tobytes()
+        if self.problem is None:
+            return key
         if key not in self._identities:
             params = self.axes.decode(point)
             recipe = tuple(v for name, v in params.items() if name.startswith("recipe."))
@@ -90,13 +107,31 @@ class Domain:
         return self._identities[key]
 
     def random(self, n: int, rng: RandomState) -> Look:
-        """`n` random points, those within the limits if there are any."""
+        """`n` random points, or fewer that are within the limits.
+
+        If none of many is within them, it is the one that the way down from the best leads to.
+        """
         look = self.look(self.axes.draw(n, rng))
-        if not look.feasible.all():
-            more = self.look(self.axes.draw(MOST_DRAWS, rng))
-            if more.feasible.any():
-                return more[np.flatnonzero(more.feasible)[:n]]
-        return look
+        if (look.excess <= 0).all():
+            return look
+        look = self.look(self.axes.draw(MOST_DRAWS, rng))
+        within = np.flatnonzero(look.excess <= 0)[:n]
+        return look[within] if len(within) else self._lowered(look[[look.excess.argmin()]], rng)
+
+    def _lowered(self, here: Look, rng: RandomState) -> Look:
+        """The point that is over the limits by least, one parameter changed at a time."""
+        while here.excess[0] > 0:
+            near = self.look(self.axes.neighbours(here.points[0], here.active[0], MOST_DRAWS, rng))
+            if not len(near) or near.excess.min() >= here.excess[0]:
+                break
+            here = near[[near.excess.argmin()]]
+        return here
+
+    @cached_property
+    def _bounds(self) -> list[tuple[str, float]]:
+        """(quantity, bound) of each limit."""
+        limits = () if self.problem is None else self.problem.limits
+        return [(limit.quantity, limit.bound) for limit in limits]
 
     @cached_property
     def _scale(self) -> tuple[Floats, Floats]:
@@ -105,64 +140,51 @@ class Domain:
         deviation = numbers.std(axis=0)
         return numbers.mean(axis=0), np.where(deviation > 1e-9, deviation, math.inf)
 
-    def _survey(self, points: Floats) -> tuple[Floats, Bools, Bools, Floats]:
-        """(canonical points, active, feasible, features as they are)."""
-        active = ~np.isnan(points)
-        feasible = np.ones(len(points), dtype=bool)
-        if self.networks is not None:
-            mine = [list(self.axes.axes).index(name) for name in self.networks.names]
-            whole = np.all(active[:, mine], axis=1)
-            survey = self.networks.survey(np.nan_to_num(points[:, mine]).astype(np.int64))
-            points = points.copy()
-            points[:, mine] = np.where(whole[:, None], survey.places, points[:, mine])
-            active[:, mine] &= survey.active
-            assert self.problem is not None
-            for limit in self.problem.limits:
-                feasible &= survey.costs[limit.quantity] <= limit.bound
-            return points, active, feasible, survey.features
-        if self.problem is not None and self.problem.limits:
-            feasible = np.array([self._is_feasible(point) for point in points])
-        if self._features is None or not len(self.axes):
-            return points, active, feasible, np.zeros((len(points), 0))
-        return points, active, feasible, self._asked(self._features, points)
+    def _survey(self, points: Floats) -> tuple[Floats, Bools, Floats, Floats]:
+        """(canonical points, active, costs, features as they are).
 
-    def _is_feasible(self, point: Floats) -> bool:
+        The costs are those of the limits, then those that were asked for.
+        """
+        active = ~np.isnan(points)
+        quantities = [*(quantity for quantity, _ in self._bounds), *self._costs]
         problem = self.problem
-        assert problem is not None
-        cost = problem.cost(problem.decode(self.axes.decode(point)))
-        return max(problem.violations(cost).values()) <= 0
+        if problem is not None and problem.networks is not None:
+            mine = [list(self.axes.axes).index(name) for name in problem.networks.names]
+            survey = problem.networks.survey(points[:, mine].astype(np.int64))
+            points = points.copy()
+            points[:, mine] = survey.places
+            active[:, mine] = survey.active
+            counts = np.zeros((len(points), len(quantities)))
+            for column, quantity in enumerate(quantities):
+                counts[:, column] = survey.costs[quantity]
+            return points, active, counts, survey.features
+        rows = [self._count(point, quantities) for point in points] if quantities else []
+        counts = np.array(rows, dtype=float).reshape(len(points), len(quantities))
+        features = self._features
+        numbers = np.zeros((len(points), 0)) if features is None else self._asked(features, points)
+        return points, active, counts, numbers
+
+    def _count(self, point: Floats, quantities: Sequence[str]) -> list[float]:
+        """What one network costs, where they cannot be surveyed all at once."""
+        assert self.problem is not None
+        key = point.tobytes()
+        if key not in self._counted:
+            cost = self.problem.cost(self.problem.decode(self.axes.decode(point)))
+            self._counted[key] = [float(getattr(cost, quantity)) for quantity in quantities]
+        return self._counted[key]
 
     def _asked(self, features: Features, points: Floats) -> Floats:
+        if not len(points):
+            return np.zeros((0, len(self._scale[0])))
         rows: list[list[float]] = []
         for point in points:
-            there = self.axes.decode(point)
-            numbers = [float(number) for number in features(there)]
-            if not all(map(math.isfinite, numbers)) or (rows and len(numbers) != len(rows[0])):
+            params = self.axes.decode(point)
+            numbers = [float(number) for number in features(params)]
+            usable = all(abs(number) < LARGEST for number in numbers)
+            if not usable or (rows and len(numbers) != len(rows[0])):
                 raise StudyError(
-                    f"SurrogateSampler.features: {numbers} for {there}; give finite numbers, "
+                    f"SurrogateSampler.features: {numbers} for {params}; give finite numbers, "
                     "always as many"
                 )
             rows.append(numbers)
-        return np.array(rows, dtype=float).reshape(len(points), -1)
-
-
-class Known:
-    """The points that were tried already.
-
-    One with parameters missing is known by those that it has: a trial that chooses them alike asks
-    for no others.
-    """
-
-    def __init__(self, points: Floats) -> None:
-        self._of: dict[bytes, tuple[Bools, set[bytes]]] = {}
-        for point, there in zip(points, ~np.isnan(points), strict=True):
-            _, known = self._of.setdefault(there.tobytes(), (there, set()))
-            known.add(point[there].tobytes())
-
-    def fresh(self, points: Floats) -> Bools:
-        """(n,) whether a point is new."""
-        fresh = np.ones(len(points), dtype=bool)
-        for there, known in self._of.values():
-            parts = np.ascontiguousarray(points[:, there])
-            fresh &= [part.tobytes() not in known for part in parts]
-        return fresh
+        return np.array(rows, dtype=float).reshape(len(points), len(rows[0]))

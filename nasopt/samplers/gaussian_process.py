@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 JITTER = 1e-6
 ITERATIONS = 30
-AMPLITUDE, WEIGHTS, NOISE = 0.5, 0.5, 0.05  # means of the priors: of the weights in all
+AMPLITUDE, WEIGHTS, NOISE = 0.5, 0.25, 0.05  # means of the priors: of all weights together
 NOISE_RANGE = (1e-4, 1.0)
 RANGE = (-5.0, 4.0)  # of the other logarithms, from the means of their priors
 

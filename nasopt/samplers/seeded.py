@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.model import Cost
 from nasopt.problem import Problem
-from nasopt.samplers.surrogate import SurrogateSampler
+from nasopt.samplers.stateless import StatelessSampler
 
 logger = logging.getLogger("nasopt")
 
@@ -29,7 +29,7 @@ COSTLY_DRAWS_PER_TRIAL = 5  # of samplers that fit a model for each
 
 # For these, seeding the one object anew is exact, and building it anew costs TPE its cached search
 # space (43 -> 234 ms a trial at 1,000). GP keeps fitted kernels in the object: built anew.
-KEPT = (RandomSampler, TPESampler, NSGAIISampler, SurrogateSampler)
+KEPT = (RandomSampler, TPESampler, NSGAIISampler, StatelessSampler)
 
 
 @dataclass(frozen=True)
