@@ -106,26 +106,27 @@ class Domain:
             self._identities[key] = (self.problem.decode(params).key, recipe)
         return self._identities[key]
 
-    def random(self, n: int, rng: RandomState) -> Look:
+    def random(self, n: int, rng: RandomState) -> Floats:
         """`n` random points, or fewer that are within the limits.
 
         If none of many is within them, it is the one that the way down from the best leads to.
         """
-        look = self.look(self.axes.draw(n, rng))
-        if (look.excess <= 0).all():
-            return look
-        look = self.look(self.axes.draw(MOST_DRAWS, rng))
+        points = self.axes.draw(n, rng)
+        if not self._bounds or (self.look(points).excess <= 0).all():
+            return points
+        points = self.axes.draw(MOST_DRAWS, rng)
+        look = self.look(points)
         within = np.flatnonzero(look.excess <= 0)[:n]
-        return look[within] if len(within) else self._lowered(look[[look.excess.argmin()]], rng)
+        return points[within] if len(within) else self._lowered(look[[look.excess.argmin()]], rng)
 
-    def _lowered(self, here: Look, rng: RandomState) -> Look:
-        """The point that is over the limits by least, one parameter changed at a time."""
+    def _lowered(self, here: Look, rng: RandomState) -> Floats:
+        """The point where no change of one parameter lowers the excess any more, or it is none."""
         while here.excess[0] > 0:
             near = self.look(self.axes.neighbours(here.points[0], here.active[0], MOST_DRAWS, rng))
             if not len(near) or near.excess.min() >= here.excess[0]:
                 break
             here = near[[near.excess.argmin()]]
-        return here
+        return here.points
 
     @cached_property
     def _bounds(self) -> list[tuple[str, float]]:

@@ -49,7 +49,7 @@ class RegularizedEvolution(StatelessSampler):
         for column in rng.permutation(np.flatnonzero(look.active[0])):
             one = np.arange(len(axes)) == column
             near = rng.permutation(axes.neighbours(point, one, ALL, rng))
-            fresh = history.fresh(history.domain.look(near))
+            fresh = history.fresh(history.look(near))
             child = history.first_new(fresh, range(len(fresh)))
             if child is not None:
                 return child

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.samplers.conditions import Conditions
 from nasopt.samplers.domain import Domain, Look
 from nasopt.samplers.observations import is_feasible
 
@@ -33,7 +34,26 @@ class History:
         there = ~(np.all if domain.problem is None else np.any)(missing, axis=1)
         self.trials = [trial for trial, has in zip(trials, there, strict=True) if has]
         self.known = domain.look(points[there])
-        self._tried = Tried(self.known.points)
+        # one that failed, or still runs, may not have asked for all
+        states = [trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in self.trials]
+        ended = np.array(states, dtype=bool)
+        whole = ~np.any(missing[there], axis=1)
+        self._tried = Tried(self.known.points[whole | ended])
+        self._conditions = Conditions(self.known.points[ended])
+
+    def look(self, points: Floats) -> Look:
+        """What is known of `points` (n, parameters), less what they would not ask for."""
+        return self.domain.look(self._conditions.applied(points))
+
+    @property
+    def running(self) -> list[int]:
+        """The rows of `known` whose values are to come."""
+        whole = ~np.any(np.isnan(self.known.points), axis=1)
+        return [
+            row
+            for row, trial in enumerate(self.trials)
+            if not trial.state.is_finished() and whole[row]
+        ]
 
     @property
     def told(self) -> list[int]:
@@ -55,14 +75,14 @@ class History:
 
     def any_fresh(self, rng: RandomState) -> Floats | None:
         """A random point that is new, or None if there is none."""
-        look = self.fresh(self.domain.random(DRAWS, rng))
+        look = self.fresh(self.look(self.domain.random(DRAWS, rng)))
         point = self.first_new(look, range(len(look)))
         if point is not None:
             return point
         axes = self.domain.axes
         few = axes.count <= FEW_POINTS
         points = rng.permutation(axes.everything()) if few else axes.draw(MANY_DRAWS, rng)
-        look = self.fresh(self.domain.look(points))
+        look = self.fresh(self.look(points))
         return self.first_new(look, range(len(look)))
 
     def first_new(self, look: Look, rows: Iterable[int]) -> Floats | None:

@@ -34,7 +34,7 @@ class LocalSearch(StatelessSampler):
         if top is not None:
             axes = history.domain.axes
             near = rng.permutation(neighbours(axes, history.known[[top]], ALL, rng))
-            fresh = history.fresh(history.domain.look(near))
+            fresh = history.fresh(history.look(near))
             point = history.first_new(fresh, range(len(fresh)))
         climbs_from = history.trials[top].number if top is not None and point is not None else None
         study._storage.set_trial_system_attr(trial._trial_id, CLIMBS_FROM, climbs_from)

@@ -82,7 +82,7 @@ class StatelessSampler(BaseSampler):
         if point is None:
             logger.warning("%s: every point of the space is known", type(self).__name__)
             self._at_a_loss.add(trial.number)
-            point = domain.random(1, rng).points[0]
+            point = domain.random(1, rng)[0]
         return domain.axes.decode(point)
 
     def sample_independent(

@@ -138,7 +138,7 @@ def _fitted(n: int) -> int:
 
 def _far(history: History, rng: RandomState) -> Floats | None:
     """A random point far from all that are known; the first is a central one."""
-    look = history.fresh(history.domain.random(SPREAD, rng))
+    look = history.fresh(history.look(history.domain.random(SPREAD, rng)))
     if not len(look):
         return history.any_fresh(rng)
     if not len(history.known):
@@ -154,8 +154,7 @@ def _highest(history: History, model: "Posterior", rng: RandomState) -> Floats |
     domain = history.domain
     seen = history.known[history.told]
     means = model.mean(seen.columns)
-    running = [row for row, trial in enumerate(history.trials) if not trial.state.is_finished()]
-    acquisition = _acquisition(model.believing(history.known.columns[running]), seen, means)
+    acquisition = _acquisition(model.believing(history.known.columns[history.running]), seen, means)
     parents = _parents(seen, means)
     points = [
         neighbours(domain.axes, parents, NEIGHBOURS, rng),
@@ -163,13 +162,13 @@ def _highest(history: History, model: "Posterior", rng: RandomState) -> Floats |
         mutants(domain.axes, parents[:2], MUTANTS_OF_TWO, rng),
         domain.axes.draw(RANDOM, rng),
     ]
-    found = history.fresh(domain.look(np.concatenate(points)))
+    found = history.fresh(history.look(np.concatenate(points)))
     if not len(found):
         return history.any_fresh(rng)
     heights = acquisition(found)
     for _ in range(ROUNDS):
         top = found[np.argsort(-heights, kind="stable")[:CLIMBERS]]
-        near = history.fresh(domain.look(neighbours(domain.axes, top, NEIGHBOURS, rng)))
+        near = history.fresh(history.look(neighbours(domain.axes, top, NEIGHBOURS, rng)))
         if not len(near):
             break
         highest, above = heights.max(), acquisition(near)
