@@ -59,7 +59,7 @@ class Sampled:
             yield self.space.decode(values)
 
 
-def sampled(space: Space, n: int = 40) -> Sampled:
+def sampled(space: Space, n: int = 15) -> Sampled:
     sizes = [field.size for field in space.parameters.values()]
     rng = np.random.default_rng(0)
     places = rng.integers(np.array(sizes, dtype=int), size=(n, len(sizes)))
@@ -67,7 +67,7 @@ def sampled(space: Space, n: int = 40) -> Sampled:
 
 
 @given(spaces())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_costs_are_what_the_modules_cost(space):
     each = sampled(space)
     for row, network in enumerate(each.decoded(each.places)):
@@ -77,7 +77,7 @@ def test_costs_are_what_the_modules_cost(space):
 
 
 @given(spaces())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_the_canonical_form_is_the_same_network(space):
     each = sampled(space)
     keys = [[n.key for n in each.decoded(p)] for p in (each.places, each.survey.places)]
@@ -87,7 +87,7 @@ def test_the_canonical_form_is_the_same_network(space):
 
 
 @given(spaces())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_what_is_not_active_changes_nothing_and_what_is_active_is_all_that_can(space):
     each = sampled(space)
     names = Networks(space, CLASSES).names

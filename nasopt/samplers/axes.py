@@ -100,15 +100,18 @@ class Numbers:
         return min(max(number, self.low), self.high)
 
     def draw(self, n: int, rng: RandomState) -> Floats:
-        uniform: Floats = rng.uniform(size=n)
+        return self._at(rng.uniform(size=n))
+
+    def _at(self, shares: Floats) -> Floats:
+        """The coordinates below which these shares of all draws are."""
         if not self.size:
-            return uniform
+            return shares
         if self.log:
             low, high = self.low - 0.5, self.high + 0.5
-            numbers = np.rint(low * (high / low) ** uniform)
+            numbers = np.rint(low * (high / low) ** shares)
             logarithmic: Floats = np.clip(numbers - self.low, 0, self.span)
             return logarithmic
-        whole: Floats = np.minimum(np.floor(uniform * self.size), self.span)
+        whole: Floats = np.minimum(np.floor(shares * self.size), self.span)
         return whole
 
     def near(self, coordinates: Floats, rng: RandomState) -> Floats:
@@ -126,8 +129,8 @@ class Numbers:
 
     @cached_property
     def _scale(self) -> tuple[float, float]:
-        grid = np.linspace(0, self.span, min(self.size or GRID, GRID))
-        scaled = self._scaled(np.rint(grid) if self.size else grid)
+        n = GRID if self.log else min(self.size or GRID, GRID)
+        scaled = self._scaled(self._at((np.arange(n) + 0.5) / n))
         return float(scaled.mean()), float(scaled.std()) or 1.0
 
     def _scaled(self, coordinates: Floats) -> Floats:
