@@ -158,6 +158,9 @@ def _show(sub: Parser) -> None:
     sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
     sub.add_argument("--study", metavar="NAME", help="default: the one that was begun last")
     sub.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
+    sub.add_argument(
+        "--why", type=int, metavar="N", help="what the surrogate expected of trial N, and why"
+    )
     sub.add_argument("--studies", action="store_true", help="list the studies")
 
 
@@ -190,6 +193,7 @@ EXAMPLES = {
     "show": [
         "nasopt show runs/digits.db",
         "nasopt show runs/digits.db --study digits/random/0 --trial 12",
+        "nasopt show runs/digits.db --study digits/surrogate/0 --why 12",
         "nasopt show runs/digits.db --studies",
     ],
 }

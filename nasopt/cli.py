@@ -158,6 +158,7 @@ def show(args: argparse.Namespace) -> None:
     from nasopt import terminal
     from nasopt.analysis.outcome import load_study, outcome, result
     from nasopt.analysis.studies import study_summaries
+    from nasopt.analysis.why import Why
     from nasopt.storage import open_storage
 
     storage = open_storage(args.db, "read")
@@ -170,6 +171,13 @@ def show(args: argparse.Namespace) -> None:
             terminal.print_studies(out, summaries)
         return
     study = load_study(storage, args.study)
+    if args.why is not None:
+        why = Why.of(study, args.why)
+        if args.json:
+            terminal.print_json(why.to_json())
+        else:
+            terminal.print_why(out, why)
+        return
     if args.trial is not None:
         trial = outcome(study, args.trial)
         if args.json:

@@ -42,6 +42,9 @@ class Surveys(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
 
+    @property
+    def features(self) -> tuple[str, ...]: ...
+
     def survey(self, places: Ints) -> Survey: ...
 
 
@@ -61,6 +64,8 @@ class Effects:
 
 class Networks:
     """The networks of `space` (with its `input_shape`) for a data set of `classes`."""
+
+    features = ("log parameters", "log macs", "depth", "log2 total stride")
 
     def __init__(self, space: Space, classes: int) -> None:
         assert space.input_shape is not None

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from nasopt.analysis.outcome import Outcome, Result
 from nasopt.analysis.studies import StudySummary
+from nasopt.analysis.why import Why
 from nasopt.architecture import Architecture
 from nasopt.layers import Conv, Layer, Pool
 
@@ -159,6 +160,24 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
             facts.add_row(label, f"{value:.1f}" if isinstance(value, float) else str(value))
     if outcome.accuracies:
         facts.add_row("After each epoch", " ".join(f"{each:.3f}" for each in outcome.accuracies))
+    out.print(facts)
+
+
+def print_why(out: Console, why: Why) -> None:
+    """What the model expected of a trial, and what it went by."""
+    out.print(f"Trial {why.number} of {why.study} ({why.state})", style="bold")
+    out.print()
+    facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    seen = "nothing yet" if why.seen is None else f"{why.seen:.4f}"
+    facts.add_row("Expected", f"{why.expected:.4f}, 95 % from {why.low:.4f} to {why.high:.4f}")
+    facts.add_row("Seen", seen)
+    weights = ", ".join(f"{name} {share:.0%}" for name, share in why.weights.items())
+    facts.add_row("Goes by", weights)
+    for label, (number, distance, value) in zip(("Most alike", "", ""), why.nearest, strict=False):
+        ended = "failed" if value is None else f"{value:.4f}"
+        facts.add_row(label, f"trial {number}: {ended} (distance {distance:.2f})")
     out.print(facts)
 
 

@@ -266,6 +266,8 @@ class Search:
         attrs = {"key": evaluation.key, "parameters": cost.parameters, "macs": cost.macs}
         if proposal.draws > 1:
             attrs["draws"] = proposal.draws
+        if proposal.belief is not None:
+            attrs["belief"] = proposal.belief.to_json()
         constraints = self.experiment.problem.violations(cost)
         if not proposal.feasible:
             broken = [limit for limit, excess in constraints.items() if excess > 0]

@@ -92,19 +92,19 @@ def test_nothing_complete_is_no_news():
 
 def test_normal_scores_depend_on_the_ranks_alone_and_ties_share_one():
     values = np.array([0.1, 5.0, -3.0, 5.0, 1.0])
-    scores = normal_scores(values)
+    scores = normal_scores(values).scores
     assert scores[[2, 0, 4]] == pytest.approx([-1.2816, -0.5244, 0.0], abs=1e-3)
     assert scores[1] == scores[3] == pytest.approx(0.8416, abs=1e-3)  # of 4.5 - .5 in 5
-    assert (normal_scores(np.exp(values)) == scores).all()
-    assert (normal_scores(np.ones(4)) == 0).all()
+    assert (normal_scores(np.exp(values)).scores == scores).all()
+    assert (normal_scores(np.ones(4)).scores == 0).all()
 
 
 def test_winsorised_values_keep_what_is_at_the_top_apart():
     values = np.array([0.90, 0.91, 0.92, 0.93, 0.94, 0.1, 0.11])
-    standard = winsorised(values)
+    standard = winsorised(values).scores
     assert standard.mean() == pytest.approx(0)
     assert standard.std() == pytest.approx(1)
     assert standard[5] == standard[6] == standard.min()
     plain = (values - values.mean()) / values.std()
     assert standard[4] - standard[0] > 3 * (plain[4] - plain[0])
-    assert (winsorised(np.ones(3)) == 0).all()
+    assert (winsorised(np.ones(3)).scores == 0).all()

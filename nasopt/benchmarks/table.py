@@ -224,6 +224,10 @@ class Benchmark:
     def names(self) -> tuple[str, ...]:
         return tuple(self.space.parameters)
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        return tuple(f"log {cost}" for cost in self.costs)
+
     def survey(self, places: Ints) -> Survey:
         """What the table says of the networks whose parameters, in order, have these values.
 

@@ -95,6 +95,14 @@ class Domain:
         groups, features = self.axes.groups, len(self._scale[0])
         return np.concatenate([groups, len(self.axes) + np.arange(features)])
 
+    @cached_property
+    def group_names(self) -> tuple[str, ...]:
+        """What each group is: the name of a parameter, or of a feature."""
+        networks = None if self.problem is None else self.problem.networks
+        count = len(self._scale[0])
+        told = [f"feature {n + 1}" for n in range(count)] if networks is None else networks.features
+        return (*self.axes.axes, *told)
+
     def identity(self, point: Floats) -> Hashable:
         """The same for canonical points that are one network, trained in one way."""
         key = point.tobytes()

@@ -85,20 +85,32 @@ def _finite(values: Floats) -> Floats:
     return np.clip(values, finite.min(), finite.max())
 
 
-def normal_scores(values: Floats) -> Floats:
-    """(n,) normal quantiles of the ranks: steady early, untroubled by broken networks."""
+@dataclass(frozen=True)
+class Target:
+    """What is modelled of `values`: (n,) `scores`, and the way back from any scores to values."""
+
+    scores: Floats
+    value_of: Callable[[Floats], Floats]
+
+
+def normal_scores(values: Floats) -> Target:
+    """Normal quantiles of the ranks: steady early, untroubled by broken networks.
+
+    Ranks tell of nothing beyond the best and the worst: the way back ends there.
+    """
     from scipy.special import ndtri
 
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - counts / 2)[place]  # the mean of those that are tied, less a half
     scores: Floats = ndtri(ranks / len(values))
-    return scores
+    order = np.argsort(values, kind="stable")
+    return Target(scores, lambda at: np.interp(at, scores[order], values[order]))
 
 
-def winsorised(values: Floats) -> Floats:
-    """(n,) standardised values, the low ones raised: what is poor must not hide the good ones."""
+def winsorised(values: Floats) -> Target:
+    """Standardised values, the low ones raised: what is poor must not hide the good ones."""
     median, high = np.quantile(values, [0.5, 0.9])
     raised = np.maximum(values, median - 4 * (high - median))
-    deviation = raised.std()
-    standardised: Floats = (raised - raised.mean()) / deviation if deviation > 0 else raised * 0
-    return standardised
+    mean, deviation = raised.mean(), raised.std()
+    scores = (raised - mean) / deviation if deviation > 0 else raised * 0
+    return Target(scores, lambda at: mean + deviation * at)

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.fields import Dice
 from nasopt.model import Cost
 from nasopt.problem import Problem
+from nasopt.samplers.belief import Belief
 from nasopt.samplers.stateless import StatelessSampler
 
 logger = logging.getLogger("nasopt")
@@ -40,12 +41,14 @@ KEPT = (RandomSampler, TPESampler, NSGAIISampler, StatelessSampler)
 class Proposal:
     """What a trial is to try: `draws` counts the networks drawn until one met the limits.
 
-    `feasible` is False where none did; then `params` are those of the last draw.
+    `feasible` is False where none did; then `params` are those of the last draw. `belief` is what
+    the sampler held of them, if it has a model.
     """
 
     params: dict[str, Any]
     draws: int
     feasible: bool
+    belief: Belief | None = None
 
 
 class Seeded(BaseSampler):
@@ -92,7 +95,8 @@ class Seeded(BaseSampler):
             else:
                 params = self._uniform(trial.number, attempt) | fixed
             feasible = self._is_feasible(params)
-            self.proposal = Proposal(params, attempt + 1, feasible)
+            belief = None if fixed else getattr(self.inner, "belief", None)
+            self.proposal = Proposal(params, attempt + 1, feasible, belief)
             # a sampler that repeats itself will go on so; of the kept ones chance may be the reason
             if feasible or params == fixed or (params == before and not kept):
                 break

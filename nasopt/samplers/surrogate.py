@@ -14,11 +14,12 @@ from optuna.trial import FrozenTrial
 
 from nasopt.errors import StudyError
 from nasopt.problem import Problem
+from nasopt.samplers.belief import Belief, belief
 from nasopt.samplers.candidates import mutants, neighbours
 from nasopt.samplers.domain import Domain, Features, Look
 from nasopt.samplers.front import Front, peeled
 from nasopt.samplers.history import History, distinct
-from nasopt.samplers.observations import is_complete, normal_scores, observe, winsorised
+from nasopt.samplers.observations import Target, is_complete, normal_scores, observe, winsorised
 from nasopt.samplers.stateless import StatelessSampler, sign_of
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class SurrogateSampler(StatelessSampler):
             self._costs, self._price = self._priced(problem), PRICE
         self._features = features
         self._kernels: dict[bytes, Kernel] = {}  # by what they were fitted to
+        self.belief: Belief | None = None  # of what was suggested last; None without a model
         super().__init__(seed=seed, problem=problem)
 
     def _priced(self, problem: Problem | None) -> tuple[str, ...]:
@@ -90,34 +92,42 @@ class SurrogateSampler(StatelessSampler):
     def suggest(
         self, study: Study, trial: FrozenTrial, history: History, rng: RandomState
     ) -> Floats | None:
+        self.belief = None
         complete = sum(is_complete(trial) for trial in history.trials)
         if len(history.trials) < FIRST or complete < LEAST_COMPLETE:
             return _far(history, rng)
         target = TARGETS[trial.number % len(TARGETS)]
         try:
-            model = self._model(history, sign_of(study), target)
-            return _highest(history, model, self._price, rng)
+            model, value_of = self._model(history, sign_of(study), target)
+            point = _highest(history, model, self._price, rng)
+            if point is not None:
+                self.belief = belief(history, model, value_of, point)
+            return point
         except np.linalg.LinAlgError as error:
             warnings.warn(f"SurrogateSampler: {error}; a random point instead", stacklevel=2)
             return history.any_fresh(rng)
 
     def _model(
-        self, history: History, sign: int, target: Callable[[Floats], Floats]
-    ) -> "Posterior":
-        """What is known of all points. The kernel is that of the first trials: see `_fitted`."""
+        self, history: History, sign: int, target: Callable[[Floats], Target]
+    ) -> tuple["Posterior", Callable[[Floats], Floats]]:
+        """What is known of all points, and the way back to values of the study.
+
+        The kernel is that of the first trials: see `_fitted`.
+        """
         from nasopt.samplers.gaussian_process import Posterior  # SciPy: others need not load it
 
         columns = history.known.columns[history.told]
         trials = [history.trials[row] for row in history.told]
         first = observe(trials[: _fitted(len(trials))], sign)
-        values = target(first.values)
+        values = target(first.values).scores
         rows = _some(values, MOST_FITTED)
         groups = history.domain.groups
         kernel = self._kernel(columns[rows], groups, values[rows], first.noise[rows])
         now = observe(trials, sign)
-        values = target(now.values)
-        rows = _some(values, MOST_SEEN)
-        return Posterior(kernel, columns[rows], values[rows], now.noise[rows])
+        modelled = target(now.values)
+        rows = _some(modelled.scores, MOST_SEEN)
+        model = Posterior(kernel, columns[rows], modelled.scores[rows], now.noise[rows])
+        return model, lambda scores: sign * modelled.value_of(scores)
 
     def _kernel(
         self, columns: Floats, groups: NDArray[np.int64], values: Floats, noise: Floats

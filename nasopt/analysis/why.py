@@ -1,0 +1,55 @@
+"""Why a trial was tried: what the sampler's model held of it, against what came."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import optuna
+
+from nasopt.analysis.outcome import outcome
+from nasopt.errors import StudyError
+
+
+@dataclass(frozen=True)
+class Why:
+    """`expected` with a 95 % interval, of the accuracy that was `seen` (None: there is none yet).
+
+    `weights` are the shares of what the model goes by, the largest first; `nearest` the known
+    trials that it held for most alike, as (number, distance, accuracy).
+    """
+
+    study: str
+    number: int
+    state: str
+    expected: float
+    low: float
+    high: float
+    seen: float | None
+    weights: dict[str, float]
+    nearest: tuple[tuple[int, float, float | None], ...]
+
+    @classmethod
+    def of(cls, study: optuna.Study, number: int) -> Self:
+        """Raises StudyError where there is no such trial, or no model had a say in it."""
+        trial = outcome(study, number)
+        belief = trial.attributes.get("belief")
+        if belief is None:
+            raise StudyError(f"why={number}: {_unexplained(study, trial.attributes)}")
+        near = tuple((each["trial"], each["distance"], each["value"]) for each in belief["nearest"])
+        names = ("expected", "low", "high", "weights")
+        bounds = {name: belief[name] for name in names}
+        return cls(
+            study.study_name, number, trial.state, **bounds, seen=trial.accuracy, nearest=near
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _unexplained(study: optuna.Study, attributes: dict[str, Any]) -> str:
+    sampler = str(study.user_attrs["sampler"])
+    if not sampler.startswith("surrogate"):
+        return f"{sampler} keeps no reasons; surrogate does"
+    return (
+        "chosen before there was a model, or not by it (the first trials are spread out); "
+        "ask for a later one"
+    )

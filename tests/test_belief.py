@@ -1,0 +1,70 @@
+"""`Belief`: what the surrogate holds of a trial, against what comes."""
+
+import numpy as np
+import optuna
+import pytest
+
+from nasopt.samplers import SurrogateSampler
+
+
+def objective(trial: optuna.Trial) -> float:
+    """One parameter decides nearly all of it."""
+    x = trial.suggest_float("x", -2.0, 2.0)
+    for name in "abc":
+        trial.suggest_int(name, 0, 4)
+    noise = np.random.default_rng(trial.number).normal(scale=0.02)
+    return float(noise - (x - 0.5) ** 2)
+
+
+@pytest.fixture(scope="module", params=["maximize", "minimize"])
+def beliefs(request):
+    """(belief, what was seen) of each trial of a search, and its study."""
+    sampler = SurrogateSampler(seed=0)
+    study = optuna.create_study(direction=request.param, sampler=sampler)
+    found = []
+    for _ in range(40):
+        trial = study.ask()
+        value = objective(trial)
+        study.tell(trial, value if request.param == "maximize" else -value)
+        found.append((sampler.belief, study.trials[-1].value))
+    return found, study
+
+
+def test_there_is_none_before_there_is_a_model(beliefs):
+    found, _ = beliefs
+    assert [belief is None for belief, _ in found] == [True] * 5 + [False] * 35
+
+
+def test_most_of_what_is_seen_lies_within_the_interval(beliefs):
+    """Every other trial: normal scores know nothing beyond the best, which a search goes for."""
+    found, _ = beliefs
+    told = [(belief, seen) for belief, seen in found[11::2]]
+    assert np.mean([belief.low <= seen <= belief.high for belief, seen in told]) > 0.75
+    assert all(belief.low <= belief.expected <= belief.high for belief, _ in told)
+
+
+def test_it_expects_what_is_seen_more_closely_than_the_mean_of_all_would(beliefs):
+    found, _ = beliefs
+    expected, seen = np.array([(belief.expected, seen) for belief, seen in found[10:]]).T
+    values = np.array([seen for _, seen in found])
+    assert np.median(np.abs(expected - seen)) < 0.3 * np.median(np.abs(values.mean() - seen))
+
+
+def test_what_decides_has_the_most_weight(beliefs):
+    found, _ = beliefs
+    belief, _ = found[-1]
+    assert next(iter(belief.weights)) == "x"
+    assert belief.weights["x"] > 0.5
+    assert list(belief.weights.values()) == sorted(belief.weights.values(), reverse=True)
+    assert sum(belief.weights.values()) == pytest.approx(1)  # there are no more than are told
+
+
+def test_the_nearest_are_known_trials_the_most_alike_first(beliefs):
+    found, study = beliefs
+    for number, (belief, _) in enumerate(found):
+        if belief is not None:
+            distances = [near.distance for near in belief.nearest]
+            assert len(distances) == 3
+            assert distances == sorted(distances)
+            assert all(near.trial < number for near in belief.nearest)
+            assert all(near.value == study.trials[near.trial].value for near in belief.nearest)
