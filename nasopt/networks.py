@@ -54,12 +54,14 @@ class Effects:
 
     `place` is the first of the values that do the same, `stride` the one that it acts as, `after`
     the index of the resolution that it leaves, `idle` whether the layer does nothing at all.
+    `candidates` are the values of its open fields.
     """
 
     place: Ints
     stride: Ints
     after: Ints
     idle: Bools
+    candidates: dict[str, NDArray[Any]]
 
 
 class Networks:
@@ -106,7 +108,8 @@ class Networks:
                     active[:, shrinking] = np.greater(used, position) & matters
                 stride = effects.stride[resolution, place]
                 resolution = np.where(works, effects.after[resolution, place], resolution)
-                values = _values(part.layer, {f: places[:, c] for f, c in columns.items()})
+                opened = effects.candidates
+                values = vars(part.layer) | {f: opened[f][places[:, c]] for f, c in columns.items()}
                 cost = _cost(part.layer, values, channels, stride, self._areas[resolution])
                 parameters += np.where(works, cost[0], 0)
                 macs += np.where(works, cost[1], 0)
@@ -126,10 +129,12 @@ class Networks:
         for resolution in self._resolutions:  # it grows while it is read
             for layer in layers:
                 rows[layer].append(self._effects_at(layer, resolution))
-        return {
-            layer: Effects(*(np.array(table) for table in zip(*rows[layer], strict=True)))
-            for layer in layers
-        }
+        found = {}
+        for layer in layers:
+            place, stride, after, idle = map(np.array, zip(*rows[layer], strict=True))
+            candidates = {name: np.array(_candidates(f)) for name, f in layer.open_fields.items()}
+            found[layer] = Effects(place, stride, after, idle, candidates)
+        return found
 
     def _effects_at(self, layer: Layer, resolution: tuple[int, ...]) -> tuple[list[Any], ...]:
         """One row of each table of `Effects`."""
@@ -158,12 +163,6 @@ def _candidates(field: Any) -> list[Any]:
     return list(field.candidates)
 
 
-def _values(layer: Layer, places: dict[str, Ints]) -> dict[str, Any]:
-    """Field -> (n,) values where it is open, else its one value."""
-    opened = {name: np.array(_candidates(f)) for name, f in layer.open_fields.items()}
-    return vars(layer) | {name: values[places[name]] for name, values in opened.items()}
-
-
 def _cost(
     layer: Layer, values: dict[str, Any], channels: Floats, stride: Ints, area: Floats
 ) -> tuple[Any, Any, Any]:
@@ -175,14 +174,21 @@ def _cost(
         return 0, 0, channels
     filters, pixels = values["filters"], values["kernel_size"] ** 2
     full, point, norm = pixels * channels * filters, channels * filters, 2 * filters
-    shortcut = (channels != filters) | (stride != 1)
-    depthwise = pixels * channels
-    weights = {
-        "conv": (full, norm),
-        "residual": (full + shortcut * point, norm + shortcut * norm),
-        "separable": (depthwise + point, norm + 2 * channels),
-    }
-    ops = np.asarray(values["op"])
-    chosen = [ops == op for op in weights]
-    used, norms = (np.select(chosen, list(each)) for each in zip(*weights.values(), strict=True))
+
+    def weights(op: str) -> tuple[Any, Any]:
+        """(of convolutions, of batch norms)"""
+        if op == "separable":
+            return pixels * channels + point, norm + 2 * channels
+        if op == "residual":
+            shortcut = (channels != filters) | (stride != 1)
+            return full + shortcut * point, norm + shortcut * norm
+        return full, norm
+
+    ops = values["op"]
+    if isinstance(ops, str):
+        used, norms = weights(ops)
+    else:
+        kinds = np.unique(ops).tolist()
+        each = zip(*map(weights, kinds), strict=True)
+        used, norms = (np.select([ops == kind for kind in kinds], list(of)) for of in each)
     return used + norms, used * area, filters

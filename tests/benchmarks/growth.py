@@ -8,6 +8,7 @@ there at once. Stock Optuna does the same on a copy of the same database, trial 
 
 import json
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -64,8 +65,10 @@ class Instant:
         pass
 
 
-def searching(path: Path, sampler: str) -> Search:
-    search = Search(EXPERIMENT, sampler=sampler, storage=path, trials=10**6, device="cpu")
+def searching(path: Path, sampler: str, profile: bool = False) -> Search:
+    search = Search(
+        EXPERIMENT, sampler=sampler, storage=path, trials=10**6, device="cpu", profile=profile
+    )
     search.workshop._trainer = Instant  # type: ignore[assignment]
     return search
 
@@ -166,6 +169,8 @@ def figures() -> Iterator[Figure]:
                 if (trials, sampler) == (10_000, "random"):
                     yield from large(path)
                 yield against_stock(path, sampler, trials, turns)
+        for trials, most in ((100, 50), (1_000, 300)):
+            yield suggesting(Path(name) / f"surrogate-{trials}.db", trials, most)
         few, many = seconds_in_turn(
             20, *(partial(our_trials, paths["random", n], "random") for n in (1_000, 10_000))
         )
@@ -175,6 +180,23 @@ def figures() -> Iterator[Figure]:
             at_most=1.25,
             detail=f"{1e3 * few:.0f} and {1e3 * many:.0f} ms a trial",
         )
+
+
+def suggesting(path: Path, trials: int, most: float) -> Figure:
+    """What the surrogate takes for a suggestion, by the profile of a search."""
+    fill(path, "surrogate", trials)
+    taken: list[float] = []
+    for progress in searching(path, "surrogate", profile=True):
+        if progress.seconds is not None:
+            taken.append(progress.seconds["sampler"])
+        if len(taken) > 20:
+            break
+    return Figure(
+        f"surrogate, {trials:,} finished trials: a suggestion",
+        1e3 * statistics.median(taken[1:]),  # the first imports what is needed
+        at_most=most,
+        unit=" ms",
+    )
 
 
 def against_stock(path: Path, sampler: str, trials: int, turns: int) -> Figure:
