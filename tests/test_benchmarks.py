@@ -112,6 +112,29 @@ def test_networks_of_nas_bench_201_are_found_under_their_operations():
     assert benchmark.true[full.row] > 90
 
 
+@pytest.mark.parametrize(
+    ("edges", "depth"),
+    [
+        (["nor_conv_3x3"] * 6, 3),
+        (["nor_conv_1x1", "none", "skip_connect", "none", "none", "nor_conv_3x3"], 2),
+        (["nor_conv_3x3", "none", "none", "none", "none", "nor_conv_3x3"], -1),  # 0 to 1, 2 to 3
+        (["none", "none", "none", "avg_pool_3x3", "nor_conv_3x3", "nor_conv_3x3"], 0),
+        (["none"] * 6, -1),
+    ],
+)
+def test_the_depth_of_a_cell_is_its_longest_way(edges, depth):
+    benchmark = load_benchmark("nasbench201:cifar10")
+    params = {f"edge{n + 1}": each for n, each in enumerate(edges)}
+    entry = benchmark.space.decode(params)
+    assert benchmark.depth is not None
+    assert benchmark.depth[entry.row] == depth
+    place = [[benchmark.space.parameters[n].candidates.index(v) for n, v in params.items()]]
+    survey = benchmark.survey(np.array(place))
+    assert dict(zip(benchmark.features, survey.features[0], strict=True))["depth"] == depth
+    if depth < 0:
+        assert benchmark.true[entry.row] < 11  # guesses
+
+
 def test_nas_bench_macro_has_its_published_size_and_optimum(macro):
     assert macro.space.size == 3**8
     # stages of 2, 3 and 3 layers: three first layers, and behind them 3, 7 and 7 sequences of two

@@ -135,7 +135,8 @@ class Benchmark:
     `accuracies` (networks, replicates, epochs) are in the benchmark's own unit, nan where a network
     has fewer replicates than others. `seconds` is what each epoch took, of the same shape, 0 where
     that is not known. `parameters` and `macs` (networks,) are counts, None where the table has no
-    such column. `share` is the part of the space's different networks that the table has.
+    such column. `depth` (networks,) is there where the choices alone do not show it: a model may go
+    by it. `share` is the part of the space's different networks that the table has.
 
     A search sees one replicate of each network, chosen by (training seed, network) alone: so
     studies of one experiment are paired. What a network is worth is the mean over its replicates.
@@ -147,6 +148,7 @@ class Benchmark:
     seconds: Floats
     parameters: Ints | None = None
     macs: Ints | None = None
+    depth: Ints | None = None
     share: float = 1.0
 
     @property
@@ -226,7 +228,7 @@ class Benchmark:
 
     @property
     def features(self) -> tuple[str, ...]:
-        return tuple(f"log {cost}" for cost in self.costs)
+        return (*(f"log {cost}" for cost in self.costs), *["depth"] * (self.depth is not None))
 
     def survey(self, places: Ints) -> Survey:
         """What the table says of the networks whose parameters, in order, have these values.
@@ -238,6 +240,8 @@ class Benchmark:
         spelled = np.where(there[:, None], self.space.places[rows], places)
         counts = {name: np.where(there, getattr(self, name)[rows], 0.0) for name in self.costs}
         features = [np.log(np.maximum(column, 1)) for column in counts.values()]
+        if self.depth is not None:
+            features.append(np.where(there, self.depth[rows], 0.0))
         return Survey(
             places=spelled,
             active=np.ones(places.shape, dtype=bool),
