@@ -161,6 +161,18 @@ def _show(sub: Parser) -> None:
     sub.add_argument("--studies", action="store_true", help="list the studies")
 
 
+def _report(sub: Parser) -> None:
+    sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
+    sub.add_argument(
+        "--study",
+        metavar="NAME",
+        help="one study alone (default: all of the experiment that was begun last)",
+    )
+    sub.add_argument(
+        "-o", "--output", metavar="FILE", default="report.html", help="default: report.html"
+    )
+
+
 OPTIONS: dict[str, Callable[[Parser], None]] = {
     "quickstart": _quickstart,
     "describe": _describe,
@@ -168,6 +180,7 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "run": _run,
     "compare": _compare,
     "show": _show,
+    "report": _report,
 }
 EXAMPLES = {
     "quickstart": ["nasopt quickstart"],
@@ -191,5 +204,9 @@ EXAMPLES = {
         "nasopt show runs/digits.db",
         "nasopt show runs/digits.db --study digits/random/0 --trial 12",
         "nasopt show runs/digits.db --studies",
+    ],
+    "report": [
+        "nasopt report runs/digits.db",
+        "nasopt report runs/digits.db --study digits/tpe/0 -o tpe.html",
     ],
 }

@@ -186,6 +186,21 @@ def show(args: argparse.Namespace) -> None:
     terminal.print_next(out, [(listing, "the studies of this database")])
 
 
+def report(args: argparse.Namespace) -> None:
+    """What the studies in DB came to, as one HTML page that opens anywhere, offline too."""
+    from nasopt import terminal
+    from nasopt.report import write_report
+    from nasopt.storage import open_storage
+
+    size = write_report(open_storage(args.db, "read"), args.output, args.study)
+    if args.json:
+        terminal.print_json({"output": args.output, "bytes": size})
+        return
+    terminal.console().print(
+        f"{args.output}: {size / 1e6:.1f} MB; open it in a browser", soft_wrap=True
+    )
+
+
 def _again(verb: str, args: argparse.Namespace) -> str:
     """The command of `verb` on the same study file, database, data and device."""
     words = ["nasopt", verb, args.study]
@@ -197,7 +212,7 @@ def _again(verb: str, args: argparse.Namespace) -> str:
 
 
 VERBS: dict[str, Verb] = {
-    verb.__name__: verb for verb in (quickstart, describe, noise, run, compare, show)
+    verb.__name__: verb for verb in (quickstart, describe, noise, run, compare, show, report)
 }
 
 
