@@ -7,19 +7,17 @@ pool that does nothing, has no choices.
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.front import front
+from nasopt.analysis.networks import Networks
 from nasopt.analysis.record import Record
-from nasopt.fields import Categorical, Choice, Integer, Open, Real
-from nasopt.layers import Shape
-from nasopt.space import Part, Space
+from nasopt.fields import Categorical, Integer, Open, Real
 
 BEST = 0.1  # the share of the networks that are the best
 FEWEST = 21  # networks, of which three are the best tenth
@@ -106,7 +104,7 @@ def choices(studies: Sequence[Record]) -> Choices | None:
     two = len(studies[0].objectives) > 1
     best = _best(complete, math.ceil(BEST * len(networks)), two)
     fields = studies[0].parameters
-    chosen = _reader(studies[0])
+    chosen = _acting(studies[0])
     return Choices(
         networks=len(networks),
         best=len(best),
@@ -126,7 +124,8 @@ def _best(complete: Sequence[FrozenTrial], count: int, two_objectives: bool) -> 
     while len(best) < count and others:
         peeled = front(others, lambda trial: (trial.values[0], trial.values[1]))
         best += peeled
-        others = [trial for trial in others if trial not in peeled]
+        taken = {id(trial) for trial in peeled}
+        others = [trial for trial in others if id(trial) not in taken]
     return best
 
 
@@ -143,52 +142,25 @@ def _networks(studies: Sequence[Record]) -> list[FrozenTrial]:
     return list(furthest.values())
 
 
-class _Acting:
+def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
     """Trial -> the choices that act in its network, by parameter."""
-
-    def __init__(self, space: Space) -> None:
-        self.space = space
-        self.known: dict[Any, tuple[dict[str, Choice], Shape]] = {}  # few differ in a search
-
-    def __call__(self, trial: FrozenTrial) -> dict[str, Choice]:
-        params = trial.params
-        found = {name: value for name, value in params.items() if name.startswith("recipe.")}
-        assert self.space.input_shape is not None
-        resolution = self.space.input_shape[1:]
-        for part, fields in self.parts:
-            depth = part.low if part.depth is None else params[part.depth]
-            if part.depth is not None:
-                found[part.depth] = depth
-            for name in part.names[:depth]:
-                chosen = tuple([params[f"{name}.{field}"] for field in fields])
-                key = (id(part), chosen, resolution)
-                if key not in self.known:
-                    self.known[key] = self._acting(
-                        part, dict(zip(fields, chosen, strict=True)), resolution
-                    )
-                acting, resolution = self.known[key]
-                for field, value in acting.items():
-                    found[f"{name}.{field}"] = value
-        return found
-
-    @cached_property
-    def parts(self) -> list[tuple[Part, tuple[str, ...]]]:
-        return [(part, tuple(part.layer.open_fields)) for part in self.space.parts]
-
-    def _acting(
-        self, part: Part, chosen: dict[str, Choice], resolution: Shape
-    ) -> tuple[dict[str, Choice], Shape]:
-        """What acts of the choices for a layer on a map of that resolution, and its own."""
-        layer = part.layer.choose(chosen).effective(resolution, self.space.min_resolution)
-        if layer is None:
-            return {}, resolution
-        return {name: layer.chosen(name) for name in chosen}, layer.shrink(resolution)
-
-
-def _reader(study: Record) -> Any:
     if study.is_benchmark:
         return lambda trial: trial.params
-    return _Acting(study.begun.space)
+    space = study.begun.space
+    networks = Networks(space)
+    layers = {name: tuple(p.layer.open_fields) for p in space.parts for name in p.names}
+    whole = [
+        name for name in study.parameters if name.endswith(".depth") or name not in space.parameters
+    ]
+
+    def chosen(trial: FrozenTrial) -> Mapping[str, Any]:
+        found = {name: trial.params[name] for name in whole}
+        for name, layer in networks.layers(trial.params).items():
+            for field in layers[name]:
+                found[f"{name}.{field}"] = getattr(layer, field)
+        return found
+
+    return chosen
 
 
 def _preferences(

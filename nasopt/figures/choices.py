@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from nasopt.analysis.choices import Choices, Preference
 from nasopt.figures.palette import BLUE, GREY, RED, faint, new_figure
 
-STRONG = 0.65  # opacity of a difference of 1: what stands on it can still be read
+STRONG = 0.9  # opacity of the largest difference
 SCALE = [[0.0, faint(RED, STRONG)], [0.5, faint(GREY, 0.0)], [1.0, faint(BLUE, STRONG)]]
 NAMES = {"kernel_size": "kernel size", "op": "operation", "depth": "number of layers"}
 ROW, EDGES = 22, 120  # pixels: of a choice, and of what is around all
@@ -35,12 +35,14 @@ def choices_figure(choices: Choices) -> go.Figure:
             hoverongaps=False, hovertemplate="%{customdata}<extra></extra>",
             colorbar={
                 "title": {"text": "share among the best, less that in all", "side": "top"},
-                "tickformat": "+.0%", "orientation": "h", "thickness": 10, "y": 1.0,
-                "yanchor": "bottom", "len": 0.8, "x": 0, "xanchor": "left", "nticks": 5,
-                "ypad": 10,
+                "tickvals": [-largest, 0, largest], "tickangle": 0,
+                "ticktext": [f"−{largest:.0%}", "0", f"+{largest:.0%}"],
+                "orientation": "h", "thickness": 10, "len": 0.8, "x": 0, "xanchor": "left",
+                "y": 1.0, "yanchor": "bottom", "ypad": 10, "xpad": 20,
             },
         ),
         height=EDGES + ROW * len(rows),
+        margin={"t": 70, "b": 50},
         xaxis={"title": {"text": "layer"}, "showgrid": False, "type": "category", "tickangle": 0},
         yaxis={
             "showgrid": False,

@@ -6,9 +6,9 @@ from nasopt.analysis.compared import ComparisonResult
 from nasopt.figures.palette import FADED, accuracy_axis, new_figure, styles
 
 SCORES = {
-    "fresh": "accuracy of the winners, trained again",
-    "seen": "accuracy that the winners were chosen for",
-    "hypervolume": "hypervolume of the fronts",
+    "fresh": "accuracy, trained again",
+    "seen": "accuracy, as seen",
+    "hypervolume": "hypervolume",
 }
 ROW, EDGES = 56, 70  # pixels: of a sampler, and of what is around all
 

@@ -7,7 +7,7 @@ from nasopt.architecture import Architecture
 from nasopt.figures.palette import BLUE, BROWN, GREEN, GREY, PINK, RED, VIOLET
 from nasopt.layers import Conv, Dense, Layer, Pool, Shape
 
-WIDEST, TALLEST = 44, 88  # pixels
+WIDEST, TALLEST = 44, 70  # pixels
 NARROWEST, LOWEST = 5, 7
 KERNELS = {1: BROWN, 3: BLUE, 5: RED, 7: GREEN, 9: PINK}
 

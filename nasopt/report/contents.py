@@ -12,6 +12,7 @@ from nasopt.analysis.curves import Row, curves, study_rows
 from nasopt.analysis.examples import examples
 from nasopt.analysis.front import COSTS
 from nasopt.analysis.learning import savings
+from nasopt.analysis.networks import Networks
 from nasopt.analysis.outcome import Outcome, layer_rows, space_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import compare_records
@@ -58,6 +59,7 @@ class Contents:
         self.first = studies[0]
         self.title = self.first.name if len(studies) == 1 else self.first.name.rsplit("/", 2)[0]
         self.space = space_of(self.first.attrs)
+        self.networks = None if self.space is None else Networks(self.space)
         self.shown = shown(studies)
         self.savings = savings(studies)
         self.examples = examples(studies)
@@ -202,7 +204,7 @@ class Contents:
         ]
         return {each.name: each for each in found}
 
-    @property
+    @cached_property
     def trials(self) -> list[TrialRow]:
         """The trials that are shown, the best first."""
         pairs = [
@@ -216,10 +218,6 @@ class Contents:
 
     def _trial(self, study: Record, trial: FrozenTrial) -> TrialRow:
         attrs = trial.user_attrs
-        network = ""
-        if "key" in attrs:
-            decoded = trial.params if self.space is None else self.space.decode(trial.params)
-            network = story.in_a_line(decoded)
         return TrialRow(
             study=study.name,
             number=trial.number,
@@ -229,8 +227,15 @@ class Contents:
             macs=_count(attrs.get("macs")),
             epochs=_count(attrs.get("epochs")),
             seconds=f"{attrs['seconds']:.1f}" if attrs.get("seconds") else "",
-            network=network,
+            network=self._network(trial),
         )
+
+    def _network(self, trial: FrozenTrial) -> str:
+        if "key" not in trial.user_attrs:
+            return ""
+        if self.networks is None:
+            return " ".join(map(str, trial.params.values()))
+        return story.in_a_line(self.networks.layers(trial.params).values())
 
     @property
     def settings(self) -> Iterator[tuple[str, str]]:

@@ -10,8 +10,8 @@ for (const plot of plots) {
 const PRINTED = 660; // pixels: of A4 between its margins
 addEventListener("beforeprint", () => {
   for (const plot of plots) {
-    const columns = getComputedStyle(plot.parentElement).gridTemplateColumns.split(" ").length;
-    Plotly.relayout(plot, { width: PRINTED / columns - 8, autosize: false });
+    const width = PRINTED / plot.parentElement.children.length - 8;
+    Plotly.relayout(plot, { width, autosize: false });
   }
 });
 addEventListener("afterprint", () => {

@@ -1,7 +1,7 @@
 """What a search came to, in sentences that are computed: for people who know no such searches."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import cache
 
 from nasopt.analysis.choices import Choices
 from nasopt.analysis.curves import Curve
@@ -10,9 +10,9 @@ from nasopt.analysis.front import TradeOff
 from nasopt.analysis.importance import Importances
 from nasopt.analysis.learning import Savings
 from nasopt.analysis.record import Record
-from nasopt.architecture import Architecture
 from nasopt.fields import Integer, Open, Real
 from nasopt.figures.choices import kind_name, place_name
+from nasopt.layers import Conv, Dense, Layer
 from nasopt.space import Part
 from nasopt.wording import listed, percent, points, roughly, several
 
@@ -179,7 +179,8 @@ def about_front(found: TradeOff) -> str:
             f" For {points(best.accuracy - cheap.accuracy, best.accuracy)} less there is one with "
             f"{cheap.cost:,}, {cheap.cost / best.cost:.0%} of that."
         )
-    below = sum(found.shown is not None and p.accuracy < found.shown[0] for p in found.points)
+    edge = 0.0 if found.shown is None else found.shown[0]
+    below = sum(point.accuracy < edge for point in found.points)
     if below:
         are = "is" if below == 1 else "are"
         text += f" {several(below, 'network')} below the edge {are} not shown."
@@ -191,13 +192,12 @@ def about_choices(found: Choices) -> str:
     text = f"Blue: more often among the {who} than among all {found.networks:,}; red: less often."
     clear = [each for each in found.contrasts if abs(each.difference) > each.luck]
     if not clear:
-        return f"{text} All differences are small enough to be luck, with so few best networks."
-    first = clear[0]
+        return f"{text} No difference stands out from what chance makes of so few best networks."
+    first, count = clear[0], len(found.contrasts)
     return (
         f"{text} The clearest: {kind_name(first.kind)} {first.choice}{_where(first.place)}, in "
-        f"{first.best:.0%} of the best and {first.all:.0%} of all. {len(clear)} of "
-        f"{len(found.contrasts)} differences {'is' if len(clear) == 1 else 'are'} larger than "
-        "chance alone makes 19 of 20; pale cells say nothing."
+        f"{first.best:.0%} of the best and {first.all:.0%} of all. {len(clear)} of {count} "
+        f"differences stand out like that; chance alone makes about {count / 20:.0f} do so."
     )
 
 
@@ -220,18 +220,18 @@ def about_importances(found: Importances) -> str:
     return f"{text} Computed from {found.trials:,} networks (PED-ANOVA)."
 
 
-def in_a_line(architecture: Architecture | dict[str, Any]) -> str:
-    """One line for a table: "48·5/2 64·3": filters, kernel size, stride where it is not 1."""
-    if not isinstance(architecture, Architecture):
-        return " ".join(str(value) for value in architecture.values())
-    words = []
-    for layer in architecture.layers:
-        if layer.kind == "conv":
-            stride = layer.chosen("stride")
-            size = f"{layer.chosen('filters')}·{layer.chosen('kernel_size')}"
-            words.append(size + (f"/{stride}" if stride > 1 else ""))
-        elif layer.kind == "pool":
-            words.append(f"{layer.chosen('op')}·{layer.chosen('kernel_size')}")
-        else:
-            words.append(f"dense·{layer.chosen('width')}")
-    return " ".join(words)
+def in_a_line(layers: Iterable[Layer]) -> str:
+    """For a table: "48·5/2 64·3", filters, kernel size, and stride where it is not 1."""
+    return " ".join(map(_word, layers))
+
+
+@cache
+def _word(layer: Layer) -> str:
+    if isinstance(layer, Dense):
+        return f"dense·{layer.chosen('width')}"
+    size = layer.chosen("kernel_size")
+    if not isinstance(layer, Conv):
+        return f"{layer.chosen('op')}·{size}"
+    op = {"residual": "+", "separable": "~"}.get(layer.chosen("op"), "")
+    stride = f"/{layer.chosen('stride')}" if layer.chosen("stride") > 1 else ""
+    return f"{op}{layer.chosen('filters')}·{size}{stride}"
