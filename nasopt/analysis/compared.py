@@ -65,6 +65,16 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """The scores of the studies by one sampler, their mean and its standard error."""
+
+    sampler: str
+    scores: tuple[float, ...]
+    mean: float
+    error: float | None  # None for a single study
+
+
+@dataclass(frozen=True)
 class ComparisonResult:
     """Samplers compared. `score` is what they are compared by: "fresh", "seen" or "hypervolume".
 
@@ -84,6 +94,23 @@ class ComparisonResult:
     rows: tuple[Row, ...]
     noise: Noise | None
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def spreads(self) -> tuple[Spread, ...]:
+        """Of each sampler that has a score what its studies are compared by."""
+        found: dict[str, list[float]] = {}
+        if self.score == "hypervolume":
+            last = {row.study: row for row in self.rows}
+            for row in last.values():
+                found.setdefault(row.sampler, []).append(row.incumbent or 0.0)
+        for winner in self.winners:
+            if winner.quarter == QUARTERS:
+                value = winner.fresh_mean if self.score == "fresh" else winner.seen
+                found.setdefault(winner.sampler, []).append(value)
+        return tuple(
+            Spread(sampler, tuple(values), statistics.fmean(values), _error(values))
+            for sampler, values in found.items()
+        )
 
     @property
     def verdict(self) -> str:

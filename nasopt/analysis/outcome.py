@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.analysis.front import front
 from nasopt.architecture import Architecture
 from nasopt.claims import EXPERIMENT, FREE, Storage
 from nasopt.database import shown_url
@@ -95,7 +96,11 @@ def result(study: optuna.Study) -> Result:
     complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     space = _space(study)
     objectives = study.user_attrs[EXPERIMENT]["objectives"]
-    best = _front(complete) if len(objectives) > 1 else _first_best(complete)
+    best = (
+        front(complete, lambda trial: (trial.values[0], trial.values[1]))
+        if len(objectives) > 1
+        else _first_best(complete)
+    )
     return Result(
         study=study.study_name,
         objectives=tuple(objectives),
@@ -109,15 +114,6 @@ def result(study: optuna.Study) -> Result:
 
 def _first_best(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [max(trials, key=lambda trial: (trial.values[0], -trial.number))] if trials else []
-
-
-def _front(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that no other beats in accuracy at the same or less cost, cheapest first."""
-    front: list[FrozenTrial] = []
-    for trial in sorted(trials, key=lambda t: (t.values[1], -t.values[0], t.number)):
-        if not front or trial.values[0] > front[-1].values[0]:
-            front.append(trial)
-    return front
 
 
 def _space(study: optuna.Study) -> Space | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 
+from nasopt.alike import difference
 from nasopt.analysis.compared import ComparisonResult, compared
 from nasopt.analysis.curves import Budget, Row, study_rows
 from nasopt.analysis.outcome import studies_of
@@ -15,7 +16,6 @@ from nasopt.claims import EXPERIMENT, Storage
 from nasopt.errors import RecipeError, StudyError, closest
 from nasopt.ledger import Ledger
 from nasopt.storage import folders, open_storage
-from nasopt.study import difference
 
 NAMED = 10  # studies in an error, at most
 
