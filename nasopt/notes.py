@@ -19,6 +19,7 @@ from nasopt.reads import STUDY_ATTRS
 from nasopt.space import Space
 
 PIECE = 2045  # characters of an attribute, as optuna-dashboard cuts a note
+GAP = "\u2003"  # a space that is not trimmed: optuna-dashboard leaves none between columns
 OURS = "nasopt:note"  # system attribute of a study: the digest of its note as we left it
 
 
@@ -38,44 +39,40 @@ class Notebook:
 
     def write(self, trials: Sequence[FrozenTrial]) -> None:
         """A note for each of these finished trials that has none."""
+        if not trials:
+            return
         by_key = {version_key(trial._trial_id): trial for trial in trials}
-        versions = [self._row(key, 1) for key in by_key]
         insert = self.storage.dialect.insert(STUDY_ATTRS).on_conflict_do_nothing()
         with self.storage.engine.begin() as connection:
+            versions = [self._row(key, 1) for key in by_key]
             new = connection.execute(insert.returning(STUDY_ATTRS.c.key), versions).scalars()
-            bodies = ((by_key[key]._trial_id, self.text(by_key[key])) for key in new.all())
-            pieces = [self._row(*each) for body in bodies for each in _pieces(*body)]
-            if pieces:
-                connection.execute(insert, pieces)
+            for key in new.all():
+                attrs = note_attributes(by_key[key]._trial_id, self.text(by_key[key]))
+                connection.execute(insert, [self._row(*each) for each in attrs.items()])
 
     def write_study(self, text: str) -> None:
         """The note of the study itself, unless a person has written one or changed ours."""
-        key = version_key(None)
         attrs = self.storage.get_study_system_attrs(self.study_id)
-        version = attrs.get(key, 0)
-        before = _body(attrs)
-        if before == text or (version and attrs.get(OURS) != _digest(before)):
+        new = renewed(attrs, text)
+        if new is None:
             return
+        key = version_key(None)
         insert = self.storage.dialect.insert(STUDY_ATTRS)
         with self.storage.engine.begin() as connection:
-            if version:
+            if key in attrs:
                 mine = (STUDY_ATTRS.c.study_id == self.study_id) & (STUDY_ATTRS.c.key == key)
-                as_read = STUDY_ATTRS.c.value_json == json.dumps(version)
-                changed = sa.update(STUDY_ATTRS).where(mine, as_read)
-                touched = connection.execute(changed.values(value_json=json.dumps(version + 1)))
+                as_read = STUDY_ATTRS.c.value_json == json.dumps(attrs[key])
+                change: Any = sa.update(STUDY_ATTRS).where(mine, as_read)
+                change = change.values(value_json=json.dumps(new[key]))
             else:
-                touched = connection.execute(
-                    insert.on_conflict_do_nothing().values(self._row(key, 1))
-                )
-            if touched.rowcount != 1:
+                change = insert.on_conflict_do_nothing().values(self._row(key, new[key]))
+            if connection.execute(change).rowcount != 1:
                 return  # somebody wrote it in this moment
-            blank = {name: "" for name in attrs if name.startswith(piece_key(None, ""))}
-            values = blank | dict(_pieces(None, text)) | {OURS: _digest(text)}
             replace = insert.on_conflict_do_update(
                 index_elements=["study_id", "key"],
                 set_={"value_json": insert.excluded.value_json},
             )
-            connection.execute(replace, [self._row(*each) for each in values.items()])
+            connection.execute(replace, [self._row(*each) for each in new.items()])
 
     def text(self, trial: FrozenTrial) -> str:
         """What became of a finished trial: why it ended, its figures, its network."""
@@ -164,8 +161,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table in Markdown, its cells as they are given; nothing without columns."""
     if not columns:
         return ""
-    lines = [columns, ["---:"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    lines = [columns, *rows]
+    drawn = ["".join(f"|{GAP}{cell} " for cell in line) + "|" for line in lines]
+    return "\n".join((drawn[0], "|" + "---:|" * len(columns), *drawn[1:]))
 
 
 def escaped(text: Any) -> str:
@@ -184,15 +182,28 @@ def piece_key(trial_id: int | None, number: int | str) -> str:
     return version_key(trial_id).removesuffix("ver") + f"str:{number}"
 
 
-def _pieces(trial_id: int | None, text: str) -> Iterator[tuple[str, str]]:
-    for number, start in enumerate(range(0, len(text), PIECE)):
-        yield piece_key(trial_id, number), text[start : start + PIECE]
+def note_attributes(trial_id: int | None, text: str, version: int = 1) -> dict[str, Any]:
+    """The attributes of a study that are the note of one of its trials, or its own."""
+    pieces = {
+        piece_key(trial_id, number): text[start : start + PIECE]
+        for number, start in enumerate(range(0, len(text), PIECE))
+    }
+    return {version_key(trial_id): version, **pieces}
 
 
-def _body(attrs: Mapping[str, Any]) -> str:
-    """The note of a study, as optuna-dashboard puts it together."""
-    count = sum(name.startswith(piece_key(None, "")) for name in attrs)
-    return "".join(attrs[piece_key(None, number)] for number in range(count))
+def renewed(attrs: Mapping[str, Any], text: str) -> dict[str, Any] | None:
+    """What of a study's attributes changes for `text` to be its note.
+
+    None if it is that, or if a person has written one or changed ours.
+    """
+    version = attrs.get(version_key(None))
+    pieces = [name for name in attrs if name.startswith(piece_key(None, ""))]
+    before = "".join(attrs[piece_key(None, number)] for number in range(len(pieces)))
+    if before == text or (version is not None and attrs.get(OURS) != _digest(before)):
+        return None
+    blank = dict.fromkeys(pieces, "")  # a shorter note leaves some of them empty
+    note = note_attributes(None, text, 1 + (version or 0))
+    return {**blank, **note, OURS: _digest(text)}
 
 
 def _digest(text: str) -> str:

@@ -4,6 +4,7 @@ import ipaddress
 import json
 import os
 import socket
+import time
 import webbrowser
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,11 +13,14 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from nasopt.dashboard.filling import Filling
+from nasopt.dashboard.view import View
 from nasopt.database import shown_url
 from nasopt.errors import AddressError
 from nasopt.storage import open_storage
 
 App = Callable[[dict[str, Any], Any], Iterable[bytes]]  # WSGI
+CHORE_SECONDS = 10.0  # between two looks at what was finished since: as often as its pages look
 READING = ("GET", "HEAD", "OPTIONS")
 REFUSAL = "read-only: started with --read-only, so nothing can be changed here"
 
@@ -42,9 +46,12 @@ class Dashboard:
 
         self.read_only = read_only
         self.location = shown_url(str(location))
-        self.storage = open_storage(location, "read" if read_only else "write")
+        storage = open_storage(location, "read" if read_only else "write")
+        self.storage = View(storage) if read_only else storage
         app = wsgi(self.storage)
         self.server = _listen(host, port, refuse_changes(app) if read_only else app)
+        self.server.chore = Filling(self.storage, self.location).refresh
+        self.server.chore()
         self.is_private = _is_loopback(host)
 
     @property
@@ -66,7 +73,7 @@ class Dashboard:
         return lines
 
     def serve(self) -> None:
-        """Answer until Ctrl-C."""
+        """Answer until Ctrl-C, and keep up with a study that runs."""
         with self.server, suppress(KeyboardInterrupt):
             self.server.serve_forever()
 
@@ -93,9 +100,19 @@ def refuse_changes(app: App) -> App:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread a request: one that takes long holds up no other."""
+    """A thread a request: one that takes long holds up no other.
+
+    Between requests it does its `chore`, now and then.
+    """
 
     daemon_threads = True
+    chore: Callable[[], None]
+    done_at = 0.0  # of the clock
+
+    def service_actions(self) -> None:
+        if time.monotonic() - self.done_at > CHORE_SECONDS:
+            self.chore()
+            self.done_at = time.monotonic()
 
 
 class _Handler(WSGIRequestHandler):
@@ -103,7 +120,7 @@ class _Handler(WSGIRequestHandler):
         """A page asks every few seconds: that is nothing to print."""
 
 
-def _listen(host: str, port: int, app: App) -> WSGIServer:
+def _listen(host: str, port: int, app: App) -> _Server:
     if not 0 <= port <= 65535:
         raise AddressError(f"port={port}: no port; use 1024 to 65535, or 0 for any free one")
     try:
