@@ -2,20 +2,20 @@
 
 import json
 import textwrap
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import optuna
 import plotly.graph_objects as go
 import sqlalchemy as sa
 from optuna.trial import TrialState
+from optuna_dashboard import save_plotly_graph_object
 
 from nasopt.analysis.choices import choices
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import analyse, budget_of, is_done
-from nasopt.claims import EXPERIMENT, Storage
+from nasopt.claims import EXPERIMENT, STUDIES, Storage
 from nasopt.dashboard.study_note import study_note
 from nasopt.dashboard.view import View, ViewNotebook
 from nasopt.errors import StudyError
@@ -39,30 +39,51 @@ class Filling:
     def __init__(self, storage: Storage, location: str) -> None:
         self.storage = storage
         self.location = location
-        self.finished: Counter[int] = Counter()  # trials by study id, as they were filled in last
+        self.ended: dict[int, int] = {}  # trials of each study, by its id, when last filled in
 
     def refresh(self) -> None:
-        """Fill in the studies that have trials which ended since the last time."""
-        finished = self._count()
-        changed = finished - self.finished
-        self.finished = finished
+        """Fill in the studies that are new or have trials which ended since the last time."""
+        ended = self._ended()
+        changed = {
+            study_id for study_id, count in ended.items() if self.ended.get(study_id) != count
+        }
         if not changed:
             return
+        try:
+            self._fill(changed)
+            self.ended = ended
+        except KeyError:
+            if ended.keys() <= self._ended().keys():
+                raise
+            # a study was deleted in this moment; the next time fills in the others
+
+    def _fill(self, changed: set[int]) -> None:
         studies = [
             optuna.load_study(study_name=name, storage=self.storage)
             for name in studies_of(self.storage)
         ]
-        records = [Record.of(study) for study in studies]
-        for study, record in zip(studies, records, strict=True):
-            if study._study_id in changed:
-                self._notes(study, record)
-                _save(study, study_plots(record))
+        records = {study._study_id: Record.of(study) for study in studies}
+        plots: dict[int, dict[str, go.Figure]] = {
+            id_: study_plots(records[id_]) for id_ in changed & records.keys()
+        }
         for group in _groups(records):
-            plots = comparison_plots(group, self.storage)
-            names = {record.name for record in group}
-            for study in studies:
-                if study.study_name in names:
-                    _save(study, plots)
+            if changed.intersection(group):
+                found = comparison_plots([records[id_] for id_ in group], self.storage)
+                for study_id in group:
+                    plots.setdefault(study_id, {}).update(found)
+        for study in studies:
+            if study._study_id in changed:
+                self._notes(study, records[study._study_id])
+            for name, figure in plots.get(study._study_id, {}).items():
+                save_plotly_graph_object(study, figure, graph_object_id=name)
+
+    def _ended(self) -> dict[int, int]:
+        ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
+        mine = (TRIALS.c.study_id == STUDIES.c.study_id) & ended
+        query = sa.select(STUDIES.c.study_id, sa.func.count(TRIALS.c.trial_id))
+        query = query.outerjoin(TRIALS, mine).group_by(STUDIES.c.study_id)
+        with self.storage.engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def _notes(self, study: optuna.Study, record: Record) -> None:
         known = self.storage.get_study_system_attrs(study._study_id)
@@ -72,12 +93,6 @@ class Filling:
         notebook.write([t for t in ended if version_key(t._trial_id) not in known])
         text = study_note(record, result(study), study._study_id, self.location)
         notebook.write_study(text)
-
-    def _count(self) -> Counter[int]:
-        ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
-        query = sa.select(TRIALS.c.study_id, sa.func.count()).where(ended)
-        with self.storage.engine.connect() as connection:
-            return Counter(dict(connection.execute(query.group_by(TRIALS.c.study_id)).all()))
 
 
 def study_plots(record: Record) -> dict[str, go.Figure]:
@@ -111,17 +126,15 @@ def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.
     return {"comparison-of-samplers": _titled(comparison_figure(found), found.verdict)}
 
 
-def _groups(records: Sequence[Record]) -> Iterator[list[Record]]:
-    """Finished studies of one experiment and budget, by two samplers or more."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
+def _groups(records: Mapping[int, Record]) -> list[list[int]]:
+    """Finished studies of one experiment and budget, by two samplers or more: their ids."""
+    groups: dict[str, list[int]] = {}
+    for study_id, record in records.items():
         budget = budget_of(record)
         if is_done(record, budget):
             terms = [record.attrs[EXPERIMENT], record.limits, str(budget)]
-            groups.setdefault(json.dumps(terms), []).append(record)
-    for group in groups.values():
-        if len({record.sampler for record in group}) > 1:
-            yield group
+            groups.setdefault(json.dumps(terms), []).append(study_id)
+    return [ids for ids in groups.values() if len({records[id_].sampler for id_ in ids}) > 1]
 
 
 def _titled(figure: go.Figure, title: str) -> go.Figure:
@@ -133,10 +146,3 @@ def _titled(figure: go.Figure, title: str) -> go.Figure:
         margin={"t": 120, "r": 16, "b": 16},
         height=HEIGHT,
     )
-
-
-def _save(study: optuna.Study, plots: Mapping[str, go.Figure]) -> None:
-    from optuna_dashboard import save_plotly_graph_object
-
-    for name, figure in plots.items():
-        save_plotly_graph_object(study, figure, graph_object_id=name)

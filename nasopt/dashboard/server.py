@@ -13,6 +13,8 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from optuna_dashboard import wsgi
+
 from nasopt.dashboard.filling import Filling
 from nasopt.dashboard.view import View
 from nasopt.database import shown_url
@@ -42,8 +44,6 @@ class Dashboard:
         port: int = 8080,
         read_only: bool = False,
     ) -> None:
-        from optuna_dashboard import wsgi
-
         self.read_only = read_only
         self.location = shown_url(str(location))
         storage = open_storage(location, "read" if read_only else "write")
