@@ -165,6 +165,18 @@ def _show(sub: Parser) -> None:
     sub.add_argument("--studies", action="store_true", help="list the studies")
 
 
+def _report(sub: Parser) -> None:
+    _db(sub)
+    sub.add_argument(
+        "--study",
+        metavar="NAME",
+        help="one study alone (default: all of the experiment that was begun last)",
+    )
+    sub.add_argument(
+        "-o", "--output", metavar="FILE", default="report.html", help="default: report.html"
+    )
+
+
 def _dashboard(sub: Parser) -> None:
     _db(sub)
     sub.add_argument("--port", type=int, default=8080, metavar="P", help="default: 8080; 0: any")
@@ -184,6 +196,7 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "run": _run,
     "compare": _compare,
     "show": _show,
+    "report": _report,
     "dashboard": _dashboard,
 }
 EXAMPLES = {
@@ -208,6 +221,10 @@ EXAMPLES = {
         "nasopt show runs/digits.db",
         "nasopt show runs/digits.db --study digits/random/0 --trial 12",
         "nasopt show runs/digits.db --studies",
+    ],
+    "report": [
+        "nasopt report runs/digits.db",
+        "nasopt report runs/digits.db --study digits/tpe/0 -o tpe.html",
     ],
     "dashboard": [
         "nasopt dashboard runs/digits.db",

@@ -187,6 +187,21 @@ def show(args: argparse.Namespace) -> None:
     terminal.print_next(out, [(listing, "the studies of this database")])
 
 
+def report(args: argparse.Namespace) -> None:
+    """What the studies in DB came to, as one HTML page that opens anywhere, offline too."""
+    from nasopt import terminal
+    from nasopt.report import write_report
+    from nasopt.storage import open_storage
+
+    size = write_report(open_storage(args.db, "read"), args.output, args.study)
+    if args.json:
+        terminal.print_json({"output": args.output, "bytes": size})
+        return
+    terminal.console().print(
+        f"{args.output}: {size / 1e6:.1f} MB; open it in a browser", soft_wrap=True
+    )
+
+
 def dashboard(args: argparse.Namespace) -> None:
     """Browse the studies of DB with optuna-dashboard, notes and plots filled in; Ctrl-C ends it.
 
@@ -216,7 +231,8 @@ def _again(verb: str, args: argparse.Namespace) -> str:
 
 
 VERBS: dict[str, Verb] = {
-    verb.__name__: verb for verb in (quickstart, describe, noise, run, compare, show, dashboard)
+    verb.__name__: verb
+    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard)
 }
 
 

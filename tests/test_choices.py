@@ -44,7 +44,7 @@ def test_the_best_are_a_tenth_the_most_accurate_of_those_trained_to_their_end(re
 def test_a_stride_without_effect_counts_as_1(tmp_path):
     space = Space(repeat(Conv(filters=categorical(2, 3, 4), stride=categorical(1, 2)), 5))
     study = nasopt.run(
-        small(space=space, trials=12), sampler="random", storage=tmp_path / "x.db", device="cpu"
+        small(space=space, trials=25), sampler="random", storage=tmp_path / "x.db", device="cpu"
     )
     found = choices([Record.of(study)])
     (stride,) = (each for each in found.preferences if each.kind == "conv.stride")
@@ -57,9 +57,9 @@ def test_a_stride_without_effect_counts_as_1(tmp_path):
 
 def test_many_values_are_counted_in_ranges(tmp_path):
     experiment = small(
-        space=Space(Conv(filters=integer(1, 21))),
+        space=Space(Conv(filters=integer(1, 21), stride=categorical(1, 2))),
         recipe=Recipe(epochs=1, lr=real(0.001, 0.1, log=True)),
-        trials=15,
+        trials=25,
     )
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     found = {each.kind: each for each in choices([Record.of(study)]).preferences}
@@ -71,17 +71,17 @@ def test_many_values_are_counted_in_ranges(tmp_path):
         assert sum(share or 0 for share in each.all[0]) == pytest.approx(1)
 
 
-def test_with_two_objectives_the_best_are_the_front(tmp_path):
-    experiment = small(objectives=("accuracy", "parameters"), trials=14)
+def test_with_two_objectives_the_best_begin_with_the_front(tmp_path):
+    experiment = small(objectives=("accuracy", "parameters"), trials=25)
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     found = choices([Record.of(study)])
-    assert found.is_front
-    assert found.best == len({trial.values[1] for trial in study.best_trials})
+    assert found.two_objectives
+    assert found.best >= max(3, len({trial.values[1] for trial in study.best_trials}))
 
 
 def test_a_benchmarks_parameters_are_places(tmp_path, macro):
     study = nasopt.run(
-        Experiment(dataset=macro, trials=20), sampler="random", storage=tmp_path / "x.db"
+        Experiment(dataset=macro, trials=25), sampler="random", storage=tmp_path / "x.db"
     )
     (kind,) = choices([Record.of(study)]).preferences
     assert kind.kind == "layer"
@@ -90,5 +90,5 @@ def test_a_benchmarks_parameters_are_places(tmp_path, macro):
 
 
 def test_a_handful_of_networks_have_no_best(tmp_path):
-    study = nasopt.run(small(trials=4), storage=tmp_path / "x.db", device="cpu")
+    study = nasopt.run(small(trials=12), storage=tmp_path / "x.db", device="cpu")
     assert choices([Record.of(study)]) is None

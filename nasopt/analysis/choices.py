@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -16,13 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.front import front
 from nasopt.analysis.record import Record
-from nasopt.claims import EXPERIMENT, FREE
-from nasopt.fields import Categorical, Choice, Integer, Open, Real, field_from_json
-from nasopt.layers import Layer
-from nasopt.space import Space
+from nasopt.fields import Categorical, Choice, Integer, Open, Real
+from nasopt.layers import Shape
+from nasopt.space import Part, Space
 
 BEST = 0.1  # the share of the networks that are the best
-FEWEST = 10  # networks, of which the best are told apart
+FEWEST = 21  # networks, of which three are the best tenth
+FEWEST_BEST = 3  # for a share among them
 MOST = 9  # choices of a field that are counted one by one; more of them in RANGES
 RANGES = 5
 
@@ -31,72 +32,110 @@ RANGES = 5
 class Preference:
     """One kind of choice, "filters" say, in each place that has it.
 
-    `best` and `all` (places, choices) are shares, from 0 to 1, of the networks that have the place;
-    None for what cannot be chosen there, or where none has the place.
+    `best` and `all` (places, choices) are shares, from 0 to 1, of the networks that have the place:
+    `having` of the best do. None for what cannot be chosen there, or where hardly one has it.
     """
 
     kind: str
     places: tuple[str, ...]  # "conv01", ...
     choices: tuple[str, ...]
+    having: tuple[int, ...]
     best: tuple[tuple[float | None, ...], ...]
     all: tuple[tuple[float | None, ...], ...]
 
 
 @dataclass(frozen=True)
-class Choices:
-    """`networks` different ones were tried; `best` of them are the best tenth, or the front.
+class Contrast:
+    """A choice at a place, its shares, and the difference that may be `luck`."""
 
-    `luck` is how far a share among `best` may well be from that in all without meaning anything.
+    kind: str
+    place: str
+    choice: str
+    best: float
+    all: float
+    luck: float
+
+    @property
+    def difference(self) -> float:
+        return self.best - self.all
+
+
+@dataclass(frozen=True)
+class Choices:
+    """`networks` different ones were tried; `best` of them are the best tenth.
+
+    With two objectives they are those on the Pareto front, and on the next ones up to a tenth.
     """
 
     networks: int
     best: int
-    is_front: bool
+    two_objectives: bool
     preferences: tuple[Preference, ...]
 
     @property
-    def luck(self) -> float:
-        """95 % of a share of a half, by the normal approximation: the widest there is."""
-        return 1.96 * math.sqrt(0.25 / self.best)
+    def contrasts(self) -> list[Contrast]:
+        """Every choice, the one with the least luck first.
+
+        A share among the best is that of a sample: 95 % of those lie within 1.96 standard errors
+        of the share in all (a normal approximation, held away from 0 and 1 by Laplace's rule).
+        """
+        found = []
+        for kind in self.preferences:
+            rows = zip(kind.places, kind.having, kind.best, kind.all, strict=True)
+            for place, having, bests, tried in rows:
+                for choice, best, share in zip(kind.choices, bests, tried, strict=True):
+                    if best is not None and share is not None:
+                        held = (share * having + 1) / (having + 2)
+                        luck = 1.96 * math.sqrt(held * (1 - held) / having)
+                        found.append(Contrast(kind.kind, place, choice, best, share, luck))
+        return sorted(found, key=lambda each: -abs(each.difference) / each.luck)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "luck": self.luck}
+        return asdict(self)
 
 
 def choices(studies: Sequence[Record]) -> Choices | None:
-    """Of `studies` of one experiment; None below ten different networks, or where none is complete.
+    """Of `studies` of one experiment; None below 21 different networks, or 3 that are the best.
 
-    The best are a tenth of all, of those that were trained to their end the most accurate; with two
-    objectives they are the Pareto front.
+    The best are of those that were trained to their end.
     """
     networks = _networks(studies)
     complete = [trial for trial in networks if trial.state is TrialState.COMPLETE]
-    if len(networks) < FEWEST or not complete:
+    if len(networks) < FEWEST or len(complete) < FEWEST_BEST:
         return None
-    is_front = len(complete[0].values) > 1
-    if is_front:
-        best = front(complete, lambda trial: (trial.values[0], trial.values[1]))
-    else:
-        best = sorted(complete, key=lambda trial: -trial.values[0])
-        best = best[: math.ceil(BEST * len(networks))]
-    fields = _fields(studies[0])
+    two = len(studies[0].objectives) > 1
+    best = _best(complete, math.ceil(BEST * len(networks)), two)
+    fields = studies[0].parameters
     chosen = _reader(studies[0])
     return Choices(
         networks=len(networks),
         best=len(best),
-        is_front=is_front,
+        two_objectives=two,
         preferences=tuple(
             _preferences(fields, [chosen(t) for t in best], [chosen(t) for t in networks])
         ),
     )
 
 
+def _best(complete: Sequence[FrozenTrial], count: int, two_objectives: bool) -> list[FrozenTrial]:
+    """The `count` most accurate; with two objectives front after front, until there are as many."""
+    if not two_objectives:
+        return sorted(complete, key=lambda trial: -trial.values[0])[:count]
+    best: list[FrozenTrial] = []
+    others = list(complete)
+    while len(best) < count and others:
+        peeled = front(others, lambda trial: (trial.values[0], trial.values[1]))
+        best += peeled
+        others = [trial for trial in others if trial not in peeled]
+    return best
+
+
 def _networks(studies: Sequence[Record]) -> list[FrozenTrial]:
     """A trial of each network that was trained: the one that took it furthest."""
     furthest: dict[str, FrozenTrial] = {}
-    for trial in (trial for study in studies for trial in study.trials):
+    for trial in (trial for study in studies for trial in study.counted):
         key = trial.user_attrs.get("key")
-        if key is None or FREE in trial.user_attrs or not trial.state.is_finished():
+        if key is None:
             continue
         known = furthest.get(key)
         if known is None or (known.state, trial.state) == (TrialState.PRUNED, TrialState.COMPLETE):
@@ -104,44 +143,50 @@ def _networks(studies: Sequence[Record]) -> list[FrozenTrial]:
     return list(furthest.values())
 
 
-def _fields(study: Record) -> dict[str, Open]:
-    """Name -> open field, of the space and the recipe."""
-    begun = study.attrs[EXPERIMENT]
-    if "table" in begun["space"]:
-        return {name: field_from_json(each) for name, each in begun["space"]["table"].items()}
-    return {**study.begun.space.parameters, **study.begun.recipe.parameters}
-
-
 class _Acting:
     """Trial -> the choices that act in its network, by parameter."""
 
     def __init__(self, space: Space) -> None:
         self.space = space
-        self.known: dict[tuple[Any, ...], Layer] = {}  # a search makes few different layers
+        self.known: dict[Any, tuple[dict[str, Choice], Shape]] = {}  # few differ in a search
 
     def __call__(self, trial: FrozenTrial) -> dict[str, Choice]:
         params = trial.params
-        found = {n: v for n, v in params.items() if n.startswith("recipe.")}
+        found = {name: value for name, value in params.items() if name.startswith("recipe.")}
         assert self.space.input_shape is not None
         resolution = self.space.input_shape[1:]
-        for number, part in enumerate(self.space.parts):
+        for part, fields in self.parts:
             depth = part.low if part.depth is None else params[part.depth]
             if part.depth is not None:
                 found[part.depth] = depth
             for name in part.names[:depth]:
-                chosen = {each: params[f"{name}.{each}"] for each in part.layer.open_fields}
-                key = (number, *chosen.values())
+                chosen = tuple([params[f"{name}.{field}"] for field in fields])
+                key = (id(part), chosen, resolution)
                 if key not in self.known:
-                    self.known[key] = part.layer.choose(chosen)
-                layer = self.known[key].effective(resolution, self.space.min_resolution)
-                if layer is not None:
-                    resolution = layer.shrink(resolution)
-                    found |= {f"{name}.{each}": layer.chosen(each) for each in chosen}
+                    self.known[key] = self._acting(
+                        part, dict(zip(fields, chosen, strict=True)), resolution
+                    )
+                acting, resolution = self.known[key]
+                for field, value in acting.items():
+                    found[f"{name}.{field}"] = value
         return found
+
+    @cached_property
+    def parts(self) -> list[tuple[Part, tuple[str, ...]]]:
+        return [(part, tuple(part.layer.open_fields)) for part in self.space.parts]
+
+    def _acting(
+        self, part: Part, chosen: dict[str, Choice], resolution: Shape
+    ) -> tuple[dict[str, Choice], Shape]:
+        """What acts of the choices for a layer on a map of that resolution, and its own."""
+        layer = part.layer.choose(chosen).effective(resolution, self.space.min_resolution)
+        if layer is None:
+            return {}, resolution
+        return {name: layer.chosen(name) for name in chosen}, layer.shrink(resolution)
 
 
 def _reader(study: Record) -> Any:
-    if "table" in study.attrs[EXPERIMENT]["space"]:
+    if study.is_benchmark:
         return lambda trial: trial.params
     return _Acting(study.begun.space)
 
@@ -153,7 +198,7 @@ def _preferences(
 ) -> Iterator[Preference]:
     kinds: dict[str, dict[str, Open]] = {}
     for name, field in fields.items():
-        kinds.setdefault(_kind(name), {})[name] = field
+        kinds.setdefault(kind_of(name), {})[name] = field
     for kind, members in kinds.items():
         labelled = {
             name: [
@@ -169,12 +214,13 @@ def _preferences(
             kind=kind,
             places=tuple(name.partition(".")[0] for name in members),
             choices=labels,
+            having=tuple(len(among) for among, _ in labelled.values()),
             best=tuple(_shares(among, there, labels) for among, there in labelled.values()),
             all=tuple(_shares(there, there, labels) for _, there in labelled.values()),
         )
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
     """ "conv03.filters" is a choice of the kind "conv.filters"; "op_3" of a table is an "op"."""
     place, _, field = name.partition(".")
     return ".".join(filter(None, (place.rstrip("0123456789").rstrip("_ "), field))) or name
@@ -208,7 +254,8 @@ def _edges(field: Open) -> list[float]:
 def _shares(
     among: Sequence[str], there: Sequence[str], labels: Sequence[str]
 ) -> tuple[float | None, ...]:
-    counts = Counter(among)
+    counts, tried = Counter(among), set(there)
+    enough = len(among) >= FEWEST_BEST
     return tuple(
-        counts[label] / len(among) if among and label in set(there) else None for label in labels
+        counts[label] / len(among) if enough and label in tried else None for label in labels
     )

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from nasopt.analysis.record import Record
-from nasopt.claims import FREE
 
 T = TypeVar("T")
 COSTS = ("macs", "parameters")
@@ -81,12 +80,8 @@ def trade_off(studies: Sequence[Record], cost: str) -> TradeOff:
     points = [
         Point(study.name, trial.number, trial.values[0], trial.user_attrs[cost])
         for study in studies
-        for trial in study.trials
-        if _counts(trial) and trial.user_attrs.get(cost) is not None
+        for trial in study.counted
+        if trial.state is TrialState.COMPLETE and trial.user_attrs.get(cost) is not None
     ]
     best = front(points, lambda point: (point.accuracy, point.cost))
     return TradeOff(cost, tuple(points), tuple(best))
-
-
-def _counts(trial: FrozenTrial) -> bool:
-    return trial.state is TrialState.COMPLETE and FREE not in trial.user_attrs

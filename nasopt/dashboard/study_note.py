@@ -13,7 +13,7 @@ from nasopt.claims import EXPERIMENT
 from nasopt.fields import Categorical, Open, field_from_json
 from nasopt.notes import escaped, table
 from nasopt.space import Part
-from nasopt.terminal import big
+from nasopt.wording import big
 
 BEST = 5  # networks that are listed
 FIELDS = {

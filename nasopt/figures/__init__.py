@@ -6,6 +6,18 @@ contrast of 3 to both, and never carry a meaning alone.
 
 from nasopt.figures.choices import choices_figure
 from nasopt.figures.comparison import comparison_figure
+from nasopt.figures.curves import curves_figure
+from nasopt.figures.drawing import blocks
 from nasopt.figures.front import front_figure
+from nasopt.figures.importance import importance_figure
+from nasopt.figures.learning import learning_figure
 
-__all__ = ["choices_figure", "comparison_figure", "front_figure"]
+__all__ = [
+    "blocks",
+    "choices_figure",
+    "comparison_figure",
+    "curves_figure",
+    "front_figure",
+    "importance_figure",
+    "learning_figure",
+]

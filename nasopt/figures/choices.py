@@ -8,58 +8,71 @@ from nasopt.figures.palette import BLUE, GREY, RED, faint, new_figure
 STRONG = 0.65  # opacity of a difference of 1: what stands on it can still be read
 SCALE = [[0.0, faint(RED, STRONG)], [0.5, faint(GREY, 0.0)], [1.0, faint(BLUE, STRONG)]]
 NAMES = {"kernel_size": "kernel size", "op": "operation", "depth": "number of layers"}
-ROW, EDGES = 24, 90  # pixels: of a choice, and of what is around all
+ROW, EDGES = 22, 120  # pixels: of a choice, and of what is around all
 
 
 def choices_figure(choices: Choices) -> go.Figure:
     """A column a layer, a row a choice: blue where the best have it more often than all, red less.
 
-    Kinds of choices whose places differ (layers, the recipe) are drawn in order below each other.
+    Kinds of choices stand below each other, with an empty row between them.
     """
-    rows = [(kind, place) for kind in choices.preferences for place in range(len(kind.choices))]
-    rows.reverse()  # the first stands at the top
+    rows: list[tuple[Preference, int] | None] = []
+    for kind in reversed(choices.preferences):  # rows are drawn from the bottom
+        rows += [
+            *([None] if rows else []),
+            *((kind, n) for n in reversed(range(len(kind.choices)))),
+        ]
     columns = list(dict.fromkeys(p for kind in choices.preferences for p in kind.places))
-    cells = [[_cell(kind, place, column) for column in columns] for kind, place in rows]
+    cells = [[_cell(row, column) for column in columns] for row in rows]
     largest = max((abs(c[0]) for row in cells for c in row if c[0] is not None), default=0.0)
     return new_figure(
         go.Heatmap(
-            x=[_short(column) for column in columns],
-            y=[[kind_name(kind) for kind, _ in rows], [kind.choices[p] for kind, p in rows]],
+            x=[place_name(column) for column in columns],
+            y=list(range(len(rows))),
             z=[[cell[0] for cell in row] for row in cells],
             customdata=[[cell[1] for cell in row] for row in cells],
             colorscale=SCALE, zmid=0, zmin=-largest, zmax=largest, xgap=2, ygap=2,
-            hovertemplate="%{x}: %{y}<br>%{customdata}<extra></extra>",
+            hoverongaps=False, hovertemplate="%{customdata}<extra></extra>",
             colorbar={
                 "title": {"text": "share among the best, less that in all", "side": "top"},
-                "tickformat": "+.0%", "orientation": "h", "thickness": 10, "y": 1.02,
-                "yanchor": "bottom", "len": 0.6, "x": 0, "xanchor": "left", "nticks": 5,
+                "tickformat": "+.0%", "orientation": "h", "thickness": 10, "y": 1.0,
+                "yanchor": "bottom", "len": 0.8, "x": 0, "xanchor": "left", "nticks": 5,
+                "ypad": 10,
             },
         ),
         height=EDGES + ROW * len(rows),
         xaxis={"title": {"text": "layer"}, "showgrid": False, "type": "category", "tickangle": 0},
-        yaxis={"showgrid": False, "type": "multicategory"},
+        yaxis={
+            "showgrid": False,
+            "tickvals": [place for place, row in enumerate(rows) if row],
+            "ticktext": [f"{kind_name(r[0].kind)} {r[0].choices[r[1]]}" for r in rows if r],
+        },
     )  # fmt: skip
 
 
-def kind_name(preference: Preference) -> str:
+def kind_name(kind: str) -> str:
     """ "conv.filters" -> "filters": the kind of layer is named where it is none of Conv's."""
-    layer, _, field = preference.kind.rpartition(".")
+    layer, _, field = kind.rpartition(".")
     name = NAMES.get(field, field.replace("_", " "))
     return name if layer in ("", "conv") else f"{layer}: {name}"
 
 
-def _short(place: str) -> str:
-    """ "conv03" -> "3"."""
+def place_name(place: str) -> str:
+    """ "conv03" -> "3"; what is of the whole network is of "all" its layers."""
     digits = place.removeprefix("conv")
+    if not digits:
+        return "all"
     return str(int(digits)) if digits.isdecimal() else place
 
 
-def _cell(kind: Preference, choice: int, place: str) -> tuple[float | None, str]:
+def _cell(row: tuple[Preference, int] | None, place: str) -> tuple[float | None, str]:
     """The difference of the shares, and both in words."""
-    if place not in kind.places:
+    if row is None or place not in row[0].places:
         return None, ""
-    row = kind.places.index(place)
-    best, tried = kind.best[row][choice], kind.all[row][choice]
+    kind, choice = row
+    row_of_place = kind.places.index(place)
+    best, tried = kind.best[row_of_place][choice], kind.all[row_of_place][choice]
     if best is None or tried is None:
-        return None, "not chosen here"
-    return best - tried, f"{best:.0%} of the best, {tried:.0%} of all"
+        return None, ""
+    words = f"{kind_name(kind.kind)} {kind.choices[choice]}, {place_name(place)}"
+    return best - tried, f"{words}<br>{best:.0%} of the best, {tried:.0%} of all"

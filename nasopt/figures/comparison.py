@@ -31,7 +31,7 @@ def comparison_figure(result: ComparisonResult) -> go.Figure:
     figure.update_xaxes(title_text=SCORES[result.score])
     marks = styles(each.sampler for each in result.standings)
     for each in ranked:
-        colour, mark = marks[each.sampler]["colour"], marks[each.sampler]["mark"]
+        colour, mark = marks[each.sampler].colour, marks[each.sampler].mark
         figure.add_scatter(
             name=each.sampler, mode="markers", x=[each.mean], y=[each.sampler],
             error_x={"array": [each.error], "thickness": 2, "width": 6, "color": colour},

@@ -1,6 +1,7 @@
 """Colours, marks and the template that all figures share."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
@@ -15,6 +16,10 @@ BROWN = "#a6761d"
 VIOLET = "#7570b3"
 COLOURS = (BLUE, RED, GREEN, PINK, BROWN, VIOLET)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+STROKES = {
+    "solid": "none", "dash": "6 4", "dot": "2 3", "dashdot": "6 3 2 3", "longdash": "10 4",
+    "longdashdot": "10 3 2 3",
+}  # fmt: skip
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 HEIGHT = 380  # pixels
 BASELINE = "random"  # in grey: the others are seen against it
@@ -44,17 +49,29 @@ def new_figure(*traces: object, **layout: object) -> go.Figure:
     return go.Figure(list(traces), {"template": TEMPLATE, **layout})
 
 
-def styles(samplers: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Sampler -> its colour, dash and mark, in the order in which they are named."""
-    others = [name for name in samplers if name != BASELINE]
-    found = {BASELINE: {"colour": GREY, "dash": "solid", "mark": "circle-open"}}
-    for place, name in enumerate(others):
-        found[name] = {
-            "colour": COLOURS[place % len(COLOURS)],
-            "dash": DASHES[place % len(DASHES)],
-            "mark": MARKS[place % len(MARKS)],
-        }
-    return found
+@dataclass(frozen=True)
+class Style:
+    """How a sampler is drawn; `strokes` is its dash in SVG."""
+
+    colour: str
+    dash: str
+    mark: str
+
+    @property
+    def strokes(self) -> str:
+        return STROKES[self.dash]
+
+
+def styles(samplers: Iterable[str]) -> dict[str, Style]:
+    """Sampler -> how it is drawn, by the order in which they are named."""
+    names = list(samplers)
+    others = [name for name in names if name != BASELINE]
+    found = {
+        name: Style(COLOURS[n % len(COLOURS)], DASHES[n % len(DASHES)], MARKS[n % len(MARKS)])
+        for n, name in enumerate(others)
+    }
+    baseline = Style(GREY, "solid", "circle-open")
+    return {name: found.get(name, baseline) for name in names}
 
 
 def faint(colour: str, opacity: float) -> str:
@@ -66,5 +83,9 @@ def faint(colour: str, opacity: float) -> str:
 def accuracy_axis(values: Sequence[float]) -> dict[str, object]:
     """An axis of accuracies: fractions are shown in percent, as tables in percent are."""
     if max(values, default=0.0) <= 1:
-        return {"title": {"text": "validation accuracy"}, "tickformat": ".0%", "hoverformat": ".2%"}
+        return {
+            "title": {"text": "validation accuracy"},
+            "tickformat": ".1~%",
+            "hoverformat": ".2%",
+        }
     return {"title": {"text": "validation accuracy"}, "ticksuffix": " %", "hoverformat": ".2f"}
