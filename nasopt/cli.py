@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
         [
             (f"nasopt show {location} --trial N", "any trial"),
             (f"{_again('run', args)} --sampler {other}", "the same search by another sampler"),
-            (f"optuna-dashboard {shlex.quote(shown_url(search.storage.url))}", "browse it"),
+            (f"nasopt dashboard {location}", "browse it"),
         ],
     )
 

@@ -14,18 +14,17 @@ from nasopt.analysis.choices import choices
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
-from nasopt.analysis.selection import analyse, budget_of, is_done
+from nasopt.analysis.selection import budget_of, compare_records, is_done
 from nasopt.claims import EXPERIMENT, STUDIES, Storage
 from nasopt.dashboard.study_note import study_note
 from nasopt.dashboard.view import View, ViewNotebook
 from nasopt.errors import StudyError
 from nasopt.figures import choices_figure, comparison_figure, front_figure
-from nasopt.figures.palette import BASELINE
 from nasopt.notes import Notebook, version_key
 from nasopt.reads import TRIALS
+from nasopt.report.story import about_choices, about_front
 
-REPLICATES = 3  # seeds with which a comparison trains its winners again, unless told otherwise
-TITLE_WIDTH = 66  # characters
+TITLE_WIDTH = 74  # characters
 GREY = "#757575"  # optuna-dashboard shows a plot as it is, on white or, in the dark, on #1e1e1e
 HEIGHT = 440  # pixels that optuna-dashboard gives a plot
 
@@ -100,27 +99,19 @@ def study_plots(record: Record) -> dict[str, go.Figure]:
     plots = {}
     costs = trade_off([record], "macs")
     if costs.points:
-        plots["accuracy-against-macs"] = _titled(
-            front_figure(costs), "Accuracy against MACs: no network beats those on the line"
-        )
+        plots["accuracy-against-macs"] = _titled(front_figure(costs), about_front(costs))
     found = choices([record])
     if found is not None:
-        plots["what-the-best-chose"] = _titled(
-            choices_figure(found),
-            f"What the best tenth of {found.networks} networks chose more often than all (blue), "
-            "or less (red)",
-        )
+        figure = choices_figure(found)
+        figure.update_traces(colorbar_title_text="")  # it would push the figure's own out of sight
+        plots["what-the-best-chose"] = _titled(figure, about_choices(found))
     return plots
 
 
 def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.Figure]:
     """Name -> plot of the samplers of finished studies, if they can be compared."""
-    samplers = [record.sampler for record in group]
-    baseline = BASELINE if BASELINE in samplers else samplers[0]
     try:
-        found = analyse(
-            group, storage, budget_of(group[0]), replicates=REPLICATES, baseline=baseline
-        )
+        found = compare_records(group, storage)
     except StudyError:  # they differ in their pruners, say
         return {}
     return {"comparison-of-samplers": _titled(comparison_figure(found), found.verdict)}
@@ -138,11 +129,12 @@ def _groups(records: Mapping[int, Record]) -> list[list[int]]:
 
 
 def _titled(figure: go.Figure, title: str) -> go.Figure:
-    lines = "<br>".join(textwrap.wrap(title, TITLE_WIDTH))
+    """With a title below the buttons that optuna-dashboard shows in the right corner."""
+    lines = textwrap.wrap(title, TITLE_WIDTH)
+    place = {"x": 0.01, "y": 0.92, "yanchor": "top"}
     return figure.update_layout(
-        # below the buttons that optuna-dashboard shows in the right corner
-        title={"text": lines, "x": 0.01, "y": 0.92, "yanchor": "top", "font": {"size": 15}},
+        title={"text": "<br>".join(lines), "font": {"size": 13}, **place},
         font={"color": GREY},
-        margin={"t": 120, "r": 16, "b": 16},
+        margin={"t": 85 + 17 * len(lines), "r": 16, "b": 16},
         height=HEIGHT,
     )

@@ -4,6 +4,7 @@ import ipaddress
 import json
 import os
 import socket
+import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterable
@@ -51,8 +52,11 @@ class Dashboard:
         app = wsgi(self.storage)
         self.server = _listen(host, port, refuse_changes(app) if read_only else app)
         self.server.chore = Filling(self.storage, self.location).refresh
-        self.server.chore()
-        self.is_private = _is_loopback(host)
+        try:
+            self.server.chore()
+        except BaseException:
+            self.server.server_close()
+            raise
 
     @property
     def url(self) -> str:
@@ -68,7 +72,7 @@ class Dashboard:
             lines.append("Read-only: its pages can change nothing.")
         else:
             lines.append("Its pages can change and delete studies; with --read-only they cannot.")
-        if not self.is_private:
+        if not ipaddress.ip_address(str(self.server.server_address[0])).is_loopback:
             lines.append("Warning: it has no password; whoever reaches this address can use it.")
         return lines
 
@@ -84,7 +88,8 @@ def open_browser(url: str) -> None:
     if os.name == "posix" and os.uname().sysname != "Darwin" and not has_screen:
         return
     if "SSH_CONNECTION" not in os.environ or os.environ.get("BROWSER"):
-        webbrowser.open(url)
+        # beside: some are waited for, and want an answer first
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def refuse_changes(app: App) -> App:
@@ -134,7 +139,3 @@ def _listen(host: str, port: int, app: App) -> _Server:
         raise AddressError(
             f"port={port}: {reason}; name another with --port, or 0 for any free one"
         ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback

@@ -2,37 +2,27 @@
 
 import re
 import shlex
-from collections.abc import Sequence
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.outcome import Result
 from nasopt.analysis.record import Record
 from nasopt.claims import EXPERIMENT
-from nasopt.fields import Categorical, Open, field_from_json
+from nasopt.fields import field_from_json
 from nasopt.notes import escaped, table
-from nasopt.space import Part
-from nasopt.wording import big
+from nasopt.report.story import opening, searched
 
 BEST = 5  # networks that are listed
-FIELDS = {
-    "filters": "Filters",
-    "width": "Width",
-    "kernel_size": "Size",
-    "stride": "Stride",
-    "op": "Type",
-}
 
 
 def study_note(study: Record, result: Result, study_id: int, location: str) -> str:
     """In Markdown; `location` is the database as a command takes it."""
     return "\n\n".join(
         (
-            _standing(result),
+            _standing(study, result),
             _best(study, result, study_id),
             "### What was searched",
-            _space(study),
+            _searched(study),
             "### How each network was trained",
             _training(study),
             "### To have it again",
@@ -41,14 +31,15 @@ def study_note(study: Record, result: Result, study_id: int, location: str) -> s
     )
 
 
-def _standing(result: Result) -> str:
+def _standing(study: Record, result: Result) -> str:
+    best = max((trial.accuracy or 0 for trial in result.best), default=None)
     total = "" if result.trials is None else f" of {result.trials:,}"
-    parts = [f"**{result.done:,}{total} trials are done**"]
+    counts = [f"{result.done:,}{total} trials are done"]
     if result.pruned:
-        parts.append(f"{result.pruned:,} of them pruned")
+        counts.append(f"{result.pruned:,} of them pruned")
     if result.free:
-        parts.append(f"{result.free:,} more were free (known networks, or over a limit)")
-    return f"{', '.join(parts)}."
+        counts.append(f"{result.free:,} more were free (known networks, or over a limit)")
+    return f"{escaped(opening(study, result.done, best))}\n\n**{', '.join(counts)}.**"
 
 
 def _best(study: Record, result: Result, study_id: int) -> str:
@@ -79,51 +70,17 @@ def _row(trial: FrozenTrial, study_id: int) -> tuple[str, ...]:
     return link, f"{trial.values[0]:.4f}", *shown
 
 
-def _space(study: Record) -> str:
-    begun = study.attrs[EXPERIMENT]
-    if "table" in begun["space"]:
-        fields = begun["space"]["table"].items()
-        rows = [(escaped(name), _choices(field_from_json(value))) for name, value in fields]
-        return f"The benchmark {escaped(begun['dataset'])}:\n\n{table(('Choice', 'Of'), rows)}"
-    space = study.begun.space
-    channels, *sides = begun["input_shape"]
-    pixels = f"{'x'.join(map(str, sides))} pixels, {channels} channel{'s' * (channels > 1)}"
-    data = begun["dataset"].replace(" limit=None", "")
-    lines = [
-        f"Networks for the data set {escaped(data)} ({pixels}), in the order of their layers:",
-        _space_table(space.parts),
-        f"That is {big(space.size)} architectures.",
-    ]
-    if study.limits:
-        lines[-1] += f" Limits: {escaped(', '.join(study.limits))}."
-    return "\n\n".join(lines)
-
-
-def _space_table(parts: Sequence[Part]) -> str:
-    """A row a layer or repeat: how many, and the choices of each of its fields."""
-    names = [name for name in FIELDS if any(hasattr(part.layer, name) for part in parts)]
-    rows = []
-    for part in parts:
-        high = len(part.names)
-        count = str(high) if part.low == high else f"{part.low} to {high}"
-        choices = [_choices(getattr(part.layer, name, "")) for name in names]
-        rows.append((f"{count} {part.layer.kind}", *choices))
-    return table(("Layers", *(FIELDS[name] for name in names)), rows)
-
-
-def _choices(value: Any) -> str:
-    """What a field may be: each choice, a range, or the one value it has."""
-    if isinstance(value, Categorical):
-        return escaped(", ".join(map(str, value.choices)))
-    return escaped(repr(value) if isinstance(value, Open) else value)
+def _searched(study: Record) -> str:
+    limits = f" Limits: {', '.join(study.limits)}." if study.limits else ""
+    return escaped(searched(study) + limits)
 
 
 def _training(study: Record) -> str:
     """The recipe without what is 0 or off."""
     recipe = study.attrs[EXPERIMENT]["recipe"]
-    used = ((name, field_from_json(value)) for name, value in recipe.items() if value)
+    used = [f"{name} {field_from_json(value)}" for name, value in recipe.items() if value]
     return (
-        f"{', '.join(f'{escaped(name)} {_choices(value)}' for name, value in used)}; training seed "
+        f"{escaped(', '.join(used))}; training seed "
         f"{study.attrs[EXPERIMENT]['seed']}; pruner {escaped(study.attrs.get('pruner'))}."
     )
 
@@ -138,7 +95,8 @@ def _commands(study: Record, location: str) -> str:
     else:  # studies of a comparison have the seeds from 0
         begin = ["compare", file, "--samplers", study.sampler, "--seeds", str(study.seed + 1)]
         begin += ["--epochs-budget", str(budget)]
-    commands = ([*begin, *where], ["show", location, "--study", study.name])
+    shown = ["show", location, "--study", study.name]
+    commands = ([*begin, *where], shown, ["report", location])
     text = "\n".join(f"nasopt {shlex.join(words)}" for words in commands)
     versions = study.attrs.get("versions", {})
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
