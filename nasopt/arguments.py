@@ -154,14 +154,42 @@ def _compare(sub: Parser) -> None:
     _device(sub)
 
 
-def _show(sub: Parser) -> None:
+def _db(sub: Parser) -> None:
     sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
+
+
+def _show(sub: Parser) -> None:
+    _db(sub)
     sub.add_argument("--study", metavar="NAME", help="default: the one that was begun last")
     sub.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
     sub.add_argument(
         "--why", type=int, metavar="N", help="what the surrogate expected of trial N, and why"
     )
     sub.add_argument("--studies", action="store_true", help="list the studies")
+
+
+def _report(sub: Parser) -> None:
+    _db(sub)
+    sub.add_argument(
+        "--study",
+        metavar="NAME",
+        help="one study alone (default: all of the experiment that was begun last)",
+    )
+    sub.add_argument(
+        "-o", "--output", metavar="FILE", default="report.html", help="default: report.html"
+    )
+
+
+def _dashboard(sub: Parser) -> None:
+    _db(sub)
+    sub.add_argument("--port", type=int, default=8080, metavar="P", help="default: 8080; 0: any")
+    sub.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="where to listen (default: 127.0.0.1, this machine alone; there is no password)",
+    )
+    sub.add_argument("--read-only", action="store_true", help="let nobody change anything")
+    sub.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
 
 
 OPTIONS: dict[str, Callable[[Parser], None]] = {
@@ -171,6 +199,8 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "run": _run,
     "compare": _compare,
     "show": _show,
+    "report": _report,
+    "dashboard": _dashboard,
 }
 EXAMPLES = {
     "quickstart": ["nasopt quickstart"],
@@ -195,5 +225,13 @@ EXAMPLES = {
         "nasopt show runs/digits.db --study digits/random/0 --trial 12",
         "nasopt show runs/digits.db --study digits/surrogate/0 --why 12",
         "nasopt show runs/digits.db --studies",
+    ],
+    "report": [
+        "nasopt report runs/digits.db",
+        "nasopt report runs/digits.db --study digits/tpe/0 -o tpe.html",
+    ],
+    "dashboard": [
+        "nasopt dashboard runs/digits.db",
+        "nasopt dashboard runs/digits.db --read-only --port 0 --no-browser",
     ],
 }

@@ -151,7 +151,7 @@ class Storage(RDBStorage):
         ]
         with self._owned(trial_id) as connection:
             if rows:
-                connection.execute(self._dialect.insert(PARAMS).on_conflict_do_nothing(), rows)
+                connection.execute(self.dialect.insert(PARAMS).on_conflict_do_nothing(), rows)
             self._set_attrs(connection, USER_ATTRS, trial_id, user_attrs)
             keyed = {f"constraints:{name}": value for name, value in constraints.items()}
             self._set_attrs(connection, SYSTEM_ATTRS, trial_id, keyed)
@@ -369,7 +369,7 @@ class Storage(RDBStorage):
     ) -> None:
         if not attrs:
             return
-        insert = self._dialect.insert(table)
+        insert = self.dialect.insert(table)
         connection.execute(
             insert.on_conflict_do_update(
                 index_elements=["trial_id", "key"],
@@ -383,10 +383,10 @@ class Storage(RDBStorage):
 
     @cached_property
     def _insert_report(self) -> Any:
-        return self._dialect.insert(REPORTS).on_conflict_do_nothing()
+        return self.dialect.insert(REPORTS).on_conflict_do_nothing()
 
     @property
-    def _dialect(self) -> Any:
+    def dialect(self) -> Any:
         return {"sqlite": sqlite, "postgresql": postgresql}[self.engine.dialect.name]
 
 

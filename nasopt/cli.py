@@ -1,6 +1,7 @@
 """The command line: one short function a verb. What takes time to import is imported there."""
 
 import argparse
+import json
 import logging
 import os
 import shlex
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
         [
             (f"nasopt show {location} --trial N", "any trial"),
             (f"{_again('run', args)} --sampler {other}", "the same search by another sampler"),
-            (f"optuna-dashboard {shlex.quote(shown_url(search.storage.url))}", "browse it"),
+            (f"nasopt dashboard {location}", "browse it"),
         ],
     )
 
@@ -194,6 +195,39 @@ def show(args: argparse.Namespace) -> None:
     terminal.print_next(out, [(listing, "the studies of this database")])
 
 
+def report(args: argparse.Namespace) -> None:
+    """What the studies in DB came to, as one HTML page that opens anywhere, offline too."""
+    from nasopt import terminal
+    from nasopt.report import write_report
+    from nasopt.storage import open_storage
+
+    size = write_report(open_storage(args.db, "read"), args.output, args.study)
+    if args.json:
+        terminal.print_json({"output": args.output, "bytes": size})
+        return
+    terminal.console().print(
+        f"{args.output}: {size / 1e6:.1f} MB; open it in a browser", soft_wrap=True
+    )
+
+
+def dashboard(args: argparse.Namespace) -> None:
+    """Browse the studies of DB with optuna-dashboard, notes and plots filled in; Ctrl-C ends it.
+
+    It listens on this machine alone and has no password. Its pages can change and delete studies,
+    unless it is --read-only. Looking on while a study runs disturbs nothing.
+    """
+    from nasopt.dashboard import Dashboard, open_browser
+
+    opened = Dashboard(args.db, host=args.host, port=args.port, read_only=args.read_only)
+    if args.json:
+        print(json.dumps({"url": opened.url, "read_only": opened.read_only}), flush=True)
+    else:
+        print(*opened.notice, sep="\n", flush=True)
+    if not args.no_browser:
+        open_browser(opened.url)
+    opened.serve()
+
+
 def _again(verb: str, args: argparse.Namespace) -> str:
     """The command of `verb` on the same study file, database, data and device."""
     words = ["nasopt", verb, args.study]
@@ -205,7 +239,8 @@ def _again(verb: str, args: argparse.Namespace) -> str:
 
 
 VERBS: dict[str, Verb] = {
-    verb.__name__: verb for verb in (quickstart, describe, noise, run, compare, show)
+    verb.__name__: verb
+    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard)
 }
 
 

@@ -8,6 +8,7 @@
      +- StudyError     a study file, a name, or a study that cannot go on as asked
      |   +- Unsuitable a sampler that cannot do with the experiment
      +- StorageError   a database that cannot be opened, read or written
+     +- AddressError   where the dashboard cannot listen
      +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
 
 Anything else that is raised is a bug of nasopt's and keeps its traceback.
@@ -51,6 +52,10 @@ class Unsuitable(StudyError):
 
 class StorageError(Error):
     """A database that cannot be opened, read or written."""
+
+
+class AddressError(Error):
+    """A host or port where the dashboard cannot listen."""
 
 
 class OutOfMemory(Error):

@@ -7,9 +7,12 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from nasopt.evaluation import Evaluation
-from nasopt.workshop import Workshop
+
+if TYPE_CHECKING:  # it imports torch, which what winners gave can be read without
+    from nasopt.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Retrained:
 
 
 def retrain(
-    workshop: Workshop,
+    workshop: "Workshop",
     evaluation: Evaluation,
     replicates: int = 3,
     stop: Callable[[], bool] = lambda: False,
@@ -51,7 +54,7 @@ def fresh_seeds(evaluation: Evaluation, replicates: int) -> list[Evaluation]:
 
 
 def _accuracies(
-    workshop: Workshop, evaluation: Evaluation, replicates: int, stop: Callable[[], bool]
+    workshop: "Workshop", evaluation: Evaluation, replicates: int, stop: Callable[[], bool]
 ) -> Iterator[float]:
     for fresh in fresh_seeds(evaluation, replicates):
         *_, last = workshop.epochs(fresh, stop)

@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from nasopt.errors import OutOfMemory, RecipeError, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
-from nasopt.experiment import Experiment
-from nasopt.workshop import Workshop
+
+if TYPE_CHECKING:  # they import torch, which what was measured before can be read without
+    from nasopt.experiment import Experiment
 
 logger = logging.getLogger("nasopt")
 
@@ -172,13 +173,15 @@ class NoiseStudy:
 
     def __init__(
         self,
-        experiment: Experiment,
+        experiment: "Experiment",
         storage: str | Path | None = None,
         device: str = "auto",
         *,
         architectures: int = 8,
         seeds: int = 3,
     ) -> None:
+        from nasopt.workshop import Workshop
+
         for name, value in (("architectures", architectures), ("seeds", seeds)):
             if type(value) is not int or value < 2:
                 raise RecipeError(f"{name}={value!r}: a variance needs 2 or more")

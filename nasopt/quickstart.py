@@ -9,7 +9,7 @@ from rich.table import Table
 
 from nasopt import terminal
 from nasopt.analysis.outcome import Result, result
-from nasopt.database import shown_url, storage_url
+from nasopt.database import shown_url
 from nasopt.describe import describe
 from nasopt.experiment import Experiment, load_experiment
 from nasopt.finals import Retrained, retrain
@@ -120,11 +120,10 @@ def verdict(again: dict[str, Retrained]) -> str:
 
 def _print_next(out: Console, location: str) -> None:
     database = shlex.quote(shown_url(location))
-    browse = shlex.quote(shown_url(storage_url(location)))
     study = f"{shlex.quote(str(study_file(SMALL)))} --storage {database}"
     commands = [
         (f"nasopt show {database} --studies", "the two studies"),
-        (f"optuna-dashboard {browse}", "browse them"),
+        (f"nasopt dashboard {database}", "browse them"),
         (f"nasopt noise {study}", "how much of it was luck"),
         (f"nasopt run {study} --sampler tpe --seed 1", "another seed"),
     ]

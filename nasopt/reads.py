@@ -25,6 +25,7 @@ VALUES = models.TrialValueModel.__table__
 REPORTS = models.TrialIntermediateValueModel.__table__
 USER_ATTRS = models.TrialUserAttributeModel.__table__
 SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
+STUDY_ATTRS = models.StudySystemAttributeModel.__table__  # system attributes of studies
 
 ROWS_AT_ONCE = 10_000
 MOST_VARIABLES = 30_000  # in a statement: SQLite takes 32,766

@@ -10,7 +10,7 @@ from rich.table import Table
 from nasopt.analysis.compared import ComparisonResult, Standing
 from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
 from nasopt.comparison import Comparison, ComparisonProgress
-from nasopt.database import shown_url, storage_url
+from nasopt.database import shown_url
 from nasopt.terminal import live
 
 
@@ -152,8 +152,8 @@ def next_commands(
     result: ComparisonResult, location: str, again: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """What to type next. `again` has the commands "noise" and "compare" on the same study file."""
-    browse = shlex.quote(shown_url(storage_url(location)))
-    commands = [(f"optuna-dashboard {browse}", "browse the studies, and compare their curves")]
+    database = shlex.quote(shown_url(location))
+    commands = [(f"nasopt dashboard {database}", "browse the studies, and compare their curves")]
     if again and result.noise is None:
         commands.append((again["noise"], "how much of a training's accuracy is luck"))
     if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:

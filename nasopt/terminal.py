@@ -1,7 +1,6 @@
 """What a person reads in a terminal: tables and progress, with Rich. It computes nothing."""
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,11 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from nasopt.analysis.outcome import Outcome, Result
+from nasopt.analysis.outcome import Outcome, Result, layer_rows
 from nasopt.analysis.studies import StudySummary
 from nasopt.analysis.why import Why
 from nasopt.architecture import Architecture
-from nasopt.layers import Conv, Layer, Pool
+from nasopt.wording import big, duration
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.describe import Description, Range
@@ -26,7 +25,7 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.worker import Progress as SearchProgress
     from nasopt.worker import Search
 
-WIDEST_LABEL = "Size of filters"
+WIDEST_LABEL = "Size of filters"  # of `layer_rows`
 
 
 def console(stderr: bool = False) -> Console:
@@ -56,7 +55,7 @@ def outcome_table(outcome: Outcome, width: int) -> Group:
     architecture = outcome.architecture
     if not isinstance(architecture, Architecture):
         return Group(_chosen(architecture), Text(), _facts(outcome))
-    rows = _layer_rows(architecture.convolutions)
+    rows = layer_rows(architecture.convolutions)
     blocks: list[RenderableType] = []
     for place, columns in enumerate(_wrapped(rows, len(architecture.convolutions), width)):
         if place:
@@ -75,30 +74,6 @@ def _chosen(params: dict[str, Any]) -> Table:
     for name, value in params.items():
         table.add_row(name, str(value))
     return table
-
-
-def _layer_rows(layers: Sequence[Layer]) -> dict[str, list[str]]:
-    rows: dict[str, list[str]] = {
-        "Layer": [],
-        "Type": [],
-        "# of filters": [],
-        WIDEST_LABEL: [],
-        "Stride": [],
-    }
-    for number, layer in enumerate(layers, 1):
-        size = layer.chosen("kernel_size")
-        rows["Layer"].append(str(number))
-        rows["Type"].append(
-            {"residual": "res", "separable": "sep", "average": "avg"}.get(
-                layer.chosen("op"), layer.chosen("op")
-            )
-        )
-        rows["# of filters"].append(str(layer.chosen("filters")) if isinstance(layer, Conv) else "")
-        rows[WIDEST_LABEL].append(f"{size}x{size}")
-        rows["Stride"].append(str(size if isinstance(layer, Pool) else layer.chosen("stride")))
-    if set(rows["Type"]) == {"conv"}:
-        del rows["Type"]
-    return rows
 
 
 def _wrapped(rows: dict[str, list[str]], count: int, width: int) -> Iterator[range]:
@@ -261,31 +236,6 @@ def _parameters(parameters: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 def _span(values: "Range") -> str:
     return ", ".join(f"{value:,.0f}" for value in (values.low, values.median, values.high))
-
-
-def big(number: int) -> str:
-    """Exact up to a million million, then its magnitude as well: 4.0e27."""
-    if number < 10**12:
-        return f"{number:,}"
-    exponent = len(str(number)) - 1
-    mantissa = number / 10**exponent if exponent < 300 else int(str(number)[:3]) / 100
-    return (
-        f"{mantissa:.1f}e{exponent} = {number:_}" if exponent < 30 else f"{mantissa:.1f}e{exponent}"
-    )
-
-
-def duration(seconds: float) -> str:
-    """0.3 s, 45 s, 12 min, 3.4 h, 2.1 days."""
-    if seconds < 0.05:
-        return "under 0.1 s"
-    if math.isinf(seconds):
-        return "out of memory"
-    for limit, unit, digits in ((10, 1, 1), (100, 1, 0), (6000, 60, 0), (172_800, 3600, 1)):
-        if seconds < limit:
-            return (
-                f"{seconds / unit:.{digits}f} {'s' if unit == 1 else 'min' if unit == 60 else 'h'}"
-            )
-    return f"{seconds / 86_400:.1f} days"
 
 
 def print_noise(out: Console, noise: "Noise") -> None:

@@ -20,6 +20,7 @@ from nasopt.devices import wait_for
 from nasopt.errors import Error, OutOfMemory, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment, check_budget
+from nasopt.notes import Notebook
 from nasopt.objective import Objective
 from nasopt.owners import Owner, forget_dead
 from nasopt.paid import Stopped
@@ -118,6 +119,7 @@ class Search:
             epochs_budget=epochs_budget,
         )
         self.tally = Tally(self.storage, self._study._study_id)
+        self.notebook = Notebook(self.storage, self._study._study_id, self._study.user_attrs)
         self.objective = Objective(experiment, self._epochs, self.storage.should_prune, self.lap)
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
@@ -285,6 +287,7 @@ class Search:
     def _ended(self, trial_id: int) -> Progress:
         self.standing = self._standing()
         finished = self.storage.get_trial(trial_id)
+        self.notebook.write([finished])
         self.lap("storage")
         seconds = self.profile.take() if self.profile is not None else None
         return replace(self.standing, finished=finished, seconds=seconds)

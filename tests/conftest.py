@@ -26,6 +26,7 @@ from hypothesis import settings
 from nasopt import load_benchmark
 from nasopt.benchmarks import Benchmark
 from nasopt.data import DEBIAN_FASHION_MNIST
+from tests.browser import Browser, chromium, is_installed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # no deadline: the first example waits for torch, and machines are busy
@@ -73,6 +74,15 @@ def fashion_folder() -> Path:
     if not DEBIAN_FASHION_MNIST.is_dir():
         missing("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
     return DEBIAN_FASHION_MNIST
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for all tests: `open` begins anew."""
+    if not is_installed():
+        missing("Chromium is not here: apt-get install chromium chromium-driver")
+    with chromium(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

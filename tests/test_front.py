@@ -1,45 +1,41 @@
-"""`Front`: what a point would add to what is best at each cost."""
+import math
 
-import numpy as np
-import pytest
-
-from nasopt.samplers.front import Front, peeled
-
-#  value
-#    3 |              C
-#    2 |      B           D      D costs more than C and is worse
-#    1 |  A
-#      +--1---2-------4---5-- cost
-VALUES, COSTS = np.array([1.0, 2.0, 3.0, 2.0]), np.array([1.0, 2.0, 4.0, 5.0])
+import nasopt
+from nasopt.analysis.front import COSTS, TradeOff, front, trade_off, usual_range
+from nasopt.analysis.record import Record
+from tests.examples import small
 
 
-@pytest.mark.parametrize(
-    ("value", "cost", "gain"),
-    [
-        (1, 1, 0),  # A itself
-        (2, 3, 0),  # as good as B, and costlier
-        (2.5, 2, 0.5 * 2),  # over B up to C
-        (4, 4, 1 * 1),  # over C up to the highest cost
-        (2, 1, 1 * 1),  # over A up to B
-        (2, 0, 1 * 1 + 1 * 1),  # over nothing (from the lowest value) up to A, then over A
-        (9, 6, 0),  # beyond the highest cost
-    ],
-)
-def test_the_gain_is_the_area_between_a_point_and_the_front(value, cost, gain):
-    gained = Front(VALUES, COSTS).gain(np.array([float(value)]), np.array([float(cost)]))
-    assert gained == pytest.approx([gain])
+def test_the_front_is_what_no_other_beats_from_cheap_to_accurate():
+    points = [(0.5, 10), (0.4, 20), (0.9, 40), (0.9, 30), (0.5, 10), (0.2, 5)]
+    assert front(points, lambda point: point) == [(0.2, 5), (0.5, 10), (0.9, 30)]
+    assert front([], lambda point: point) == []
 
 
-def test_the_order_of_the_points_does_not_matter():
-    order = [2, 0, 3, 1]
-    points = np.array([2.5, 4.0]), np.array([1.5, 0.5])
-    shuffled = Front(VALUES[order], COSTS[order])
-    assert shuffled.gain(*points) == pytest.approx(Front(VALUES, COSTS).gain(*points))
+def test_every_complete_network_is_a_point_with_its_cost(tmp_path):
+    study = nasopt.run(small(trials=8), storage=tmp_path / "x.db", device="cpu")
+    trained = {
+        trial.number: trial
+        for trial in study.trials
+        if trial.state.name == "COMPLETE" and "free" not in trial.user_attrs
+    }
+    for cost in COSTS:
+        found = trade_off([Record.of(study)], cost)
+        assert {p.number: p.accuracy for p in found.points} == {
+            number: trial.value for number, trial in trained.items()
+        }
+        assert all(p.cost == trained[p.number].user_attrs[cost] for p in found.points)
+        assert found.front[-1].accuracy == study.best_value
 
 
-def test_fronts_are_peeled_one_after_the_other():
-    values = np.array([1.0, 2.0, 3.0, 2.0, 0.5, 2.0])
-    costs = np.array([1.0, 2.0, 4.0, 5.0, 3.0, 2.0])
-    assert peeled(values, costs, 3).tolist() == [0, 1, 2]
-    assert sorted(peeled(values, costs, 4).tolist()) == [0, 1, 2, 5]
-    assert sorted(peeled(values, costs, 99).tolist()) == [0, 1, 2, 3, 4, 5]
+def test_where_the_cost_is_not_known_there_are_no_points(tmp_path):
+    study = nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    assert trade_off([Record.of(study)], "joules") == TradeOff("joules", (), ())
+
+
+def test_a_few_very_poor_networks_do_not_press_the_others_together():
+    low, high = usual_range([0.1, *[0.9 + place / 1000 for place in range(20)]])
+    assert 0.89 < low < 0.9
+    assert math.isclose(high, 0.919 + (0.919 - 0.9) * 0.05)
+    assert usual_range([0.5, 0.5]) is None
+    assert usual_range([]) is None

@@ -92,7 +92,7 @@ def test_what_to_type_next_depends_on_what_is_missing(seeds):
     few = replace(RESULT, standings=(replace(RANDOM, seeds=tuple(range(seeds))),))
     again = {"noise": "nasopt noise x.py", "compare": "nasopt compare x.py"}
     commands = [command for command, _ in next_commands(few, "r s/x.db", again)]
-    assert commands[:2] == ["optuna-dashboard 'sqlite:///r s/x.db'", "nasopt noise x.py"]
+    assert commands[:2] == ["nasopt dashboard 'r s/x.db'", "nasopt noise x.py"]
     more = "nasopt compare x.py --samplers random --seeds 8 --trials 40"
     assert commands[2:] == ([more] if seeds < 8 else [])
     assert len(next_commands(few, "x.db", {})) == 1

@@ -5,7 +5,7 @@ All of it is read: from the studies, and from the ledger's trainings of their wi
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,6 @@ from nasopt.analysis.statistics import (
 )
 from nasopt.analysis.verdict import limits, verdict
 from nasopt.analysis.winners import QUARTERS, Winner, quarter_winners, with_fresh
-from nasopt.evaluation import Evaluation
 from nasopt.noise import SAMPLE_SEED, Noise, recorded_noise
 
 POSITIONS = 200  # at most, at which the baseline is asked whether it is as good
@@ -65,6 +64,16 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """The scores of the studies by one sampler, their mean and its standard error."""
+
+    sampler: str
+    scores: tuple[float, ...]
+    mean: float
+    error: float | None  # None for a single study
+
+
+@dataclass(frozen=True)
 class ComparisonResult:
     """Samplers compared. `score` is what they are compared by: "fresh", "seen" or "hypervolume".
 
@@ -84,6 +93,23 @@ class ComparisonResult:
     rows: tuple[Row, ...]
     noise: Noise | None
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def spreads(self) -> tuple[Spread, ...]:
+        """Of each sampler that has a score what its studies are compared by."""
+        found: dict[str, list[float]] = {}
+        if self.score == "hypervolume":
+            last = {row.study: row for row in self.rows}
+            for row in last.values():
+                found.setdefault(row.sampler, []).append(row.incumbent or 0.0)
+        for winner in self.winners:
+            if winner.quarter == QUARTERS:
+                value = winner.fresh_mean if self.score == "fresh" else winner.seen
+                found.setdefault(winner.sampler, []).append(value)
+        return tuple(
+            Spread(sampler, tuple(values), statistics.fmean(values), _error(values))
+            for sampler, values in found.items()
+        )
 
     @property
     def verdict(self) -> str:
@@ -122,17 +148,13 @@ def compared(
 
     `accuracies` are those of whole trainings in the ledger, by key.
     """
-    begun = studies[0].begun
     rows = {
         sampler: {seed: budget.within(each) for seed, each in sorted(by_seed.items())}
         for sampler, by_seed in study_rows(studies).items()
     }
-    single = len(begun.objectives) == 1
+    single = len(studies[0].objectives) == 1
     replicates = replicates if single else 0
-    winners = [
-        with_fresh(winner, evaluation, accuracies, replicates)
-        for winner, evaluation in _winners(studies, rows, budget).items()
-    ]
+    winners = list(_winners(studies, rows, budget, accuracies, replicates))
     last = [winner for winner in winners if winner.quarter == QUARTERS]
     again = bool(last) and all(winner.fresh for winner in last)
     score = ("fresh" if again else "seen") if single else "hypervolume"
@@ -144,7 +166,7 @@ def compared(
     lines = [*notes, *limits(rows, scores, baseline, score, replicates)]
     return ComparisonResult(
         experiment=studies[0].name.rsplit("/", 2)[0],
-        objectives=begun.objectives,
+        objectives=studies[0].objectives,
         budget=budget,
         baseline=baseline,
         replicates=replicates if again else 0,
@@ -153,20 +175,32 @@ def compared(
         winners=tuple(winners),
         curves=tuple(curves(rows)),
         rows=tuple(row for by_seed in rows.values() for each in by_seed.values() for row in each),
-        noise=recorded_noise(
-            begun.draws(NOISE_DRAWS, SAMPLE_SEED), accuracies, limited=bool(studies[0].limits)
-        ),
+        noise=_noise(studies[0], accuracies),
         notes=tuple(lines),
     )
 
 
-def _winners(studies: Sequence[Record], rows: Studies, budget: Budget) -> dict[Winner, Evaluation]:
-    begun = studies[0].begun
-    return {
-        winner: begun.evaluation(study.trials[winner.number].params)
-        for study in studies
-        for winner in quarter_winners(rows[study.sampler][study.seed], budget)
-    }
+def _winners(
+    studies: Sequence[Record],
+    rows: Studies,
+    budget: Budget,
+    accuracies: Mapping[str, float],
+    replicates: int,
+) -> Iterator[Winner]:
+    for study in studies:
+        for winner in quarter_winners(rows[study.sampler][study.seed], budget):
+            if study.is_benchmark:  # what is looked up is not trained again
+                yield winner
+                continue
+            evaluation = study.begun.evaluation(study.trials[winner.number].params)
+            yield with_fresh(winner, evaluation, accuracies, replicates)
+
+
+def _noise(study: Record, accuracies: Mapping[str, float]) -> Noise | None:
+    if study.is_benchmark:
+        return None
+    draws = study.begun.draws(NOISE_DRAWS, SAMPLE_SEED)
+    return recorded_noise(draws, accuracies, limited=bool(study.limits))
 
 
 def _seen(rows: Studies) -> dict[str, dict[int, float]]:

@@ -3,16 +3,19 @@
 It needs the database alone: no study file, no images, no torch.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.analysis.front import front
 from nasopt.architecture import Architecture
 from nasopt.claims import EXPERIMENT, FREE, Storage
 from nasopt.database import shown_url
 from nasopt.errors import StudyError, closest
+from nasopt.layers import Conv, Layer, Pool
 from nasopt.space import Space
 
 
@@ -57,8 +60,16 @@ class Result:
 
 def studies_of(storage: Storage) -> list[str]:
     """Names of nasopt's studies in the database, in the order in which they were begun."""
-    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    return [each.study_name for each in summaries if EXPERIMENT in each.user_attrs]
+    return list(attributes_of(storage))
+
+
+def attributes_of(storage: Storage) -> dict[str, dict[str, Any]]:
+    """Name -> user attributes of nasopt's studies, in the order in which they were begun.
+
+    Optuna's summaries would read and copy every trial.
+    """
+    studies = storage.get_all_studies()
+    return {each.study_name: each.user_attrs for each in studies if EXPERIMENT in each.user_attrs}
 
 
 def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
@@ -84,7 +95,7 @@ def outcome(study: optuna.Study, number: int) -> Outcome:
         )
     if "key" not in trials[number].user_attrs:
         raise StudyError(f"trial={number}: it has no network yet; look again when it runs")
-    return _outcome(study, _space(study), trials[number])
+    return outcome_of(study.study_name, space_of(study.user_attrs), trials[number])
 
 
 def result(study: optuna.Study) -> Result:
@@ -93,9 +104,13 @@ def result(study: optuna.Study) -> Result:
     finished = [trial for trial in trials if trial.state.is_finished()]
     counted = [trial for trial in finished if FREE not in trial.user_attrs]
     complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
-    space = _space(study)
+    space = space_of(study.user_attrs)
     objectives = study.user_attrs[EXPERIMENT]["objectives"]
-    best = _front(complete) if len(objectives) > 1 else _first_best(complete)
+    best = (
+        front(complete, lambda trial: (trial.values[0], trial.values[1]))
+        if len(objectives) > 1
+        else _first_best(complete)
+    )
     return Result(
         study=study.study_name,
         objectives=tuple(objectives),
@@ -103,7 +118,7 @@ def result(study: optuna.Study) -> Result:
         done=len(counted),
         pruned=sum(trial.state is TrialState.PRUNED for trial in counted),
         free=len(finished) - len(counted),
-        best=tuple(_outcome(study, space, trial) for trial in best),
+        best=tuple(outcome_of(study.study_name, space, trial) for trial in best),
     )
 
 
@@ -111,30 +126,22 @@ def _first_best(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [max(trials, key=lambda trial: (trial.values[0], -trial.number))] if trials else []
 
 
-def _front(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that no other beats in accuracy at the same or less cost, cheapest first."""
-    front: list[FrozenTrial] = []
-    for trial in sorted(trials, key=lambda t: (t.values[1], -t.values[0], t.number)):
-        if not front or trial.values[0] > front[-1].values[0]:
-            front.append(trial)
-    return front
-
-
-def _space(study: optuna.Study) -> Space | None:
-    """The space of `study`; None where it was of a benchmark."""
-    begun = study.user_attrs[EXPERIMENT]
+def space_of(attrs: Mapping[str, Any]) -> Space | None:
+    """The space of the study with these user attributes; None where it was of a benchmark."""
+    begun = attrs[EXPERIMENT]
     if "table" in begun["space"]:
         return None
     return Space.from_json(begun["space"]).on(tuple(begun["input_shape"]))
 
 
-def _outcome(study: optuna.Study, space: Space | None, trial: FrozenTrial) -> Outcome:
+def outcome_of(study: str, space: Space | None, trial: FrozenTrial) -> Outcome:
+    """A trial of `study` that has a network."""
     steps = sorted(trial.intermediate_values.items())
     reported = tuple(value for _, value in steps)
     attributes = dict(trial.user_attrs)
     recipe = {k: v for k, v in trial.params.items() if k.startswith("recipe.")}
     return Outcome(
-        study=study.study_name,
+        study=study,
         number=trial.number,
         state=trial.state.name.lower(),
         architecture=dict(trial.params) if space is None else space.decode(trial.params),
@@ -145,3 +152,28 @@ def _outcome(study: optuna.Study, space: Space | None, trial: FrozenTrial) -> Ou
         macs=attributes.pop("macs", None),
         attributes=attributes,
     )
+
+
+def layer_rows(layers: Sequence[Layer]) -> dict[str, list[str]]:
+    """The lecture's table of convolutions and pools: label -> a text for each of them, in order."""
+    rows: dict[str, list[str]] = {
+        "Layer": [],
+        "Type": [],
+        "# of filters": [],
+        "Size of filters": [],
+        "Stride": [],
+    }
+    for number, layer in enumerate(layers, 1):
+        size = layer.chosen("kernel_size")
+        rows["Layer"].append(str(number))
+        rows["Type"].append(
+            {"residual": "res", "separable": "sep", "average": "avg"}.get(
+                layer.chosen("op"), layer.chosen("op")
+            )
+        )
+        rows["# of filters"].append(str(layer.chosen("filters")) if isinstance(layer, Conv) else "")
+        rows["Size of filters"].append(f"{size}x{size}")
+        rows["Stride"].append(str(size if isinstance(layer, Pool) else layer.chosen("stride")))
+    if set(rows["Type"]) == {"conv"}:
+        del rows["Type"]
+    return rows

@@ -8,9 +8,9 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial
 
-from nasopt.claims import EXPERIMENT
+from nasopt.claims import EXPERIMENT, FREE
 from nasopt.evaluation import Evaluation, Recipe
-from nasopt.fields import Dice
+from nasopt.fields import Dice, Open, field_from_json
 from nasopt.space import Space
 
 
@@ -38,6 +38,34 @@ class Record:
     def limits(self) -> list[str]:
         limits: list[str] = self.attrs["limits"]
         return limits
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        return tuple(self.attrs[EXPERIMENT]["objectives"])
+
+    @property
+    def epochs(self) -> int:
+        """Of a whole training."""
+        return int(self.attrs[EXPERIMENT]["recipe"]["epochs"])
+
+    @property
+    def is_benchmark(self) -> bool:
+        """Whether its trainings were looked up: then `begun` is not known."""
+        return "table" in self.attrs[EXPERIMENT]["space"]
+
+    @property
+    def parameters(self) -> Mapping[str, Open]:
+        """Name -> open field, of the space and of the recipe."""
+        if self.is_benchmark:
+            table = self.attrs[EXPERIMENT]["space"]["table"]
+            return {name: field_from_json(field) for name, field in table.items()}
+        return {**self.begun.space.parameters, **self.begun.recipe.parameters}
+
+    @property
+    def counted(self) -> list[FrozenTrial]:
+        """The finished trials that count to the budget: repeats and the like are left out."""
+        finished = (trial for trial in self.trials if trial.state.is_finished())
+        return [trial for trial in finished if FREE not in trial.user_attrs]
 
     @cached_property
     def begun(self) -> "Begun":

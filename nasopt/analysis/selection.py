@@ -1,23 +1,27 @@
 """Finished studies of a database, chosen by name and held to be alike, then compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import optuna
 
+from nasopt.alike import difference
 from nasopt.analysis.compared import ComparisonResult, compared
 from nasopt.analysis.curves import Budget, Row, study_rows
-from nasopt.analysis.outcome import studies_of
+from nasopt.analysis.outcome import attributes_of, load_study, studies_of
 from nasopt.analysis.record import Record
+from nasopt.analysis.winners import QUARTERS, quarter_winners
 from nasopt.claims import EXPERIMENT, Storage
 from nasopt.errors import RecipeError, StudyError, closest
+from nasopt.finals import fresh_seeds
 from nasopt.ledger import Ledger
 from nasopt.storage import folders, open_storage
-from nasopt.study import difference
 
 NAMED = 10  # studies in an error, at most
+MOST_REPLICATES = 20  # that are looked for
 
 
 def compare_studies(
@@ -55,18 +59,47 @@ def read_study(storage: Storage, name: str) -> Record:
     return Record.of(optuna.load_study(study_name=name, storage=storage))
 
 
+def studies_together(storage: Storage, name: str | None = None) -> tuple[list[Record], list[str]]:
+    """The studies that tell of one experiment, read; and the names of the others there.
+
+    With a `name` that study alone. Without, all with the experiment of the one begun last.
+    Raises StudyError for an unknown name, or a database without a study of nasopt's.
+    """
+    chosen = load_study(storage, name).study_name
+    terms = {
+        each: (each.rsplit("/", 2)[0], _terms(attrs))
+        for each, attrs in attributes_of(storage).items()
+    }
+    names = [each for each in terms if terms[each] == terms[chosen]] if name is None else [name]
+    return [read_study(storage, each) for each in names], [n for n in terms if n not in names]
+
+
+def compare_records(studies: Sequence[Record], storage: Storage) -> ComparisonResult:
+    """Compare `studies` of one experiment with what is known of them, and training nothing.
+
+    Raises StudyError where there is nothing to compare, or as `compare_studies`.
+    """
+    samplers = list(dict.fromkeys(study.sampler for study in studies))
+    if len(samplers) < 2:
+        raise StudyError(f"sampler={samplers[0]}: the only one here; compare it with another")
+    _check_budgets(studies)
+    baseline = "random" if "random" in samplers else samplers[0]
+    return analyse(studies, storage, budget_of(studies[0]), replicates=None, baseline=baseline)
+
+
 def analyse(
     studies: Sequence[Record],
     storage: Storage,
     budget: Budget,
     *,
-    replicates: int,
+    replicates: int | None,
     baseline: str,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
     """What `studies` tell of their samplers within `budget`.
 
-    Raises StudyError if one is unfinished, or they differ in more than sampler and seed.
+    With `replicates` None their winners are compared by as many other seeds as all were trained
+    with. Raises StudyError if one is unfinished, or they differ in more than sampler and seed.
     """
     _check_alike(studies)
     check_baseline(baseline, [study.sampler for study in studies])
@@ -81,14 +114,27 @@ def analyse(
         if "ended" in study.attrs
     ]
     ledger = Ledger(storage.engine, folders(storage).checkpoints)
+    accuracies = ledger.final_accuracies(studies[0].epochs)
+    if replicates is None:
+        replicates = min(_replicates(study, budget, accuracies) for study in studies)
     return compared(
         studies,
         budget,
-        ledger.final_accuracies(studies[0].begun.recipe.epochs),
+        accuracies,
         baseline=baseline,
         replicates=replicates,
         notes=[*notes, *ended],
     )
+
+
+def _replicates(study: Record, budget: Budget, accuracies: Mapping[str, float]) -> int:
+    """How many other seeds the last winner of `study` was trained with."""
+    winners = [w for w in quarter_winners(rows_of(study), budget) if w.quarter == QUARTERS]
+    if study.is_benchmark or not winners:
+        return 0
+    evaluation = study.begun.evaluation(study.trials[winners[0].number].params)
+    fresh = fresh_seeds(evaluation, MOST_REPLICATES)
+    return sum(1 for _ in takewhile(lambda each: each.key in accuracies, fresh))
 
 
 def rows_of(study: Record) -> list[Row]:
@@ -138,7 +184,7 @@ def _check_alike(studies: Sequence[Record]) -> None:
                 f"study={study.name}: by {study.sampler} with seed {study.seed}, as {twin.name} "
                 "is; leave one out"
             )
-        found = difference(_terms(first), _terms(study))
+        found = difference(_terms(first.attrs), _terms(study.attrs))
         if found is not None:
             place, before, after = found
             raise StudyError(
@@ -155,5 +201,6 @@ def _check_alike(studies: Sequence[Record]) -> None:
         )
 
 
-def _terms(study: Record) -> dict[str, Any]:
-    return {"limits": study.limits, **study.attrs[EXPERIMENT]}
+def _terms(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """What studies of one experiment share, from the user attributes of one."""
+    return {"limits": attrs["limits"], **attrs[EXPERIMENT]}

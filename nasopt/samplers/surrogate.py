@@ -17,7 +17,7 @@ from nasopt.problem import Problem
 from nasopt.samplers.belief import Belief, belief
 from nasopt.samplers.candidates import mutants, neighbours
 from nasopt.samplers.domain import Domain, Features, Look
-from nasopt.samplers.front import Front, peeled
+from nasopt.samplers.gains import Front, peeled
 from nasopt.samplers.history import History, distinct
 from nasopt.samplers.observations import Target, is_complete, normal_scores, observe, winsorised
 from nasopt.samplers.stateless import StatelessSampler, sign_of

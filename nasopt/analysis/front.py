@@ -1,0 +1,87 @@
+"""The Pareto front of accuracy against cost: what a network of each size can reach."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from optuna.trial import TrialState
+
+from nasopt.analysis.record import Record
+
+T = TypeVar("T")
+COSTS = ("macs", "parameters")
+
+
+def front(items: Iterable[T], point: Callable[[T], tuple[float, float]]) -> list[T]:
+    """The items that no other beats in accuracy at the same or less cost, cheapest first.
+
+    `point` gives (accuracy, cost) of an item; of equals the first stays.
+    """
+    found: list[T] = []
+    for item in sorted(items, key=lambda each: (point(each)[1], -point(each)[0])):
+        if not found or point(item)[0] > point(found[-1])[0]:
+            found.append(item)
+    return found
+
+
+def usual_range(values: Sequence[float]) -> tuple[float, float] | None:
+    """From a little below the lowest value that is no outlier to a little above the highest.
+
+    Outliers are more than 1.5 quartile distances below the first quartile (Tukey 1977). None
+    without two different values.
+    """
+    if len(set(values)) < 2:
+        return None
+    first, third = np.percentile(values, [25, 75])
+    low = min(value for value in values if value >= first - 1.5 * (third - first))
+    margin = 0.05 * (max(values) - low) or 0.01 * max(values)
+    return float(low - margin), float(max(values) + margin)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trial that was trained to its end: its accuracy, and what its network costs (a count)."""
+
+    study: str
+    number: int
+    accuracy: float
+    cost: int
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """Accuracy against `cost` ("macs" or "parameters"). `front` is in order of cost."""
+
+    cost: str
+    points: tuple[Point, ...]
+    front: tuple[Point, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def shown(self) -> tuple[float, float] | None:
+        """The range of accuracies without the few that would press all others together."""
+        return usual_range([point.accuracy for point in self.points])
+
+    def cheaper(self, points: float = 0.01) -> Point | None:
+        """The cheapest of the front that is no more than `points` below the most accurate.
+
+        None where that is the most accurate itself, or nothing is there.
+        """
+        last = self.front[-1] if self.front else None
+        found = next((p for p in self.front if last and p.accuracy >= last.accuracy - points), None)
+        return None if found == last else found
+
+
+def trade_off(studies: Sequence[Record], cost: str) -> TradeOff:
+    """The complete trials of `studies`, each network once a study."""
+    points = [
+        Point(study.name, trial.number, trial.values[0], trial.user_attrs[cost])
+        for study in studies
+        for trial in study.counted
+        if trial.state is TrialState.COMPLETE and trial.user_attrs.get(cost) is not None
+    ]
+    best = front(points, lambda point: (point.accuracy, point.cost))
+    return TradeOff(cost, tuple(points), tuple(best))

@@ -1,0 +1,140 @@
+"""`Filling`: notes and plots of nasopt's studies, put where optuna-dashboard shows them."""
+
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import optuna
+import plotly.graph_objects as go
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from optuna_dashboard import save_plotly_graph_object
+
+from nasopt.analysis.choices import choices
+from nasopt.analysis.front import trade_off
+from nasopt.analysis.outcome import result, studies_of
+from nasopt.analysis.record import Record
+from nasopt.analysis.selection import budget_of, compare_records, is_done
+from nasopt.claims import EXPERIMENT, STUDIES, Storage
+from nasopt.dashboard.study_note import study_note
+from nasopt.dashboard.view import View, ViewNotebook
+from nasopt.errors import StudyError
+from nasopt.figures import choices_figure, comparison_figure, front_figure
+from nasopt.notes import Notebook, version_key
+from nasopt.reads import TRIALS
+from nasopt.report.story import about_choices, about_front
+
+TITLE_WIDTH = 74  # characters
+GREY = "#757575"  # optuna-dashboard shows a plot as it is, on white or, in the dark, on #1e1e1e
+HEIGHT = 440  # pixels that optuna-dashboard gives a plot
+
+
+class Filling:
+    """What `storage` has of nasopt's studies, in notes and plots: `refresh` brings it up to date.
+
+    `location` is the database as a command takes it. In a `View` nothing is written.
+    """
+
+    def __init__(self, storage: Storage, location: str) -> None:
+        self.storage = storage
+        self.location = location
+        self.ended: dict[int, int] = {}  # trials of each study, by its id, when last filled in
+
+    def refresh(self) -> None:
+        """Fill in the studies that are new or have trials which ended since the last time."""
+        ended = self._ended()
+        changed = {
+            study_id for study_id, count in ended.items() if self.ended.get(study_id) != count
+        }
+        if not changed:
+            return
+        try:
+            self._fill(changed)
+            self.ended = ended
+        except KeyError:
+            if ended.keys() <= self._ended().keys():
+                raise
+            # a study was deleted in this moment; the next time fills in the others
+
+    def _fill(self, changed: set[int]) -> None:
+        studies = [
+            optuna.load_study(study_name=name, storage=self.storage)
+            for name in studies_of(self.storage)
+        ]
+        records = {study._study_id: Record.of(study) for study in studies}
+        plots: dict[int, dict[str, go.Figure]] = {
+            id_: study_plots(records[id_]) for id_ in changed & records.keys()
+        }
+        for group in _groups(records):
+            if changed.intersection(group):
+                found = comparison_plots([records[id_] for id_ in group], self.storage)
+                for study_id in group:
+                    plots.setdefault(study_id, {}).update(found)
+        for study in studies:
+            if study._study_id in changed:
+                self._notes(study, records[study._study_id])
+            for name, figure in plots.get(study._study_id, {}).items():
+                save_plotly_graph_object(study, figure, graph_object_id=name)
+
+    def _ended(self) -> dict[int, int]:
+        ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
+        mine = (TRIALS.c.study_id == STUDIES.c.study_id) & ended
+        query = sa.select(STUDIES.c.study_id, sa.func.count(TRIALS.c.trial_id))
+        query = query.outerjoin(TRIALS, mine).group_by(STUDIES.c.study_id)
+        with self.storage.engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def _notes(self, study: optuna.Study, record: Record) -> None:
+        known = self.storage.get_study_system_attrs(study._study_id)
+        kind = ViewNotebook if isinstance(self.storage, View) else Notebook
+        notebook = kind(self.storage, study._study_id, record.attrs)
+        ended = (trial for trial in record.trials if trial.state.is_finished())
+        notebook.write([t for t in ended if version_key(t._trial_id) not in known])
+        text = study_note(record, result(study), study._study_id, self.location)
+        notebook.write_study(text)
+
+
+def study_plots(record: Record) -> dict[str, go.Figure]:
+    """Name -> plot, of those that have something to show."""
+    plots = {}
+    costs = trade_off([record], "macs")
+    if costs.points:
+        plots["accuracy-against-macs"] = _titled(front_figure(costs), about_front(costs))
+    found = choices([record])
+    if found is not None:
+        figure = choices_figure(found)
+        figure.update_traces(colorbar_title_text="")  # it would push the figure's own out of sight
+        plots["what-the-best-chose"] = _titled(figure, about_choices(found))
+    return plots
+
+
+def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.Figure]:
+    """Name -> plot of the samplers of finished studies, if they can be compared."""
+    try:
+        found = compare_records(group, storage)
+    except StudyError:  # they differ in their pruners, say
+        return {}
+    return {"comparison-of-samplers": _titled(comparison_figure(found), found.verdict)}
+
+
+def _groups(records: Mapping[int, Record]) -> list[list[int]]:
+    """Finished studies of one experiment and budget, by two samplers or more: their ids."""
+    groups: dict[str, list[int]] = {}
+    for study_id, record in records.items():
+        budget = budget_of(record)
+        if is_done(record, budget):
+            terms = [record.attrs[EXPERIMENT], record.limits, str(budget)]
+            groups.setdefault(json.dumps(terms), []).append(study_id)
+    return [ids for ids in groups.values() if len({records[id_].sampler for id_ in ids}) > 1]
+
+
+def _titled(figure: go.Figure, title: str) -> go.Figure:
+    """With a title below the buttons that optuna-dashboard shows in the right corner."""
+    lines = textwrap.wrap(title, TITLE_WIDTH)
+    place = {"x": 0.01, "y": 0.92, "yanchor": "top"}
+    return figure.update_layout(
+        title={"text": "<br>".join(lines), "font": {"size": 13}, **place},
+        font={"color": GREY},
+        margin={"t": 85 + 17 * len(lines), "r": 16, "b": 16},
+        height=HEIGHT,
+    )

@@ -1,0 +1,141 @@
+"""`Dashboard`: optuna-dashboard on a database of nasopt's, its notes and plots filled in."""
+
+import ipaddress
+import json
+import os
+import socket
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from optuna_dashboard import wsgi
+
+from nasopt.dashboard.filling import Filling
+from nasopt.dashboard.view import View
+from nasopt.database import shown_url
+from nasopt.errors import AddressError
+from nasopt.storage import open_storage
+
+App = Callable[[dict[str, Any], Any], Iterable[bytes]]  # WSGI
+CHORE_SECONDS = 10.0  # between two looks at what was finished since: as often as its pages look
+READING = ("GET", "HEAD", "OPTIONS")
+REFUSAL = "read-only: started with --read-only, so nothing can be changed here"
+
+
+class Dashboard:
+    """A dashboard that listens at `url`, and answers once it serves.
+
+    `host` is where it listens: at anything but this machine's own address others can reach it, and
+    there is no password. `port` 0 is any free one. `read_only` refuses what would change anything.
+
+    Raises StorageError, or AddressError where it cannot listen.
+    """
+
+    def __init__(
+        self,
+        location: str | Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        read_only: bool = False,
+    ) -> None:
+        self.read_only = read_only
+        self.location = shown_url(str(location))
+        storage = open_storage(location, "read" if read_only else "write")
+        self.storage = View(storage) if read_only else storage
+        app = wsgi(self.storage)
+        self.server = _listen(host, port, refuse_changes(app) if read_only else app)
+        self.server.chore = Filling(self.storage, self.location).refresh
+        try:
+            self.server.chore()
+        except BaseException:
+            self.server.server_close()
+            raise
+
+    @property
+    def url(self) -> str:
+        host, port = self.server.server_address[:2]
+        shown = socket.gethostname() if host == "0.0.0.0" else host
+        return f"http://{shown!s}:{port}/dashboard"
+
+    @property
+    def notice(self) -> list[str]:
+        """What a person should know before they look."""
+        lines = [f"The dashboard of {self.location}: {self.url}", "Ctrl-C ends it."]
+        if self.read_only:
+            lines.append("Read-only: its pages can change nothing.")
+        else:
+            lines.append("Its pages can change and delete studies; with --read-only they cannot.")
+        if not ipaddress.ip_address(str(self.server.server_address[0])).is_loopback:
+            lines.append("Warning: it has no password; whoever reaches this address can use it.")
+        return lines
+
+    def serve(self) -> None:
+        """Answer until Ctrl-C, and keep up with a study that runs."""
+        with self.server, suppress(KeyboardInterrupt):
+            self.server.serve_forever()
+
+
+def open_browser(url: str) -> None:
+    """Show `url` where there is a browser with a window: not over SSH, nor without a screen."""
+    has_screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    if os.name == "posix" and os.uname().sysname != "Darwin" and not has_screen:
+        return
+    if "SSH_CONNECTION" not in os.environ or os.environ.get("BROWSER"):
+        # beside: some are waited for, and want an answer first
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def refuse_changes(app: App) -> App:
+    """`app` for looking only: what may change something is answered with 403 and the reason."""
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in READING:
+            return app(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "application/json")])
+        return [json.dumps({"reason": REFUSAL}).encode()]
+
+    return guarded
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread a request: one that takes long holds up no other.
+
+    Between requests it does its `chore`, now and then.
+    """
+
+    daemon_threads = True
+    chore: Callable[[], None]
+    done_at = 0.0  # of the clock
+
+    def service_actions(self) -> None:
+        if time.monotonic() - self.done_at > CHORE_SECONDS:
+            self.chore()
+            self.done_at = time.monotonic()
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """A page asks every few seconds: that is nothing to print."""
+
+
+def _listen(host: str, port: int, app: App) -> _Server:
+    if not 0 <= port <= 65535:
+        raise AddressError(f"port={port}: no port; use 1024 to 65535, or 0 for any free one")
+    try:
+        return make_server(host, port, app, server_class=_Server, handler_class=_Handler)
+    except OSError as error:
+        reason = error.strerror or error
+        if isinstance(error, socket.gaierror) or "assign" in str(reason):
+            raise AddressError(
+                f"host={host}: no address of this machine's ({reason}); leave --host out"
+            ) from error
+        raise AddressError(
+            f"port={port}: {reason}; name another with --port, or 0 for any free one"
+        ) from error

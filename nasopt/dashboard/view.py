@@ -1,0 +1,46 @@
+"""`View`: a database to look at; what is added to its studies stays in this process."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
+
+from nasopt.claims import Storage
+from nasopt.notes import Notebook, note_attributes, renewed
+
+
+class View(Storage):
+    """The storage `opened` for reading, seen through the attributes that are set on its studies."""
+
+    def __init__(self, opened: Storage) -> None:
+        super().__init__(opened.url, engine_kwargs=opened.engine_kwargs, skip_table_creation=True)
+        self.path = opened.path
+        self.kept: dict[int, dict[str, Any]] = defaultdict(dict)  # study id -> system attributes
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self.kept[study_id][key] = value
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return {**super().get_study_system_attrs(study_id), **self.kept[study_id]}
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        studies = super().get_all_studies()
+        for study in studies:
+            study.system_attrs.update(self.kept[study._study_id])
+        return studies
+
+
+class ViewNotebook(Notebook):
+    """Notes of a study that are kept in a `View`."""
+
+    storage: View
+
+    def write(self, trials: Sequence[FrozenTrial]) -> None:
+        for trial in trials:
+            self.storage.kept[self.study_id] |= note_attributes(trial._trial_id, self.text(trial))
+
+    def write_study(self, text: str) -> None:
+        attrs = self.storage.get_study_system_attrs(self.study_id)
+        self.storage.kept[self.study_id] |= renewed(attrs, text) or {}

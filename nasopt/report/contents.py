@@ -1,0 +1,266 @@
+"""`Contents`: what a page says, section by section; the template says where."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isnan
+
+from optuna.trial import FrozenTrial
+
+from nasopt.analysis.acting import ActingLayers
+from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.curves import Row, curves, study_rows
+from nasopt.analysis.examples import examples
+from nasopt.analysis.front import COSTS
+from nasopt.analysis.learning import savings
+from nasopt.analysis.outcome import Outcome, layer_rows, space_of
+from nasopt.analysis.record import Record
+from nasopt.analysis.selection import compare_records
+from nasopt.analysis.thinned import shown
+from nasopt.architecture import Architecture
+from nasopt.claims import Storage
+from nasopt.errors import StudyError
+from nasopt.figures.drawing import Block, blocks, most_filters
+from nasopt.report import exhibits, story
+from nasopt.report.exhibits import Exhibit
+from nasopt.report.picture import Part, pictured
+from nasopt.wording import duration, percent, points, roughly
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A network to look at; a benchmark's has no blocks."""
+
+    name: str
+    outcome: Outcome
+    blocks: list[Block]
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A row of the table of trials, as texts; "" for what is not known."""
+
+    study: str
+    number: int
+    ended: str
+    accuracy: str
+    parameters: str
+    macs: str
+    epochs: str
+    seconds: str
+    network: str
+
+
+class Contents:
+    """Of `studies` of one experiment; `others` are the names of those of other experiments."""
+
+    def __init__(self, studies: Sequence[Record], others: Sequence[str], storage: Storage) -> None:
+        self.studies, self.others, self.storage = studies, others, storage
+        self.first = studies[0]
+        self.title = self.first.name if len(studies) == 1 else self.first.name.rsplit("/", 2)[0]
+        self.space = space_of(self.first.attrs)
+        self.networks = None if self.space is None else ActingLayers(self.space)
+        self.shown = shown(studies)
+        self.savings = savings(studies)
+        self.examples = examples(studies)
+        self.by_sampler = study_rows(studies)
+
+    @property
+    def opening(self) -> str:
+        best = None if self.examples is None else self.examples.best.accuracy
+        return story.opening(self.first, self.savings.networks, best)
+
+    @property
+    def searched(self) -> str:
+        return story.searched(self.first)
+
+    @property
+    def picture(self) -> list[Part]:
+        return pictured(self.first)
+
+    @property
+    def under_way(self) -> list[str]:
+        """The studies that are not at their end, a line each."""
+        return [
+            f"{study.name}: {len(study.counted):,} of {study.attrs['trials']:,} trials"
+            for study in self.studies
+            if len(study.counted) < (study.attrs.get("trials") or 0) and "ended" not in study.attrs
+        ]
+
+    @property
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Figures to begin with, each with what it counts."""
+        size = story.space_size(self.first)
+        yield "possible networks", "no end" if size is None else roughly(size)
+        yield "networks tried", f"{self.savings.networks:,}"
+        if self.examples is not None and self.examples.best.accuracy is not None:
+            yield "best accuracy", percent(self.examples.best.accuracy)
+        yield "epochs of training", f"{self.savings.epochs:,}"
+        if self.savings.share > 0:
+            yield "epochs saved by pruning", f"{self.savings.share:.0%}"
+        seconds = sum(row.seconds for row in self._rows)
+        if seconds > 0:
+            yield "time of training", duration(seconds)
+
+    @property
+    def _rows(self) -> Iterator[Row]:
+        for by_seed in self.by_sampler.values():
+            for rows in by_seed.values():
+                yield from rows
+
+    @cached_property
+    def drawn(self) -> list[Drawn]:
+        """The best network, the one in the middle and the worst, as far as they differ."""
+        if self.examples is None:
+            return []
+        found = self.examples
+        named = {"The best": found.best, "In the middle": found.median, "The worst": found.worst}
+        networks = [
+            o.architecture for o in named.values() if isinstance(o.architecture, Architecture)
+        ]
+        most = most_filters(networks) if networks else 1
+        drawn: dict[tuple[str, int], Drawn] = {}
+        for name, outcome in named.items():
+            drawn.setdefault(
+                (outcome.study, outcome.number), Drawn(name, outcome, self._blocks(outcome, most))
+            )
+        return list(drawn.values())
+
+    def _blocks(self, outcome: Outcome, most: int) -> list[Block]:
+        if not isinstance(outcome.architecture, Architecture) or self.space is None:
+            return []
+        assert self.space.input_shape is not None
+        return blocks(outcome.architecture, self.space.input_shape, most)
+
+    @property
+    def has_skips(self) -> bool:
+        return any(block.skips for each in self.drawn for block in each.blocks)
+
+    @property
+    def about_examples(self) -> str:
+        return "" if self.examples is None else story.about_examples(self.examples)
+
+    @property
+    def layer_rows(self) -> dict[str, list[str]]:
+        """The lecture's table of the best network; empty where it has no layers to show."""
+        best = self.examples and self.examples.best.architecture
+        return layer_rows(best.convolutions) if isinstance(best, Architecture) else {}
+
+    @property
+    def dense_widths(self) -> str:
+        best = self.examples and self.examples.best.architecture
+        dense = best.dense if isinstance(best, Architecture) else ()
+        return " ".join(str(layer.chosen("width")) for layer in dense) or "none"
+
+    @cached_property
+    def comparison(self) -> ComparisonResult | str:
+        """The samplers compared; or why they are not."""
+        try:
+            return compare_records(self.studies, self.storage)
+        except StudyError as error:
+            return str(error)
+
+    @property
+    def standings(self) -> Iterator[tuple[str, ...]]:
+        """Texts of the table of samplers."""
+        assert not isinstance(self.comparison, str)
+        for each in self.comparison.standings:
+            gap, unit = each.difference, each.seen or 0
+            yield (
+                each.sampler,
+                str(len(each.seeds)),
+                "" if each.seen is None else percent(each.seen),
+                "" if each.fresh is None else percent(each.fresh),
+                "baseline" if gap is None else points(gap.mean, unit, sign=True),
+                ""
+                if gap is None or isnan(gap.low)
+                else " to ".join(points(end, unit, sign=True) for end in (gap.low, gap.high)),
+                "" if gap is None or gap.holm is None else f"{gap.holm:.3f}",
+                f"{each.epochs:,.0f}",
+            )
+
+    @property
+    def standing_headers(self) -> tuple[str, ...]:
+        assert not isinstance(self.comparison, str)
+        return (
+            "sampler", "studies", "best seen", "trained again",
+            f"points over {self.comparison.baseline}", "95% interval", "p", "epochs a study",
+        )  # fmt: skip
+
+    @cached_property
+    def exhibits(self) -> dict[str, Exhibit]:
+        """Name -> figure with its caption, or the reason why there is none."""
+        best = None
+        if self.examples is not None:
+            best = self.examples.best.study, self.examples.best.number
+        seeds = max(map(len, self.by_sampler.values()))
+        found = [
+            exhibits.progress(curves(self.by_sampler), len(self.first.objectives), seeds),
+            exhibits.comparison(self.comparison),
+            exhibits.learning(self.studies, self.shown, best),
+            *(exhibits.front(self.studies, self.shown, cost) for cost in COSTS),
+            exhibits.preferences(self.studies),
+            exhibits.importance(self.studies),
+        ]
+        return {each.name: each for each in found}
+
+    @cached_property
+    def trials(self) -> list[TrialRow]:
+        """The trials that are shown, the best first."""
+        pairs = [
+            (study, trial)
+            for study in self.studies
+            for trial in study.counted
+            if (study.name, trial.number) in self.shown.trials
+        ]
+        pairs.sort(key=lambda pair: -(pair[1].values or [-1.0])[0])
+        return [self._trial(study, trial) for study, trial in pairs]
+
+    def _trial(self, study: Record, trial: FrozenTrial) -> TrialRow:
+        attrs = trial.user_attrs
+        return TrialRow(
+            study=study.name,
+            number=trial.number,
+            ended=str(attrs.get("reason", trial.state.name.lower())),
+            accuracy=percent(trial.values[0]) if trial.values else "",
+            parameters=_count(attrs.get("parameters")),
+            macs=_count(attrs.get("macs")),
+            epochs=_count(attrs.get("epochs")),
+            seconds=f"{attrs['seconds']:.1f}" if attrs.get("seconds") else "",
+            network=self._network(trial),
+        )
+
+    def _network(self, trial: FrozenTrial) -> str:
+        if "key" not in trial.user_attrs:
+            return ""
+        if self.networks is None:
+            return " ".join(map(str, trial.params.values()))
+        return story.in_a_line(self.networks.layers(trial.params).values())
+
+    @property
+    def settings(self) -> Iterator[tuple[str, str]]:
+        """What one has to know to repeat it."""
+        attrs = self.first.attrs
+        begun = self.first.attrs["experiment"]
+        yield "studies", ", ".join(study.name for study in self.studies)
+        yield "data", str(begun["dataset"])
+        yield "training", ", ".join(f"{name} {value}" for name, value in begun["recipe"].items())
+        yield "looked for", " and ".join(self.first.objectives)
+        yield "limits", ", ".join(attrs["limits"]) or "none"
+        yield "pruner", str(attrs["pruner"])
+        yield "training seed", str(begun["seed"])
+        yield "versions", ", ".join(f"{name} {value}" for name, value in attrs["versions"].items())
+
+    @property
+    def commands(self) -> list[str]:
+        """What makes the studies again, from the file of the experiment."""
+        return [
+            f"nasopt run {study.name.rsplit('/', 2)[0]}.py --sampler {study.sampler} "
+            f"--seed {study.seed} --trials {study.attrs['trials']}"
+            for study in self.studies
+            if study.attrs.get("trials")
+        ]
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"

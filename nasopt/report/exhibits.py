@@ -1,0 +1,172 @@
+"""The figures of a page, each with its caption; or, where there is nothing to show, why."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+from nasopt.analysis.choices import FEWEST, Choices, choices, kind_of
+from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.curves import AXES, Curve
+from nasopt.analysis.front import trade_off
+from nasopt.analysis.importance import FEWEST as FEWEST_TRIALS
+from nasopt.analysis.importance import Importances, importances
+from nasopt.analysis.learning import learning_curves, savings
+from nasopt.analysis.record import Record
+from nasopt.analysis.thinned import Shown
+from nasopt.figures import (
+    choices_figure,
+    comparison_figure,
+    curves_figure,
+    front_figure,
+    importance_figure,
+    learning_figure,
+)
+from nasopt.figures.choices import kind_name, place_name
+from nasopt.figures.palette import Style, styles
+from nasopt.report import story
+from nasopt.wording import percent
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """Figures under one caption, and their numbers as a table (rows below a row of headers).
+
+    Without figures there is `missing`: why.
+    """
+
+    name: str
+    title: str
+    caption: str = ""
+    figures: tuple[go.Figure, ...] = ()
+    missing: str = ""
+    table: tuple[tuple[str, ...], ...] = ()
+    legend: Mapping[str, Style] = field(default_factory=dict)  # of all figures together
+
+    @property
+    def data(self) -> list[Markup]:
+        """The figures as JSON that may stand within a page's script."""
+        return [Markup(figure.to_json().replace("<", "\\u003c")) for figure in self.figures]
+
+
+def progress(curves: Sequence[Curve], objectives: int, seeds: int) -> Exhibit:
+    title = "The best found so far"
+    if objectives > 1:
+        title = "The front found so far (the share of all that it dominates)"
+    if not any(curve.median for curve in curves):
+        return Exhibit("progress", title, missing="no network has been trained to its end yet")
+    axes = [
+        axis for axis in AXES if any(c.axis == axis and c.positions[-1:] > (0,) for c in curves)
+    ]
+    ends = [curve for curve in curves if curve.axis == "evaluation"]
+    return Exhibit(
+        "progress",
+        title,
+        story.about_curves(curves, seeds),
+        tuple(curves_figure(curves, axis) for axis in axes),
+        table=(("sampler", "half way", "at the end"), *_halves(ends)),
+        legend=styles(curve.sampler for curve in ends),
+    )
+
+
+def _halves(curves: Sequence[Curve]) -> Iterator[tuple[str, ...]]:
+    for curve in curves:
+        if curve.median:
+            middle = curve.median[(len(curve.median) - 1) // 2]
+            yield curve.sampler, percent(middle), percent(curve.median[-1])
+
+
+def comparison(result: ComparisonResult | str) -> Exhibit:
+    """`result` may be the reason why there is none."""
+    title = "The samplers beside each other"
+    if isinstance(result, str):
+        return Exhibit("comparison", title, missing=result)
+    return Exhibit(
+        "comparison",
+        title,
+        "A dot is a study, a large mark the mean of a sampler with its standard error. Where bars "
+        "overlap, the samplers can hardly be told apart.",
+        (comparison_figure(result),),
+    )
+
+
+def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | None) -> Exhibit:
+    title = "How the networks learnt"
+    curves = learning_curves(studies)
+    if not curves:
+        why = "no epoch has been reported yet"
+        if len(studies[0].objectives) > 1:
+            why = "with two objectives Optuna takes no reports after epochs, and nothing is pruned"
+        return Exhibit("learning", title, missing=why)
+    if max(len(curve.steps) for curve in curves) == 1:
+        return Exhibit("learning", title, missing="every network has a single epoch")
+    caption = story.about_learning(savings(studies))
+    seen = [curve for curve in curves if (curve.study, curve.number) in shown.trials]
+    return Exhibit("learning", title, caption, (learning_figure(seen, best),))
+
+
+def front(studies: Sequence[Record], shown: Shown, cost: str) -> Exhibit:
+    title = {
+        "parameters": "Accuracy against size",
+        "macs": "Accuracy against work",
+    }[cost]
+    found = trade_off(studies, cost)
+    if not found.points:
+        known = any(trial.user_attrs.get(cost) is not None for s in studies for trial in s.counted)
+        why = "no network has been trained to its end yet" if known else f"{cost} are not known"
+        return Exhibit(f"front-{cost}", title, missing=why)
+    seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)
+    rows = ((f"{p.study}, {p.number}", percent(p.accuracy), f"{p.cost:,}") for p in found.front)
+    return Exhibit(
+        f"front-{cost}",
+        title,
+        story.about_front(found),
+        (front_figure(replace(found, points=seen)),),
+        table=(("study and trial", "accuracy", story.COSTS[cost]), *rows),
+    )
+
+
+def preferences(studies: Sequence[Record]) -> Exhibit:
+    title = "What the best networks have in common"
+    found = choices(studies)
+    if found is None:
+        why = f"that takes {FEWEST} different networks, and three of them to be the best"
+        return Exhibit("choices", title, missing=why)
+    return Exhibit(
+        "choices",
+        title,
+        story.about_choices(found),
+        (choices_figure(found),),
+        table=(("choice", "layer", "of the best", "of all"), *_cells(found)),
+    )
+
+
+def _cells(found: Choices) -> Iterator[tuple[str, ...]]:
+    for kind in found.preferences:
+        for place, bests, tried in zip(kind.places, kind.best, kind.all, strict=True):
+            for choice, best, each in zip(kind.choices, bests, tried, strict=True):
+                if best is not None and each is not None:
+                    name = f"{kind_name(kind.kind)} {choice}"
+                    yield name, place_name(place), f"{best:.0%}", f"{each:.0%}"
+
+
+def importance(studies: Sequence[Record]) -> Exhibit:
+    title = "Which choices decide"
+    found = importances(studies)
+    if found is None:
+        why = f"that takes {FEWEST_TRIALS} networks trained to their end, and choices that matter"
+        return Exhibit("importance", title, missing=why)
+    return Exhibit(
+        "importance",
+        title,
+        story.about_importances(found),
+        (importance_figure(found),),
+        table=(("choice", "layer", "share"), *_shares(found)),
+    )
+
+
+def _shares(found: Importances) -> Iterator[tuple[str, ...]]:
+    for name, share in found.parameters.items():
+        place, _, _ = name.partition(".")
+        yield kind_name(kind_of(name)), place_name(place), f"{share:.1%}"

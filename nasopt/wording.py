@@ -1,0 +1,68 @@
+"""Numbers as one would say them."""
+
+import math
+from collections.abc import Sequence
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def big(number: int) -> str:
+    """Exact up to a million million, then its magnitude as well: 4.0e27."""
+    if number < 10**12:
+        return f"{number:,}"
+    mantissa, exponent = _scientific(number)
+    return f"{mantissa}e{exponent} = {number:_}" if exponent < 30 else f"{mantissa}e{exponent}"
+
+
+def roughly(number: int) -> str:
+    """Exact up to a million, then 4.0 × 10²⁷."""
+    if number < 10**6:
+        return f"{number:,}"
+    mantissa, exponent = _scientific(number)
+    return f"{mantissa} × 10{str(exponent).translate(SUPERSCRIPTS)}"
+
+
+def _scientific(number: int) -> tuple[str, int]:
+    exponent = len(str(number)) - 1
+    mantissa = number / 10**exponent if exponent < 300 else int(str(number)[:3]) / 100
+    return f"{mantissa:.1f}", exponent
+
+
+def duration(seconds: float) -> str:
+    """0.3 s, 45 s, 12 min, 3.4 h, 2.1 days."""
+    if seconds < 0.05:
+        return "under 0.1 s"
+    if math.isinf(seconds):
+        return "out of memory"
+    for limit, unit, digits in ((10, 1, 1), (100, 1, 0), (6000, 60, 0), (172_800, 3600, 1)):
+        if seconds < limit:
+            return (
+                f"{seconds / unit:.{digits}f} {'s' if unit == 1 else 'min' if unit == 60 else 'h'}"
+            )
+    return f"{seconds / 86_400:.1f} days"
+
+
+def percent(accuracy: float) -> str:
+    """97.22%, of a fraction; of a table in percent (above 1) as it is."""
+    return f"{accuracy * 100 if accuracy <= 1 else accuracy:.2f}%"
+
+
+def points(difference: float, of: float, *, sign: bool = False) -> str:
+    """A difference of accuracies in percentage points; `of` tells the unit, as in `percent`."""
+    value = difference * 100 if of <= 1 else difference
+    return f"{value:+.2f}" if sign else f"{value:.2f} points"
+
+
+def listed(words: Sequence[object], last: str = "and") -> str:
+    """a, b and c"""
+    texts = [str(word) for word in words]
+    if len(texts) < 2:
+        return "".join(texts)
+    return f"{', '.join(texts[:-1])} {last} {texts[-1]}"
+
+
+def several(count: int, noun: str) -> str:
+    """1 study, 3 studies"""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{count:,} {noun}s"
