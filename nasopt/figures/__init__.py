@@ -4,6 +4,7 @@ They stand on a white page and on a dark one alike: backgrounds are left open, c
 contrast of 3 to both, and never carry a meaning alone.
 """
 
+from nasopt.figures.beliefs import beliefs_figure
 from nasopt.figures.choices import choices_figure
 from nasopt.figures.comparison import comparison_figure
 from nasopt.figures.curves import curves_figure
@@ -13,6 +14,7 @@ from nasopt.figures.importance import importance_figure
 from nasopt.figures.learning import learning_figure
 
 __all__ = [
+    "beliefs_figure",
     "blocks",
     "choices_figure",
     "comparison_figure",

@@ -202,6 +202,8 @@ class Contents:
             exhibits.preferences(self.studies),
             exhibits.importance(self.studies),
         ]
+        if any("belief" in trial.user_attrs for study in self.studies for trial in study.counted):
+            found.append(exhibits.expectations(self.studies, self.shown))
         return {each.name: each for each in found}
 
     @cached_property

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 import plotly.graph_objects as go
 from markupsafe import Markup
 
+from nasopt.analysis.beliefs import FEWEST as FEWEST_BELIEFS
+from nasopt.analysis.beliefs import beliefs
 from nasopt.analysis.choices import FEWEST, Choices, choices, kind_of
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import AXES, Curve
@@ -16,6 +18,7 @@ from nasopt.analysis.learning import learning_curves, savings
 from nasopt.analysis.record import Record
 from nasopt.analysis.thinned import Shown
 from nasopt.figures import (
+    beliefs_figure,
     choices_figure,
     comparison_figure,
     curves_figure,
@@ -104,6 +107,16 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
     caption = story.about_learning(savings(studies))
     seen = [curve for curve in curves if (curve.study, curve.number) in shown.trials]
     return Exhibit("learning", title, caption, (learning_figure(seen, best),))
+
+
+def expectations(studies: Sequence[Record], shown: Shown) -> Exhibit:
+    title = "What the sampler expected"
+    found = beliefs(studies)
+    if found is None:
+        why = f"that takes {FEWEST_BELIEFS} networks that it chose by its model and trained to the end"
+        return Exhibit("beliefs", title, missing=why)
+    seen = [each for each in found.trials if (each.study, each.number) in shown.trials]
+    return Exhibit("beliefs", title, story.about_beliefs(found), (beliefs_figure(seen),))
 
 
 def front(studies: Sequence[Record], shown: Shown, cost: str) -> Exhibit:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from nasopt.analysis.beliefs import Beliefs
 from nasopt.analysis.choices import Choices
 from nasopt.analysis.curves import Curve
 from nasopt.analysis.examples import Examples
@@ -167,6 +168,15 @@ def about_learning(saved: Savings) -> str:
             f"epochs, {saved.share:.0%}."
         )
     return f"{text} None was stopped early, so nothing was saved by pruning."
+
+
+def about_beliefs(found: Beliefs) -> str:
+    example = found.trials[0].seen
+    return (
+        "A dot is a network: what the surrogate expected of it before it was trained, and what was "
+        f"seen. Half of the {len(found.trials):,} are within {points(found.typical, example)} of "
+        f"what was expected; {found.within:.0%} lie in their interval, which should hold 95%."
+    )
 
 
 def about_front(found: TradeOff) -> str:
