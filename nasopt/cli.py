@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     Ctrl-C stops within a batch; the same command goes on. With nothing left to do it shows the
     outcome.
     """
-    from nasopt import terminal
+    from nasopt import results, terminal
     from nasopt.analysis.outcome import result
     from nasopt.database import shown_url
     from nasopt.experiment import load_experiment
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     terminal.print_ended(out, search)
     if spent:
         terminal.print_profile(out, spent)
-    terminal.print_result(out, found)
+    results.print_result(out, found)
     other = "random" if args.sampler != "random" else "tpe"
     location = shlex.quote(shown_url(str(search.workshop.location)))
     terminal.print_next(
@@ -156,7 +156,7 @@ def compare(args: argparse.Namespace) -> None:
 
 def show(args: argparse.Namespace) -> None:
     """The outcome of a study in DB, any of its trials, or the list of its studies."""
-    from nasopt import terminal
+    from nasopt import results, terminal
     from nasopt.analysis.outcome import load_study, outcome, result
     from nasopt.analysis.studies import study_summaries
     from nasopt.analysis.why import Why
@@ -169,7 +169,7 @@ def show(args: argparse.Namespace) -> None:
         if args.json:
             terminal.print_json([each.to_json() for each in summaries])
         else:
-            terminal.print_studies(out, summaries)
+            results.print_studies(out, summaries)
         return
     study = load_study(storage, args.study)
     if args.why is not None:
@@ -177,20 +177,20 @@ def show(args: argparse.Namespace) -> None:
         if args.json:
             terminal.print_json(why.to_json())
         else:
-            terminal.print_why(out, why)
+            results.print_why(out, why)
         return
     if args.trial is not None:
         trial = outcome(study, args.trial)
         if args.json:
             terminal.print_json(trial.to_json())
         else:
-            terminal.print_outcome(out, trial)
+            results.print_outcome(out, trial)
         return
     found = result(study)
     if args.json:
         terminal.print_json(found.to_json())
         return
-    terminal.print_result(out, found)
+    results.print_result(out, found)
     listing = f"nasopt show {shlex.quote(args.db)} --studies"
     terminal.print_next(out, [(listing, "the studies of this database")])
 

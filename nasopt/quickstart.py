@@ -13,6 +13,7 @@ from nasopt.database import shown_url
 from nasopt.describe import describe
 from nasopt.experiment import Experiment, load_experiment
 from nasopt.finals import Retrained, retrain
+from nasopt.results import outcome_table
 from nasopt.worker import Search
 from nasopt.workshop import Workshop
 
@@ -70,7 +71,7 @@ def quickstart(storage: str | None = None, device: str = "auto", as_json: bool =
     best = max(SAMPLERS, key=lambda name: again[name].mean)
     out.print(f"The better winner, by {best}:")
     out.print()
-    out.print(terminal.outcome_table(results[best].best[0], out.width))
+    out.print(outcome_table(results[best].best[0], out.width))
     out.print()
     _print_comparison(out, results, again)
     _print_next(out, location)

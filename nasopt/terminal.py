@@ -1,22 +1,18 @@
-"""What a person reads in a terminal: tables and progress, with Rich. It computes nothing."""
+"""What a person reads in a terminal: progress and tables, with Rich. It computes nothing."""
 
 import json
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
-from rich.text import Text
 
-from nasopt.analysis.outcome import Outcome, Result, layer_rows
-from nasopt.analysis.studies import StudySummary
-from nasopt.analysis.why import Why
-from nasopt.architecture import Architecture
 from nasopt.wording import big, duration
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
@@ -25,14 +21,31 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.worker import Progress as SearchProgress
     from nasopt.worker import Search
 
-WIDEST_LABEL = "Size of filters"  # of `layer_rows`
-
 
 def console(stderr: bool = False) -> Console:
-    """Plain text and no wrapping where the output is no terminal."""
+    """Where the output is no terminal: plain text of 80 columns without blanks at its ends."""
     file = sys.stderr if stderr else sys.stdout
-    width = None if file.isatty() else 80
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+    if file.isatty():
+        return Console(file=file, highlight=False, markup=False, emoji=False)
+    plain = cast("TextIO", _Trimmed(file))
+    return Console(file=plain, width=80, highlight=False, markup=False, emoji=False)
+
+
+class _Trimmed:
+    """A file whose lines have no blanks at their ends; Rich fills the cells of tables with them."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.encoding = file.encoding
+
+    def write(self, text: str) -> int:
+        return self.file.write(re.sub(" +$", "", text, flags=re.MULTILINE))
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def isatty(self) -> bool:
+        return False
 
 
 def print_json(value: Any) -> None:
@@ -48,150 +61,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return value
-
-
-def outcome_table(outcome: Outcome, width: int) -> Group:
-    """The lecture's table: layers as columns, what was chosen as rows; wrapped to `width`."""
-    architecture = outcome.architecture
-    if not isinstance(architecture, Architecture):
-        return Group(_chosen(architecture), Text(), _facts(outcome))
-    rows = layer_rows(architecture.convolutions)
-    blocks: list[RenderableType] = []
-    for place, columns in enumerate(_wrapped(rows, len(architecture.convolutions), width)):
-        if place:
-            blocks.append(Text())
-        blocks.append(_block(rows, columns))
-    blocks.append(Text())
-    blocks.append(_facts(outcome))
-    return Group(*blocks)
-
-
-def _chosen(params: dict[str, Any]) -> Table:
-    """The network of a benchmark: what was chosen, a row each."""
-    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for name, value in params.items():
-        table.add_row(name, str(value))
-    return table
-
-
-def _wrapped(rows: dict[str, list[str]], count: int, width: int) -> Iterator[range]:
-    """Columns of each block: as few blocks as `width` allows, as even as can be."""
-    cell = max(len(text) for texts in rows.values() for text in texts) + 2
-    fitting = max(1, (width - len(WIDEST_LABEL) - 2) // cell)
-    blocks = -(-count // fitting)
-    each = -(-count // blocks)
-    for start in range(0, count, each):
-        yield range(start, min(start + each, count))
-
-
-def _block(rows: dict[str, list[str]], columns: range) -> Table:
-    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
-    table.add_column(min_width=len(WIDEST_LABEL), style="bold")
-    for _ in columns:
-        table.add_column(justify="right", no_wrap=True)
-    for label, texts in rows.items():
-        style = "dim" if label == "Layer" else ""
-        table.add_row(label, *(texts[column] for column in columns), style=style)
-    return table
-
-
-def _facts(outcome: Outcome) -> Table:
-    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    if isinstance(outcome.architecture, Architecture):
-        widths = " ".join(str(layer.chosen("width")) for layer in outcome.architecture.dense)
-        table.add_row("Dense widths", widths or "none")
-    for name, value in outcome.recipe.items():
-        table.add_row(f"Recipe: {name.removeprefix('recipe.')}", f"{value:.4g}")
-    accuracy = "none" if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
-    table.add_row("Validation accuracy", accuracy)
-    for label, count in (("Parameters", outcome.parameters), ("MACs", outcome.macs)):
-        if count is not None:
-            table.add_row(label, f"{count:,}")
-    return table
-
-
-def print_outcome(out: Console, outcome: Outcome) -> None:
-    """One trial: its table, and how it ended."""
-    out.print(f"Trial {outcome.number} of {outcome.study} ({outcome.state})", style="bold")
-    out.print()
-    out.print(outcome_table(outcome, out.width))
-    notes = {
-        "reason": "Why it ended early",
-        "repeat_of": "The network of trial",
-        "infeasible": "Over the limit",
-        "epochs": "Epochs",
-        "seconds": "Seconds of training",
-        "replayed_epochs": "Epochs known before",
-    }
-    facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    for key, label in notes.items():
-        if key in outcome.attributes:
-            value = outcome.attributes[key]
-            facts.add_row(label, f"{value:.1f}" if isinstance(value, float) else str(value))
-    if outcome.accuracies:
-        facts.add_row("After each epoch", " ".join(f"{each:.3f}" for each in outcome.accuracies))
-    out.print(facts)
-
-
-def print_why(out: Console, why: Why) -> None:
-    """What the model expected of a trial, and what it went by."""
-    out.print(f"Trial {why.number} of {why.study} ({why.state})", style="bold")
-    out.print()
-    facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column()
-    seen = "nothing yet" if why.seen is None else f"{why.seen:.4f}"
-    facts.add_row("Expected", f"{why.expected:.4f}, 95 % from {why.low:.4f} to {why.high:.4f}")
-    facts.add_row("Seen", seen)
-    weights = ", ".join(f"{name} {share:.0%}" for name, share in why.weights.items())
-    facts.add_row("Goes by", weights)
-    for label, (number, distance, value) in zip(("Most alike", "", ""), why.nearest, strict=False):
-        ended = "failed" if value is None else f"{value:.4f}"
-        facts.add_row(label, f"trial {number}: {ended} (distance {distance:.2f})")
-    out.print(facts)
-
-
-def print_result(out: Console, result: Result) -> None:
-    """A study's outcome: the best network's table, or the Pareto front."""
-    total = f" of {result.trials}" if result.trials is not None else ""
-    parts = [f"{result.done}{total} trials"]
-    if result.pruned:
-        parts.append(f"{result.pruned} of them pruned")
-    if result.free:
-        parts.append(f"{result.free} more for free")
-    out.print(f"{result.study}: {', '.join(parts)}", style="bold")
-    out.print()
-    if not result.best:
-        out.print("No trial is complete yet.")
-    elif len(result.objectives) == 1:
-        out.print(f"The best network, trial {result.best[0].number}:")
-        out.print()
-        out.print(outcome_table(result.best[0], out.width))
-    else:
-        print_front(out, result)
-
-
-def print_front(out: Console, result: Result) -> None:
-    """The networks that no other beats at the same or less cost, and the last one's table."""
-    cost = result.objectives[1]
-    out.print(f"The Pareto front of accuracy against {cost} (two objectives: nothing is pruned):")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for header in ("trial", "accuracy", "parameters", "MACs"):
-        table.add_column(header, justify="right")
-    for each in result.best:
-        table.add_row(
-            str(each.number), f"{each.accuracy:.4f}", f"{each.parameters:,}", f"{each.macs:,}"
-        )
-    out.print(table)
-    out.print()
-    out.print(f"The most accurate of them, trial {result.best[-1].number}:")
-    out.print()
-    out.print(outcome_table(result.best[-1], out.width))
 
 
 def print_description(out: Console, name: str, description: "Description") -> None:
@@ -261,22 +130,6 @@ def print_noise(out: Console, noise: "Noise") -> None:
         out.print("What would help:")
         for remedy in noise.remedies:
             out.print(f"  - {remedy}")
-
-
-def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("study", overflow="fold")
-    for header in ("done", "running", "queued", "pruned", "free", "best"):
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("last activity", no_wrap=True)  # UTC
-    for each in summaries:
-        total = f"/{each.trials}" if each.trials is not None else ""
-        table.add_row(
-            each.study, f"{each.done}{total}", f"{each.running}{' live' if each.live else ''}",
-            str(each.queued), str(each.pruned), str(each.free),
-            "" if each.best is None else f"{each.best:.4f}", (each.last_activity or "")[5:],
-        )  # fmt: skip
-    out.print(table)
 
 
 def follow_search(out: Console, search: "Search") -> dict[str, float]:

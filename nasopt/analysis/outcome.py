@@ -18,6 +18,8 @@ from nasopt.errors import StudyError, closest
 from nasopt.layers import Conv, Layer, Pool
 from nasopt.space import Space
 
+RUNNERS_UP = 4
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -44,7 +46,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """A study as it stands. `best` has one trial, or the Pareto front in order of cost."""
+    """A study as it stands. `best` has one trial, or the Pareto front in order of cost.
+
+    `runners_up` are the trials behind the best, four at most; of a front there are none.
+    """
 
     study: str
     objectives: tuple[str, ...]
@@ -53,9 +58,14 @@ class Result:
     pruned: int
     free: int
     best: tuple[Outcome, ...]
+    runners_up: tuple[Outcome, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "best": [outcome.to_json() for outcome in self.best]}
+        lists = {name: getattr(self, name) for name in ("best", "runners_up")}
+        return {
+            **asdict(self),
+            **{name: [each.to_json() for each in outcomes] for name, outcomes in lists.items()},
+        }
 
 
 def studies_of(storage: Storage) -> list[str]:
@@ -106,11 +116,16 @@ def result(study: optuna.Study) -> Result:
     complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     space = space_of(study.user_attrs)
     objectives = study.user_attrs[EXPERIMENT]["objectives"]
-    best = (
-        front(complete, lambda trial: (trial.values[0], trial.values[1]))
-        if len(objectives) > 1
-        else _first_best(complete)
-    )
+    if len(objectives) > 1:
+        best, others = front(complete, lambda trial: (trial.values[0], trial.values[1])), []
+    else:
+        ranked = sorted(complete, key=lambda trial: (-trial.values[0], trial.number))
+        best = ranked[:1]
+        others = [trial for trial in ranked[1:] if FREE not in trial.user_attrs][:RUNNERS_UP]
+
+    def told(trials: list[FrozenTrial]) -> tuple[Outcome, ...]:
+        return tuple(outcome_of(study.study_name, space, trial) for trial in trials)
+
     return Result(
         study=study.study_name,
         objectives=tuple(objectives),
@@ -118,12 +133,9 @@ def result(study: optuna.Study) -> Result:
         done=len(counted),
         pruned=sum(trial.state is TrialState.PRUNED for trial in counted),
         free=len(finished) - len(counted),
-        best=tuple(outcome_of(study.study_name, space, trial) for trial in best),
+        best=told(best),
+        runners_up=told(others),
     )
-
-
-def _first_best(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    return [max(trials, key=lambda trial: (trial.values[0], -trial.number))] if trials else []
 
 
 def space_of(attrs: Mapping[str, Any]) -> Space | None:

@@ -7,8 +7,14 @@ from nasopt.figures.palette import BLUE, GREY, RED, faint, new_figure
 
 STRONG = 0.9  # opacity of the largest difference
 SCALE = [[0.0, faint(RED, STRONG)], [0.5, faint(GREY, 0.0)], [1.0, faint(BLUE, STRONG)]]
-NAMES = {"kernel_size": "kernel size", "op": "operation", "depth": "number of layers"}
-ROW, EDGES = 22, 120  # pixels: of a choice, and of what is around all
+NAMES = {
+    "layer": "type",
+    "edge": "operation",
+    "kernel_size": "kernel size",
+    "op": "operation",
+    "depth": "number of layers",
+}
+ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
 
 
 def choices_figure(choices: Choices) -> go.Figure:
@@ -42,7 +48,7 @@ def choices_figure(choices: Choices) -> go.Figure:
             },
         ),
         height=EDGES + ROW * len(rows),
-        margin={"t": 70, "b": 50},
+        minreducedheight=16,
         xaxis={"title": {"text": "layer"}, "showgrid": False, "type": "category", "tickangle": 0},
         yaxis={
             "showgrid": False,
@@ -61,7 +67,7 @@ def kind_name(kind: str) -> str:
 
 def place_name(place: str) -> str:
     """ "conv03" -> "3"; what is of the whole network is of "all" its layers."""
-    digits = place.removeprefix("conv")
+    digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge")
     if not digits:
         return "all"
     return str(int(digits)) if digits.isdecimal() else place

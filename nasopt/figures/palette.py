@@ -88,4 +88,4 @@ def accuracy_axis(values: Sequence[float]) -> dict[str, object]:
             "tickformat": ".1~%",
             "hoverformat": ".2%",
         }
-    return {"title": {"text": "validation accuracy"}, "ticksuffix": " %", "hoverformat": ".2f"}
+    return {"title": {"text": "validation accuracy"}, "ticksuffix": "%", "hoverformat": ".2f"}

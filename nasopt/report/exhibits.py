@@ -113,7 +113,7 @@ def expectations(studies: Sequence[Record], shown: Shown) -> Exhibit:
     title = "What the sampler expected"
     found = beliefs(studies)
     if found is None:
-        why = f"that takes {FEWEST_BELIEFS} networks that it chose by its model and trained to the end"
+        why = f"that takes {FEWEST_BELIEFS} networks chosen by its model and trained to the end"
         return Exhibit("beliefs", title, missing=why)
     seen = [each for each in found.trials if (each.study, each.number) in shown.trials]
     return Exhibit("beliefs", title, story.about_beliefs(found), (beliefs_figure(seen),))

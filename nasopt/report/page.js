@@ -53,7 +53,7 @@ if (table) {
       row.hidden = !words.every((word) => text.includes(word));
       shown += !row.hidden;
     }
-    count.textContent = `${shown} of ${rows.length} trials`;
+    count.textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} trials`;
   };
   filter.addEventListener("input", show);
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -1,0 +1,229 @@
+"""What came out of a study, in a terminal: the lecture's table, any trial, the list of studies."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nasopt.analysis.outcome import Outcome, Result, layer_rows
+from nasopt.analysis.studies import StudySummary
+from nasopt.analysis.why import Why
+from nasopt.architecture import Architecture
+
+WIDEST_LABEL = "Size of filters"  # of `layer_rows`
+KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
+BLOCKS = "▁▂▃▄▅▆▇█"
+LONGEST = 30  # columns of a sparkline
+
+
+def outcome_table(outcome: Outcome, width: int) -> Group:
+    """The lecture's table: layers as columns, what was chosen as rows; wrapped to `width`."""
+    architecture = outcome.architecture
+    if not isinstance(architecture, Architecture):
+        return Group(_chosen(architecture), Text(), _facts(outcome))
+    rows = layer_rows(architecture.convolutions)
+    blocks: list[RenderableType] = []
+    for place, columns in enumerate(_wrapped(rows, len(architecture.convolutions), width)):
+        if place:
+            blocks.append(Text())
+        blocks.append(_block(rows, columns))
+    blocks.append(Text())
+    blocks.append(_facts(outcome))
+    return Group(*blocks)
+
+
+def _chosen(params: dict[str, Any]) -> Table:
+    """The network of a benchmark: what was chosen, a row each."""
+    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in params.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _wrapped(rows: dict[str, list[str]], count: int, width: int) -> Iterator[range]:
+    """Columns of each block: as few blocks as `width` allows, as even as can be."""
+    cell = max(len(text) for texts in rows.values() for text in texts) + 2
+    fitting = max(1, (width - len(WIDEST_LABEL) - 2) // cell)
+    blocks = -(-count // fitting)
+    each = -(-count // blocks)
+    for start in range(0, count, each):
+        yield range(start, min(start + each, count))
+
+
+def _block(rows: dict[str, list[str]], columns: range) -> Table:
+    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    table.add_column(min_width=len(WIDEST_LABEL), style="bold")
+    for _ in columns:
+        table.add_column(justify="right", no_wrap=True)
+    for label, texts in rows.items():
+        style = "dim" if label == "Layer" else ""
+        cells = [Text(texts[column], style=_colour(label, texts[column])) for column in columns]
+        table.add_row(label, *cells, style=style)
+    return table
+
+
+def _colour(label: str, text: str) -> str:
+    """Sizes of filters by colour and what makes the map smaller in bold: seen at a glance."""
+    if label == WIDEST_LABEL:
+        return KERNELS.get(text, "blue")
+    return "bold" if label == "Stride" and text != "1" else ""
+
+
+def _facts(outcome: Outcome) -> Table:
+    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    if isinstance(outcome.architecture, Architecture):
+        widths = " ".join(str(layer.chosen("width")) for layer in outcome.architecture.dense)
+        table.add_row("Dense widths", widths or "none")
+    for name, value in outcome.recipe.items():
+        table.add_row(f"Recipe: {name.removeprefix('recipe.')}", f"{value:.4g}")
+    accuracy = "none" if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
+    table.add_row("Validation accuracy", accuracy)
+    for label, count in (("Parameters", outcome.parameters), ("MACs", outcome.macs)):
+        if count is not None:
+            table.add_row(label, f"{count:,}")
+    return table
+
+
+def sparkline(values: Sequence[float], low: float, high: float) -> str:
+    """`values` as blocks of eight heights from `low` to `high`; of many every second, or third."""
+    step = -(-len(values) // LONGEST)
+    span = (high - low) or 1.0
+    heights = [(value - low) / span for value in values[::-1][::step][::-1]]
+    return "".join(BLOCKS[max(0, min(7, int(8 * height)))] for height in heights)
+
+
+def _can_draw(out: Console) -> bool:
+    """Pipes and terminals of other alphabets get numbers."""
+    return out.is_terminal and out.encoding.lower().startswith("utf")
+
+
+def print_outcome(out: Console, outcome: Outcome) -> None:
+    """One trial: its table, and how it ended."""
+    out.print(f"Trial {outcome.number} of {outcome.study} ({outcome.state})", style="bold")
+    out.print()
+    out.print(outcome_table(outcome, out.width))
+    notes = {
+        "reason": "Why it ended early",
+        "repeat_of": "The network of trial",
+        "infeasible": "Over the limit",
+        "epochs": "Epochs",
+        "seconds": "Seconds of training",
+        "replayed_epochs": "Epochs known before",
+    }
+    facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    for key, label in notes.items():
+        if key in outcome.attributes:
+            value = outcome.attributes[key]
+            facts.add_row(label, f"{value:.1f}" if isinstance(value, float) else str(value))
+    if outcome.accuracies and _can_draw(out):
+        facts.add_row("Learning curve", _curve(outcome, outcome.accuracies))
+    elif outcome.accuracies:
+        facts.add_row("After each epoch", " ".join(f"{each:.3f}" for each in outcome.accuracies))
+    out.print(facts)
+
+
+def _curve(outcome: Outcome, scale: Sequence[float]) -> Text:
+    """The learning curve between the ends of `scale`; dim where it was stopped early."""
+    text = Text(sparkline(outcome.accuracies, min(scale), max(scale)))
+    text.stylize("dim" if outcome.state == "pruned" else "cyan")
+    return text.append(f" {outcome.accuracies[0]:.3f} to {outcome.accuracies[-1]:.3f}", "")
+
+
+def print_why(out: Console, why: Why) -> None:
+    """What the model expected of a trial, and what it went by."""
+    out.print(f"Trial {why.number} of {why.study} ({why.state})", style="bold")
+    out.print()
+    facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    seen = "nothing yet" if why.seen is None else f"{why.seen:.4f}"
+    facts.add_row("Expected", f"{why.expected:.4f}, 95 % from {why.low:.4f} to {why.high:.4f}")
+    facts.add_row("Seen", seen)
+    weights = ", ".join(f"{name} {share:.0%}" for name, share in why.weights.items())
+    facts.add_row("Goes by", weights)
+    for label, (number, distance, value) in zip(("Most alike", "", ""), why.nearest, strict=False):
+        ended = "failed" if value is None else f"{value:.4f}"
+        facts.add_row(label, f"trial {number}: {ended} (distance {distance:.2f})")
+    out.print(facts)
+
+
+def print_result(out: Console, result: Result) -> None:
+    """A study's outcome: the best network's table, or the Pareto front."""
+    total = f" of {result.trials}" if result.trials is not None else ""
+    parts = [f"{result.done}{total} trials"]
+    if result.pruned:
+        parts.append(f"{result.pruned} of them pruned")
+    if result.free:
+        parts.append(f"{result.free} more for free")
+    out.print(f"{result.study}: {', '.join(parts)}", style="bold")
+    out.print()
+    if not result.best:
+        out.print("No trial is complete yet.")
+    elif len(result.objectives) == 1:
+        out.print(f"The best network, trial {result.best[0].number}:")
+        out.print()
+        out.print(outcome_table(result.best[0], out.width))
+        if result.runners_up:
+            print_runners_up(out, result)
+    else:
+        print_front(out, result)
+
+
+def print_runners_up(out: Console, result: Result) -> None:
+    """The best and those behind it, with their learning curves where the terminal can draw."""
+    out.print()
+    outcomes = (*result.best, *result.runners_up)
+    scale = [value for each in outcomes for value in each.accuracies]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for header in ("trial", "accuracy", "parameters", "MACs"):
+        table.add_column(header, justify="right", no_wrap=True)
+    curves = _can_draw(out) and all(len(each.accuracies) > 1 for each in outcomes)
+    if curves:
+        table.add_column("learning curve", no_wrap=True)
+    for place, each in enumerate(outcomes):
+        counts = ("" if n is None else f"{n:,}" for n in (each.parameters, each.macs))
+        cells = [str(each.number), f"{each.accuracy:.4f}", *counts]
+        curve = [_curve(each, scale)] if curves else []
+        table.add_row(*cells, *curve, style="bold green" if place == 0 else "")
+    out.print(table)
+
+
+def print_front(out: Console, result: Result) -> None:
+    """The networks that no other beats at the same or less cost, and the last one's table."""
+    cost = result.objectives[1]
+    out.print(f"The Pareto front of accuracy against {cost} (two objectives: nothing is pruned):")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for header in ("trial", "accuracy", "parameters", "MACs"):
+        table.add_column(header, justify="right")
+    for each in result.best:
+        table.add_row(
+            str(each.number), f"{each.accuracy:.4f}", f"{each.parameters:,}", f"{each.macs:,}"
+        )
+    out.print(table)
+    out.print()
+    out.print(f"The most accurate of them, trial {result.best[-1].number}:")
+    out.print()
+    out.print(outcome_table(result.best[-1], out.width))
+
+
+def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("study", overflow="fold")
+    for header in ("done", "running", "queued", "pruned", "free", "best"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("last activity", no_wrap=True)  # UTC
+    for each in summaries:
+        total = f"/{each.trials}" if each.trials is not None else ""
+        table.add_row(
+            each.study, f"{each.done}{total}", f"{each.running}{' live' if each.live else ''}",
+            str(each.queued), str(each.pruned), str(each.free),
+            "" if each.best is None else f"{each.best:.4f}", (each.last_activity or "")[5:],
+        )  # fmt: skip
+    out.print(table)
