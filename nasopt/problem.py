@@ -24,7 +24,8 @@ class Problem:
 
     `directions` are Optuna's "maximize" or "minimize", one an objective. A study ends after
     `trials`, or, where `epochs_budget` is given, once it has trained for so many epochs; a whole
-    training has `epochs`.
+    training has `epochs`. `costs` are the quantities of a cost that are known: a table may lack
+    some, which are None then.
     """
 
     parameters: Mapping[str, Open]
@@ -35,6 +36,7 @@ class Problem:
     trials: int = 50
     epochs: int = 1
     epochs_budget: int | None = None
+    costs: Sequence[str] = ("parameters", "macs")
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 
 from nasopt.errors import StudyError, closest
 from nasopt.problem import Problem
-from nasopt.samplers.largest import Largest
+from nasopt.samplers.largest import largest
 from nasopt.samplers.one_epoch import CONTINUES, one_epoch
 from nasopt.samplers.seeded import Seeded
 from nasopt.samplers.tpe import RememberingTPESampler
@@ -25,7 +25,7 @@ SAMPLERS: dict[str, Factory] = {
     "tpe-univariate": lambda problem, seed: RememberingTPESampler(seed=seed, multivariate=False),
     "gp": lambda problem, seed: optuna.samplers.GPSampler(seed=seed),
     "nsga2": lambda problem, seed: optuna.samplers.NSGAIISampler(seed=seed),
-    "largest": lambda problem, seed: Largest(problem, seed),
+    "largest": largest,
     "one-epoch": one_epoch,
 }
 
