@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nasopt.analysis.compared import ComparisonResult, Standing
+from nasopt.analysis.regret import EXACT, Truth
 from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
 from nasopt.comparison import Comparison, ComparisonProgress
 from nasopt.database import shown_url, storage_url
@@ -55,13 +56,16 @@ def print_comparison(out: Console, result: ComparisonResult) -> None:
     out.print()
     out.print(comparison_table(result))
     out.print()
+    if result.truth is not None and result.truth.regrets:
+        out.print(regret_table(result.truth, result.budget.unit))
+        out.print()
     out.print(_legend(result), style="dim")
     out.print()
     out.print(result.verdict)
     out.print()
     equivalents = [_equivalent(each, result.budget.unit) for each in result.standings]
-    lines = [*filter(None, equivalents), *result.notes, _noise(result)]
-    for line in lines:
+    known = [_noise(result)] if result.truth is None else _known(result.truth)
+    for line in (*filter(None, equivalents), *result.notes, *known):
         out.print(f"- {line}")
 
 
@@ -72,7 +76,11 @@ def comparison_table(result: ComparisonResult) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("sampler", no_wrap=True)
     headers = ["volume" if result.score == "hypervolume" else "seen"]
-    headers += ["again"] * again + ["difference (95 % interval)"] + ["p"] * tested
+    headers += (
+        ["again" if result.truth is None else "true"] * again
+        + ["difference (95 % interval)"]
+        + ["p"] * tested
+    )
     for header in (*headers, "wins", "rank", "epochs"):
         table.add_column(header, justify="right", no_wrap=True)
     for each in result.standings:
@@ -80,6 +88,20 @@ def comparison_table(result: ComparisonResult) -> Table:
         cells += [_number(each.fresh)] * again + _against(each, result.baseline, tested)
         rank = "" if each.rank is None else f"{each.rank:.1f}"
         table.add_row(each.sampler, *cells, rank, f"{each.epochs:,.0f}")
+    return table
+
+
+def regret_table(truth: Truth, unit: str) -> Table:
+    """A row a sampler: the median simple regret as the budget is spent, and the last rank."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(f"regret after {unit}", no_wrap=True)
+    places = sorted({each.at for each in truth.regrets})
+    for header in (*(f"{at:,}" for at in places), "rank"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for sampler in dict.fromkeys(each.sampler for each in truth.regrets):
+        found = {each.at: each for each in truth.regrets if each.sampler == sampler}
+        medians = [_number(found[at].median if at in found else None) for at in places]
+        table.add_row(sampler, *medians, f"{found[max(found)].rank:,}")
     return table
 
 
@@ -110,14 +132,22 @@ def _legend(result: ComparisonResult) -> str:
     else:
         seen = "seen: the accuracy that the winner was chosen for, flattered by its luck."
     again = ""
-    if result.score == "fresh":
+    if result.truth is not None and result.score == "fresh":
+        again = " true: the mean of all trainings that the table has of the same network."
+    elif result.score == "fresh":
         again = f" again: the same network trained with {result.replicates} other seeds."
     p = " p: Wilcoxon's, corrected for the number of samplers (Holm)."
     tested = any(each.difference and each.difference.p is not None for each in result.standings)
+    regret = ""
+    if result.truth is not None and result.truth.regrets:
+        regret = (
+            " regret: what the winner is truly worth less than the best network, the median over "
+            "the studies; the last column is its place among all networks."
+        )
     return (
         f"{seen}{again} difference: to {result.baseline}, seed by seed.{p if tested else ''} "
         f"wins: the chance that a study beats one by {result.baseline}. epochs: of a study, as if "
-        "trained."
+        f"trained.{regret}"
     )
 
 
@@ -148,13 +178,24 @@ def _noise(result: ComparisonResult) -> str:
     )
 
 
+def _known(truth: Truth) -> list[str]:
+    lines = [f"{truth.benchmark}."]
+    if truth.expected:
+        worth = _number(truth.expected[-1])
+        lines.append(
+            f"{EXACT}: computed, not run, over the results that these studies saw. After "
+            f"{len(truth.expected):,} evaluations its winner is worth {worth} on average."
+        )
+    return lines
+
+
 def next_commands(
     result: ComparisonResult, location: str, again: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """What to type next. `again` has the commands "noise" and "compare" on the same study file."""
     browse = shlex.quote(shown_url(storage_url(location)))
     commands = [(f"optuna-dashboard {browse}", "browse the studies, and compare their curves")]
-    if again and result.noise is None:
+    if "noise" in again and result.noise is None:
         commands.append((again["noise"], "how much of a training's accuracy is luck"))
     if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
         samplers = ",".join(each.sampler for each in result.standings)

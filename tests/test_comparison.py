@@ -288,6 +288,17 @@ def test_studies_that_are_not_alike_are_not_compared(tmp_path, other, line):
     assert str(raised.value).startswith(line)
 
 
+def test_finished_studies_of_another_experiment_are_not_taken_for_this_ones(tmp_path):
+    compare(tmp_path / "x.db", samplers="random", seeds=1, trials=2)
+    other = small(recipe=Recipe(epochs=3))
+    for analyse_only in (True, False):
+        with pytest.raises(StudyError, match=r"study=experiment/random/0: recipe\."):
+            compare(
+                tmp_path / "x.db", experiment=other, samplers="random", seeds=1, trials=2,
+                analyse_only=analyse_only,
+            )  # fmt: skip
+
+
 def test_a_study_that_is_missing_or_unfinished_is_named(tmp_path):
     run(tmp_path / "x.db")
     with pytest.raises(StudyError, match="study=experiment/tpe/0: not in this database; run the"):

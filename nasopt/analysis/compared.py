@@ -6,13 +6,12 @@ All of it is read: from the studies, and from the ledger's trainings of their wi
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import numpy as np
 
 from nasopt.analysis.curves import Budget, Curve, Row, Studies, curves, incumbents, study_rows
 from nasopt.analysis.record import Record
+from nasopt.analysis.regret import Truth, truth, with_true
 from nasopt.analysis.statistics import (
     Difference,
     Equivalent,
@@ -22,11 +21,10 @@ from nasopt.analysis.statistics import (
     equivalent,
 )
 from nasopt.analysis.verdict import limits, verdict
-from nasopt.analysis.winners import QUARTERS, Winner, quarter_winners, with_fresh
-from nasopt.evaluation import Evaluation
+from nasopt.analysis.winners import QUARTERS, Winner, fresh_accuracies, quarter_winners
+from nasopt.benchmarks import Benchmark
 from nasopt.noise import SAMPLE_SEED, Noise, recorded_noise
 
-POSITIONS = 200  # at most, at which the baseline is asked whether it is as good
 NOISE_DRAWS = 1_000  # among which the networks of a noise study are looked for
 
 
@@ -36,7 +34,8 @@ class Standing:
 
     `seen` is the best value that a search saw: the accuracy of its winner, flattered by its luck,
     or the hypervolume of its front. `fresh` is what the winners gave when they were trained again,
-    `fresh_error` its standard error over the studies; None where they were not. `quarters` are
+    or the mean over the replicates of a benchmark, `fresh_error` its standard error over the
+    studies; None where they were not. `quarters` are
     (`seen`, `fresh`) at each quarter of the budget. Costs are of a study, as if trained. `rank` is
     1 where it is always the best. `difference` is to the baseline; `equivalents` say at which cost
     the baseline is as good, at each quarter of the budget.
@@ -68,8 +67,9 @@ class Standing:
 class ComparisonResult:
     """Samplers compared. `score` is what they are compared by: "fresh", "seen" or "hypervolume".
 
-    `noise` is what `nasopt noise` measured of the experiment; None if it did not. `notes` are
-    sentences on what limits the claims.
+    `truth` is what a benchmark knows of them, None where networks were trained. `noise` is what
+    `nasopt noise` measured of the experiment; None if it did not. `notes` are sentences on what
+    limits the claims.
     """
 
     experiment: str
@@ -83,6 +83,7 @@ class ComparisonResult:
     curves: tuple[Curve, ...]
     rows: tuple[Row, ...]
     noise: Noise | None
+    truth: Truth | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -102,6 +103,7 @@ class ComparisonResult:
             "verdict": self.verdict,
             "notes": list(self.notes),
             "noise": self.noise and self.noise.to_json(),
+            "truth": self.truth and self.truth.to_json(),
             "standings": [each.to_json() for each in self.standings],
             "winners": [each.to_json() for each in self.winners],
             "curves": [each.to_json() for each in self.curves],
@@ -116,23 +118,25 @@ def compared(
     *,
     baseline: str,
     replicates: int,
+    benchmark: Benchmark | None = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
     """What finished `studies` of one experiment tell, within `budget`.
 
-    `accuracies` are those of whole trainings in the ledger, by key.
+    `accuracies` are those of whole trainings in the ledger, by key. Studies of a `benchmark` are
+    judged by all its replicates.
     """
-    begun = studies[0].begun
     rows = {
         sampler: {seed: budget.within(each) for seed, each in sorted(by_seed.items())}
         for sampler, by_seed in study_rows(studies).items()
     }
-    single = len(begun.objectives) == 1
+    single = len(studies[0].objectives) == 1
     replicates = replicates if single else 0
-    winners = [
-        with_fresh(winner, evaluation, accuracies, replicates)
-        for winner, evaluation in _winners(studies, rows, budget).items()
-    ]
+    if benchmark is not None and single:
+        for study in studies:
+            of_study = rows[study.sampler]
+            of_study[study.seed] = with_true(of_study[study.seed], study, benchmark)
+    winners = _winners(studies, rows, budget, accuracies, replicates, benchmark)
     last = [winner for winner in winners if winner.quarter == QUARTERS]
     again = bool(last) and all(winner.fresh for winner in last)
     score = ("fresh" if again else "seen") if single else "hypervolume"
@@ -144,29 +148,48 @@ def compared(
     lines = [*notes, *limits(rows, scores, baseline, score, replicates)]
     return ComparisonResult(
         experiment=studies[0].name.rsplit("/", 2)[0],
-        objectives=begun.objectives,
+        objectives=studies[0].objectives,
         budget=budget,
         baseline=baseline,
         replicates=replicates if again else 0,
         score=score,
         standings=_standings(rows, winners, seen, fresh, scores, baseline, budget),
         winners=tuple(winners),
-        curves=tuple(curves(rows)),
+        curves=tuple(curves(rows, budget)),
         rows=tuple(row for by_seed in rows.values() for each in by_seed.values() for row in each),
-        noise=recorded_noise(
-            begun.draws(NOISE_DRAWS, SAMPLE_SEED), accuracies, limited=bool(studies[0].limits)
-        ),
+        noise=_noise(studies[0], accuracies) if benchmark is None else None,
+        truth=truth(benchmark, rows if single else {}, budget, studies[0].limits)
+        if benchmark is not None
+        else None,
         notes=tuple(lines),
     )
 
 
-def _winners(studies: Sequence[Record], rows: Studies, budget: Budget) -> dict[Winner, Evaluation]:
-    begun = studies[0].begun
-    return {
-        winner: begun.evaluation(study.trials[winner.number].params)
-        for study in studies
-        for winner in quarter_winners(rows[study.sampler][study.seed], budget)
-    }
+def _winners(
+    studies: Sequence[Record],
+    rows: Studies,
+    budget: Budget,
+    accuracies: Mapping[str, float],
+    replicates: int,
+    benchmark: Benchmark | None,
+) -> list[Winner]:
+    found = []
+    for study in studies:
+        for winner in quarter_winners(rows[study.sampler][study.seed], budget):
+            params = study.trials[winner.number].params
+            if benchmark is not None:
+                fresh = benchmark.replicates(params)
+            else:
+                evaluation = study.begun.evaluation(params)
+                fresh = fresh_accuracies(evaluation, accuracies, replicates)
+            found.append(replace(winner, fresh=fresh))
+    return found
+
+
+def _noise(study: Record, accuracies: Mapping[str, float]) -> Noise | None:
+    """What was measured of the experiment of `study`."""
+    draws = study.begun.draws(NOISE_DRAWS, SAMPLE_SEED)
+    return recorded_noise(draws, accuracies, limited=bool(study.limits))
 
 
 def _seen(rows: Studies) -> dict[str, dict[int, float]]:
@@ -246,12 +269,10 @@ def _equivalents(
     ours, theirs = ([rows[name][seed] for seed in seeds] for name in (sampler, baseline))
     if not seeds:
         return ()
-    points = np.linspace(1, budget.amount, min(budget.amount, POSITIONS))
-    positions = sorted({int(each) for each in points.round()})
-    table = incumbents(theirs, budget.axis, positions)
+    table = incumbents(theirs, budget.axis, budget.positions)
     found = []
     for quarter in range(1, QUARTERS + 1):
         at = budget.amount * quarter // QUARTERS
         reached = incumbents(ours, budget.axis, [at])[:, 0]
-        found.append(equivalent(sampler, baseline, at, reached, table, positions))
+        found.append(equivalent(sampler, baseline, at, reached, table, budget.positions))
     return tuple(each for each in found if each is not None)

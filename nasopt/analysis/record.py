@@ -39,6 +39,15 @@ class Record:
         limits: list[str] = self.attrs["limits"]
         return limits
 
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        return tuple(self.attrs[EXPERIMENT]["objectives"])
+
+    @property
+    def of_table(self) -> bool:
+        """Whether a benchmark was searched; then it has no `begun`."""
+        return "table" in self.attrs[EXPERIMENT]["space"]
+
     @cached_property
     def begun(self) -> "Begun":
         begun = self.attrs[EXPERIMENT]

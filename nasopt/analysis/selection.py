@@ -1,6 +1,6 @@
 """Finished studies of a database, chosen by name and held to be alike, then compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from nasopt.analysis.compared import ComparisonResult, compared
 from nasopt.analysis.curves import Budget, Row, study_rows
 from nasopt.analysis.outcome import studies_of
 from nasopt.analysis.record import Record
+from nasopt.benchmarks import Benchmark
 from nasopt.claims import EXPERIMENT, Storage
 from nasopt.errors import RecipeError, StudyError, closest
 from nasopt.ledger import Ledger
@@ -47,6 +48,12 @@ def compare_studies(
             raise StudyError(f"studies={pattern!r}: none of that name in this database; {remedy}")
         names |= dict.fromkeys(matching)
     records = [read_study(opened, name) for name in names]
+    for record in records:
+        if record.of_table:
+            raise StudyError(
+                f"study={record.name}: of a benchmark, which is not in the database; name it: "
+                "nasopt compare --benchmark NAME --storage DB --analyse-only"
+            )
     _check_budgets(records)
     return analyse(records, opened, budget_of(records[0]), replicates=replicates, baseline=baseline)
 
@@ -62,9 +69,10 @@ def analyse(
     *,
     replicates: int,
     baseline: str,
+    benchmark: Benchmark | None = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
-    """What `studies` tell of their samplers within `budget`.
+    """What `studies` tell of their samplers within `budget`; `benchmark` is what they searched.
 
     Raises StudyError if one is unfinished, or they differ in more than sampler and seed.
     """
@@ -80,13 +88,17 @@ def analyse(
         for study in studies
         if "ended" in study.attrs
     ]
-    ledger = Ledger(storage.engine, folders(storage).checkpoints)
+    accuracies: Mapping[str, float] = {}
+    if benchmark is None:
+        ledger = Ledger(storage.engine, folders(storage).checkpoints)
+        accuracies = ledger.final_accuracies(studies[0].begun.recipe.epochs)
     return compared(
         studies,
         budget,
-        ledger.final_accuracies(studies[0].begun.recipe.epochs),
+        accuracies,
         baseline=baseline,
         replicates=replicates,
+        benchmark=benchmark,
         notes=[*notes, *ended],
     )
 
@@ -156,4 +168,7 @@ def _check_alike(studies: Sequence[Record]) -> None:
 
 
 def _terms(study: Record) -> dict[str, Any]:
-    return {"limits": study.limits, **study.attrs[EXPERIMENT]}
+    terms = {"limits": study.limits, **study.attrs[EXPERIMENT]}
+    if study.of_table:
+        del terms["seed"]  # it chooses the replicates, other ones for each study
+    return terms
