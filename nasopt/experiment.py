@@ -22,6 +22,7 @@ from nasopt.errors import Error, RecipeError, Spelled, StudyError, closest
 from nasopt.evaluation import Evaluation, HasKey, Recipe
 from nasopt.fields import Dice, Open
 from nasopt.limits import Limit
+from nasopt.networks import Networks, Surveys
 from nasopt.problem import Problem
 from nasopt.pruners import make_pruner
 from nasopt.space import Space
@@ -177,11 +178,20 @@ class Experiment(Spelled):
             decode=self.space.decode,
             cost=self.cost,
             limits=self.limits,
+            objectives=self.objectives,
             directions=[DIRECTIONS[objective] for objective in self.objectives],
             trials=self.trials,
             epochs=self.recipe.epochs,
             costs=("parameters", "macs") if self.benchmark is None else self.benchmark.costs,
+            networks=self._surveys,
         )
+
+    @cached_property
+    def _surveys(self) -> Surveys:
+        if self.benchmark is not None:
+            return self.benchmark
+        assert isinstance(self.space, Space)
+        return Networks(self.space, self.data.classes)
 
     @cached_property
     def networks(self) -> int | None:

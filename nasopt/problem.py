@@ -16,27 +16,32 @@ from nasopt.evaluation import HasKey
 from nasopt.fields import Categorical, Integer, Open
 from nasopt.limits import Limit
 from nasopt.model import Cost
+from nasopt.networks import Surveys
 
 
 @dataclass(frozen=True)
 class Problem:
     """The parameters of a study, the network that their values stand for, and what it costs.
 
-    `directions` are Optuna's "maximize" or "minimize", one an objective. A study ends after
-    `trials`, or, where `epochs_budget` is given, once it has trained for so many epochs; a whole
-    training has `epochs`. `costs` are the quantities of a cost that are known: a table may lack
-    some, which are None then.
+    `objectives` are what is sought, a quantity of a cost from the second on; `directions` are
+    Optuna's "maximize" or "minimize", one an objective. A study ends after `trials`, or, where
+    `epochs_budget` is given, once it has trained for so many epochs; a whole training has `epochs`.
+    `costs` are the quantities of a cost that are known: a table may lack some, which are None then.
+    `networks`, where there are any, tell of many networks at once what `decode` and `cost` tell of
+    one.
     """
 
     parameters: Mapping[str, Open]
     decode: Callable[[Mapping[str, Any]], HasKey]
     cost: Callable[[HasKey], Cost]
     limits: tuple[Limit, ...] = ()
+    objectives: Sequence[str] = ("accuracy",)
     directions: Sequence[str] = ("maximize",)
     trials: int = 50
     epochs: int = 1
     epochs_budget: int | None = None
     costs: Sequence[str] = ("parameters", "macs")
+    networks: Surveys | None = None
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:

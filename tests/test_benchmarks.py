@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -137,6 +138,33 @@ def test_spellings_of_one_network_of_nas_bench_macro_have_the_same_results(macro
         assert (macro.parameters[row], macro.macs[row]) == (
             published[index]["params"], published[index]["flops"],
         )  # fmt: skip
+
+
+def test_many_networks_at_once_are_what_they_are_one_by_one(macro, table):
+    last = table.space.distinct - 1
+    holed = np.where(table.space.rows == last, MISSING, table.space.rows)
+    lacking = replace(table, space=replace(table.space, rows=holed))
+    for benchmark in (macro, lacking):
+        names, space = benchmark.names, benchmark.space
+        places = np.indices(space.rows.shape).reshape(len(names), -1).T[::3]
+        survey = benchmark.survey(places)
+        for row, index in enumerate(places):
+            chosen, spelled = (
+                space.decode(
+                    {
+                        name: space.parameters[name].candidates[place]
+                        for name, place in zip(names, each, strict=True)
+                    }
+                )
+                for each in (index, survey.places[row])
+            )
+            assert chosen.key == spelled.key
+            cost = benchmark.cost(chosen)
+            told = {name: survey.costs[name][row] for name in survey.costs}
+            assert told == {name: getattr(cost, name) for name in told}
+            if chosen.row != MISSING:
+                assert tuple(survey.places[row]) == tuple(space.places[chosen.row])
+    assert set(survey.costs) == {"parameters", "macs", "unknown"}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])

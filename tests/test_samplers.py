@@ -16,6 +16,7 @@ from nasopt.fields import categorical, integer, real
 from nasopt.layers import Conv, Dense
 from nasopt.limits import Limit, macs, parameters
 from nasopt.model import Cost, cost
+from nasopt.networks import Networks
 from nasopt.problem import Problem
 from nasopt.samplers import SAMPLERS, Seeded, make_sampler, sampler_name
 from nasopt.samplers.seeded import DRAWS_PER_TRIAL, SAMPLER_DRAWS_PER_TRIAL
@@ -39,6 +40,7 @@ def problem(limits: tuple[Limit, ...] = ()) -> Problem:
         limits=limits,
         trials=24,
         epochs=4,
+        networks=Networks(SPACE, CLASSES),
     )
 
 
@@ -88,7 +90,7 @@ def tell(study: optuna.Study, trial: optuna.Trial) -> None:
 
 def length(name: str) -> int:
     """So many trials that it has left its random beginning; few where a trial takes a second."""
-    return 14 if name == "gp" else 60 if name == "nsga2" else 24
+    return 14 if name == "gp" else 60 if name in ("nsga2", "evolution", "local") else 24
 
 
 @cache

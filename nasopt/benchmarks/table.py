@@ -15,6 +15,7 @@ from nasopt.evaluation import EpochResult, Evaluation, HasKey, Recipe
 from nasopt.fields import Categorical, Choice, Integer, Suggests
 from nasopt.limits import Limit
 from nasopt.model import Cost
+from nasopt.networks import Survey
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -65,12 +66,15 @@ class TableSpace:
         return np.bincount(self.rows[self.rows != MISSING])
 
     @cached_property
+    def places(self) -> Ints:
+        """(networks, parameters): the places of the candidates in the first spelling of each."""
+        rows, places = np.unique(self.rows, return_index=True)
+        return np.stack(np.unravel_index(places[rows != MISSING], self.rows.shape), axis=1)
+
+    @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The networks, in the order of their rows."""
-        rows, places = np.unique(self.rows, return_index=True)
-        known = rows != MISSING
-        indices = zip(*np.unravel_index(places[known], self.rows.shape), strict=True)
-        return tuple(self._entry(index, row) for row, index in enumerate(indices))
+        return tuple(self._entry(index, row) for row, index in enumerate(self.places.tolist()))
 
     def suggest(self, trial: Suggests) -> Entry:
         """Ask `trial` for every parameter and decode the answers."""
@@ -223,6 +227,27 @@ class Benchmark:
             for name, column in columns.items()
         }
         return TableCost(**counts)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.space.parameters)
+
+    def survey(self, places: Ints) -> Survey:
+        """What the table says of the networks whose parameters, in order, have these values.
+
+        `places` (n, parameters) counts the candidates of each parameter from 0.
+        """
+        rows = self.space.rows[tuple(places.T)]
+        there = rows != MISSING
+        spelled = np.where(there[:, None], self.space.places[rows], places)
+        counts = {name: np.where(there, getattr(self, name)[rows], 0.0) for name in self.costs}
+        features = [np.log(np.maximum(column, 1)) for column in counts.values()]
+        return Survey(
+            places=spelled,
+            active=np.ones(places.shape, dtype=bool),
+            costs=counts | {"unknown": np.where(there, 0.0, 1.0)},
+            features=np.stack(features, axis=1) if features else np.zeros((len(places), 0)),
+        )
 
     @property
     def summary(self) -> str:

@@ -12,9 +12,12 @@ from optuna.samplers import BaseSampler
 
 from nasopt.errors import StudyError, closest
 from nasopt.problem import Problem
+from nasopt.samplers.evolution import RegularizedEvolution
 from nasopt.samplers.largest import largest
+from nasopt.samplers.local import LocalSearch
 from nasopt.samplers.one_epoch import CONTINUES, one_epoch
 from nasopt.samplers.seeded import Seeded
+from nasopt.samplers.surrogate import SurrogateSampler
 from nasopt.samplers.tpe import RememberingTPESampler
 
 Factory = Callable[[Problem, int], BaseSampler]
@@ -27,6 +30,12 @@ SAMPLERS: dict[str, Factory] = {
     "nsga2": lambda problem, seed: optuna.samplers.NSGAIISampler(seed=seed),
     "largest": largest,
     "one-epoch": one_epoch,
+    "evolution": lambda problem, seed: RegularizedEvolution(problem=problem, seed=seed),
+    "local": lambda problem, seed: LocalSearch(problem=problem, seed=seed),
+    "surrogate": lambda problem, seed: SurrogateSampler(problem=problem, seed=seed),
+    "surrogate-frugal": lambda problem, seed: SurrogateSampler(
+        problem=problem, seed=seed, cost_aware=True
+    ),
 }
 
 
@@ -52,4 +61,14 @@ def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> See
     return Seeded(lambda: factory(problem, seed), problem, seed)
 
 
-__all__ = ["CONTINUES", "SAMPLERS", "Factory", "Seeded", "make_sampler", "sampler_name"]
+__all__ = [
+    "CONTINUES",
+    "SAMPLERS",
+    "Factory",
+    "LocalSearch",
+    "RegularizedEvolution",
+    "Seeded",
+    "SurrogateSampler",
+    "make_sampler",
+    "sampler_name",
+]

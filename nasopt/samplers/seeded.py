@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.fields import Dice
 from nasopt.model import Cost
 from nasopt.problem import Problem
+from nasopt.samplers.stateless import StatelessSampler
 
 logger = logging.getLogger("nasopt")
 
@@ -32,7 +33,7 @@ COSTLY_DRAWS_PER_TRIAL = 5  # of samplers that fit a model for each
 
 # For these, seeding the one object anew is exact, and building it anew costs TPE its cached search
 # space (43 -> 234 ms a trial at 1,000). GP keeps fitted kernels in the object: built anew.
-KEPT = (RandomSampler, TPESampler, NSGAIISampler)
+KEPT = (RandomSampler, TPESampler, NSGAIISampler, StatelessSampler)
 
 
 @dataclass(frozen=True)

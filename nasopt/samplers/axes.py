@@ -1,0 +1,255 @@
+"""`Axes`: the parameters of a study as coordinates, so that many points are one array.
+
+A point is a row of floats, one a parameter: the index of its value where there are finitely many,
+else a number from 0 to 1; NaN where the parameter is not there.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+FEW = 12  # values: beyond, neighbours are some near and some at random, not all
+NEAR = (0.02, 0.05, 0.1, 0.2)  # standard deviations of steps, as shares of the range
+LOG_RATIO = 1.5  # of the largest to the smallest number, from which on the logarithm is taken
+GRID = 1_000  # numbers by which a range with more is standardised
+MISSING = object()  # in the place of a value
+
+
+class Choices:
+    """A parameter with choices."""
+
+    def __init__(self, distribution: CategoricalDistribution) -> None:
+        self.choices = distribution.choices
+        self.size = len(self.choices)
+        # by repr: True is not 1, and a choice need not be hashable
+        self._places = {repr(choice): float(place) for place, choice in enumerate(self.choices)}
+
+    def encode(self, values: Sequence[Any]) -> Floats:
+        return np.array([self._places.get(repr(value), math.nan) for value in values])
+
+    def decode(self, coordinate: float) -> Any:
+        return self.choices[int(coordinate)]
+
+    def draw(self, n: int, rng: RandomState) -> Floats:
+        return rng.randint(self.size, size=n).astype(float)
+
+    def near(self, coordinates: Floats, rng: RandomState) -> Floats:
+        return self.draw(len(coordinates), rng)
+
+    def columns(self, coordinates: Floats) -> Floats:
+        columns: Floats = self._table[coordinates.astype(int)]
+        return columns
+
+    @cached_property
+    def _table(self) -> Floats:
+        """The columns of each choice: one where all are numbers."""
+        if all(type(choice) in (int, float) for choice in self.choices):
+            numbers = np.array(self.choices, dtype=float)
+            if numbers.min() > 0 and numbers.max() >= LOG_RATIO * numbers.min():
+                numbers = np.log(numbers)
+            one: Floats = (numbers - numbers.mean()) / (numbers.std() or 1.0)
+            return one[:, None]
+        table: Floats = np.eye(self.size) - 1 / self.size
+        return table / math.sqrt(max(1 - 1 / self.size, 0.5))
+
+
+class Numbers:
+    """A parameter with a range. `size` is the number of its values, 0 where it is continuous."""
+
+    def __init__(self, distribution: IntDistribution | FloatDistribution) -> None:
+        self.distribution = distribution
+        self.low, self.high, self.step = distribution.low, distribution.high, distribution.step
+        self.log = distribution.log
+        self.size = 0
+        if self.step is not None:
+            self.size = round((self.high - self.low) / self.step) + 1
+        elif self.low == self.high:
+            self.size, self.step = 1, 1.0
+        self.span = self.size - 1 if self.size else 1  # of the coordinates
+
+    def encode(self, values: Sequence[Any]) -> Floats:
+        numbers = np.array([math.nan if value is MISSING else value for value in values])
+        there = (numbers >= self.low) & (numbers <= self.high)
+        numbers = np.where(there, numbers, math.nan)
+        if self.step is not None:
+            return np.rint((numbers - self.low) / self.step)
+        if self.log:
+            logarithms: Floats = np.log(numbers / self.low) / math.log(self.high / self.low)
+            return logarithms
+        return (numbers - self.low) / (self.high - self.low)
+
+    def decode(self, coordinate: float) -> Any:
+        if isinstance(self.distribution, IntDistribution):
+            return self.distribution.low + int(coordinate) * self.distribution.step
+        number = float(self._numbers(np.array([coordinate]))[0])
+        return min(max(number, self.low), self.high)
+
+    def draw(self, n: int, rng: RandomState) -> Floats:
+        return self._at(rng.uniform(size=n))
+
+    def _at(self, shares: Floats) -> Floats:
+        """The coordinates below which these shares of all draws are."""
+        if not self.size:
+            return shares
+        if self.log:
+            low, high = self.low - 0.5, self.high + 0.5
+            numbers = np.rint(low * (high / low) ** shares)
+            logarithmic: Floats = np.clip(numbers - self.low, 0, self.span)
+            return logarithmic
+        whole: Floats = np.minimum(np.floor(shares * self.size), self.span)
+        return whole
+
+    def near(self, coordinates: Floats, rng: RandomState) -> Floats:
+        n = len(coordinates)
+        steps = rng.normal(size=n) * rng.choice(NEAR, size=n) * self.span
+        if self.size:
+            steps = np.where(np.abs(steps) < 1, np.where(steps < 0, -1, 1), np.rint(steps))
+        moved = np.abs(coordinates + steps)  # reflected at both ends
+        near: Floats = np.clip(self.span - np.abs(self.span - moved), 0, self.span)
+        return near
+
+    def columns(self, coordinates: Floats) -> Floats:
+        mean, deviation = self._scale
+        return ((self._scaled(coordinates) - mean) / deviation)[:, None]
+
+    @cached_property
+    def _scale(self) -> tuple[float, float]:
+        n = GRID if self.log else min(self.size or GRID, GRID)
+        scaled = self._scaled(self._at((np.arange(n) + 0.5) / n))
+        return float(scaled.mean()), float(scaled.std()) or 1.0
+
+    def _scaled(self, coordinates: Floats) -> Floats:
+        numbers = self._numbers(coordinates)
+        whole = isinstance(self.distribution, IntDistribution)
+        if self.log or (whole and self.low > 0 and self.high >= LOG_RATIO * self.low):
+            return np.log(numbers)
+        return numbers
+
+    def _numbers(self, coordinates: Floats) -> Floats:
+        if self.step is not None:
+            return self.low + coordinates * self.step
+        if self.log:
+            numbers: Floats = self.low * (self.high / self.low) ** coordinates
+            return numbers
+        return self.low + coordinates * (self.high - self.low)
+
+
+class Axes:
+    """The parameters of a study, in order, as coordinates."""
+
+    def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
+        self.distributions = dict(distributions)
+        self.axes = {name: _axis(each) for name, each in distributions.items()}
+
+    def __len__(self) -> int:
+        return len(self.axes)
+
+    @cached_property
+    def count(self) -> float:
+        """Number of different points."""
+        return math.prod(axis.size or math.inf for axis in self.axes.values())
+
+    def encode(self, params: Sequence[Mapping[str, Any]]) -> Floats:
+        """(n, parameters) points; NaN where a parameter is not there, or has another range."""
+        columns = [
+            axis.encode([each.get(name, MISSING) for each in params])
+            for name, axis in self.axes.items()
+        ]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(params), 0))
+
+    def decode(self, point: Floats) -> dict[str, Any]:
+        """Parameter -> value, of those that are there."""
+        pairs = zip(self.axes.items(), point.tolist(), strict=True)
+        return {name: axis.decode(each) for (name, axis), each in pairs if not math.isnan(each)}
+
+    def draw(self, n: int, rng: RandomState) -> Floats:
+        """(n, parameters) points, all values alike on the scale of their distribution."""
+        columns = [axis.draw(n, rng) for axis in self.axes.values()]
+        return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
+
+    def everything(self) -> Floats:
+        """All points, where they are finitely many."""
+        sizes = tuple(axis.size for axis in self.axes.values())
+        return np.indices(sizes).reshape(len(self), -1).T.astype(float)
+
+    @cached_property
+    def groups(self) -> Ints:
+        """(c,) for each column of a model the index of its parameter."""
+        widths = [axis.columns(np.zeros(1)).shape[1] for axis in self.axes.values()]
+        return np.repeat(np.arange(len(widths)), widths)
+
+    def columns(self, points: Floats, active: Bools) -> Floats:
+        """(n, c) columns of a model, zero where a parameter is not `active` (n, parameters).
+
+        One for numbers, of unit variance over their values, and one for each choice otherwise: two
+        values at random are equally far apart in both kinds.
+        """
+        filled = np.where(active, points, 0)
+        parts = [
+            axis.columns(filled[:, column]) * active[:, column, None]
+            for column, axis in enumerate(self.axes.values())
+        ]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(points), 0))
+
+    def redrawn(self, points: Floats, chosen: Bools, rng: RandomState) -> Floats:
+        """`points` with the `chosen` coordinates (n, parameters) drawn anew.
+
+        Half of the numbers of a wide range are drawn near what they were.
+        """
+        drawn = self.draw(len(points), rng)
+        for column, axis in enumerate(self.axes.values()):
+            if _is_wide(axis):
+                near = rng.uniform(size=len(points)) < 0.5
+                drawn[near, column] = axis.near(points[near, column], rng)
+        return np.where(chosen, drawn, points)
+
+    def neighbours(self, point: Floats, active: Bools, most: int, rng: RandomState) -> Floats:
+        """Points that differ from `point` in one `active` parameter: all, or `most` at random."""
+        columns, coordinates = self._moves
+        moves = np.flatnonzero(active[columns] & (coordinates != point[columns]))
+        if len(moves) > most:
+            moves = np.sort(rng.permutation(moves)[:most])
+        columns, coordinates = columns[moves], coordinates[moves]
+        rows = np.arange(len(moves))
+        found = np.repeat(point[None], len(moves), axis=0)
+        drawn = self.redrawn(found, np.ones(found.shape, dtype=bool), rng)[rows, columns]
+        found[rows, columns] = np.where(np.isnan(coordinates), drawn, coordinates)
+        return found
+
+    @cached_property
+    def _moves(self) -> tuple[Ints, Floats]:
+        """(column, coordinate) of all one-parameter changes; NaN for one drawn in a wide range."""
+        columns: list[int] = []
+        coordinates: list[float] = []
+        for column, axis in enumerate(self.axes.values()):
+            wide = _is_wide(axis)
+            to = [math.nan] * FEW if wide else [float(each) for each in range(axis.size)]
+            columns += [column] * len(to)
+            coordinates += to
+        return np.array(columns, dtype=np.int64), np.array(coordinates)
+
+
+def _axis(distribution: BaseDistribution) -> Choices | Numbers:
+    if isinstance(distribution, CategoricalDistribution):
+        return Choices(distribution)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return Numbers(distribution)
+
+
+def _is_wide(axis: Choices | Numbers) -> bool:
+    return axis.size == 0 or axis.size > FEW

@@ -1,0 +1,136 @@
+"""`History`: the trials of a study as points, and what is new beside them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from nasopt.samplers.conditions import Conditions
+from nasopt.samplers.domain import Domain, Look
+from nasopt.samplers.observations import is_feasible
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+FEW_POINTS = 20_000  # in a space: they are all looked at before it is called exhausted
+DRAWS, MANY_DRAWS = 50, 5_000
+
+
+class History:
+    """The trials of a study that have parameters, with `known`, a row for each.
+
+    Whatever their state: a network that runs or waits elsewhere is no news.
+    """
+
+    def __init__(self, domain: Domain, trials: Sequence[FrozenTrial]) -> None:
+        self.domain = domain
+        points = domain.axes.encode([_params(trial) for trial in trials])
+        missing = np.isnan(points)
+        there = ~(np.all if domain.problem is None else np.any)(missing, axis=1)
+        self.trials = [trial for trial, has in zip(trials, there, strict=True) if has]
+        self.known = domain.look(points[there])
+        # one that failed, or still runs, may not have asked for all
+        states = [trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in self.trials]
+        ended = np.array(states, dtype=bool)
+        whole = ~np.any(missing[there], axis=1)
+        self._tried = Tried(self.known.points[whole | ended])
+        self._conditions = Conditions(self.known.points[ended])
+
+    def look(self, points: Floats) -> Look:
+        """What is known of `points` (n, parameters), less what they would not ask for."""
+        return self.domain.look(self._conditions.applied(points))
+
+    @property
+    def running(self) -> list[int]:
+        """The rows of `known` whose values are to come."""
+        whole = ~np.any(np.isnan(self.known.points), axis=1)
+        return [
+            row
+            for row, trial in enumerate(self.trials)
+            if not trial.state.is_finished() and whole[row]
+        ]
+
+    @property
+    def told(self) -> list[int]:
+        """The rows of `known` to learn from: those that ended.
+
+        No repeats, and nothing that was over the limits and never to be trained.
+        """
+        return [row for row, trial in enumerate(self.trials) if self._counts(trial)]
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        if not trial.state.is_finished() or "repeat_of" in trial.user_attrs:
+            return False
+        return self.domain.problem is None or is_feasible(trial)
+
+    def fresh(self, look: Look) -> Look:
+        """Those that are new and within the limits, each once."""
+        look = look[(look.excess <= 0) & self._tried.without(look.points)]
+        return look[distinct(look.points)]
+
+    def any_fresh(self, rng: RandomState) -> Floats | None:
+        """A random point that is new, or None if there is none."""
+        look = self.fresh(self.look(self.domain.random(DRAWS, rng)))
+        point = self.first_new(look, range(len(look)))
+        if point is not None:
+            return point
+        axes = self.domain.axes
+        few = axes.count <= FEW_POINTS
+        points = rng.permutation(axes.everything()) if few else axes.draw(MANY_DRAWS, rng)
+        look = self.fresh(self.look(points))
+        return self.first_new(look, range(len(look)))
+
+    def first_new(self, look: Look, rows: Iterable[int]) -> Floats | None:
+        """The first of `rows` whose network is not known in another spelling either."""
+        known = {self.domain.identity(point) for point in self.known.points}
+        for row in rows:
+            if self.domain.identity(look.points[row]) not in known:
+                point: Floats = look.points[row]
+                return point
+        return None
+
+
+class Tried:
+    """Points that are known.
+
+    One with parameters missing is known by those that it has: a trial that chooses them alike asks
+    for no others.
+    """
+
+    def __init__(self, points: Floats) -> None:
+        self._by_parameters: dict[bytes, tuple[Bools, set[bytes]]] = {}
+        for point, there in zip(points, ~np.isnan(points), strict=True):
+            _, known = self._by_parameters.setdefault(there.tobytes(), (there, set()))
+            known.add(point[there].tobytes())
+
+    def without(self, points: Floats) -> Bools:
+        """(n,) whether each of `points` is none of them."""
+        fresh = np.ones(len(points), dtype=bool)
+        for there, known in self._by_parameters.values():
+            parts = np.ascontiguousarray(points[:, there])
+            fresh &= np.array([part.tobytes() not in known for part in parts], dtype=bool)
+        return fresh
+
+
+def other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+    """All trials but `trial`, by number: of the storage, since Hyperband shows one bracket only."""
+    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    return [other for other in trials if other.number != trial.number]
+
+
+def distinct(points: Floats) -> Ints:
+    """The rows of the first of equal points, in order."""
+    first: dict[bytes, int] = {}
+    for row, point in enumerate(points):
+        first.setdefault(point.tobytes(), row)
+    return np.array(list(first.values()), dtype=np.int64)
+
+
+def _params(trial: FrozenTrial) -> dict[str, Any]:
+    """Its parameters, also those that were enqueued and that it has not asked for yet."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}

@@ -1,0 +1,104 @@
+"""`Observations`: what the trials of a study say of their points, as numbers for a model."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+Floats = NDArray[np.float64]
+
+LEAST_COMPLETE = 3  # with a report at a step, before values there are worth anything
+SLOPE_RANGE = (0.3, 3.0)
+PRUNED_NOISE = 2.0  # times that of a complete trial's value
+
+
+@dataclass(frozen=True)
+class Observations:
+    """`values` (n,), the higher the better, and the factors of their `noise` (n,)."""
+
+    values: Floats
+    noise: Floats
+
+
+def observe(trials: Sequence[FrozenTrial], sign: int) -> Observations:
+    """What finished `trials` say; `sign` is -1 where their values are to be minimised.
+
+    The last report of a pruned trial is mapped to the value that it leads to by a line, learnt on
+    complete trials. What failed, or broke a constraint, counts as the worst of the complete ones.
+    """
+    complete = [trial for trial in trials if is_complete(trial)]
+    finals = _finite(np.array([sign * trial.values[0] for trial in complete]))
+    worst = float(finals.min()) if len(finals) else 0.0
+    final = {trial.number: value for trial, value in zip(complete, finals, strict=True)}
+    lines: dict[int, Callable[[float], float] | None] = {}
+    values, noise = np.full(len(trials), worst), np.ones(len(trials))
+    for row, trial in enumerate(trials):
+        if trial.number in final:
+            values[row] = final[trial.number]
+        elif trial.state is TrialState.PRUNED and is_feasible(trial):
+            noise[row] = PRUNED_NOISE
+            step = trial.last_step
+            if step is not None and math.isfinite(trial.intermediate_values[step]):
+                if step not in lines:
+                    lines[step] = _line(complete, finals, step, sign)
+                line = lines[step]
+                if line is not None:
+                    values[row] = line(sign * trial.intermediate_values[step])
+    return Observations(values, noise)
+
+
+def is_complete(trial: FrozenTrial) -> bool:
+    return trial.state is TrialState.COMPLETE and is_feasible(trial)
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    return all(violation <= 0 for violation in trial.constraints.values())
+
+
+def _line(
+    complete: Sequence[FrozenTrial], finals: Floats, step: int, sign: int
+) -> Callable[[float], float] | None:
+    """From a value at `step` to the final one: least squares, the slope shrunk to 1."""
+    pairs = [
+        (sign * trial.intermediate_values[step], value)
+        for trial, value in zip(complete, finals, strict=True)
+        if math.isfinite(trial.intermediate_values.get(step, math.nan))
+    ]
+    if len(pairs) < LEAST_COMPLETE:
+        return None
+    early, late = np.array(pairs).T
+    centred = early - early.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ (late - late.mean())) / spread if spread > 0 else 1.0
+    slope = float(np.clip((len(pairs) * slope + 5) / (len(pairs) + 5), *SLOPE_RANGE))
+    return lambda value: float(late.mean() + slope * (value - early.mean()))
+
+
+def _finite(values: Floats) -> Floats:
+    """Infinite values become the extremes of the others."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return np.nan_to_num(values, posinf=1.0, neginf=-1.0)
+    return np.clip(values, finite.min(), finite.max())
+
+
+def normal_scores(values: Floats) -> Floats:
+    """(n,) normal quantiles of the ranks: steady early, untroubled by broken networks."""
+    from scipy.special import ndtri
+
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - counts / 2)[place]  # the mean of those that are tied, less a half
+    scores: Floats = ndtri(ranks / len(values))
+    return scores
+
+
+def winsorised(values: Floats) -> Floats:
+    """(n,) standardised values, the low ones raised: what is poor must not hide the good ones."""
+    median, high = np.quantile(values, [0.5, 0.9])
+    raised = np.maximum(values, median - 4 * (high - median))
+    deviation = raised.std()
+    standardised: Floats = (raised - raised.mean()) / deviation if deviation > 0 else raised * 0
+    return standardised

@@ -1,0 +1,107 @@
+"""`StatelessSampler`: what samplers share whose only state is the study."""
+
+import logging
+from typing import Any
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nasopt.errors import Unsuitable
+from nasopt.problem import Problem
+from nasopt.samplers.axes import Axes
+from nasopt.samplers.domain import Domain
+from nasopt.samplers.history import History, other_trials
+
+Floats = NDArray[np.float64]
+
+logger = logging.getLogger("nasopt")
+
+
+class StatelessSampler(BaseSampler):
+    """Suggests a point that is in no trial of the study, as `suggest` of a subclass chooses it.
+
+    In plain Optuna the parameters are those that any trial has asked for; a `problem` knows them
+    beforehand, and more. Where all points are known it stops the study.
+    """
+
+    def __init__(self, *, seed: int | None = None, problem: Problem | None = None) -> None:
+        self._rng = LazyRandomState(seed)
+        self._problem = problem
+        self._domain: Domain | None = None
+        self._at_a_loss: set[int] = set()  # numbers of running trials for which nothing was new
+        if problem is not None:
+            self.check_objectives(len(problem.directions))
+
+    def suggest(
+        self, study: Study, trial: FrozenTrial, history: History, rng: RandomState
+    ) -> Floats | None:
+        """A point for `trial`, or None if all are known. `history` has all other trials."""
+        raise NotImplementedError
+
+    def make_domain(self, search_space: dict[str, BaseDistribution]) -> Domain:
+        return Domain(search_space, self._problem)
+
+    def check_objectives(self, objectives: int) -> None:
+        """Raise Unsuitable if there are more than this sampler can do with."""
+        if objectives > 1:
+            raise Unsuitable(
+                f"objectives: {objectives}, but {type(self).__name__} seeks one; use nsga2 or tpe"
+            )
+
+    def reseed_rng(self) -> None:
+        self._rng.rng.seed()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """All parameters that any trial has asked for, as the last of them did."""
+        if self._problem is not None:
+            return dict(self._problem.distributions)
+        space: dict[str, BaseDistribution] = {}
+        for other in other_trials(study, trial):
+            space.update(other.distributions)
+        return space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        self.check_objectives(len(study.directions))
+        if not search_space:
+            return {}
+        domain = self._domain
+        if domain is None or domain.axes.distributions != search_space:
+            domain = self._domain = self.make_domain(search_space)
+        rng = self._rng.rng
+        point = self.suggest(study, trial, History(domain, other_trials(study, trial)), rng)
+        if point is None:
+            logger.warning("%s: every point of the space is known", type(self).__name__)
+            self._at_a_loss.add(trial.number)
+            point = domain.random(1, rng)[0]
+        return domain.axes.decode(point)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        axes = Axes({param_name: param_distribution})
+        return axes.decode(axes.draw(1, self._rng.rng)[0])[param_name]
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        if trial.number in self._at_a_loss:
+            self._at_a_loss.discard(trial.number)
+            if study._thread_local.in_optimize_loop:  # with ask and tell there is nothing to stop
+                study.stop()
+
+
+def sign_of(study: Study) -> int:
+    """1 where more is better, of the first objective, else -1."""
+    return -1 if study.directions[0] is StudyDirection.MINIMIZE else 1

@@ -1,0 +1,236 @@
+"""`SurrogateSampler`: a Gaussian process on networks says which one to train next."""
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from nasopt.errors import StudyError, Unsuitable
+from nasopt.problem import Problem
+from nasopt.samplers.candidates import mutants, neighbours
+from nasopt.samplers.domain import Domain, Features, Look
+from nasopt.samplers.front import Front, peeled
+from nasopt.samplers.history import History, distinct
+from nasopt.samplers.observations import is_complete, normal_scores, observe, winsorised
+from nasopt.samplers.stateless import StatelessSampler, sign_of
+
+if TYPE_CHECKING:
+    from nasopt.samplers.gaussian_process import Kernel, Posterior
+
+Floats = NDArray[np.float64]
+
+FIRST = 5  # trials that are spread out before a model is asked
+LEAST_COMPLETE = 3
+SPREAD = 50  # random points of which one is chosen then
+PARENTS = 8
+NEIGHBOURS = 60  # at most, of each point
+MUTANTS, MUTANTS_OF_TWO, RANDOM = 160, 80, 200
+ROUNDS = 4  # of hill climbing, from the best
+CLIMBERS = 3
+OPTIMISM = 2.0  # deviations above the mean
+PRICE = 0.3  # of an e-fold cost, where it has one, in deviations of what is modelled
+STEADY = 20  # observations, from which on the kernel is fitted anew only where a tenth is new
+MOST_FITTED, MOST_SEEN = 250, 2_000  # observations that a kernel is fitted to, that are modelled
+FITS = 8  # that are remembered
+TARGETS = (normal_scores, winsorised)  # taken in turn: that beats either
+
+
+class SurrogateSampler(StatelessSampler):
+    """Suggests what a Gaussian process holds for best, for trials that are few and costly.
+
+        study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+
+    For spaces of any parameters, with conditional ones, too. `features` gives a few numbers of a
+    trial's parameters that its value may depend on (how large a network is, say), always as many of
+    them. A `problem` knows more: features of networks, which parameters have an effect, limits; and
+    with its costs a second objective can be one of them. It goes for large networks, unless
+    `cost_aware` sets MACs against what a network may be worth.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        features: Features | None = None,
+        problem: Problem | None = None,
+        cost_aware: bool = False,
+    ) -> None:
+        self._costs = () if problem is None else tuple(problem.objectives[1:])
+        self._price = 0.0
+        if cost_aware:
+            self._costs, self._price = self._priced(problem), PRICE
+        self._features = features
+        self._kernels: dict[bytes, Kernel] = {}  # by what they were fitted to
+        super().__init__(seed=seed, problem=problem)
+
+    def _priced(self, problem: Problem | None) -> tuple[str, ...]:
+        """The cost to be weighed."""
+        if problem is None:
+            raise StudyError("cost_aware=True: costs are a problem's; give problem=... as well")
+        if self._costs:
+            raise Unsuitable(
+                f"cost_aware=True: {self._costs[0]} is an objective already; leave it out"
+            )
+        if "macs" not in problem.costs:
+            raise Unsuitable("cost_aware=True: the table does not know MACs; leave it out")
+        return ("macs",)
+
+    def check_objectives(self, objectives: int) -> None:
+        if objectives != 2 or not self._costs or self._price:
+            super().check_objectives(objectives)
+
+    def make_domain(self, search_space: dict[str, BaseDistribution]) -> Domain:
+        return Domain(search_space, self._problem, self._features, self._costs)
+
+    def suggest(
+        self, study: Study, trial: FrozenTrial, history: History, rng: RandomState
+    ) -> Floats | None:
+        complete = sum(is_complete(trial) for trial in history.trials)
+        if len(history.trials) < FIRST or complete < LEAST_COMPLETE:
+            return _far(history, rng)
+        target = TARGETS[trial.number % len(TARGETS)]
+        try:
+            model = self._model(history, sign_of(study), target)
+            return _highest(history, model, self._price, rng)
+        except np.linalg.LinAlgError as error:
+            warnings.warn(f"SurrogateSampler: {error}; a random point instead", stacklevel=2)
+            return history.any_fresh(rng)
+
+    def _model(
+        self, history: History, sign: int, target: Callable[[Floats], Floats]
+    ) -> "Posterior":
+        """What is known of all points. The kernel is that of the first trials: see `_fitted`."""
+        from nasopt.samplers.gaussian_process import Posterior  # SciPy: others need not load it
+
+        columns = history.known.columns[history.told]
+        trials = [history.trials[row] for row in history.told]
+        first = observe(trials[: _fitted(len(trials))], sign)
+        values = target(first.values)
+        rows = _some(values, MOST_FITTED)
+        groups = history.domain.groups
+        kernel = self._kernel(columns[rows], groups, values[rows], first.noise[rows])
+        now = observe(trials, sign)
+        values = target(now.values)
+        rows = _some(values, MOST_SEEN)
+        return Posterior(kernel, columns[rows], values[rows], now.noise[rows])
+
+    def _kernel(
+        self, columns: Floats, groups: NDArray[np.int64], values: Floats, noise: Floats
+    ) -> "Kernel":
+        """The kernel fitted to these. It is kept, which changes no result."""
+        from nasopt.samplers.gaussian_process import fit
+
+        digest = hashlib.blake2b(columns.tobytes())
+        digest.update(groups.tobytes() + values.tobytes() + noise.tobytes())
+        key = digest.digest()
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            if len(self._kernels) >= FITS:
+                self._kernels.clear()
+            kernel = self._kernels[key] = fit(columns, groups, values, noise)
+        return kernel
+
+
+def _fitted(n: int) -> int:
+    """To how many of the first `n` observations the kernel is fitted: a function of the study.
+
+    So a study that goes on in another process needs nothing but its trials, and most of them need
+    no new fit.
+    """
+    if n <= STEADY:
+        return n
+    fitted = STEADY
+    while fitted + -(-fitted // 10) <= n:
+        fitted += -(-fitted // 10)
+    return fitted
+
+
+def _some(values: Floats, most: int) -> NDArray[np.int64]:
+    """The rows of all `values`, or of `most`: a third the best, the others at random."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    ranked = np.argsort(-values, kind="stable")
+    others = RandomState(len(values)).permutation(ranked[most // 3 :])
+    return np.sort(np.r_[ranked[: most // 3], others[: most - most // 3]])
+
+
+def _far(history: History, rng: RandomState) -> Floats | None:
+    """A random point far from all that are known; the first is a central one."""
+    look = history.fresh(history.look(history.domain.random(SPREAD, rng)))
+    if not len(look):
+        return history.any_fresh(rng)
+    if not len(history.known):
+        order = np.argsort((look.columns**2).sum(axis=1), kind="stable")
+    else:
+        apart = ((look.columns[:, None] - history.known.columns) ** 2).sum(axis=2)
+        order = np.argsort(-apart.min(axis=1), kind="stable")
+    return history.first_new(look, order)
+
+
+def _highest(history: History, model: "Posterior", price: float, rng: RandomState) -> Floats | None:
+    """The new point of the highest acquisition that was found."""
+    domain = history.domain
+    seen = history.known[history.told]
+    means = model.mean(seen.columns)
+    model = model.believing(history.known.columns[history.running])
+    has_front = seen.costs.shape[1] > 0 and not price
+    front = Front(means, _logs(seen)) if has_front else None
+    acquisition = _acquisition(model, front, price)
+    parents = _parents(seen, means, has_front)
+    points = [
+        neighbours(domain.axes, parents, NEIGHBOURS, rng),
+        mutants(domain.axes, parents, MUTANTS, rng),
+        mutants(domain.axes, parents[:2], MUTANTS_OF_TWO, rng),
+        domain.axes.draw(RANDOM, rng),
+    ]
+    found = history.fresh(history.look(np.concatenate(points)))
+    if not len(found):
+        return history.any_fresh(rng)
+    heights = acquisition(found)
+    for _ in range(ROUNDS):
+        top = found[np.argsort(-heights, kind="stable")[:CLIMBERS]]
+        near = history.fresh(history.look(neighbours(domain.axes, top, NEIGHBOURS, rng)))
+        if not len(near):
+            break
+        highest, above = heights.max(), acquisition(near)
+        found, heights = found + near, np.concatenate([heights, above])
+        if above.max() <= highest:
+            break
+    point = history.first_new(found, np.argsort(-heights, kind="stable"))
+    return history.any_fresh(rng) if point is None else point
+
+
+def _parents(seen: Look, means: Floats, has_front: bool) -> Look:
+    """The best of what is known: by expectation, or the front of it."""
+    within = np.flatnonzero(seen.excess <= 0)
+    rows = within[np.argsort(-means[within], kind="stable")]
+    rows = rows[distinct(seen.points[rows])]
+    if has_front:
+        rows = rows[peeled(means[rows], _logs(seen[rows]), PARENTS)]
+    return seen[rows[:PARENTS]]
+
+
+def _acquisition(model: "Posterior", front: Front | None, price: float) -> Callable[[Look], Floats]:
+    """The upper bound of what a point is worth less its price, or by how much it raises a front."""
+
+    def height(look: Look) -> Floats:
+        mean, deviation = model.mean_and_deviation(look.columns)
+        bound = mean + OPTIMISM * deviation
+        if front is not None:
+            return front.gain(bound, _logs(look))
+        return bound - price * _logs(look) if price else bound
+
+    return height
+
+
+def _logs(look: Look) -> Floats:
+    """(n,) logarithms of the cost that is an objective, or has a price."""
+    logs: Floats = np.log(np.maximum(look.costs[:, 0], 1))
+    return logs

@@ -1,0 +1,147 @@
+"""`Axes`: parameters as coordinates, and back."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.random import RandomState
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from nasopt.samplers.axes import FEW, Axes
+
+DISTRIBUTIONS = {
+    "numbers": CategoricalDistribution((3, 7, 5)),
+    "words": CategoricalDistribution(("a", "b", "c", "d")),
+    "mixed": CategoricalDistribution((None, True, 1, "1", 2.5)),
+    "one": CategoricalDistribution(("only",)),
+    "int": IntDistribution(2, 8, step=3),
+    "int-log": IntDistribution(1, 1_000, log=True),
+    "int-one": IntDistribution(4, 4),
+    "wide": IntDistribution(-500, 500),
+    "float": FloatDistribution(-2, 6),
+    "float-step": FloatDistribution(0, 1, step=0.25),
+    "float-log": FloatDistribution(1e-4, 10, log=True),
+    "float-one": FloatDistribution(0.5, 0.5),
+}
+NAMES = list(DISTRIBUTIONS)
+RNG = 0
+
+
+def axes(*names: str) -> Axes:
+    return Axes({name: DISTRIBUTIONS[name] for name in names or NAMES})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_comes_back_from_its_coordinate(name):
+    distribution = DISTRIBUTIONS[name]
+    points = axes(name).draw(300, RandomState(RNG))
+    values = [axes(name).decode(point)[name] for point in points]
+    assert all(distribution._contains(distribution.to_internal_repr(value)) for value in values)
+    again = axes(name).encode([{name: value} for value in values])
+    if isinstance(distribution, FloatDistribution) and distribution.step is None:
+        assert again == pytest.approx(points)
+    else:
+        assert (again == points).all()
+        every = axes(name).count
+        assert len({repr(value) for value in values}) == min(every, len(set(map(repr, values))))
+        assert every > 100 or len({repr(value) for value in values}) == every
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("numbers", 4), ("mixed", False), ("mixed", 1.0), ("int", 11), ("int", -1), ("float", 7.0)],
+)
+def test_a_value_of_another_range_is_missing_as_one_that_is_not_there(name, value):
+    points = axes(name).encode([{name: value}, {}])
+    assert np.isnan(points).all()
+    assert axes(name).decode(points[0]) == {}
+
+
+def test_logarithmic_ranges_are_drawn_on_their_scale():
+    points = axes("int-log", "float-log").draw(2_000, RandomState(RNG))
+    decoded = [axes("int-log", "float-log").decode(point) for point in points]
+    assert np.median([each["int-log"] for each in decoded]) == pytest.approx(
+        (0.5 * 1_000.5) ** 0.5, rel=0.2
+    )
+    assert np.median([each["float-log"] for each in decoded]) == pytest.approx(0.0316, rel=0.3)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("one")])
+def test_two_values_at_random_are_equally_far_apart_whatever_the_kind(name):
+    points = axes(name).draw(4_000, RandomState(RNG))
+    columns = axes(name).columns(points, np.ones(points.shape, dtype=bool))
+    squares = ((columns[:2_000] - columns[2_000:]) ** 2).sum(axis=1)
+    assert squares.mean() == pytest.approx(2, rel=0.1)
+
+
+def test_numbers_have_one_column_on_a_logarithmic_scale_and_words_one_each():
+    assert axes().groups.tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, *range(3, 12)]
+    points = axes("numbers").encode([{"numbers": value} for value in (3, 7, 5)])
+    logs = np.log([3, 7, 5])
+    expected = (logs - logs.mean()) / logs.std()
+    assert axes("numbers").columns(points, points >= 0)[:, 0] == pytest.approx(expected)
+
+
+def test_columns_are_zero_where_a_parameter_is_not_active():
+    points = axes().draw(5, RandomState(RNG))
+    active = np.ones(points.shape, dtype=bool)
+    active[2] = False
+    points[2, 4] = math.nan
+    columns = axes().columns(points, active)
+    assert (columns[2] == 0).all()
+    assert not (columns[[0, 1, 3, 4]] == 0).all(axis=1).any()
+
+
+def test_all_points_of_a_finite_space():
+    points = axes("numbers", "int", "one").everything()
+    assert len({tuple(point) for point in points}) == len(points) == 9
+    assert axes("numbers", "int", "one").count == 9
+    assert axes("numbers", "float").count == math.inf
+
+
+def test_neighbours_differ_in_one_active_parameter():
+    few = axes("numbers", "words", "int", "one")
+    point = few.draw(1, RandomState(RNG))[0]
+    near = few.neighbours(point, np.array([True, False, True, True]), 1_000, RandomState(RNG))
+    assert sorted(np.flatnonzero(each != point).tolist() for each in near) == [[0]] * 2 + [[2]] * 2
+    assert len({tuple(each) for each in near}) == 4
+
+
+def test_no_more_neighbours_than_asked_for():
+    point = axes("words", "wide").draw(1, RandomState(RNG))[0]
+    near = axes("words", "wide").neighbours(point, np.ones(2, dtype=bool), 7, RandomState(RNG))
+    assert near.shape == (7, 2)
+    assert ((near != point).sum(axis=1) <= 1).all()
+
+
+@pytest.mark.parametrize("name", ["wide", "int-log", "float", "float-log"])
+def test_neighbours_in_a_wide_range_are_near_and_far(name):
+    one = axes(name)
+    point = one.encode([one.decode(one.draw(1, RandomState(3))[0])])[0]
+    near = one.neighbours(point, np.ones(1, dtype=bool), 1_000, RandomState(RNG))
+    assert near.shape == (FEW, 1)
+    span = max(one.count - 1, 1) if one.count < math.inf else 1
+    steps = np.abs(near[:, 0] - point) / span
+    assert ((near[:, 0] >= 0) & (near[:, 0] <= span)).all()
+    assert steps.min() < 0.1
+    assert steps.max() > 0.2
+
+
+def test_a_redrawn_parameter_is_another_draw_and_the_others_stay():
+    points = axes().draw(200, RandomState(RNG))
+    chosen = np.zeros(points.shape, dtype=bool)
+    chosen[:, NAMES.index("words")] = chosen[:100, NAMES.index("wide")] = True
+    changed = axes().redrawn(points, chosen, RandomState(1)) != points
+    assert not changed[~chosen].any()
+    assert changed[:, NAMES.index("words")].mean() == pytest.approx(3 / 4, abs=0.1)
+    assert changed[:100, NAMES.index("wide")].mean() > 0.95
+
+
+def test_no_parameters_are_no_columns():
+    none = Axes({})
+    assert none.draw(3, RandomState(RNG)).shape == none.encode([{}] * 3).shape == (3, 0)
+    assert none.columns(np.zeros((3, 0)), np.zeros((3, 0), dtype=bool)).shape == (3, 0)

@@ -1,0 +1,141 @@
+"""`Domain`: what is known of points before any is tried."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.random import RandomState
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from nasopt.errors import StudyError
+from nasopt.fields import categorical, integer, real
+from nasopt.layers import Conv, Pool
+from nasopt.limits import macs, parameters
+from nasopt.model import cost
+from nasopt.networks import Networks
+from nasopt.problem import Problem
+from nasopt.samplers.domain import Domain
+from nasopt.space import Space, repeat
+
+SPACE = Space(
+    repeat(Conv(filters=categorical(4, 8, 16, 32), stride=categorical(1, 2)), 1, 6),
+).on((1, 8, 8))
+PLAIN = {"x": IntDistribution(0, 9), "y": FloatDistribution(0, 1)}
+
+
+def problem(*limits, space=SPACE, networks=True) -> Problem:
+    return Problem(
+        parameters=space.parameters | {"recipe.lr": real(0.01, 1)},
+        decode=space.decode,
+        cost=lambda architecture: cost(architecture, (1, 8, 8), 10),
+        limits=limits,
+        networks=Networks(space, 10) if networks else None,
+    )
+
+
+def domain(of: Problem, costs=()) -> Domain:
+    return Domain(of.distributions, of, costs=costs)
+
+
+@pytest.mark.parametrize("networks", [True, False])
+def test_excess_is_the_share_over_the_worst_limit(networks):
+    limited = problem(parameters <= 2_000, macs <= 30_000, networks=networks)
+    points = domain(limited).axes.draw(30, RandomState(0))
+    look = domain(limited).look(points)
+    for point, excess in zip(points, look.excess, strict=True):
+        architecture = limited.decode(domain(limited).axes.decode(point))
+        violations = limited.violations(limited.cost(architecture))
+        assert excess == pytest.approx(max(violations.values()))
+    assert 0 < (look.excess <= 0).sum() < 30
+
+
+@pytest.mark.parametrize("networks", [True, False])
+def test_costs_that_are_asked_for_are_told_in_their_order(networks):
+    limited = problem(parameters <= 2_000, networks=networks)
+    one = domain(limited, costs=("macs", "parameters"))
+    points = one.axes.draw(5, RandomState(0))
+    for point, told in zip(points, one.look(points).costs, strict=True):
+        counted = limited.cost(limited.decode(one.axes.decode(point)))
+        assert told.tolist() == [counted.macs, counted.parameters]
+
+
+def test_without_a_problem_there_are_no_costs_and_no_limits():
+    look = Domain(PLAIN).look(np.array([[1, 0.5], [2, math.nan]]))
+    assert look.costs.shape == (2, 0)
+    assert (look.excess <= 0).all()
+    assert look.active.tolist() == [[True, True], [True, False]]
+
+
+def test_points_are_canonical_and_keep_their_recipe():
+    one = domain(problem())
+    first = one.axes.draw(1, RandomState(0))[0]
+    first[0] = 0  # one layer
+    other = first.copy()
+    other[3:-1] = 0
+    look = one.look(np.stack([first, other]))
+    assert (look.points[0] == look.points[1]).all()
+    assert look.points[0, -1] == first[-1]
+    assert look.active[0].tolist() == [True, True, True, *[False] * 10, True]
+
+
+def test_random_points_are_within_limits_that_few_meet():
+    limited = problem(parameters <= 100)
+    share = (
+        domain(limited).look(domain(limited).axes.draw(2_000, RandomState(1))).excess <= 0
+    ).mean()
+    assert 0.02 < share < 0.06
+    look = domain(limited).look(domain(limited).random(10, RandomState(0)))
+    assert len(look) == 10
+    assert (look.excess <= 0).all()
+
+
+def test_where_none_of_many_is_within_the_limits_the_way_down_leads_there():
+    space = Space(repeat(Conv(filters=integer(8, 64)), 12)).on((1, 8, 8))
+    least = sum(8 * cin * 9 + 16 for cin in (1, *[8] * 11)) + 9 * 10
+    limited = problem(parameters <= least, space=space)
+    point = domain(limited).random(10, RandomState(0))
+    assert len(point) == 1
+    assert domain(limited).look(point).excess.tolist() == [0]
+    impossible = problem(parameters <= least - 1, space=space)
+    assert domain(impossible).look(domain(impossible).random(9, RandomState(0))).excess[0] > 0
+
+
+def test_two_spellings_of_one_network_have_one_identity_and_another_recipe_has_another():
+    space = Space(
+        Conv(filters=4), Pool(kernel_size=categorical(2, 9)), Pool(kernel_size=categorical(2, 9))
+    ).on((1, 8, 8))
+    one = domain(problem(space=space))
+    idle_first, idle_last = np.array([1, 0, 0.5]), np.array([0, 1, 0.5])
+    assert one.look(np.stack([idle_first, idle_last])).points.tolist()[0] == idle_first.tolist()
+    assert one.identity(idle_first) == one.identity(idle_last)
+    assert one.identity(idle_first) != one.identity(np.array([0, 0, 0.5]))
+    assert one.identity(idle_first) != one.identity(np.array([1, 0, 0.6]))
+
+
+def test_features_are_standardised_over_random_points_and_clipped():
+    one = Domain(PLAIN, features=lambda params: (params["x"], 7.0, math.exp(20 * params["y"])))
+    look = one.look(np.array([[0, 0.0], [9, 1.0]]))
+    assert one.groups.tolist() == [0, 1, 2, 3, 4]
+    x = look.columns[:, 2]
+    assert x == pytest.approx([-4.5 / 2.87, 4.5 / 2.87], abs=0.1)
+    assert look.columns[:, 3].tolist() == [0, 0]  # always the same
+    assert look.columns[1, 4] == 4
+    assert one.look(np.zeros((0, 2))).columns.shape == (0, 5)
+
+
+def test_features_are_asked_for_what_a_trial_has_asked_for():
+    asked = []
+    Domain(PLAIN, features=lambda params: (asked.append(params), [1.0])[1]).look(
+        np.array([[3, math.nan]])
+    )
+    assert {"x": 3} in asked
+
+
+@pytest.mark.parametrize(
+    "features",
+    [lambda params: [math.nan], lambda params: [math.inf], lambda params: [1.0] * params["x"]],
+    ids=["nan", "inf", "number"],
+)
+def test_features_that_are_no_numbers_or_not_always_as_many_are_refused(features):
+    with pytest.raises(StudyError, match=r"SurrogateSampler.features: \[.*\] for \{'x': .*; give"):
+        Domain(PLAIN, features=features).look(np.array([[1, 0.5], [2, 0.5]]))

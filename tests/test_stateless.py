@@ -1,0 +1,238 @@
+"""Samplers whose only state is the study, in plain Optuna and in spaces of every kind."""
+
+import math
+
+import optuna
+import pytest
+
+import nasopt
+from nasopt import Conv, Space, categorical, parameters, repeat
+from nasopt.errors import StudyError
+from nasopt.samplers import LocalSearch, RegularizedEvolution, SurrogateSampler
+from nasopt.worker import Search
+from tests.examples import small
+
+SAMPLER_CLASSES = [SurrogateSampler, RegularizedEvolution, LocalSearch]
+NAMES = ["surrogate", "surrogate-frugal", "evolution", "local"]
+each_sampler = pytest.mark.parametrize("sampler", SAMPLER_CLASSES)
+
+
+def mixed(trial: optuna.Trial) -> float:
+    x = trial.suggest_float("x", -5, 5)
+    step = trial.suggest_float("step", 0, 1, step=0.25)
+    lr = trial.suggest_float("lr", 1e-6, 1, log=True)
+    n = trial.suggest_int("n", 1, 1_000, log=True)
+    word = trial.suggest_categorical("word", ["a", "b", "c"])
+    flag = trial.suggest_categorical("flag", [True, False])
+    none = trial.suggest_categorical("none", [None, 1, 2.5])
+    trial.suggest_categorical("only", ["one"])
+    return (
+        -((x - 1) ** 2) - step - (math.log10(lr) + 3) ** 2 - abs(n - 100) / 100
+        + {"a": 0, "b": -2, "c": -1}[word] + flag + (none or 0)
+    )  # fmt: skip
+
+
+def conditional(trial: optuna.Trial) -> float:
+    depth = trial.suggest_int("depth", 1, 6)
+    worth = -0.3 * abs(depth - 4)
+    for layer in range(depth):
+        worth -= 5 * (trial.suggest_float(f"x{layer}", 0, 1) - layer / 10) ** 2
+    if trial.suggest_categorical("kind", ["a", "b"]) == "a":
+        return worth - trial.suggest_int("q", 1, 9) / 10
+    return worth - abs(trial.suggest_int("r", 1, 64, log=True) - 16) / 10
+
+
+def failing(trial: optuna.Trial) -> float:
+    a = trial.suggest_int("a", 0, 100)
+    if a % 3 == 0:
+        raise ValueError
+    return float("nan") if a % 3 == 1 else a
+
+
+def pruned(trial: optuna.Trial) -> float:
+    a = trial.suggest_int("a", 0, 1_000)
+    for step in range(1, 4):
+        trial.report(a * step / 3, step)
+        if step == 2 and trial.number % 3 == 0:
+            raise optuna.TrialPruned
+    return a
+
+
+def infinite(trial: optuna.Trial) -> float:
+    a = trial.suggest_int("a", 0, 100)
+    return (math.inf, -math.inf, a)[a % 3]
+
+
+def constrained(trial: optuna.Trial) -> float:
+    x, y = trial.suggest_int("x", 0, 100), trial.suggest_int("y", 0, 100)
+    trial.set_constraint("sum", x + y - 100)
+    return x + 2 * y
+
+
+def ever_wider(trial: optuna.Trial) -> float:
+    return trial.suggest_int("a", 0, 10 + trial.number)
+
+
+AWKWARD = {
+    "mixed": mixed,
+    "conditional": conditional,
+    "pruned": pruned,
+    "infinite": infinite,
+    "constrained": constrained,
+    "ever wider": ever_wider,
+    "one categorical": lambda trial: len(
+        trial.suggest_categorical("a", ["x" * i for i in range(40)])
+    ),
+    "one float": lambda trial: trial.suggest_float("a", 0, 1),
+    "constant": lambda trial: 0.0 * trial.suggest_int("a", 0, 99) * trial.suggest_int("b", 0, 99),
+    "nothing complete": lambda trial: pruned_at_once(trial),
+}
+
+
+def pruned_at_once(trial: optuna.Trial) -> float:
+    trial.suggest_int("a", 0, 100)
+    raise optuna.TrialPruned
+
+
+def run(sampler, objective, n_trials=30, direction="maximize", **options) -> optuna.Study:
+    study = optuna.create_study(direction=direction, sampler=sampler)
+    study.optimize(objective, n_trials=n_trials, **options)
+    return study
+
+
+@each_sampler
+@pytest.mark.parametrize("name", AWKWARD)
+def test_any_space_is_searched_without_a_repeat(name, sampler):
+    study = run(sampler(seed=0), AWKWARD[name])
+    params = [tuple(sorted(trial.params.items())) for trial in study.trials]
+    assert len(study.trials) == len(set(map(repr, params))) == 30
+
+
+@each_sampler
+@pytest.mark.filterwarnings("ignore:The objective function returned nan")
+def test_trials_that_fail_are_no_obstacle(sampler):
+    study = run(sampler(seed=0), failing, catch=(ValueError,))
+    assert len({trial.params["a"] for trial in study.trials}) == 30
+
+
+@each_sampler
+def test_minimising_finds_low_values_as_maximising_finds_high_ones(sampler):
+    def objective(sign):
+        return lambda trial: sign * mixed(trial)
+
+    high = run(sampler(seed=0), objective(1), direction="maximize")
+    low = run(sampler(seed=0), objective(-1), direction="minimize")
+    assert [trial.params for trial in low.trials] == [trial.params for trial in high.trials]
+
+
+@each_sampler
+def test_a_space_that_is_all_known_ends_the_study_with_a_line(sampler, caplog):
+    study = run(sampler(seed=0), lambda trial: trial.suggest_int("a", 0, 5) * (trial.number > 2))
+    assert sorted(trial.params["a"] for trial in study.trials[:6]) == [0, 1, 2, 3, 4, 5]
+    assert len(study.trials) == 7
+    assert caplog.messages == [f"{sampler.__name__}: every point of the space is known"]
+
+
+@each_sampler
+def test_with_ask_and_tell_there_is_nothing_to_stop(sampler, caplog):
+    study = optuna.create_study(sampler=sampler(seed=0))
+    for _ in range(5):
+        trial = study.ask()
+        study.tell(trial, trial.suggest_int("a", 0, 2))
+    assert len(caplog.messages) == 2
+
+
+@each_sampler
+def test_a_trial_without_parameters_is_a_trial(sampler):
+    assert len(run(sampler(seed=0), lambda trial: 1.0, n_trials=8).trials) == 8
+
+
+@each_sampler
+def test_threads_share_a_sampler(sampler):
+    study = run(sampler(seed=0), conditional, n_trials=40, n_jobs=4)
+    assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.COMPLETE] * 40
+    assert len({repr(sorted(trial.params.items())) for trial in study.trials}) >= 38
+
+
+@each_sampler
+def test_a_seed_is_a_sequence_of_suggestions(sampler):
+    def suggestions(seed):
+        return [trial.params for trial in run(sampler(seed=seed), mixed, 12).trials]
+
+    assert suggestions(3) == suggestions(3) != suggestions(4)
+
+
+@each_sampler
+def test_trials_that_run_elsewhere_are_not_suggested_again(sampler):
+    study = optuna.create_study(direction="maximize", sampler=sampler(seed=0))
+
+    def asked():
+        trial = study.ask()
+        return trial, (trial.suggest_int("a", 0, 3), trial.suggest_int("b", 0, 3))
+
+    for _ in range(7):
+        trial, (a, b) = asked()
+        study.tell(trial, a + b)
+    points = {trial.params["a"] * 4 + trial.params["b"] for trial in study.trials}
+    points |= {a * 4 + b for _, (a, b) in (asked() for _ in range(9))}
+    assert len(points) == 16
+
+
+@each_sampler
+def test_a_study_of_a_thousand_trials_of_another_sampler_is_taken_up(sampler):
+    study = run(optuna.samplers.RandomSampler(seed=0), mixed, 1_000)
+    best = study.best_value
+    study.sampler = sampler(seed=0)
+    study.optimize(mixed, n_trials=8)
+    assert len(study.trials) == 1_008
+    if sampler is SurrogateSampler:
+        assert study.best_value > best
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_inactive_but_one(name, tmp_path):
+    """On a 1x1 map strides do nothing, and of 1 to 4 layers most are left out."""
+    space = Space(Conv(filters=categorical(2, 4, 8), stride=categorical(1, 2, 4)), min_resolution=8)
+    search = Search(
+        small(space=space, trials=9), sampler=name, storage=tmp_path / "x.db", device="cpu"
+    )
+    *_, last = search
+    assert last.done == 3
+    assert search.ended in (
+        "the sampler has nothing left to try",
+        "all 3 networks of the space are known",
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_within_the_limits_are_all_found_and_no_other_is_proposed(name, tmp_path):
+    space = Space(repeat(Conv(filters=categorical(2, 4, 8)), 1, 2))
+    experiment = small(space=space, trials=99, limits=(parameters <= 250,))
+    within = {
+        (c1, c2)
+        for c1 in (2, 4, 8)
+        for c2 in (0, 2, 4, 8)
+        if 9 * c1 + 2 * c1 + 9 * c1 * c2 + 2 * c2 + ((c2 or c1) + 1) * 10 <= 250
+    }
+    search = Search(experiment, sampler=name, storage=tmp_path / "x.db", device="cpu")
+    *_, last = search
+    assert last.done == len(within) == 7
+    assert search.ended == "the sampler has nothing left to try"
+    assert not any("infeasible" in trial.user_attrs for trial in search.study.trials)
+
+
+@pytest.mark.parametrize("name", ["evolution", "local", "surrogate-frugal"])
+def test_two_objectives_are_refused_where_a_sampler_seeks_one(name, tmp_path):
+    with pytest.raises(StudyError, match="objective"):
+        nasopt.run(small(objectives=("accuracy", "macs")), sampler=name, storage=tmp_path / "x.db")
+    assert not (tmp_path / "x.db").exists()
+
+
+@each_sampler
+def test_two_objectives_of_plain_optuna_are_refused_with_the_remedy(sampler):
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler(seed=0))
+    with pytest.raises(StudyError) as raised:
+        study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 2.0), n_trials=2)
+    assert str(raised.value) == (
+        f"objectives: 2, but {sampler.__name__} seeks one; use nsga2 or tpe"
+    )
