@@ -160,7 +160,9 @@ def test_a_study_that_knows_all_networks_ends_and_keeps_its_winner(tmp_path):
     path.write_text("a,accuracy\n" + "".join(f"{n},{n}\n" for n in range(6)))
     result = compare(load_benchmark(str(path)), tmp_path / "x.db", trials=20)
     assert {each.evaluations for each in result.standings} == {6}
-    assert "few/tpe/0 ended early: all 6 networks of the space are known." in result.notes
+    assert (
+        "tpe ended early with seed 0, 1, 2: all 6 networks of the space are known." in result.notes
+    )
     assert [each.median for each in result.truth.regrets if each.at == 20] == [0, 0, 0]
     curve = next(each for each in result.curves if each.axis == "evaluation")
     assert (curve.positions[-1], curve.median[-1]) == (20, 5)

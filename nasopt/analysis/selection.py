@@ -83,11 +83,6 @@ def analyse(
             rows = rows_of(study)
             done = getattr(rows[-1], budget.axis) if rows else 0
             raise StudyError(f"study={study.name}: {done:,} of {budget}; run it to its end")
-    ended = [
-        f"{study.name} ended early: {study.attrs['ended']}."
-        for study in studies
-        if "ended" in study.attrs
-    ]
     accuracies: Mapping[str, float] = {}
     if benchmark is None:
         ledger = Ledger(storage.engine, folders(storage).checkpoints)
@@ -99,8 +94,20 @@ def analyse(
         baseline=baseline,
         replicates=replicates,
         benchmark=benchmark,
-        notes=[*notes, *ended],
+        notes=[*notes, *_ended_early(studies, budget)],
     )
+
+
+def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:
+    """A sentence for each sampler and reason."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for study in studies:
+        if "ended" in study.attrs and not budget.is_spent(rows_of(study)):
+            seeds.setdefault((study.sampler, study.attrs["ended"]), []).append(str(study.seed))
+    return [
+        f"{sampler} ended early with seed {', '.join(each)}: {reason}."
+        for (sampler, reason), each in seeds.items()
+    ]
 
 
 def rows_of(study: Record) -> list[Row]:
