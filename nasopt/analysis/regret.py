@@ -66,15 +66,10 @@ class Truth:
 
 def with_true(rows: Sequence[Row], study: Record, benchmark: Benchmark) -> list[Row]:
     """`rows` of `study` with what each winner is worth: the mean over its replicates."""
-    rows_of = {
-        row.winner: benchmark.space.decode(study.trials[row.winner].params).row
-        for row in rows
-        if row.winner is not None
-    }
-    return [
-        row if row.winner is None else replace(row, true=float(benchmark.true[rows_of[row.winner]]))
-        for row in rows
-    ]
+    numbers = {row.winner for row in rows if row.winner is not None}
+    networks = {n: benchmark.space.decode(study.trials[n].params).row for n in numbers}
+    worth = {number: float(benchmark.true[network]) for number, network in networks.items()}
+    return [row if row.winner is None else replace(row, true=worth[row.winner]) for row in rows]
 
 
 def truth(benchmark: Benchmark, studies: Studies, budget: Budget, limits: Sequence[str]) -> Truth:
@@ -83,35 +78,37 @@ def truth(benchmark: Benchmark, studies: Studies, budget: Budget, limits: Sequen
     `studies` are empty where there are no winners: of two objectives.
     """
     places = sorted({budget.amount // part for part in PARTS} - {0})
-    regrets: list[Regret] = []
-    for sampler, by_seed in studies.items():
-        table = incumbents(by_seed.values(), budget.axis, places)
-        for at, worths in zip(places, table.T, strict=True):
-            if np.isfinite(worths).all():
-                regrets.append(_regret(benchmark, sampler, at, np.quantile(worths, QUARTILES)))
-    own = [str(limit) for limit in benchmark.limits]  # all that a search draws has them, too
+    regrets = list(_regrets(benchmark, studies, budget, places))
+    own = [str(limit) for limit in benchmark.limits]  # all that random search draws has them, too
     if not studies or limits != own or budget.unit != "evaluations":
         return Truth(benchmark.summary, benchmark.optimum, tuple(regrets))
     seeds = sorted({seed for by_seed in studies.values() for seed in by_seed})
     chances = np.mean([winners(benchmark, seed, budget.amount) for seed in seeds], axis=0)
-    quartiles = [_quantile(benchmark.true, chances, share) for share in QUARTILES]
-    exact = [
-        _regret(benchmark, EXACT, at, np.array([each[at - 1] for each in quartiles]))
-        for at in places
-    ]
-    lower, median, upper = (tuple(each.tolist()) for each in quartiles)
+    quartiles = np.array([_quantile(benchmark.true, chances, share) for share in QUARTILES])
+    exact = [_regret(benchmark, EXACT, at, quartiles[:, at - 1]) for at in places]
     positions = tuple(np.arange(1.0, budget.amount + 1).tolist())
     return Truth(
-        benchmark.summary,
-        benchmark.optimum,
-        (*exact, *regrets),
-        Curve(EXACT, "evaluation", positions, lower, median, upper),
-        tuple((benchmark.true @ chances).tolist()),
+        benchmark=benchmark.summary,
+        optimum=benchmark.optimum,
+        regrets=(*exact, *regrets),
+        random=Curve(EXACT, "evaluation", positions, *map(tuple, quartiles.tolist())),
+        expected=tuple((benchmark.true @ chances).tolist()),
     )
 
 
+def _regrets(
+    benchmark: Benchmark, studies: Studies, budget: Budget, places: Sequence[int]
+) -> Iterator[Regret]:
+    """Of each sampler at each place where all its studies have a winner."""
+    for sampler, by_seed in studies.items():
+        table = incumbents(by_seed.values(), budget.axis, places)
+        for at, worths in zip(places, table.T, strict=True):
+            if np.isfinite(worths).all():
+                yield _regret(benchmark, sampler, at, np.quantile(worths, QUARTILES))
+
+
 def _regret(benchmark: Benchmark, sampler: str, at: int, quartiles: Floats) -> Regret:
-    """Of the quartiles of what incumbents are worth."""
+    """From the quartiles of what winners are worth."""
     upper, median, lower = (benchmark.optimum - quartiles).tolist()
     return Regret(sampler, at, lower, median, upper, benchmark.rank(float(quartiles[1])))
 
