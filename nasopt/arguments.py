@@ -123,6 +123,12 @@ def _compare(sub: Parser) -> None:
     either = sub.add_mutually_exclusive_group(required=True)
     _study(sub, either)
     either.add_argument(
+        "--benchmark",
+        metavar="NAME",
+        help="a table of results instead: nasbench201:cifar10, nasbenchmacro:PATH.json, "
+        "ledger:DB, or the path of a table of your own (CSV, JSON, Parquet)",
+    )
+    either.add_argument(
         "--studies", metavar="NAMES", help="finished studies of --storage, names or patterns"
     )
     sub.add_argument(
@@ -133,7 +139,7 @@ def _compare(sub: Parser) -> None:
     sub.add_argument("--baseline", default="random", metavar="NAME", help="default: random")
     sub.add_argument("--seeds", type=int, metavar="K", help="studies by each (default: 5)")
     sub.add_argument(
-        "--trials", type=int, metavar="N", help="of a study (default: the study file's)"
+        "--trials", type=int, metavar="N", help="of a study (default: the study file's, else 50)"
     )
     sub.add_argument(
         "--epochs-budget",
@@ -150,7 +156,7 @@ def _compare(sub: Parser) -> None:
     )
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
-    _storage(sub)
+    _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
     _device(sub)
 
 
@@ -219,6 +225,7 @@ EXAMPLES = {
         "nasopt compare studies/digits.py --samplers random,tpe --seeds 8 --trials 40",
         "nasopt compare studies/digits.py --epochs-budget 800 --csv digits.csv",
         "nasopt compare --studies 'digits/*' --storage runs/digits.db",
+        "nasopt compare --benchmark nasbench201:cifar100 --samplers all --seeds 30 --trials 200",
     ],
     "show": [
         "nasopt show runs/digits.db",

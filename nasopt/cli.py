@@ -115,14 +115,16 @@ def compare(args: argparse.Namespace) -> None:
     """Which sampler is better: studies by several samplers and seeds, run and compared.
 
     Runs the studies of STUDY that are missing, trains their winners again with other seeds, and
-    tells what can be told. With --analyse-only, or --studies of a database, nothing is trained.
-    Ctrl-C stops within a batch; the same command goes on.
+    tells what can be told. On a --benchmark all results are known beforehand, and winners are
+    judged by the mean over replicates. With --analyse-only, or --studies of a database, nothing is
+    trained. Ctrl-C stops within a batch; the same command goes on.
     """
     from nasopt import scoreboard, terminal
     from nasopt.analysis.curves import check_csv, write_csv
     from nasopt.analysis.selection import compare_studies
+    from nasopt.benchmarks import load_benchmark
     from nasopt.comparison import Comparison
-    from nasopt.experiment import load_experiment
+    from nasopt.experiment import Experiment, load_experiment
 
     check_csv(args.csv)
     names = ("samplers", "seeds", "trials", "epochs_budget")
@@ -136,9 +138,14 @@ def compare(args: argparse.Namespace) -> None:
             raise StudyError(f"--{option}: --studies are compared as they are; leave it out")
         result = compare_studies(args.storage, args.studies, **common)
     else:
+        experiment = (
+            Experiment(dataset=load_benchmark(args.benchmark))
+            if args.benchmark
+            else load_experiment(args.study)
+        )
         comparison = Comparison(
-            load_experiment(args.study), storage=args.storage, device=args.device,
-            analyse_only=args.analyse_only, **given, **common,
+            experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
+            **given, **common,
         )  # fmt: skip
         scoreboard.follow_comparison(terminal.console(stderr=args.json), comparison)
         result = comparison.result
@@ -149,7 +156,8 @@ def compare(args: argparse.Namespace) -> None:
         return
     out = terminal.console()
     scoreboard.print_comparison(out, result)
-    again = {verb: _again(verb, args) for verb in ("noise", "compare")} if args.study else {}
+    verbs = ("noise", "compare") if args.study else ("compare",) if args.benchmark else ()
+    again = {verb: _again(verb, args) for verb in verbs}
     location = args.storage or comparison.location
     terminal.print_next(out, scoreboard.next_commands(result, str(location), again))
 
@@ -229,8 +237,9 @@ def dashboard(args: argparse.Namespace) -> None:
 
 
 def _again(verb: str, args: argparse.Namespace) -> str:
-    """The command of `verb` on the same study file, database, data and device."""
-    words = ["nasopt", verb, args.study]
+    """The command of `verb` on the same study file or benchmark, database, data and device."""
+    named = [args.study] if args.study else ["--benchmark", args.benchmark]
+    words = ["nasopt", verb, *named]
     for option in ("storage", "data_dir", "device"):
         value = getattr(args, option, None)
         if value not in (None, "auto"):

@@ -1,7 +1,7 @@
 """Samplers compared on an experiment: what is missing is run, then all of it is analysed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from nasopt.analysis.selection import (
     rows_of,
 )
 from nasopt.analysis.winners import quarter_winners
+from nasopt.claims import EXPERIMENT
 from nasopt.errors import RecipeError, StudyError, Unsuitable
 from nasopt.evaluation import Evaluation
 from nasopt.experiment import Experiment, check_budget
@@ -28,7 +29,7 @@ from nasopt.ledger import Ledger
 from nasopt.paid import Stopped
 from nasopt.samplers import SAMPLERS, make_sampler, sampler_name
 from nasopt.storage import open_storage
-from nasopt.study import study_name
+from nasopt.study import refuse_difference, study_name
 from nasopt.worker import Interrupted, Progress, Search, interruptible
 from nasopt.workshop import Workshop, default_location
 
@@ -62,7 +63,9 @@ class Comparison:
     database. Samplers are names ("random,tpe" and "all" will do) or Optuna's objects. A study has
     `trials`, or ends by `epochs_budget` (see `Search`). Then the winner of each, at each quarter of
     the budget, is trained again with `replicates` other seeds; with two objectives there is no
-    winner. Nothing is paid for twice: an iteration that was interrupted, or is repeated, goes on.
+    winner. On a benchmark the studies of each seed see replicates of their own (the training seed
+    is that of the study), and winners are judged by all replicates instead. Nothing is paid for
+    twice: an iteration that was interrupted, or is repeated, goes on.
     With `analyse_only` it does nothing at all, and the database is only read.
 
     Everything a user can get wrong is raised here, before a database exists. A sampler that cannot
@@ -94,7 +97,8 @@ class Comparison:
         self.trials, self.epochs_budget = trials, epochs_budget
         amount = check_budget(experiment, trials, epochs_budget)
         self.budget = Budget(amount, "evaluations" if epochs_budget is None else "epochs")
-        self.replicates = replicates if len(experiment.objectives) == 1 else 0
+        again = len(experiment.objectives) == 1 and experiment.benchmark is None
+        self.replicates = replicates if again else 0
         self.baseline = baseline
         self.workshop = None if analyse_only else Workshop(experiment, storage, device)
         self.location = default_location(experiment) if storage is None else storage
@@ -150,7 +154,7 @@ class Comparison:
                 yield ComparisonProgress(number, len(self.studies), name)
                 continue
             search = Search(
-                self.experiment,
+                self._experiment(seed),
                 sampler=sampler,
                 seed=seed,
                 trials=self.trials,
@@ -159,6 +163,12 @@ class Comparison:
             )
             for progress in search:
                 yield ComparisonProgress(number, len(self.studies), name, progress)
+
+    def _experiment(self, seed: int) -> Experiment:
+        """That of the studies of `seed`."""
+        if self.experiment.benchmark is None:
+            return self.experiment
+        return replace(self.experiment, seed=seed)
 
     def _train_again(self, workshop: Workshop) -> Iterator[ComparisonProgress]:
         missing = self._missing(workshop.ledger)
@@ -187,9 +197,13 @@ class Comparison:
         return list(found.values())
 
     def _read(self, name: str) -> Record:
-        """The study, from memory once it is done: each takes a while to read."""
+        """The study, from memory once it is done: each takes a while to read.
+
+        Raises StudyError if it was begun with another experiment.
+        """
         if name not in self._records:
             record = read_study(self.storage, name)
+            refuse_difference(name, record.attrs[EXPERIMENT], self._experiment(record.seed))
             if not is_done(record, self.budget):
                 return record
             self._records[name] = record
@@ -210,6 +224,7 @@ class Comparison:
             self.budget,
             replicates=self.replicates,
             baseline=self.baseline,
+            benchmark=self.experiment.benchmark,
             notes=self.left_out,
         )
 
@@ -231,6 +246,9 @@ def compare(
 
         result = nasopt.compare(experiment, samplers="random,tpe", seeds=8, trials=40)
         print(result.verdict)
+
+        benchmark = nasopt.load_benchmark("nasbench201:cifar100")
+        nasopt.compare(Experiment(dataset=benchmark), samplers="all", seeds=30, trials=200)
 
     The arguments are those of `Comparison`. Raises an `Error` for what the user can mend;
     Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.

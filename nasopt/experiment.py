@@ -182,6 +182,7 @@ class Experiment(Spelled):
             directions=[DIRECTIONS[objective] for objective in self.objectives],
             trials=self.trials,
             epochs=self.recipe.epochs,
+            costs=("parameters", "macs") if self.benchmark is None else self.benchmark.costs,
             networks=self._surveys,
         )
 

@@ -20,6 +20,13 @@ class Limit:
         """
         return float(getattr(cost, self.quantity)) / self.bound - 1
 
+    def remedy(self, least: float) -> str:
+        """What to do where no network within it was found, but one of `least`."""
+        return (
+            f"the smallest has {least:,} {self.quantity}; raise the limit, or let the space have "
+            "smaller networks"
+        )
+
     def __str__(self) -> str:
         return f"{self.quantity} <= {self.bound:,.12g}"
 

@@ -26,6 +26,7 @@ class Problem:
     `objectives` are what is sought, a quantity of a cost from the second on; `directions` are
     Optuna's "maximize" or "minimize", one an objective. A study ends after `trials`, or, where
     `epochs_budget` is given, once it has trained for so many epochs; a whole training has `epochs`.
+    `costs` are the quantities of a cost that are known: a table may lack some, which are None then.
     `networks`, where there are any, tell of many networks at once what `decode` and `cost` tell of
     one.
     """
@@ -39,6 +40,7 @@ class Problem:
     trials: int = 50
     epochs: int = 1
     epochs_budget: int | None = None
+    costs: Sequence[str] = ("parameters", "macs")
     networks: Surveys | None = None
 
     @cached_property

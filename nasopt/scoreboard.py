@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nasopt.analysis.compared import ComparisonResult, Standing
+from nasopt.analysis.regret import EXACT, Truth
 from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
 from nasopt.comparison import Comparison, ComparisonProgress
 from nasopt.database import shown_url
@@ -55,13 +56,16 @@ def print_comparison(out: Console, result: ComparisonResult) -> None:
     out.print()
     out.print(comparison_table(result))
     out.print()
+    if result.truth is not None and result.truth.regrets:
+        out.print(regret_table(result.truth, result.budget.unit, _digits(result)))
+        out.print()
     out.print(_legend(result), style="dim")
     out.print()
     out.print(result.verdict)
     out.print()
     equivalents = [_equivalent(each, result.budget.unit) for each in result.standings]
-    lines = [*filter(None, equivalents), *result.notes, _noise(result)]
-    for line in lines:
+    known = [_noise(result)] if result.truth is None else _known(result.truth)
+    for line in (*filter(None, equivalents), *result.notes, *known):
         out.print(f"- {line}")
 
 
@@ -72,53 +76,79 @@ def comparison_table(result: ComparisonResult) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("sampler", no_wrap=True)
     headers = ["volume" if result.score == "hypervolume" else "seen"]
-    headers += ["again"] * again + ["difference (95 % interval)"] + ["p"] * tested
+    headers += ["again" if result.truth is None else "true"] * again
+    headers += ["difference (95 %)"] + ["p"] * tested
     for header in (*headers, "wins", "rank", "epochs"):
         table.add_column(header, justify="right", no_wrap=True)
     for each in result.standings:
-        cells = [_number(each.seen)]
-        cells += [_number(each.fresh)] * again + _against(each, result.baseline, tested)
+        cells = [_number(each.seen)] + [_number(each.fresh)] * again
+        cells += _against(each, result.baseline, tested, _digits(result))
         rank = "" if each.rank is None else f"{each.rank:.1f}"
         table.add_row(each.sampler, *cells, rank, f"{each.epochs:,.0f}")
     return table
 
 
-def _against(standing: Standing, baseline: str, tested: bool) -> list[str]:
+def regret_table(truth: Truth, unit: str, digits: int) -> Table:
+    """A row a sampler: the median simple regret as the budget is spent, and the last place."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(f"regret after {unit}", no_wrap=True)
+    places = sorted({each.at for each in truth.regrets})
+    for header in (*(f"{at:,}" for at in places), "place"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for sampler in dict.fromkeys(each.sampler for each in truth.regrets):
+        found = {each.at: each for each in truth.regrets if each.sampler == sampler}
+        medians = [_number(found[at].median if at in found else None, digits) for at in places]
+        table.add_row(sampler, *medians, f"{found[max(found)].rank:,}")
+    return table
+
+
+def _digits(result: ComparisonResult) -> int:
+    """After the point, of small numbers: 4 of a fraction, 3 where a benchmark counts in percent."""
+    return 4 if max((each.seen or 0 for each in result.standings), default=0) <= 1 else 3
+
+
+def _against(standing: Standing, baseline: str, tested: bool, digits: int) -> list[str]:
     """Cells of the difference to the baseline, of its p, and of the chance to win."""
     difference = standing.difference
     if difference is None:
         what = "baseline" if standing.sampler == baseline else "none"
         return [what, *[""] * tested, ""]
-    ends = [_number(each, sign=True) for each in (difference.low, difference.high)]
+    ends = [_number(each, digits, sign=True) for each in (difference.low, difference.high)]
     interval = f" ({ends[0]} {ends[1]})" if not math.isnan(difference.low) else ""
-    p = "" if difference.holm is None else f"{difference.holm:.3f}".lstrip("0")
+    p = ""
+    if difference.holm is not None:
+        p = f"{difference.holm:.3f}".lstrip("0") if difference.holm >= 0.001 else "<.001"
     wins = f"{difference.superiority:.2f}".replace("0.", ".")
-    return [_number(difference.mean, sign=True) + interval, *[p] * tested, wins]
+    return [_number(difference.mean, digits, sign=True) + interval, *[p] * tested, wins]
 
 
-def _number(value: float | None, sign: bool = False) -> str:
-    """.9654 or 93.08: fractions have four digits and no leading zero."""
+def _number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    """.9654 or 93.08: small numbers have `digits` and no leading zero."""
     if value is None:
         return "none"
-    text = f"{value:{'+' if sign else ''}.{4 if abs(value) < 10 else 2}f}"
+    text = f"{value:{'+' if sign else ''}.{digits if abs(value) < 10 else 2}f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
 def _legend(result: ComparisonResult) -> str:
+    lines = ["seen: the accuracy that the winner was chosen for, flattered by its luck."]
     if result.score == "hypervolume":
-        seen = "volume: of accuracy against cost, what the front dominates."
-    else:
-        seen = "seen: the accuracy that the winner was chosen for, flattered by its luck."
-    again = ""
-    if result.score == "fresh":
-        again = f" again: the same network trained with {result.replicates} other seeds."
-    p = " p: Wilcoxon's, corrected for the number of samplers (Holm)."
-    tested = any(each.difference and each.difference.p is not None for each in result.standings)
-    return (
-        f"{seen}{again} difference: to {result.baseline}, seed by seed.{p if tested else ''} "
-        f"wins: the chance that a study beats one by {result.baseline}. epochs: of a study, as if "
-        "trained."
-    )
+        lines = ["volume: of accuracy against cost, what the front dominates."]
+    if result.score == "fresh" and result.truth is None:
+        lines.append(f"again: the same network trained with {result.replicates} other seeds.")
+    elif result.score == "fresh":
+        lines.append("true: the mean of all trainings that the table has of the same network.")
+    lines.append(f"difference: to {result.baseline}, seed by seed, with its 95 % interval.")
+    if any(each.difference and each.difference.p is not None for each in result.standings):
+        lines.append("p: Wilcoxon's, corrected for the number of samplers (Holm).")
+    lines.append(f"wins: the chance that a study beats one by {result.baseline}.")
+    lines.append("epochs: of a study, as if trained.")
+    if result.truth is not None and result.truth.regrets:
+        lines.append(
+            "regret: how far the winner's true value is below the best network's, the median over "
+            "the studies; place: that of such a network among all."
+        )
+    return " ".join(lines)
 
 
 def _equivalent(standing: Standing, unit: str) -> str:
@@ -148,13 +178,24 @@ def _noise(result: ComparisonResult) -> str:
     )
 
 
+def _known(truth: Truth) -> list[str]:
+    lines = [f"{truth.benchmark}."]
+    if truth.expected:
+        worth = _number(truth.expected[-1])
+        lines.append(
+            f"{EXACT}: computed, not run, over the results that these studies saw. After "
+            f"{len(truth.expected):,} evaluations its winner is worth {worth} on average."
+        )
+    return lines
+
+
 def next_commands(
     result: ComparisonResult, location: str, again: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """What to type next. `again` has the commands "noise" and "compare" on the same study file."""
     database = shlex.quote(shown_url(location))
     commands = [(f"nasopt dashboard {database}", "browse the studies, and compare their curves")]
-    if again and result.noise is None:
+    if "noise" in again and result.noise is None:
         commands.append((again["noise"], "how much of a training's accuracy is luck"))
     if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
         samplers = ",".join(each.sampler for each in result.standings)

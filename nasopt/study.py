@@ -46,7 +46,6 @@ def open_study(
     if isinstance(seeded.inner, BasePruner):
         pruner, named = seeded.inner, sampler_name(sampler)
     study = _create_or_load(experiment, storage, name, seeded, pruner)
-    now = json.loads(json.dumps(experiment.describe()))
     begun = study.user_attrs.get(EXPERIMENT)
     if begun is None:
         wanted = [DIRECTIONS[objective].upper() for objective in experiment.objectives]
@@ -56,14 +55,14 @@ def open_study(
                 f"study={name}: not begun by nasopt; "
                 "choose another --storage, or Experiment(name=...)"
             )
-        study.set_user_attr(EXPERIMENT, now)
+        study.set_user_attr(EXPERIMENT, experiment.describe())
         study._storage.set_study_system_attr(
             study._study_id, "study:metric_names", list(experiment.objectives)
         )
         study.set_user_attr("sampler", sampler_name(sampler))
         study.set_user_attr("seed", seed)
     else:
-        _refuse_difference(name, begun, now)
+        refuse_difference(name, begun, experiment)
     settings = {
         "trials": trials,
         "epochs_budget": epochs_budget,
@@ -95,8 +94,9 @@ def _create_or_load(
         return optuna.load_study(storage=storage, study_name=name, sampler=sampler, pruner=pruner)
 
 
-def _refuse_difference(name: str, begun: dict[str, Any], now: dict[str, Any]) -> None:
-    found = difference(begun, now)
+def refuse_difference(name: str, begun: dict[str, Any], experiment: Experiment) -> None:
+    """Raise StudyError if a study was `begun` with anything else than `experiment` has."""
+    found = difference(begun, json.loads(json.dumps(experiment.describe())))
     if found is not None:
         place, before, after = found
         raise StudyError(

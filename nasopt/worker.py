@@ -327,10 +327,10 @@ class Search:
 
     def _no_feasible_network(self, draws: int) -> str:
         limits = " and ".join(map(str, self.experiment.limits))
-        least = ", ".join(f"{value:,} {name}" for name, value in self.seeded.smallest.items())
+        least = self.seeded.smallest
+        remedies = [each.remedy(least[each.quantity]) for each in self.experiment.limits]
         return (
-            f"limits: none of {draws:,} networks drawn in a row has {limits}; the smallest has "
-            f"{least}; raise the limit, or let the space have smaller networks"
+            f"limits: none of {draws:,} networks drawn in a row has {limits}; {'; '.join(remedies)}"
         )
 
 

@@ -574,7 +574,7 @@ def test_a_database_of_finished_searches_is_a_table_with_holes(tmp_path):
     benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
     assert benchmark.share == 4 / 6
     varied = replace(Experiment(dataset=benchmark), seed=1)
-    assert list(map(str, varied.limits)) == ["known to the table"]
+    assert list(map(str, varied.limits)) == ["a result in the table"]
     assert benchmark.summary.startswith("ledger-x: 4 of 6 networks (67%), 1 replicate, 2 epochs")
     search = Search(Experiment(dataset=benchmark, trials=5), storage=tmp_path / "y.db")
     list(search)

@@ -164,6 +164,35 @@ def test_compare_runs_what_is_missing_and_prints_a_table_and_a_sentence(study, c
     assert json.loads(capsys.readouterr().out) == told
 
 
+TABLE = "a,b,accuracy\n" + "".join(f"{a},{b},{a * b % 7}\n" for a in range(5) for b in range(5))
+
+
+def test_compare_on_a_benchmark_looks_results_up_and_prints_their_regret(study, capsys):
+    Path("mine.csv").write_text(TABLE)
+    words = ["compare", "--benchmark", "mine.csv", "--samplers", "random,tpe", "--seeds", "2"]
+    words += ["--trials", "8"]
+    assert main([*words, "--csv", "rows.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "[4/4] mine/tpe/1: 8 trials, 8 epochs, best " in out
+    assert "mine: 4 studies of 8 evaluations" in out
+    assert re.search(r"\nsampler +seen +true +difference", out)
+    assert re.search(r"\nregret after evaluations +1 +2 +4 +8 +place\nrandom, exact +\S+ ", out)
+    flat = " ".join(out.split())
+    assert "- mine: 25 networks, 1 replicate, 1 epoch, optimum 6." in flat
+    assert "After 8 evaluations its winner is worth 5." in flat
+    assert "nasopt noise" not in out
+    more = "nasopt compare --benchmark mine.csv --samplers random,tpe --seeds 8 --trials 8"
+    assert more in flat
+    lines = Path("rows.csv").read_text().splitlines()
+    assert len(lines) == 1 + 4 * 8
+    assert lines[0].endswith(",true")
+    assert Path("runs/mine.db").exists()
+    assert main([*words, "--analyse-only", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["truth"]["optimum"] == 6
+    assert told["winners"][0]["fresh"] == [told["winners"][0]["seen"]]
+
+
 def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(study, capsys):
     study.write_text(STUDY.replace("trials=4", 'trials=4, objectives=("accuracy", "macs")'))
     assert main(["run", "mine.py", "--device", "cpu"]) == 0
@@ -187,7 +216,13 @@ def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(study, capsy
         (["run", "mine.py", "--sampler", "tbe"], "nasopt: sampler='tbe': unknown; did you mean"),
         (["run", "mine.py", "--device", "cup"], "nasopt: device='cup': unknown; did you mean cpu?"),
         (["noise", "mine.py", "--seeds", "1"], "nasopt: seeds=1: a variance needs 2 or more"),
-        (["compare"], "nasopt: one of the arguments STUDY --studies is required; see nasopt com"),
+        (["compare"], "nasopt: one of the arguments STUDY --benchmark --studies is required; see"),
+        (["compare", "mine.py", "--benchmark", "x"], "nasopt: --benchmark: not allowed with argum"),
+        (["compare", "--benchmark", "x", "--studies", "x"], "nasopt: --studies: not allowed with "),
+        (["compare", "--benchmark", "nasbench201:cifar01"], "nasopt: benchmark='nasbench201:cifar"),
+        (["compare", "--benchmark", "no.csv"], "nasopt: no.csv: cannot be read (No such file or"),
+        (["compare", "--benchmark", "nasbench201:cifar10", "--analyse-only"],
+         "nasopt: storage=runs/nasbench201-cifar10.db: no such file; look for the path that"),
         (["compare", "mine.py", "--studies", "x"], "nasopt: --studies: not allowed with argument"),
         (["compare", "--studies", "x"], "nasopt: --studies: of which database? name it with --"),
         (["compare", "--studies", "x", "--storage", "no.db"], "nasopt: storage=no.db: no such"),

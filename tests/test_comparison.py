@@ -202,7 +202,7 @@ def test_a_study_that_ends_early_is_compared_and_named(tmp_path):
     experiment = small(space=Space(Conv(filters=categorical(2, 4))), trials=5)
     result = compare(tmp_path / "x.db", experiment=experiment, samplers="random,largest", seeds=1)
     assert [each.evaluations for each in result.standings] == [2, 2]
-    assert "experiment/largest/0 ended early: the sampler has nothing left to try." in result.notes
+    assert "largest ended early with seed 0: the sampler has nothing left to try." in result.notes
     again = Comparison(
         experiment, samplers="random,largest", seeds=1, replicates=1, storage=tmp_path / "x.db",
         device="cpu",
@@ -286,6 +286,17 @@ def test_studies_that_are_not_alike_are_not_compared(tmp_path, other, line):
     with pytest.raises(StudyError) as raised:
         compare_studies(tmp_path / "x.db", "*")
     assert str(raised.value).startswith(line)
+
+
+def test_finished_studies_of_another_experiment_are_not_taken_for_this_ones(tmp_path):
+    compare(tmp_path / "x.db", samplers="random", seeds=1, trials=2)
+    other = small(recipe=Recipe(epochs=3))
+    for analyse_only in (True, False):
+        with pytest.raises(StudyError, match=r"study=experiment/random/0: recipe\."):
+            compare(
+                tmp_path / "x.db", experiment=other, samplers="random", seeds=1, trials=2,
+                analyse_only=analyse_only,
+            )  # fmt: skip
 
 
 def test_a_study_that_is_missing_or_unfinished_is_named(tmp_path):

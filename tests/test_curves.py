@@ -1,9 +1,19 @@
+from dataclasses import replace
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 import nasopt
-from nasopt.analysis.curves import AXES, curves, hypervolume, incumbents, last_by, study_rows
+from nasopt.analysis.curves import (
+    AXES,
+    Budget,
+    curves,
+    hypervolume,
+    incumbents,
+    last_by,
+    study_rows,
+)
 from nasopt.analysis.record import Record
 from tests.examples import small
 
@@ -74,10 +84,10 @@ def test_a_curve_has_the_quartiles_over_seeds_where_all_have_an_incumbent():
         planted("tpe", s, pruned * (s == 4) + [(COMPLETE, [s / 10], 2), (COMPLETE, [1.0], 2)])
         for s in range(5)
     ]
-    by_axis = {curve.axis: curve for curve in curves(study_rows(studies))}
+    by_axis = {curve.axis: curve for curve in curves(study_rows(studies), Budget(2))}
     assert tuple(by_axis) == AXES
     curve = by_axis["evaluation"]
-    assert curve.positions == (2,)  # from where seed 4 has one, to where seeds 0 to 3 end
+    assert curve.positions == (2,)  # from where seed 4 has one, to the end of the budget
     assert (curve.lower, curve.median, curve.upper) == ((1,), (1,), (1,))
     curve = by_axis["total_epochs"]
     assert (curve.positions[0], curve.positions[-1]) == (pytest.approx(3, abs=0.05), 4)
@@ -88,10 +98,33 @@ def test_a_curve_has_the_quartiles_over_seeds_where_all_have_an_incumbent():
 
 
 def test_a_sampler_without_a_complete_trial_has_empty_curves():
-    assert {
-        curve.positions for curve in curves(study_rows([planted("x", 0, [(PRUNED, [0.1], 1)])]))
-    } == {()}
-    assert {curve.positions for curve in curves(study_rows([planted("x", 0, [])]))} == {()}
+    for trials in ([(PRUNED, [0.1], 1)], []):
+        found = curves(study_rows([planted("x", 0, trials)]), Budget(1))
+        assert {curve.positions for curve in found} == {()}
+
+
+@pytest.mark.parametrize(("unit", "axis"), [("evaluations", "evaluation"), ("epochs", AXES[1])])
+def test_a_study_that_ended_early_keeps_its_incumbent_to_the_end_of_the_budget(unit, axis):
+    studies = [planted("x", 0, CLIMBING), planted("x", 1, [(COMPLETE, [0.9], 4)])]
+    found = curves(study_rows(studies), Budget(20, unit))
+    by_axis = {curve.axis: curve for curve in found}
+    assert by_axis[axis].positions[-1] == 20
+    assert by_axis[axis].lower[-1] < by_axis[axis].upper[-1] < 0.9
+    assert by_axis["total_seconds"].positions[-1] == 2
+
+
+def test_where_no_seconds_are_known_there_is_no_curve_over_them():
+    rows = study_rows([planted("x", 0, CLIMBING)])
+    unknown = {"x": {0: [replace(row, seconds=0.0, total_seconds=0.0) for row in rows["x"][0]]}}
+    assert [curve.positions for curve in curves(unknown, Budget(3))][2] == ()
+
+
+def test_an_incumbent_is_what_it_is_worth_where_that_is_known():
+    rows = study_rows([planted("x", 0, CLIMBING)])["x"][0]
+    assert [row.worth for row in rows] == [row.incumbent for row in rows]
+    known = [replace(row, true=0.3) for row in rows]
+    assert incumbents([known], "evaluation", [1, 2]).tolist() == [[0.3, 0.3]]
+    assert known[0].to_json()["true"] == 0.3
 
 
 def test_the_hypervolume_is_the_area_counted_by_hand():

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from nasopt.benchmarks.table import Known
 from nasopt.errors import SpaceError
 from nasopt.limits import Limit, macs, parameters
 
@@ -36,6 +37,12 @@ def test_the_violation_is_the_share_of_the_bound_that_is_above_it(count, violati
 def test_what_is_at_the_bound_is_within_it():
     for bound in (3, 7, 49, 1e6 + 1, 10**15 + 1):
         assert (macs <= bound).violation(SimpleNamespace(macs=bound)) <= 0
+
+
+def test_a_limit_that_nothing_meets_says_what_would_help():
+    text = (parameters <= 5).remedy(52)
+    assert text.startswith("the smallest has 52 parameters; raise the limit, or")
+    assert Known().remedy(1).startswith("search the space of the table more densely, or")
 
 
 @pytest.mark.parametrize("bound", [0, -1, math.nan, True, "5_000", None])

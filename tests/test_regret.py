@@ -6,7 +6,9 @@ import pytest
 
 import nasopt
 from nasopt import Experiment, categorical, load_benchmark
-from nasopt.analysis.regret import Score, random_search, scores
+from nasopt.analysis.curves import Budget, Row, study_rows
+from nasopt.analysis.record import Record
+from nasopt.analysis.regret import random_search, truth, winners, with_true
 from nasopt.benchmarks import Benchmark, TableSpace
 
 
@@ -74,41 +76,66 @@ def with_first_replicate(table: Benchmark) -> float:
     return float(table.true[order] @ (up_to**200 - (up_to - spellings) ** 200))
 
 
-def test_the_incumbent_is_chosen_by_what_was_observed_and_scored_by_what_is_true(tmp_path):
-    table = SIX_SPELLINGS
-    study = nasopt.run(
-        Experiment(dataset=table, trials=4, seed=2),
-        sampler="random", seed=1, storage=tmp_path / "x.db",
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_each_network_is_as_likely_the_winner_as_among_all_orders(seed):
+    observed = SIX_SPELLINGS.observed(seed)
+    counts = np.zeros((4, 3))
+    for order in permutations(SIX_SPELLINGS.space.rows.ravel()):
+        networks = list(dict.fromkeys(order))
+        for count in range(3):
+            counts[max(networks[: count + 1], key=lambda row: observed[row]), count] += 1
+    assert winners(SIX_SPELLINGS, seed, 3) == pytest.approx(counts / 720, abs=1e-9)
+
+
+def test_networks_of_equal_value_share_their_chance_by_their_spellings():
+    table = benchmark([[0, 1, 1], [2, 2, 2]], [[5, 5], [5, 5], [1, 1]])
+    assert winners(table, 0, 1)[:, 0] == pytest.approx([1 / 6, 2 / 6, 3 / 6])
+    assert winners(table, 0, 3)[:, 2] == pytest.approx([1 / 3, 2 / 3, 0])
+
+
+def test_once_all_networks_are_known_the_best_is_the_winner():
+    table = benchmark([[0, 1], [2, 3]], [[n, n] for n in range(4)])
+    assert winners(table, 0, 6)[:, 3:] == pytest.approx(np.array([[0, 0, 0, 1]] * 3).T)
+
+
+def test_the_quartiles_of_random_search_are_those_of_its_chances():
+    """Of four networks worth 0 to 3, two drawn: the better is worth 1, 2, 3 in 1, 2, 3 of 6."""
+    table = benchmark([[0, 1], [2, 3]], [[n, n] for n in range(4)])
+    exact = truth(table, {"x": {0: []}}, Budget(2), limits=[]).random
+    assert [each[1] for each in (exact.lower, exact.median, exact.upper)] == [2, 2, 3]
+
+
+def run(tmp_path, table: Benchmark, **fields) -> list[Row]:
+    """The rows of a study by random search, with their true values."""
+    record = Record.of(
+        nasopt.run(
+            Experiment(dataset=table, trials=4, **fields),
+            sampler="random", seed=1, storage=tmp_path / "x.db",
+        )
     )  # fmt: skip
-    observed = table.observed(2)
-    assert observed.argmax() != table.true.argmax()
-    rows = scores(study, table)
-    assert len(study.trials) > len(rows) == 4  # repeats are left out
+    return with_true(study_rows([record])["random"][1], record, table)
+
+
+def test_the_winner_is_chosen_by_what_was_observed_and_is_worth_what_is_true(tmp_path):
+    table = SIX_SPELLINGS
+    rows = run(tmp_path, table, seed=2)
+    observed = table.observed(2).tolist()
+    assert np.argmax(observed) != table.true.argmax()
+    networks = [observed.index(row.value) for row in rows]
+    assert len(set(networks)) == len(rows) == 4  # repeats are left out
     for count, row in enumerate(rows, 1):
-        networks = [table.space.decode(study.trials[each.number].params).row for each in rows]
-        assert row.observed == observed[networks[count - 1]]
-        assert row.true == table.true[networks[count - 1]]
         best = max(networks[:count], key=lambda network: observed[network])
-        assert row.incumbent == table.true[best]
-        assert row.regret == 7.5 - row.incumbent
-        assert row.rank == (1 if row.incumbent == 7.5 else 2)
-    assert rows[0].to_json().keys() == Score.__dataclass_fields__.keys()
+        assert (row.incumbent, row.true) == (observed[best], table.true[best])
+        assert table.rank(row.true) == (1 if row.true == 7.5 else 2)
 
 
-def test_a_pruned_trial_is_no_incumbent(tmp_path):
+def test_a_pruned_trial_is_no_winner(tmp_path):
     curves = benchmark([[0, 1], [2, 3]], [[1, 1], [2, 2], [3, 3], [4, 4]])
     two = np.repeat(curves.accuracies, 2, axis=2)
     table = Benchmark(name="two", space=curves.space, accuracies=two, seconds=0 * two)
     pruner = optuna.pruners.ThresholdPruner(upper=3.5)  # all but the best are left
-    study = nasopt.run(
-        Experiment(dataset=table, trials=4, pruner=pruner),
-        sampler="random",
-        storage=tmp_path / "x.db",
-    )
-    rows = scores(study, table)
-    assert [row.observed for row in rows if row.true == 4] == [None]
-    assert rows[-1].incumbent == 3
-    assert rows[-1].regret == 1
-    assert rows[-1].rank == 2
+    rows = run(tmp_path, table, pruner=pruner)
+    assert sorted(row.state for row in rows) == ["complete"] * 3 + ["pruned"]
+    assert rows[-1].true == 3
     first = rows[0]
-    assert (first.incumbent is None) == (first.true == 4)
+    assert (first.true is None) == (first.state == "pruned")

@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -6,6 +7,7 @@ from rich.console import Console
 
 from nasopt.analysis.compared import ComparisonResult, Standing
 from nasopt.analysis.curves import Budget
+from nasopt.analysis.regret import EXACT, Regret, Truth
 from nasopt.analysis.statistics import Difference, Equivalent
 from nasopt.noise import variance_components
 from nasopt.scoreboard import next_commands, print_comparison
@@ -71,6 +73,33 @@ def test_without_a_test_there_is_no_column_for_p():
 def test_a_table_in_percent_keeps_its_unit():
     percent = replace(RANDOM, seen=93.081, fresh=92.9)
     assert "93.08" in shown(replace(RESULT, standings=(percent, TPE)))
+
+
+def test_what_is_hardly_chance_has_no_zero_for_a_p():
+    sure = replace(TPE, difference=replace(TPE.difference, holm=1.2e-05))
+    assert " <.001 " in shown(replace(RESULT, standings=(RANDOM, sure)))
+
+
+def test_regret_on_a_benchmark_is_a_table_of_80_columns():
+    regrets = [
+        Regret(sampler, at, 0.01, median, 1.0, rank)
+        for sampler, medians, rank in ((EXACT, (12.3456, 0.4567), 1234), ("random", (None, 0.5), 1))
+        for at, median in zip((1_000, 2_000), medians, strict=True)
+        if median is not None
+    ]
+    truth = Truth("table: 9 networks", 94.0, tuple(regrets), expected=(93.0,) * 2_000)
+    percent = [replace(each, seen=93.0, fresh=92.0) for each in (RANDOM, TPE)]
+    text = shown(replace(RESULT, truth=truth, standings=tuple(percent)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert re.search(r"^sampler +seen +true +difference \(95 %\) +p ", text, re.MULTILINE)
+    rows = {line[:14].strip(): line[25:].split() for line in text.splitlines() if line}
+    assert rows["random, exact"] == ["12.35", ".457", "1,234"]
+    assert re.search(r"^random +none +\.500 +1$", text, re.MULTILINE)
+    flat = " ".join(text.split())
+    assert "+.012 (-.001 +.023)" in flat
+    assert "- table: 9 networks." in flat
+    assert "After 2,000 evaluations its winner is worth 93.00 on average." in flat
+    assert "was not measured (nasopt noise)" not in flat
 
 
 def test_a_sampler_without_a_score_stands_there_with_none():

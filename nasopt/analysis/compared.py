@@ -6,13 +6,12 @@ All of it is read: from the studies, and from the ledger's trainings of their wi
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from nasopt.analysis.curves import Budget, Curve, Row, Studies, curves, incumbents, study_rows
 from nasopt.analysis.record import Record
+from nasopt.analysis.regret import Truth, truth, with_true
 from nasopt.analysis.statistics import (
     Difference,
     Equivalent,
@@ -22,10 +21,12 @@ from nasopt.analysis.statistics import (
     equivalent,
 )
 from nasopt.analysis.verdict import limits, verdict
-from nasopt.analysis.winners import QUARTERS, Winner, quarter_winners, with_fresh
+from nasopt.analysis.winners import QUARTERS, Winner, fresh_accuracies, quarter_winners
 from nasopt.noise import SAMPLE_SEED, Noise, recorded_noise
 
-POSITIONS = 200  # at most, at which the baseline is asked whether it is as good
+if TYPE_CHECKING:  # it imports torch
+    from nasopt.benchmarks import Benchmark
+
 NOISE_DRAWS = 1_000  # among which the networks of a noise study are looked for
 
 
@@ -35,7 +36,8 @@ class Standing:
 
     `seen` is the best value that a search saw: the accuracy of its winner, flattered by its luck,
     or the hypervolume of its front. `fresh` is what the winners gave when they were trained again,
-    `fresh_error` its standard error over the studies; None where they were not. `quarters` are
+    or the mean over the replicates of a benchmark, `fresh_error` its standard error over the
+    studies; None where they were not. `quarters` are
     (`seen`, `fresh`) at each quarter of the budget. Costs are of a study, as if trained. `rank` is
     1 where it is always the best. `difference` is to the baseline; `equivalents` say at which cost
     the baseline is as good, at each quarter of the budget.
@@ -77,8 +79,9 @@ class Spread:
 class ComparisonResult:
     """Samplers compared. `score` is what they are compared by: "fresh", "seen" or "hypervolume".
 
-    `noise` is what `nasopt noise` measured of the experiment; None if it did not. `notes` are
-    sentences on what limits the claims.
+    `truth` is what a benchmark knows of them, None where networks were trained. `noise` is what
+    `nasopt noise` measured of the experiment; None if it did not. `notes` are sentences on what
+    limits the claims.
     """
 
     experiment: str
@@ -92,6 +95,7 @@ class ComparisonResult:
     curves: tuple[Curve, ...]
     rows: tuple[Row, ...]
     noise: Noise | None
+    truth: Truth | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -128,6 +132,7 @@ class ComparisonResult:
             "verdict": self.verdict,
             "notes": list(self.notes),
             "noise": self.noise and self.noise.to_json(),
+            "truth": self.truth and self.truth.to_json(),
             "standings": [each.to_json() for each in self.standings],
             "winners": [each.to_json() for each in self.winners],
             "curves": [each.to_json() for each in self.curves],
@@ -142,11 +147,13 @@ def compared(
     *,
     baseline: str,
     replicates: int,
+    benchmark: "Benchmark | None" = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
     """What finished `studies` of one experiment tell, within `budget`.
 
-    `accuracies` are those of whole trainings in the ledger, by key.
+    `accuracies` are those of whole trainings in the ledger, by key. Studies of a `benchmark` are
+    judged by all its replicates.
     """
     rows = {
         sampler: {seed: budget.within(each) for seed, each in sorted(by_seed.items())}
@@ -154,7 +161,11 @@ def compared(
     }
     single = len(studies[0].objectives) == 1
     replicates = replicates if single else 0
-    winners = list(_winners(studies, rows, budget, accuracies, replicates))
+    if benchmark is not None and single:
+        for study in studies:
+            of_study = rows[study.sampler]
+            of_study[study.seed] = with_true(of_study[study.seed], study, benchmark)
+    winners = list(_winners(studies, rows, budget, accuracies, replicates, benchmark))
     last = [winner for winner in winners if winner.quarter == QUARTERS]
     again = bool(last) and all(winner.fresh for winner in last)
     score = ("fresh" if again else "seen") if single else "hypervolume"
@@ -173,9 +184,12 @@ def compared(
         score=score,
         standings=_standings(rows, winners, seen, fresh, scores, baseline, budget),
         winners=tuple(winners),
-        curves=tuple(curves(rows)),
+        curves=tuple(curves(rows, budget)),
         rows=tuple(row for by_seed in rows.values() for each in by_seed.values() for row in each),
-        noise=_noise(studies[0], accuracies),
+        noise=_noise(studies[0], accuracies) if benchmark is None else None,
+        truth=truth(benchmark, rows if single else {}, budget, studies[0].limits)
+        if benchmark is not None
+        else None,
         notes=tuple(lines),
     )
 
@@ -186,17 +200,22 @@ def _winners(
     budget: Budget,
     accuracies: Mapping[str, float],
     replicates: int,
+    benchmark: "Benchmark | None",
 ) -> Iterator[Winner]:
     for study in studies:
         for winner in quarter_winners(rows[study.sampler][study.seed], budget):
-            if study.is_benchmark:  # what is looked up is not trained again
-                yield winner
-                continue
-            evaluation = study.begun.evaluation(study.trials[winner.number].params)
-            yield with_fresh(winner, evaluation, accuracies, replicates)
+            params = study.trials[winner.number].params
+            fresh: tuple[float, ...] = ()
+            if benchmark is not None:
+                fresh = benchmark.replicates(params)
+            elif not study.is_benchmark:  # without its table nothing can be looked up
+                evaluation = study.begun.evaluation(params)
+                fresh = fresh_accuracies(evaluation, accuracies, replicates)
+            yield replace(winner, fresh=fresh)
 
 
 def _noise(study: Record, accuracies: Mapping[str, float]) -> Noise | None:
+    """What was measured of the experiment of `study`."""
     if study.is_benchmark:
         return None
     draws = study.begun.draws(NOISE_DRAWS, SAMPLE_SEED)
@@ -280,12 +299,10 @@ def _equivalents(
     ours, theirs = ([rows[name][seed] for seed in seeds] for name in (sampler, baseline))
     if not seeds:
         return ()
-    points = np.linspace(1, budget.amount, min(budget.amount, POSITIONS))
-    positions = sorted({int(each) for each in points.round()})
-    table = incumbents(theirs, budget.axis, positions)
+    table = incumbents(theirs, budget.axis, budget.positions)
     found = []
     for quarter in range(1, QUARTERS + 1):
         at = budget.amount * quarter // QUARTERS
         reached = incumbents(ours, budget.axis, [at])[:, 0]
-        found.append(equivalent(sampler, baseline, at, reached, table, positions))
+        found.append(equivalent(sampler, baseline, at, reached, table, budget.positions))
     return tuple(each for each in found if each is not None)

@@ -21,6 +21,7 @@ from nasopt.errors import StorageError
 
 AXES = ("evaluation", "total_epochs", "total_seconds")
 POINTS = 100  # of a curve over epochs or seconds
+POSITIONS = 200  # within a budget
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Row:
     there are two. `incumbent` is the best value of a complete trial so far, and `winner` the number
     of that trial; with two objectives it is the hypervolume of the front, and there is no winner.
     `epochs` and `seconds` are what the evaluation costs, as if trained; `total_...` up to here.
+    `true` is what the winner is worth by all replicates of a benchmark; None where nobody knows.
     """
 
     study: str
@@ -47,6 +49,12 @@ class Row:
     seconds: float
     total_epochs: int
     total_seconds: float
+    true: float | None = None
+
+    @property
+    def worth(self) -> float | None:
+        """The best that is known of the incumbent: `true`, else what the search saw."""
+        return self.incumbent if self.true is None else self.true
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,6 +73,12 @@ class Budget:
     @property
     def axis(self) -> str:
         return {"evaluations": "evaluation", "epochs": "total_epochs"}[self.unit]
+
+    @property
+    def positions(self) -> list[int]:
+        """Every evaluation or epoch; of more than 200 so many, evenly spread."""
+        points = np.linspace(1, self.amount, min(self.amount, POSITIONS))
+        return sorted({int(each) for each in points.round()})
 
     def within(self, rows: Sequence[Row]) -> list[Row]:
         """The evaluations that were finished within it."""
@@ -191,13 +205,14 @@ def last_by(rows: Sequence[Row], axis: str, position: float) -> Row | None:
 def incumbents(
     studies: Iterable[Sequence[Row]], axis: str, positions: Sequence[float]
 ) -> NDArray[np.float64]:
-    """(studies, positions): the incumbent of each study at each position; -inf where none is."""
+    """(studies, positions): the incumbent of each study at each position; -inf where none is.
+
+    It is what the network is worth, where that is known. A study that ended early keeps its last.
+    """
     table = []
     for rows in studies:
         found = [last_by(rows, axis, position) for position in positions]
-        table.append(
-            [-np.inf if row is None or row.incumbent is None else row.incumbent for row in found]
-        )
+        table.append([-np.inf if row is None or row.worth is None else row.worth for row in found])
     return np.array(table, dtype=float).reshape(len(table), len(positions))
 
 
@@ -205,7 +220,9 @@ def incumbents(
 class Curve:
     """Incumbents of one sampler along an axis: median and quartiles over its seeds.
 
-    `positions` begin where every study has an incumbent, and end with the shortest of them.
+    `positions` begin where every study has an incumbent. They end with the budget, on its axis,
+    and on others with the shortest of the studies; where nothing is known of an axis there are
+    none.
     """
 
     sampler: str
@@ -219,21 +236,27 @@ class Curve:
         return asdict(self)
 
 
-def curves(studies: Studies) -> list[Curve]:
-    """One curve a sampler and axis of `AXES`."""
+def curves(studies: Studies, budget: Budget | None = None) -> list[Curve]:
+    """One curve a sampler and axis of `AXES`.
+
+    Studies that are done with `budget` are followed to its end, else all to that of the shortest.
+    """
     return [
-        _curve(sampler, axis, list(seeds.values()))
+        _curve(sampler, axis, list(seeds.values()), budget)
         for axis in AXES
         for sampler, seeds in studies.items()
     ]
 
 
-def _curve(sampler: str, axis: str, studies: Sequence[Sequence[Row]]) -> Curve:
+def _curve(
+    sampler: str, axis: str, studies: Sequence[Sequence[Row]], budget: Budget | None
+) -> Curve:
     shortest = min(float(getattr(rows[-1], axis)) if rows else 0.0 for rows in studies)
+    end = float(budget.amount) if budget is not None and axis == budget.axis else shortest
     if axis == "evaluation":
-        positions = np.arange(1.0, shortest + 1)
+        positions = np.arange(1.0, end + 1)
     else:
-        positions = np.linspace(shortest / POINTS, shortest, POINTS)
+        positions = np.linspace(end / POINTS, end, POINTS if end else 0)
     table = incumbents(studies, axis, positions.tolist())
     known = np.isfinite(table).all(axis=0)
     quartiles = np.percentile(table[:, known], [25, 50, 75], axis=0)

@@ -1,99 +1,197 @@
-"""Studies on a benchmark against what it knows: true values, regret, and what chance would give."""
+"""Comparisons on a benchmark: what winners are truly worth, their regret, and what chance gives."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.trial import TrialState
+from numpy.typing import NDArray
 
-from nasopt.benchmarks import Benchmark
-from nasopt.benchmarks.table import Floats
-from nasopt.claims import FREE
+from nasopt.analysis.curves import Budget, Curve, Row, Studies, incumbents
+from nasopt.analysis.record import Record
 
+if TYPE_CHECKING:  # it imports torch
+    from nasopt.benchmarks import Benchmark
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+EXACT = "random, exact"
+PARTS = (8, 4, 2, 1)  # of the budget: 25, 50, 100 and 200 of 200 evaluations
+QUARTILES = (0.25, 0.5, 0.75)
 NODES = 64  # of the quadrature: its error is below 1e-8 for 200 trials
 
 
 @dataclass(frozen=True)
-class Score:
-    """One evaluation of a study, in the unit of the benchmark.
+class Regret:
+    """Simple regret of `sampler` after `at` of the budget: what its winner is below the optimum.
 
-    `observed` is what the study saw, None where the trial was pruned; `true` what its network is
-    worth, the mean over replicates. The incumbent is the network with the best observed value so
-    far, the first of equals: `incumbent` is its true value, `regret` what that is below the
-    optimum, `rank` its place among all networks, 1 for the optimum. They are None before the first
-    trial is complete.
+    `lower`, `median` and `upper` are quartiles over its studies, in the unit of the benchmark.
+    `rank` is the place of the median among all networks, 1 for the optimum.
     """
 
-    number: int
-    observed: float | None
-    true: float
-    incumbent: float | None
-    regret: float | None
-    rank: int | None
+    sampler: str
+    at: int
+    lower: float
+    median: float
+    upper: float
+    rank: int
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def scores(study: optuna.Study, benchmark: Benchmark) -> list[Score]:
-    """The finished trials of `study` that count to its budget, in order: repeats are left out."""
-    rows: list[Score] = []
-    best = incumbent = None
-    for trial in study.get_trials(deepcopy=False):
-        if not trial.state.is_finished() or FREE in trial.user_attrs:
-            continue
-        true = float(benchmark.true[benchmark.space.decode(trial.params).row])
-        observed = trial.values[0] if trial.state is TrialState.COMPLETE else None
-        if observed is not None and (best is None or observed > best):
-            best, incumbent = observed, true
-        if incumbent is None:
-            rows.append(Score(trial.number, observed, true, None, None, None))
-            continue
-        regret, rank = benchmark.optimum - incumbent, benchmark.rank(incumbent)
-        rows.append(Score(trial.number, observed, true, incumbent, regret, rank))
-    return rows
+@dataclass(frozen=True)
+class Truth:
+    """What a benchmark knows of a comparison.
+
+    `benchmark` says in a line what it is. `optimum` is that of the whole table, limits left aside.
+    `regrets` are those of each sampler after an eighth, a quarter, a half and all of the budget, as
+    soon as all its studies have a winner. `random` are the exact quartiles of what the winner of
+    random search is worth after 1, 2, ... evaluations, without pruning and over the replicates that
+    the studies saw; `expected` is its mean. They are left out within a budget of epochs, or within
+    limits.
+    """
+
+    benchmark: str
+    optimum: float
+    regrets: tuple[Regret, ...]
+    random: Curve | None = None
+    expected: tuple[float, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "benchmark": self.benchmark,
+            "optimum": self.optimum,
+            "regrets": [each.to_json() for each in self.regrets],
+            "random": self.random and self.random.to_json(),
+            "expected": list(self.expected),
+        }
 
 
-def random_search(benchmark: Benchmark, seed: int, trials: int) -> Floats:
-    """(trials,): expected true value of random search's incumbent after 1, 2, ... evaluations.
+def with_true(rows: Sequence[Row], study: Record, benchmark: "Benchmark") -> list[Row]:
+    """`rows` of `study` with what each winner is worth: the mean over its replicates."""
+    numbers = {row.winner for row in rows if row.winner is not None}
+    networks = {n: benchmark.space.decode(study.trials[n].params).row for n in numbers}
+    worth = {number: float(benchmark.true[network]) for number, network in networks.items()}
+    return [row if row.winner is None else replace(row, true=worth[row.winner]) for row in rows]
+
+
+def truth(benchmark: "Benchmark", studies: Studies, budget: Budget, limits: Sequence[str]) -> Truth:
+    """What `benchmark` knows of `studies` within `limits`, whose rows have their true values.
+
+    `studies` are empty where there are no winners: of two objectives.
+    """
+    places = sorted({budget.amount // part for part in PARTS} - {0})
+    regrets = list(_regrets(benchmark, studies, budget, places))
+    own = [str(limit) for limit in benchmark.limits]  # all that random search draws has them, too
+    if not studies or limits != own or budget.unit != "evaluations":
+        return Truth(benchmark.summary, benchmark.optimum, tuple(regrets))
+    seeds = sorted({seed for by_seed in studies.values() for seed in by_seed})
+    chances = np.mean([winners(benchmark, seed, budget.amount) for seed in seeds], axis=0)
+    quartiles = np.array([_quantile(benchmark.true, chances, share) for share in QUARTILES])
+    exact = [_regret(benchmark, EXACT, at, quartiles[:, at - 1]) for at in places]
+    positions = tuple(np.arange(1.0, budget.amount + 1).tolist())
+    return Truth(
+        benchmark=benchmark.summary,
+        optimum=benchmark.optimum,
+        regrets=(*exact, *regrets),
+        random=Curve(EXACT, "evaluation", positions, *map(tuple, quartiles.tolist())),
+        expected=tuple((benchmark.true @ chances).tolist()),
+    )
+
+
+def _regrets(
+    benchmark: "Benchmark", studies: Studies, budget: Budget, places: Sequence[int]
+) -> Iterator[Regret]:
+    """Of each sampler at each place where all its studies have a winner."""
+    for sampler, by_seed in studies.items():
+        table = incumbents(by_seed.values(), budget.axis, places)
+        for at, worths in zip(places, table.T, strict=True):
+            if np.isfinite(worths).all():
+                yield _regret(benchmark, sampler, at, np.quantile(worths, QUARTILES))
+
+
+def _regret(benchmark: "Benchmark", sampler: str, at: int, quartiles: Floats) -> Regret:
+    """From the quartiles of what winners are worth."""
+    upper, median, lower = (benchmark.optimum - quartiles).tolist()
+    return Regret(sampler, at, lower, median, upper, benchmark.rank(float(quartiles[1])))
+
+
+def _quantile(values: Floats, chances: Floats, share: float) -> Floats:
+    """(trials,): of `values` (networks,) with probabilities (networks, trials)."""
+    order = np.argsort(values)
+    reached = chances[order].cumsum(axis=0) >= share
+    found: Floats = values[order][reached.argmax(axis=0)]
+    return found
+
+
+def random_search(benchmark: "Benchmark", seed: int, trials: int) -> Floats:
+    """(trials,): expected true value of random search's winner after 1, 2, ... evaluations."""
+    expected: Floats = benchmark.true @ winners(benchmark, seed, trials)
+    return expected
+
+
+def winners(benchmark: "Benchmark", seed: int, trials: int) -> Floats:
+    """(networks, trials): how likely each is random search's winner after 1, 2, ... evaluations.
 
     It is exact for the replicates that training seed `seed` shows. As in a study, all spellings are
     drawn alike and repeats are free: after n evaluations n different networks are known, or all.
+    Networks of equal value share their chance by their spellings.
+    """
+    spellings = benchmark.space.spellings
+    values, group = np.unique(benchmark.observed(seed), return_inverse=True)
+    sizes = np.bincount(group, weights=spellings)
+    above = spellings.sum() - sizes.cumsum().astype(int)
+    if spellings.max() == 1:
+        none_above = _none_drawn(above, len(spellings), trials)
+    else:
+        members = [np.flatnonzero(group == each) for each in range(len(values))]
+        none_above = np.array([*_none_come(spellings, members, above, trials)])
+    chances: Floats = np.diff(none_above, axis=0, prepend=0)[group]
+    return chances * (spellings / sizes[group])[:, None]
+
+
+def _none_drawn(above: Ints, networks: int, trials: int) -> Floats:
+    """(values, trials): chance that none of the `above` networks is among the first n drawn.
+
+    The hypergeometric distribution: every network has one spelling.
+    """
+    drawn = np.arange(min(trials, networks))
+    chances = np.maximum(networks - above[:, None] - drawn, 0) / (networks - drawn)
+    padded = np.pad(chances, ((0, 0), (0, trials - len(drawn))), constant_values=1)
+    return padded.cumprod(axis=1)
+
+
+def _none_come(
+    spellings: Ints, members: Sequence[Ints], above: Ints, trials: int
+) -> Iterator[Floats]:
+    """For each value, from below, the same where networks have several spellings.
 
     Let every spelling come at a uniform time in [0, 1], so that a network of k spellings is there
     at time u with probability 1 - (1 - u)^k, independently of the others. Nothing above a value v
     is among the first n networks if the first of the b spellings above v comes, with density
-    b (1 - u)^(b - 1), when n others are there already; that is integrated over u. Networks of equal
-    value share its place by their spellings.
+    b (1 - u)^(b - 1), when n others are there already; that is integrated over u.
     """
-    observed, spellings = benchmark.observed(seed), benchmark.space.spellings
     last = _last_time(spellings, trials)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     times, weights = (nodes + 1) / 2 * last, weights / 2 * last
     arrived = {k: 1 - (1 - times) ** k for k in np.unique(spellings)}
     there = np.zeros((trials, NODES))  # probability that so many of the networks so far are there
     there[0] = 1
-    above = int(spellings.sum())
-    expected, before = np.zeros(trials), np.zeros(trials)
-    order = np.argsort(observed, kind="stable")
-    for equal in np.split(order, np.flatnonzero(np.diff(observed[order])) + 1):
-        for network in equal:
+    for networks, better in zip(members, above.tolist(), strict=True):
+        for network in networks:
             comes = there[:-1] * arrived[spellings[network]]
             there *= 1 - arrived[spellings[network]]
             there[1:] += comes
-        above -= int(spellings[equal].sum())
         none_above = np.ones(trials)
-        if above:
-            density = above * (1 - times) ** (above - 1)
-            none_above = (1 - there.cumsum(axis=0)) @ (weights * density) + (1 - last) ** above
-        worth = np.average(benchmark.true[equal], weights=spellings[equal])
-        expected += worth * (none_above - before)
-        before = none_above
-    return expected
+        if better:
+            density = better * (1 - times) ** (better - 1)
+            none_above = (1 - there.cumsum(axis=0)) @ (weights * density) + (1 - last) ** better
+        yield none_above
 
 
-def _last_time(spellings: np.ndarray[Any, Any], trials: int) -> float:
+def _last_time(spellings: Ints, trials: int) -> float:
     """When `trials` networks are there beyond doubt; 1 if there are hardly more in all."""
     times = np.linspace(0, 1, 10_001)
     counts = [(1 - (1 - times) ** k) * (spellings == k).sum() for k in np.unique(spellings)]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
@@ -19,6 +19,9 @@ from nasopt.errors import RecipeError, StudyError, closest
 from nasopt.finals import fresh_seeds
 from nasopt.ledger import Ledger
 from nasopt.storage import folders, open_storage
+
+if TYPE_CHECKING:  # it imports torch
+    from nasopt.benchmarks import Benchmark
 
 NAMED = 10  # studies in an error, at most
 MOST_REPLICATES = 20  # that are looked for
@@ -51,6 +54,12 @@ def compare_studies(
             raise StudyError(f"studies={pattern!r}: none of that name in this database; {remedy}")
         names |= dict.fromkeys(matching)
     records = [read_study(opened, name) for name in names]
+    for record in records:
+        if record.is_benchmark:
+            raise StudyError(
+                f"study={record.name}: of a benchmark, which is not in the database; name it: "
+                "nasopt compare --benchmark NAME --storage DB --analyse-only"
+            )
     _check_budgets(records)
     return analyse(records, opened, budget_of(records[0]), replicates=replicates, baseline=baseline)
 
@@ -94,9 +103,10 @@ def analyse(
     *,
     replicates: int | None,
     baseline: str,
+    benchmark: "Benchmark | None" = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
-    """What `studies` tell of their samplers within `budget`.
+    """What `studies` tell of their samplers within `budget`; `benchmark` is what they searched.
 
     With `replicates` None their winners are compared by as many other seeds as all were trained
     with. Raises StudyError if one is unfinished, or they differ in more than sampler and seed.
@@ -108,13 +118,10 @@ def analyse(
             rows = rows_of(study)
             done = getattr(rows[-1], budget.axis) if rows else 0
             raise StudyError(f"study={study.name}: {done:,} of {budget}; run it to its end")
-    ended = [
-        f"{study.name} ended early: {study.attrs['ended']}."
-        for study in studies
-        if "ended" in study.attrs
-    ]
-    ledger = Ledger(storage.engine, folders(storage).checkpoints)
-    accuracies = ledger.final_accuracies(studies[0].epochs)
+    accuracies: Mapping[str, float] = {}
+    if benchmark is None:
+        ledger = Ledger(storage.engine, folders(storage).checkpoints)
+        accuracies = ledger.final_accuracies(studies[0].epochs)
     if replicates is None:
         replicates = min(_replicates(study, budget, accuracies) for study in studies)
     return compared(
@@ -123,7 +130,8 @@ def analyse(
         accuracies,
         baseline=baseline,
         replicates=replicates,
-        notes=[*notes, *ended],
+        benchmark=benchmark,
+        notes=[*notes, *_ended_early(studies, budget)],
     )
 
 
@@ -135,6 +143,18 @@ def _replicates(study: Record, budget: Budget, accuracies: Mapping[str, float]) 
     evaluation = study.begun.evaluation(study.trials[winners[0].number].params)
     fresh = fresh_seeds(evaluation, MOST_REPLICATES)
     return sum(1 for _ in takewhile(lambda each: each.key in accuracies, fresh))
+
+
+def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:
+    """A sentence for each sampler and reason."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for study in studies:
+        if "ended" in study.attrs and not budget.is_spent(rows_of(study)):
+            seeds.setdefault((study.sampler, study.attrs["ended"]), []).append(str(study.seed))
+    return [
+        f"{sampler} ended early with seed {', '.join(each)}: {reason}."
+        for (sampler, reason), each in seeds.items()
+    ]
 
 
 def rows_of(study: Record) -> list[Row]:
@@ -203,4 +223,7 @@ def _check_alike(studies: Sequence[Record]) -> None:
 
 def _terms(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """What studies of one experiment share, from the user attributes of one."""
-    return {"limits": attrs["limits"], **attrs[EXPERIMENT]}
+    terms = {"limits": attrs["limits"], **attrs[EXPERIMENT]}
+    if "table" in terms["space"]:
+        del terms["seed"]  # it chooses the replicates, other ones for each study
+    return terms

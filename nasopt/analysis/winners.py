@@ -1,4 +1,4 @@
-"""The winners of studies, and what they are worth with other training seeds.
+"""The winners of studies, and what they are worth by other trainings of the same network.
 
 The best of many noisy accuracies was chosen for its luck, too: so samplers are compared by what
 their winners give when they are trained again. Nothing is trained here.
@@ -6,7 +6,7 @@ their winners give when they are trained again. Nothing is trained here.
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nasopt.analysis.curves import Budget, Row, last_by
@@ -21,7 +21,8 @@ class Winner:
     """The best network of a study once `quarter` quarters of its budget were spent.
 
     `seen` is the accuracy that it was chosen for, flattered by its luck. `fresh` are those of the
-    same network trained with other seeds; empty where they are not known.
+    same network trained with other seeds, or all replicates that a benchmark has of it; empty where
+    they are not known.
     """
 
     study: str
@@ -48,14 +49,14 @@ def quarter_winners(rows: Sequence[Row], budget: Budget) -> Iterator[Winner]:
             yield Winner(row.study, row.sampler, row.seed, quarter, row.winner, row.incumbent)
 
 
-def with_fresh(
-    winner: Winner, evaluation: Evaluation, accuracies: Mapping[str, float], replicates: int
-) -> Winner:
-    """`winner` with what a ledger's `accuracies` (by key) know of `replicates` other seeds.
+def fresh_accuracies(
+    evaluation: Evaluation, accuracies: Mapping[str, float], replicates: int
+) -> tuple[float, ...]:
+    """What a ledger's `accuracies` (by key) know of `replicates` other seeds; none if not of all.
 
-    `evaluation` is the training that it won by.
+    `evaluation` is the training that a winner won by.
     """
     keys = [each.key for each in fresh_seeds(evaluation, replicates)]
     if not all(key in accuracies for key in keys):
-        return winner
-    return replace(winner, fresh=tuple(accuracies[key] for key in keys))
+        return ()
+    return tuple(accuracies[key] for key in keys)

@@ -124,8 +124,11 @@ class Known(Limit):
     quantity: str = "unknown"
     bound: float = 0.5  # of 0 and 1
 
+    def remedy(self, least: float) -> str:
+        return "search the space of the table more densely, or leave other limits out"
+
     def __str__(self) -> str:
-        return "known to the table"
+        return "a result in the table"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -182,6 +185,11 @@ class Benchmark:
     @cached_property
     def optimum(self) -> float:
         return float(self.true.max())
+
+    def replicates(self, params: Mapping[str, Any]) -> tuple[float, ...]:
+        """Accuracies of the network of `params`, of which `true` has the mean."""
+        row = self.space.decode(params).row
+        return tuple(self.accuracies[row, self._replicates[row], -1].tolist())
 
     def rank(self, accuracy: float) -> int:
         """1 for the optimum: so many networks less one are truly better than `accuracy`."""

@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from nasopt.errors import StudyError, closest
 from nasopt.problem import Problem
 from nasopt.samplers.evolution import RegularizedEvolution
-from nasopt.samplers.largest import Largest
+from nasopt.samplers.largest import largest
 from nasopt.samplers.local import LocalSearch
 from nasopt.samplers.one_epoch import CONTINUES, one_epoch
 from nasopt.samplers.seeded import Seeded
@@ -28,7 +28,7 @@ SAMPLERS: dict[str, Factory] = {
     "tpe-univariate": lambda problem, seed: RememberingTPESampler(seed=seed, multivariate=False),
     "gp": lambda problem, seed: optuna.samplers.GPSampler(seed=seed),
     "nsga2": lambda problem, seed: optuna.samplers.NSGAIISampler(seed=seed),
-    "largest": lambda problem, seed: Largest(problem, seed),
+    "largest": largest,
     "one-epoch": one_epoch,
     "evolution": lambda problem, seed: RegularizedEvolution(problem=problem, seed=seed),
     "local": lambda problem, seed: LocalSearch(problem=problem, seed=seed),

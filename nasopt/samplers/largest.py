@@ -16,7 +16,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.errors import SpaceError
+from nasopt.errors import SpaceError, Unsuitable
 from nasopt.fields import Categorical, Integer
 from nasopt.problem import Problem
 
@@ -28,7 +28,8 @@ Rungs = tuple[int, ...]  # of each parameter's ladder, 0 being the largest netwo
 class Largest(RandomSampler):
     """Networks in the order of their MACs, parameters deciding between equals.
 
-    MACs, since parameters do not see at which resolution a layer works. Open fields of the recipe
+    MACs, since parameters do not see at which resolution a layer works; where a table does not know
+    them, in the order of their parameters. Open fields of the recipe
     are drawn at random. Trial n gets the n-th network (what was enqueued not counted), so the study
     is its only state. The study ends when there are no more. Raises SpaceError where none is within
     the limits.
@@ -126,10 +127,10 @@ class Lattice:
         """The error of a search that went all the way down and found none."""
         cost = self.problem.cost(self.problem.decode(self.params(self.start)))
         limits = self.problem.limits
-        least = ", ".join(f"{getattr(cost, each.quantity):,} {each.quantity}" for each in limits)
+        remedies = [each.remedy(getattr(cost, each.quantity)) for each in limits]
         return (
-            f"limits: no network with {' and '.join(map(str, limits))} was found; the smallest has "
-            f"{least}; raise the limit, or let the space have smaller networks"
+            f"limits: no network with {' and '.join(map(str, limits))} was found; "
+            f"{'; '.join(remedies)}"
         )
 
     @cached_property
@@ -229,4 +230,15 @@ class Lattice:
         architecture = self.problem.decode(params)
         cost = self.problem.cost(architecture)
         excess = max(self.problem.violations(cost).values(), default=0.0)
-        return Point((cost.macs, cost.parameters), excess, architecture.key)
+        # None where a table does not know it
+        return Point((cost.macs or 0, cost.parameters or 0), excess, architecture.key)
+
+
+def largest(problem: Problem, seed: int) -> Largest:
+    """The sampler for a study of `problem`. Raises Unsuitable if no network's cost is known."""
+    if not problem.costs:
+        raise Unsuitable(
+            "sampler='largest': this table knows neither parameters nor macs of its networks; "
+            "choose another sampler"
+        )
+    return Largest(problem, seed)

@@ -12,7 +12,7 @@ from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.errors import StudyError
+from nasopt.errors import Unsuitable
 from nasopt.problem import Problem
 from nasopt.samplers.axes import Axes
 from nasopt.samplers.domain import Domain
@@ -48,9 +48,9 @@ class StatelessSampler(BaseSampler):
         return Domain(search_space, self._problem)
 
     def check_objectives(self, objectives: int) -> None:
-        """Raise StudyError if there are more than this sampler can do with."""
+        """Raise Unsuitable if there are more than this sampler can do with."""
         if objectives > 1:
-            raise StudyError(
+            raise Unsuitable(
                 f"objectives: {objectives}, but {type(self).__name__} seeks one; use nsga2 or tpe"
             )
 

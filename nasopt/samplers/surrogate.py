@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nasopt.errors import StudyError
+from nasopt.errors import StudyError, Unsuitable
 from nasopt.problem import Problem
 from nasopt.samplers.belief import Belief, belief
 from nasopt.samplers.candidates import mutants, neighbours
@@ -77,9 +77,11 @@ class SurrogateSampler(StatelessSampler):
         if problem is None:
             raise StudyError("cost_aware=True: costs are a problem's; give problem=... as well")
         if self._costs:
-            raise StudyError(
+            raise Unsuitable(
                 f"cost_aware=True: {self._costs[0]} is an objective already; leave it out"
             )
+        if "macs" not in problem.costs:
+            raise Unsuitable("cost_aware=True: the table does not know MACs; leave it out")
         return ("macs",)
 
     def check_objectives(self, objectives: int) -> None:
