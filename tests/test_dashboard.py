@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from optuna_dashboard import get_note, save_note
 
 import nasopt
-from nasopt import Experiment, Recipe
+from nasopt import Architecture, Experiment, Recipe, load_experiment
 from nasopt.analysis.outcome import outcome, result
 from nasopt.cli import main
 from nasopt.dashboard import Dashboard, open_browser
@@ -221,25 +221,45 @@ def test_a_study_that_is_deleted_is_no_longer_filled_in(done):
 def test_looking_on_while_a_study_runs_changes_nothing_of_it_and_keeps_up(tmp_path):
     (tmp_path / "mine.py").write_text(STUDY)
     command = [sys.executable, "-m", "nasopt", "run", "mine.py", "--trials=12", "--device=cpu"]
-    studies = {}
-    for name in ("alone", "watched"):
-        database = tmp_path / f"{name}.db"
-        run = subprocess.Popen([*command, f"--storage={database}"], cwd=tmp_path, stdout=-3)
-        if name == "watched":
-            while not database.exists():
-                time.sleep(0.05)
-            filling = Filling(open_storage(database, "write"), "x.db")
-            seen = set()
-            while run.poll() is None:
-                filling.refresh()
-                seen |= {count for count in filling.ended.values() if count}
-            assert len(seen) > 1
-            filling.refresh()
-        assert run.wait() == 0
-        studies[name] = load(database, "mine/tpe/0")
-    told = [[(t.params, t.values, t.state) for t in study.trials] for study in studies.values()]
-    assert told[0] == told[1]
-    assert "**12 of 12 trials are done" in get_note(studies["watched"])
+    run = subprocess.Popen([*command, "--storage=x.db"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "x.db").exists():
+        time.sleep(0.05)
+    filling = Filling(open_storage(tmp_path / "x.db", "write"), "x.db")
+    seen = set()
+    while run.poll() is None:
+        filling.refresh()
+        seen |= {count for count in filling.ended.values() if count}
+        time.sleep(0.1)
+    filling.refresh()
+    assert run.wait() == 0
+    assert len(seen) > 1
+    watched = load(tmp_path / "x.db", "mine/tpe/0")
+    assert "**12 of 12 trials are done" in get_note(watched)
+    experiment = load_experiment(tmp_path / "mine.py")
+    alone = nasopt.run(experiment, trials=12, storage=tmp_path / "y.db", device="cpu")
+    watched, alone = ([(t.params, t.values, t.state) for t in s.trials] for s in (watched, alone))
+    assert watched == alone
+
+
+def test_the_best_network_of_each_study_is_a_file_that_is_kept_up_to_date(done, tmp_path):
+    folder = tmp_path / "new" / "files"
+    for _ in range(2):
+        filled(done, artifact_dir=folder)
+    assert len(list(folder.iterdir())) == 2
+    with serving(done, "--artifact-dir", str(folder)) as url:
+        (meta,) = asked(f"{url}/api/studies/1")["artifacts"]
+        file = asked(f"{url}/artifacts/1/{meta['artifact_id']}")
+        (best,) = result(load(done, RANDOM)).best
+        assert (meta["filename"], file["number"]) == ("best-network.json", best.number)
+        assert Architecture.from_json(file["architecture"]) == best.architecture
+        asked(f"{url}/api/artifacts/1/{meta['artifact_id']}", "DELETE")
+    filled(done, artifact_dir=folder)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_folder_for_files_that_cannot_be_made_is_one_line(done, capsys):
+    line = fails(capsys, "dashboard", str(done), "--port=0", f"--artifact-dir={done}/files")
+    assert line.startswith(f"nasopt: artifact-dir={done}/files: cannot be made (Not a directory)")
 
 
 # Who may do what
@@ -460,7 +480,7 @@ def test_names_from_a_database_are_text_and_nothing_else(browser, tmp_path):
     database = tmp_path / "x.db"
     nasopt.run(small(name=HOSTILE, trials=1), storage=database, device="cpu")
     with serving(database) as url:
-        for page in ("", "/note", "/trials?numbers=0"):
+        for page in ("/note", "/trials?numbers=0"):
             browser.open(f"{url}/dashboard/studies/1{page}")
             browser.wait_for_text(HOSTILE)
             assert not browser.run("return window.hacked")
