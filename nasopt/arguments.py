@@ -195,6 +195,11 @@ def _dashboard(sub: Parser) -> None:
         help="where to listen (default: 127.0.0.1, this machine alone; there is no password)",
     )
     sub.add_argument("--read-only", action="store_true", help="let nobody change anything")
+    sub.add_argument(
+        "--artifact-dir",
+        metavar="DIR",
+        help="a folder for files: the best network of each study, and what is uploaded",
+    )
     sub.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
 
 

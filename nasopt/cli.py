@@ -226,7 +226,13 @@ def dashboard(args: argparse.Namespace) -> None:
     """
     from nasopt.dashboard import Dashboard, open_browser
 
-    opened = Dashboard(args.db, host=args.host, port=args.port, read_only=args.read_only)
+    opened = Dashboard(
+        args.db,
+        host=args.host,
+        port=args.port,
+        read_only=args.read_only,
+        artifact_dir=args.artifact_dir,
+    )
     if args.json:
         print(json.dumps({"url": opened.url, "read_only": opened.read_only}), flush=True)
     else:

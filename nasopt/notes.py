@@ -66,7 +66,7 @@ class Notebook:
                 change = change.values(value_json=json.dumps(new[key]))
             else:
                 change = insert.on_conflict_do_nothing().values(self._row(key, new[key]))
-            if connection.execute(change).rowcount != 1:
+            if connection.execute(change.returning(STUDY_ATTRS.c.key)).scalar() is None:
                 return  # somebody wrote it in this moment
             replace = insert.on_conflict_do_update(
                 index_elements=["study_id", "key"],

@@ -26,7 +26,7 @@ FLAGS = (
     "--no-first-run",
     "--no-proxy-server",
 )
-SECONDS = 30  # that a page may take, on a busy machine
+SECONDS = 120  # that a page may take, on a busy machine
 LOCAL = ("about:", "blob:", "chrome:", "data:", "devtools:")
 
 

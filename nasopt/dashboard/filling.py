@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import optuna
 import plotly.graph_objects as go
 import sqlalchemy as sa
+from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 from optuna_dashboard import save_plotly_graph_object
 
@@ -16,6 +17,7 @@ from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of, compare_records, is_done
 from nasopt.claims import EXPERIMENT, STUDIES, Storage
+from nasopt.dashboard.artifacts import keep_best
 from nasopt.dashboard.study_note import study_note
 from nasopt.dashboard.view import View, ViewNotebook
 from nasopt.errors import StudyError
@@ -32,12 +34,16 @@ HEIGHT = 440  # pixels that optuna-dashboard gives a plot
 class Filling:
     """What `storage` has of nasopt's studies, in notes and plots: `refresh` brings it up to date.
 
-    `location` is the database as a command takes it. In a `View` nothing is written.
+    `location` is the database as a command takes it; `artifacts` is where files go, if anywhere. In
+    a `View` nothing is written.
     """
 
-    def __init__(self, storage: Storage, location: str) -> None:
+    def __init__(
+        self, storage: Storage, location: str, artifacts: FileSystemArtifactStore | None = None
+    ) -> None:
         self.storage = storage
         self.location = location
+        self.artifacts = artifacts
         self.ended: dict[int, int] = {}  # trials of each study, by its id, when last filled in
 
     def refresh(self) -> None:
@@ -90,8 +96,10 @@ class Filling:
         notebook = kind(self.storage, study._study_id, record.attrs)
         ended = (trial for trial in record.trials if trial.state.is_finished())
         notebook.write([t for t in ended if version_key(t._trial_id) not in known])
-        text = study_note(record, result(study), study._study_id, self.location)
-        notebook.write_study(text)
+        found = result(study)
+        notebook.write_study(study_note(record, found, study._study_id, self.location))
+        if self.artifacts is not None and found.best:
+            keep_best(study, found.best[-1], self.artifacts)
 
 
 def study_plots(record: Record) -> dict[str, go.Figure]:

@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna_dashboard import wsgi
 
+from nasopt.dashboard.artifacts import open_store
 from nasopt.dashboard.filling import Filling
 from nasopt.dashboard.view import View
 from nasopt.database import shown_url
@@ -33,6 +34,7 @@ class Dashboard:
 
     `host` is where it listens: at anything but this machine's own address others can reach it, and
     there is no password. `port` 0 is any free one. `read_only` refuses what would change anything.
+    `artifact_dir` is a folder for files that belong to studies and trials.
 
     Raises StorageError, or AddressError where it cannot listen.
     """
@@ -44,14 +46,17 @@ class Dashboard:
         host: str = "127.0.0.1",
         port: int = 8080,
         read_only: bool = False,
+        artifact_dir: str | Path | None = None,
     ) -> None:
         self.read_only = read_only
         self.location = shown_url(str(location))
         storage = open_storage(location, "read" if read_only else "write")
         self.storage = View(storage) if read_only else storage
-        app = wsgi(self.storage)
+        store = None if artifact_dir is None else open_store(artifact_dir)
+        app = wsgi(self.storage, store)
         self.server = _listen(host, port, refuse_changes(app) if read_only else app)
-        self.server.chore = Filling(self.storage, self.location).refresh
+        kept = None if read_only else store
+        self.server.chore = Filling(self.storage, self.location, kept).refresh
         try:
             self.server.chore()
         except BaseException:

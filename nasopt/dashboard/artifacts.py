@@ -1,0 +1,39 @@
+"""Files that optuna-dashboard offers beside a study: its best network, as JSON."""
+
+import io
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+
+from nasopt.analysis.outcome import Outcome
+from nasopt.errors import StorageError
+
+NAME = "best-network.json"
+
+
+def open_store(folder: str | Path) -> FileSystemArtifactStore:
+    """Where the files are kept, made if need be. Raises StorageError if it cannot be."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"artifact-dir={folder}: cannot be made ({error.strerror}); name another folder"
+        ) from error
+    return FileSystemArtifactStore(str(folder))
+
+
+def keep_best(study: optuna.Study, best: Outcome, store: FileSystemArtifactStore) -> None:
+    """One file a study, which is written anew as a better network is found."""
+    text = json.dumps(best.to_json(), indent=2).encode()
+    attrs = study._storage.get_study_system_attrs(study._study_id)
+    for meta in (json.loads(attrs[key]) for key in attrs if key.startswith("artifacts:")):
+        if meta is not None and meta["filename"] == NAME:  # None: it was deleted on a page
+            store.write(meta["artifact_id"], io.BytesIO(text))
+            return
+    with TemporaryDirectory() as folder:
+        file = Path(folder, NAME)
+        file.write_bytes(text)
+        upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=study)
