@@ -197,6 +197,24 @@ def test_a_note_that_a_person_wrote_first_stays(of_study):
     assert get_note(study) == "mine"
 
 
+@pytest.mark.parametrize("first", [None, "ours"])
+def test_a_note_that_a_person_writes_in_this_very_moment_stays(of_study, monkeypatch, first):
+    book, study = of_study
+    if first is not None:
+        book.write_study(first)
+    read = book.storage.get_study_system_attrs
+
+    def then_a_person_writes(study_id):
+        attrs = read(study_id)
+        monkeypatch.setattr(book.storage, "get_study_system_attrs", read)
+        save_note(study, "mine")
+        return attrs
+
+    monkeypatch.setattr(book.storage, "get_study_system_attrs", then_a_person_writes)
+    book.write_study("ours, of another day")
+    assert get_note(study) == "mine"
+
+
 def test_a_network_over_the_limits_has_a_note_that_says_so(tmp_path):
     space = Space(repeat(Conv(filters=categorical(2, 64)), 1, 3))
     experiment = small(space=space, limits=parameters <= 100, trials=2)
