@@ -111,7 +111,7 @@ def test_a_benchmarks_network_is_what_was_chosen(macro):
         (
             TrialState.PRUNED,
             {"reason": "pruned after epoch 1"},
-            "**Pruned after epoch 1 of 2**: too low there for the pruner quarter.",
+            "**Pruned after epoch 1 of 2**: its accuracy there was too low for the pruner quarter.",
         ),
         (
             TrialState.PRUNED,
