@@ -108,8 +108,8 @@ class Notebook:
             return f"**Failed**: {reason}."
         if reason.startswith("pruned after"):
             return (
-                f"**{reason.capitalize()} of {self.epochs}**: too low there for the pruner "
-                f"{escaped(self.pruner)}."
+                f"**{reason.capitalize()} of {self.epochs}**: its accuracy there was too low for "
+                f"the pruner {escaped(self.pruner)}."
             )
         return f"**Ended early**: {reason}."
 

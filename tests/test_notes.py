@@ -111,7 +111,7 @@ def test_a_benchmarks_network_is_what_was_chosen(macro):
         (
             TrialState.PRUNED,
             {"reason": "pruned after epoch 1"},
-            "**Pruned after epoch 1 of 2**: too low there for the pruner quarter.",
+            "**Pruned after epoch 1 of 2**: its accuracy there was too low for the pruner quarter.",
         ),
         (
             TrialState.PRUNED,
@@ -194,6 +194,24 @@ def test_a_note_that_a_person_wrote_first_stays(of_study):
     book, study = of_study
     save_note(study, "mine")
     book.write_study("ours")
+    assert get_note(study) == "mine"
+
+
+@pytest.mark.parametrize("first", [None, "ours"])
+def test_a_note_that_a_person_writes_in_this_very_moment_stays(of_study, monkeypatch, first):
+    book, study = of_study
+    if first is not None:
+        book.write_study(first)
+    read = book.storage.get_study_system_attrs
+
+    def then_a_person_writes(study_id):
+        attrs = read(study_id)
+        monkeypatch.setattr(book.storage, "get_study_system_attrs", read)
+        save_note(study, "mine")
+        return attrs
+
+    monkeypatch.setattr(book.storage, "get_study_system_attrs", then_a_person_writes)
+    book.write_study("ours, of another day")
     assert get_note(study) == "mine"
 
 

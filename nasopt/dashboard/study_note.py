@@ -100,7 +100,8 @@ def _commands(study: Record, location: str) -> str:
     text = "\n".join(f"nasopt {shlex.join(words)}" for words in commands)
     versions = study.attrs.get("versions", {})
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{_fenced(text)}\n\n{escaped(file)} is the study file. Made with {escaped(named)}."
+    made = f" Made with {escaped(named)}." if named else ""
+    return f"{_fenced(text)}\n\n{escaped(file)} is the study file.{made}"
 
 
 def _fenced(text: str) -> str:

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from nasopt.claims import Storage
@@ -25,7 +24,7 @@ class View(Storage):
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         return {**super().get_study_system_attrs(study_id), **self.kept[study_id]}
 
-    def get_all_studies(self) -> list[FrozenStudy]:
+    def get_all_studies(self) -> list[Any]:
         studies = super().get_all_studies()
         for study in studies:
             study.system_attrs.update(self.kept[study._study_id])
