@@ -417,6 +417,7 @@ def test_a_failed_download_names_the_folder_the_reason_and_the_remedy(
     for variable in ("https_proxy", "http_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # where nobody listens
     monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setattr("urllib.request._opener", None)  # it keeps the proxies of its first use
     with pytest.raises(DataError) as raised:
         dataset().load()
     message = str(raised.value)
