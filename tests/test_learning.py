@@ -1,0 +1,59 @@
+import optuna
+
+import nasopt
+from nasopt import Experiment
+from nasopt.analysis.examples import examples
+from nasopt.analysis.importance import importances
+from nasopt.analysis.learning import Savings, learning_curves, savings
+from nasopt.analysis.record import Record
+from tests.examples import small
+
+
+def test_pruning_saves_what_the_pruned_networks_would_have_taken(tmp_path):
+    study = nasopt.run(small(trials=9), sampler="one-epoch", storage=tmp_path / "x.db")
+    found = savings([Record.of(study)])
+    looked_at, trained = 6, 3  # 9 - sqrt(9) networks see one of two epochs, three of them the other
+    assert found == Savings(networks=6, pruned=3, epochs=looked_at + trained, whole=6 * 2)
+    assert found.share == 0.25
+
+
+def test_every_trial_that_counts_has_its_curve(tmp_path):
+    study = nasopt.run(small(), sampler="random", storage=tmp_path / "x.db", device="cpu")
+    study.enqueue_trial(study.trials[0].params)
+    counted = [trial for trial in study.trials if "key" in trial.user_attrs]
+    curves = learning_curves([Record.of(study)])
+    assert [curve.number for curve in curves] == [trial.number for trial in counted]
+    assert [dict(zip(c.steps, c.accuracies, strict=True)) for c in curves] == [
+        trial.intermediate_values for trial in counted
+    ]
+
+
+def test_best_middle_and_worst_are_of_the_networks_trained_to_their_end(tmp_path, macro):
+    study = nasopt.run(
+        Experiment(dataset=macro, trials=25), sampler="random", storage=tmp_path / "x.db"
+    )
+    found = examples([Record.of(study)])
+    values = sorted(trial.value for trial in study.trials if "free" not in trial.user_attrs)
+    ends = (found.worst.accuracy, found.median.accuracy, found.best.accuracy)
+    assert ends == (values[0], values[12], values[-1])
+
+
+def test_importances_add_up_by_kind_and_by_place(tmp_path, macro):
+    study = nasopt.run(
+        Experiment(dataset=macro, trials=40), sampler="random", storage=tmp_path / "x.db"
+    )
+    found = importances([Record.of(study)])
+    theirs = optuna.importance.get_param_importances(
+        study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+    )
+    if not any("free" in trial.user_attrs for trial in study.trials):
+        assert {name: round(each, 9) for name, each in found.parameters.items()} == {
+            name: round(each, 9) for name, each in theirs.items()
+        }
+    assert abs(sum(found.by_place.values()) - 1) < 1e-9
+    assert list(found.by_kind) == ["layer"]
+
+
+def test_a_few_networks_have_no_importances(tmp_path):
+    study = nasopt.run(small(trials=3), storage=tmp_path / "x.db", device="cpu")
+    assert importances([Record.of(study)]) is None
