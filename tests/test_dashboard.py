@@ -6,12 +6,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -68,22 +70,17 @@ def copied(database: Path, to: Path) -> Path:
 
 
 @contextmanager
-def serving(database: Path | str, *options: str) -> Iterator[str]:
-    """`nasopt dashboard` in a process of its own, ended by Ctrl-C: its address, without a page."""
-    command = [sys.executable, "-m", "nasopt", "dashboard", str(database), "--port=0", "--json"]
-    process = subprocess.Popen(
-        [*command, "--no-browser", *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with process:
-        try:
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            yield json.loads(line)["url"].removesuffix("/dashboard")
-        finally:
-            process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (0, "")
+def serving(database: Path | str, **options: Any) -> Iterator[str]:
+    """A dashboard that serves in a thread: its address, without a page."""
+    server = Dashboard(database, port=0, **options).server
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def asked(url: str, method: str = "GET", body: bytes | None = None) -> dict:
@@ -246,7 +243,7 @@ def test_the_best_network_of_each_study_is_a_file_that_is_kept_up_to_date(done, 
     for _ in range(2):
         filled(done, artifact_dir=folder)
     assert len(list(folder.iterdir())) == 2
-    with serving(done, "--artifact-dir", str(folder)) as url:
+    with serving(done, artifact_dir=folder) as url:
         (meta,) = asked(f"{url}/api/studies/1")["artifacts"]
         file = asked(f"{url}/artifacts/1/{meta['artifact_id']}")
         (best,) = result(load(done, RANDOM)).best
@@ -268,7 +265,7 @@ def test_a_folder_for_files_that_cannot_be_made_is_one_line(done, capsys):
 def test_read_only_shows_all_of_it_and_leaves_the_file_byte_for_byte(done):
     without_notes(done)
     before = hashlib.sha256(done.read_bytes()).digest()
-    with serving(done, "--read-only") as url:
+    with serving(done, read_only=True) as url:
         shown = asked(f"{url}/api/studies/1")
         assert "trials are done" in shown["note"]["body"]
         assert all("Validation accuracy" in trial["note"]["body"] for trial in shown["trials"])
@@ -298,7 +295,7 @@ def test_read_only_refuses_what_would_change_something(reading, method, path):
 @pytest.fixture(scope="module")
 def reading(made) -> Iterator[str]:
     """A read-only dashboard of the comparison: its address."""
-    with serving(made, "--read-only") as url:
+    with serving(made, read_only=True) as url:
         yield url
 
 
@@ -371,24 +368,32 @@ def test_a_screen_is_asked_for_before_a_browser_is_opened(monkeypatch):
     assert opened == []
 
 
-def test_the_browser_that_is_there_is_shown_a_page_that_answers(done, tmp_path):
+@pytest.mark.parametrize("options", [["--json", "--read-only"], []])
+def test_the_command_shows_its_page_in_a_browser_and_ends_with_ctrl_c(done, tmp_path, options):
     script = tmp_path / "browser"
     look = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).status, sys.argv[1])"
-    script.write_text(f"#!/bin/sh\n{sys.executable} -c '{look}' $1 > {tmp_path}/new\n"
-                      f"mv {tmp_path}/new {tmp_path}/seen\n")  # fmt: skip
+    lines = ("#!/bin/sh", f"{sys.executable} -c '{look}' $1 > {tmp_path}/new", f"cd {tmp_path}")
+    script.write_text("\n".join((*lines, "mv new seen\n")))
     script.chmod(0o700)
-    command = [sys.executable, "-m", "nasopt", "dashboard", done, "--port", "0"]
     with subprocess.Popen(
-        command, env=os.environ | {"BROWSER": f"{script} %s"}, stdout=subprocess.PIPE, text=True
-    ) as process:
+        [sys.executable, "-m", "nasopt", "dashboard", done, "--port=0", *options],
+        env=os.environ | {"BROWSER": f"{script} %s"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
         first = process.stdout.readline()
         deadline = time.monotonic() + 60
         while not (tmp_path / "seen").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-    assert process.returncode == 0
+        rest, stderr = process.stdout.read(), process.stderr.read()
+    assert (process.returncode, stderr) == (0, "")
     status, url = (tmp_path / "seen").read_text().split()
-    assert (status, url) == ("200", first.split()[-1])
+    assert status == "200"
+    if options:
+        assert json.loads(first) == {"url": url, "read_only": True}
+    else:
+        assert first.startswith(f"The dashboard of {done}: {url}")
+        assert "Ctrl-C ends it" in rest
 
 
 def test_it_needs_no_torch(done):
