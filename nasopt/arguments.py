@@ -73,6 +73,16 @@ def _device(sub: Parser) -> None:
     )
 
 
+def _workers(sub: Parser, work: str) -> None:
+    sub.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="W",
+        help=f"{work} (default: 1)",
+    )
+
+
 def _storage(sub: Parser, default: str = BESIDE_THE_STUDY) -> None:
     sub.add_argument(
         "--storage",
@@ -104,7 +114,8 @@ def _run(sub: Parser) -> None:
     sub.add_argument(
         "--sampler",
         default="tpe",
-        help="random, largest, one-epoch, tpe (default), tpe-univariate, gp, nsga2",
+        help="random, tpe (default), tpe-univariate, gp, nsga2, evolution, local, surrogate, "
+        "surrogate-frugal, largest, one-epoch",
     )
     sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     sub.add_argument(
@@ -112,6 +123,11 @@ def _run(sub: Parser) -> None:
     )
     _storage(sub)
     _device(sub)
+    _workers(
+        sub,
+        "train so many networks at once, each with its share of the cores: sooner done, but "
+        "no longer the same search each time",
+    )
     sub.add_argument(
         "--profile",
         action="store_true",
@@ -158,6 +174,7 @@ def _compare(sub: Parser) -> None:
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
     _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
     _device(sub)
+    _workers(sub, "run so many studies at once, each with its share of the cores")
 
 
 def _db(sub: Parser) -> None:
@@ -224,10 +241,12 @@ EXAMPLES = {
         "nasopt run studies/digits.py",
         "nasopt run studies/cifar10.py --sampler random --trials 200 --device cuda",
         "nasopt run studies/digits.py --storage postgresql://user@host/nas",
+        "nasopt run studies/fashion_mnist.py --workers 2",
         "nasopt run studies/fashion_mnist.py --trials 5 --profile",
     ],
     "compare": [
         "nasopt compare studies/digits.py --samplers random,tpe --seeds 8 --trials 40",
+        "nasopt compare studies/fashion_mnist.py --samplers random,surrogate --workers 2",
         "nasopt compare studies/digits.py --epochs-budget 800 --csv digits.csv",
         "nasopt compare --studies 'digits/*' --storage runs/digits.db",
         "nasopt compare --benchmark nasbench201:cifar100 --samplers all --seeds 30 --trials 200",

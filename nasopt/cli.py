@@ -6,10 +6,15 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nasopt.arguments import Verb, make_parser
 from nasopt.errors import Error, StudyError, closest
+
+if TYPE_CHECKING:
+    from nasopt.comparison import Comparison
+    from nasopt.worker import Search
 
 
 def quickstart(args: argparse.Namespace) -> None:
@@ -77,19 +82,14 @@ def run(args: argparse.Namespace) -> None:
     from nasopt import results, terminal
     from nasopt.analysis.outcome import result
     from nasopt.database import shown_url
-    from nasopt.experiment import load_experiment
-    from nasopt.worker import Search
+    from nasopt.workers import beside, check_workers
 
-    search = Search(
-        load_experiment(args.study),
-        sampler=args.sampler,
-        seed=args.seed,
-        storage=args.storage,
-        trials=args.trials,
-        device=args.device,
-        profile=args.profile,
-    )
-    spent = terminal.follow_search(terminal.console(stderr=args.json), search)
+    check_workers(args.workers)
+    if args.profile and args.workers > 1:
+        raise StudyError("--profile: of one worker; leave out --workers")
+    search = _search(args)
+    with beside(_assist_search, args, args.workers):
+        spent = terminal.follow_search(terminal.console(stderr=args.json), search)
     found = result(search.study)
     if args.json:
         terminal.print_json(found.to_json() | ({"profile": spent} if args.profile else {}))
@@ -111,6 +111,29 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
+def _search(args: argparse.Namespace) -> "Search":
+    from nasopt.experiment import load_experiment
+    from nasopt.worker import Search
+
+    return Search(
+        load_experiment(args.study),
+        sampler=args.sampler,
+        seed=args.seed,
+        storage=args.storage,
+        trials=args.trials,
+        device=args.device,
+        profile=args.profile,
+    )
+
+
+def _assist_search(args: argparse.Namespace) -> int:
+    """What each further worker does."""
+    from nasopt import terminal
+
+    out = terminal.console(stderr=args.json)
+    return _guarded(lambda: terminal.assist_search(out, _search(args)))
+
+
 def compare(args: argparse.Namespace) -> None:
     """Which sampler is better: studies by several samplers and seeds, run and compared.
 
@@ -122,32 +145,23 @@ def compare(args: argparse.Namespace) -> None:
     from nasopt import scoreboard, terminal
     from nasopt.analysis.curves import check_csv, write_csv
     from nasopt.analysis.selection import compare_studies
-    from nasopt.benchmarks import load_benchmark
-    from nasopt.comparison import Comparison
-    from nasopt.experiment import Experiment, load_experiment
+    from nasopt.workers import beside, check_workers
 
     check_csv(args.csv)
-    names = ("samplers", "seeds", "trials", "epochs_budget")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    common = {"replicates": args.replicates, "baseline": args.baseline}
+    check_workers(args.workers)
     if args.studies:
         if not args.storage:
             raise StudyError("--studies: of which database? name it with --storage")
-        for name in given:
+        for name in _given(args):
             option = name.replace("_", "-")
             raise StudyError(f"--{option}: --studies are compared as they are; leave it out")
-        result = compare_studies(args.storage, args.studies, **common)
-    else:
-        experiment = (
-            Experiment(dataset=load_benchmark(args.benchmark))
-            if args.benchmark
-            else load_experiment(args.study)
+        result = compare_studies(
+            args.storage, args.studies, replicates=args.replicates, baseline=args.baseline
         )
-        comparison = Comparison(
-            experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
-            **given, **common,
-        )  # fmt: skip
-        scoreboard.follow_comparison(terminal.console(stderr=args.json), comparison)
+    else:
+        comparison = _comparison(args)
+        with beside(_assist_comparison, args, 1 if args.analyse_only else args.workers):
+            scoreboard.follow_comparison(terminal.console(stderr=args.json), comparison)
         result = comparison.result
     if args.csv:
         write_csv(args.csv, result.rows)
@@ -160,6 +174,35 @@ def compare(args: argparse.Namespace) -> None:
     again = {verb: _again(verb, args) for verb in verbs}
     location = args.storage or comparison.location
     terminal.print_next(out, scoreboard.next_commands(result, str(location), again))
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """What was said of the studies of a comparison."""
+    names = ("samplers", "seeds", "trials", "epochs_budget")
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _comparison(args: argparse.Namespace) -> "Comparison":
+    from nasopt.benchmarks import load_benchmark
+    from nasopt.comparison import Comparison
+    from nasopt.experiment import Experiment, load_experiment
+
+    experiment = (
+        Experiment(dataset=load_benchmark(args.benchmark))
+        if args.benchmark
+        else load_experiment(args.study)
+    )
+    return Comparison(
+        experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
+        replicates=args.replicates, baseline=args.baseline, **_given(args),
+    )  # fmt: skip
+
+
+def _assist_comparison(args: argparse.Namespace) -> int:
+    from nasopt import scoreboard, terminal
+
+    out = terminal.console(stderr=args.json)
+    return _guarded(lambda: scoreboard.assist_comparison(out, _comparison(args)))
 
 
 def show(args: argparse.Namespace) -> None:
@@ -282,11 +325,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.error(f"unrecognized arguments: {' '.join(unknown)}")
     if getattr(known, "data_dir", None):
         os.environ["NASOPT_DATA"] = known.data_dir
+    return _guarded(lambda: known.function(known))
+
+
+def _guarded(command: Callable[[], None]) -> int:
+    """Run it, and tell what a user can mend in a line: its exit code."""
     handler = _Lines()
     logging.getLogger("nasopt").addHandler(handler)
     try:
         _quieten_optuna()
-        known.function(known)
+        command()
     except Error as error:
         print(f"nasopt: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """Samplers compared on an experiment: what is missing is run, then all of it is analysed."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ from nasopt.worker import Interrupted, Progress, Search, interruptible
 from nasopt.workshop import Workshop, default_location
 
 DEFAULT = ("random", "largest", "one-epoch", "tpe")  # the baselines had better not be left out
+POLL_SECONDS = 0.5  # between two looks at studies that other processes have in hand
 SLOW = ("gp",)  # it takes seconds for a suggestion: not in "all"
 
 
@@ -144,15 +146,18 @@ class Comparison:
     def __iter__(self) -> Iterator[ComparisonProgress]:
         if self.workshop is None:
             return
-        yield from self._search(self.workshop)
-        yield from self._train_again(self.workshop)
+        self.signum = None
+        with interruptible(self):
+            yield from self._search(self.workshop)
+            yield from self._train_again(self.workshop)
 
     def _search(self, workshop: Workshop) -> Iterator[ComparisonProgress]:
+        numbers = {name: number for number, name in enumerate(self.studies, 1)}
         there = set(studies_of(self.storage))
-        for number, (name, (seed, sampler)) in enumerate(self.studies.items(), 1):
-            if name in there and is_done(self._read(name), self.budget):
-                yield ComparisonProgress(number, len(self.studies), name)
-                continue
+        for name in [name for name in self.studies if name in there and self._is_done(name)]:
+            yield ComparisonProgress(numbers.pop(name), len(self.studies), name)
+        for name in self._shared(workshop, numbers, self._is_done):
+            seed, sampler = self.studies[name]
             search = Search(
                 self._experiment(seed),
                 sampler=sampler,
@@ -162,7 +167,35 @@ class Comparison:
                 workshop=workshop,
             )
             for progress in search:
-                yield ComparisonProgress(number, len(self.studies), name, progress)
+                yield ComparisonProgress(numbers[name], len(self.studies), name, progress)
+
+    def _is_done(self, name: str) -> bool:
+        return name in studies_of(self.storage) and is_done(self._read(name), self.budget)
+
+    def _shared(
+        self, workshop: Workshop, names: Iterable[str], is_done: Callable[[str], bool]
+    ) -> Iterator[str]:
+        """Those of `names` that no other process has in hand or has done; back when all are done.
+
+        So each study is one process's alone, and equals that of a comparison without others.
+        """
+        left = list(names)
+        while left:
+            taken = False
+            for name in list(left):
+                if self.signum is not None:
+                    raise Interrupted(self.signum)
+                if not workshop.locks.take(name):
+                    continue
+                try:
+                    if not is_done(name):
+                        yield name
+                finally:
+                    workshop.locks.release(name)
+                left.remove(name)
+                taken = True
+            if left and not taken:
+                time.sleep(POLL_SECONDS)
 
     def _experiment(self, seed: int) -> Experiment:
         """That of the studies of `seed`."""
@@ -172,29 +205,40 @@ class Comparison:
 
     def _train_again(self, workshop: Workshop) -> Iterator[ComparisonProgress]:
         missing = self._missing(workshop.ledger)
-        self.signum = None
-        with interruptible(self):
-            for number, (study, evaluation) in enumerate(missing, 1):
-                try:
-                    again = retrain(workshop, evaluation, self.replicates, self._is_stopped)
-                except Stopped:
-                    raise Interrupted(self.signum or 0) from None
-                yield ComparisonProgress(number, len(missing), study, again=again)
+        numbers = {key: number for number, key in enumerate(missing, 1)}
+
+        def is_done(key: str) -> bool:
+            return not self._untrained(missing[key][1], self._known(workshop.ledger))
+
+        for key in self._shared(workshop, missing, is_done):
+            study, evaluation = missing[key]
+            try:
+                again = retrain(workshop, evaluation, self.replicates, self._is_stopped)
+            except Stopped:
+                raise Interrupted(self.signum or 0) from None
+            yield ComparisonProgress(numbers[key], len(missing), study, again=again)
 
     def _is_stopped(self) -> bool:
         return self.signum is not None
 
-    def _missing(self, ledger: Ledger) -> list[tuple[str, Evaluation]]:
-        """The winners that are to be trained again, each network once, with a study of each."""
-        known = ledger.final_accuracies(self.experiment.recipe.epochs)
+    def _missing(self, ledger: Ledger) -> dict[str, tuple[str, Evaluation]]:
+        """The winners to be trained again, each network once: key -> a study of it, the winner."""
+        known = self._known(ledger)
         found: dict[str, tuple[str, Evaluation]] = {}
         for name in self.studies if self.replicates else ():
             study = self._read(name)
             for winner in quarter_winners(rows_of(study), self.budget):
                 evaluation = self.experiment.evaluation(study.trials[winner.number].params)
-                if any(e.key not in known for e in fresh_seeds(evaluation, self.replicates)):
+                if self._untrained(evaluation, known):
                     found.setdefault(evaluation.key, (name, evaluation))
-        return list(found.values())
+        return found
+
+    def _known(self, ledger: Ledger) -> dict[str, float]:
+        return ledger.final_accuracies(self.experiment.recipe.epochs)
+
+    def _untrained(self, winner: Evaluation, known: Container[str]) -> bool:
+        """Whether another seed's training of it is missing."""
+        return any(each.key not in known for each in fresh_seeds(winner, self.replicates))
 
     def _read(self, name: str) -> Record:
         """The study, from memory once it is done: each takes a while to read.

@@ -14,6 +14,10 @@ Settings = Callable[[], AbstractContextManager[None]]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 OUT_OF_MEMORY = ("allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")  # CPU, mps, cuBLAS
+# On a CPU that computes in bf16, training takes .6 of the time from here on; on the 8 pixels of
+# digits casting costs as much as it saves (Xeon with AMX, torch 2.14; 1.2 to 1.6 times faster on an
+# EPYC Zen 5). Accuracies of 12 networks: -.001 +- .001, Spearman .99.
+BF16_SIDE = 16
 SMALLER = "use a smaller batch_size, or limits=(macs <= ...)"
 # of glibc's malloc.h, and its defaults
 M_MMAP_MAX, MMAP_MAX = -4, 65_536
@@ -49,10 +53,11 @@ def wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def device_name(device: torch.device) -> str:
-    """What a result may depend on, as in "cpu, 2 threads" or the name of the card."""
+def device_name(device: torch.device, dtype: torch.dtype = torch.float32) -> str:
+    """What a result may depend on: "cpu, 2 threads", "cpu, 1 threads, bfloat16", or the card."""
     if device.type == "cpu":
-        return f"cpu, {torch.get_num_threads()} threads"
+        precision = "" if dtype is torch.float32 else f", {str(dtype).removeprefix('torch.')}"
+        return f"cpu, {torch.get_num_threads()} threads{precision}"
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
@@ -61,15 +66,23 @@ def has_room(device: torch.device, size: int) -> bool:
     return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] / 2
 
 
-def autocast_type(precision: str, device: torch.device) -> torch.dtype:
-    """What a `Recipe.precision` means there."""
+def autocast_type(precision: str, device: torch.device, side: int) -> torch.dtype:
+    """What a `Recipe.precision` means there, for images of `side` pixels."""
     if precision == "auto":
         precision = "fp32"
         if device.type == "cuda":
             with torch.cuda.device(device):  # torch asks the current one
                 has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
             precision = "bf16" if has_bf16 else "fp16"
+        elif device.type == "cpu" and side >= BF16_SIDE and _cpu_has_bf16():
+            precision = "bf16"
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _cpu_has_bf16() -> bool:
+    """Others emulate it, many times slower than fp32. An older torch cannot tell."""
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16"))
 
 
 @contextmanager

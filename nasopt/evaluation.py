@@ -42,8 +42,8 @@ class Recipe(Spelled):
     the first quarter and lowers it to 0 after, "constant" keeps it. `optimizer` is "sgd" (Nesterov
     momentum .9) or "adamw". `weight_decay` spares biases and batch norms. `shift` moves each
     image by up to so many pixels either way, `flip` mirrors half of them. `precision` "auto" is
-    bf16 where the GPU has it, else fp16 there, and fp32 on a CPU. `compile` runs the network
-    through `torch.compile`.
+    bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16 on
+    a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
 
     Numeric fields but `epochs` may be open: they are then parameters of the study (`recipe.lr`).
     """

@@ -1,14 +1,18 @@
 """`paid_epochs`: no epoch is paid for twice. A repeat, a crash and a prune are all this."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.ledger import Ledger
+from nasopt.locks import Locks
 from nasopt.profiling import Lap, no_lap
 
 logger = logging.getLogger("nasopt")
+
+POLL_SECONDS = 0.2  # between two looks at what another process trains
 
 
 class Engine(Protocol):
@@ -31,19 +35,49 @@ def paid_epochs(
     engine: Callable[[Evaluation], Engine],
     stop: Callable[[], bool] = lambda: False,
     lap: Lap = no_lap,
+    locks: Locks | None = None,
 ) -> Iterator[EpochResult]:
     """Replay what the ledger knows of `evaluation`, then train on, recording as it goes.
 
     `engine` is called only if there is something left to train. `stop` is asked after each batch;
     on True the state is saved and Stopped is raised. It is saved as well when the iterator is
-    closed before its end, which is what pruning does.
+    closed before its end, which is what pruning does. With `locks`, what another process trains is
+    not trained beside it: its epochs are replayed as they come.
     """
     key = evaluation.key
-    known = ledger.results(key)
-    lap("ledger")
-    yield from known
-    if _finished(evaluation, known):
-        return
+    known: list[EpochResult] = []
+    held = locks is None or locks.take(key)
+    try:
+        while True:
+            further = ledger.results(key)[len(known) :]
+            known += further
+            lap("ledger")
+            yield from further
+            if _finished(evaluation, known):
+                return
+            if locks is None or held:
+                break
+            if stop():
+                raise Stopped
+            time.sleep(POLL_SECONDS)
+            lap("waiting")
+            held = locks.take(key)
+        yield from _trained_on(evaluation, known, ledger, engine, stop, lap)
+    finally:
+        if locks is not None and held:
+            locks.release(key)
+
+
+def _trained_on(
+    evaluation: Evaluation,
+    known: list[EpochResult],
+    ledger: Ledger,
+    engine: Callable[[Evaluation], Engine],
+    stop: Callable[[], bool],
+    lap: Lap,
+) -> Iterator[EpochResult]:
+    """The epochs after the `known` ones, from the checkpoint if there is one."""
+    key = evaluation.key
     trainer = engine(evaluation)
     state = ledger.checkpoint(key, expected=bool(known))
     # a state of rows that a power cut took, or that went with a removed database, is not used

@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +29,16 @@ def follow_comparison(out: Console, comparison: Comparison) -> None:
             before = progress
         if before is not None:
             _print_line(out, before)
+
+
+def assist_comparison(out: Console, comparison: Comparison) -> None:
+    """Run it as a further worker: a bar in a terminal, and that it ended, the first shows."""
+    with suppress(KeyboardInterrupt):
+        if out.is_terminal:
+            for _ in comparison:
+                pass
+        else:
+            follow_comparison(out, comparison)
 
 
 def _print_line(out: Console, progress: ComparisonProgress) -> None:

@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
@@ -155,6 +155,16 @@ def follow_search(out: Console, search: "Search") -> dict[str, float]:
             elapsed = time.monotonic() - started
             show(progress.done, progress.trials, _status(progress, elapsed, done_before))
     return spent
+
+
+def assist_search(out: Console, search: "Search") -> None:
+    """Run it as a further worker: a bar in a terminal, and that it ended, the first shows."""
+    with suppress(KeyboardInterrupt):
+        if out.is_terminal:
+            for _ in search:
+                pass
+        else:
+            follow_search(out, search)
 
 
 def _profile_line(number: int, seconds: dict[str, float]) -> str:

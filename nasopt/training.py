@@ -55,7 +55,7 @@ class Trainer:
         # with its index: to torch "cuda" is another device than the "cuda:0" where a tensor lies
         self.device = device = torch.empty(0, device=device).device
         self.lap = lap
-        self.precision = autocast_type(recipe.precision, device)
+        self.precision = autocast_type(recipe.precision, device, train.images.shape[-1])
         self.batches_of = Batches(recipe, train, evaluation.seed, device)
         self.steps_per_epoch = self.batches_of.per_epoch
         with training_on(device):
@@ -110,7 +110,7 @@ class Trainer:
                 seconds = time.perf_counter() - started
                 result = EpochResult(
                     self.epoch, accuracy, loss, train_loss, seconds,
-                    device_name(self.device), str(torch.__version__),
+                    device_name(self.device, self.precision), str(torch.__version__),
                 )  # fmt: skip
                 yield result
                 if result.diverged:

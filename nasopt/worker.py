@@ -238,6 +238,11 @@ class Search:
                 self.lap("display")
         except (optuna.TrialPruned, OutOfMemory) as error:
             state, reason = TrialState.PRUNED, {"reason": str(error)}
+        twin = None if goes_on else self._twin(evaluation.key, len(results))
+        if twin is not None:
+            self._repeat(trial_id, twin)
+            yield self._ended(trial_id)
+            return
         values: tuple[float, ...] | None = None
         if state is TrialState.COMPLETE:
             values = self.objective.values(evaluation, results[-1])
@@ -291,6 +296,14 @@ class Search:
         self.lap("storage")
         seconds = self.profile.take() if self.profile is not None else None
         return replace(self.standing, finished=finished, seconds=seconds)
+
+    def _twin(self, key: str, epochs: int) -> FrozenTrial | None:
+        """A trial of the same network that another worker has finished meanwhile."""
+        self.tally.refresh()
+        if key not in self.tally.trained:
+            return None
+        twin = self.storage.get_trial(self.tally.trained[key])
+        return twin if twin.user_attrs["epochs"] >= epochs else None
 
     def _repeat(self, trial_id: int, known: FrozenTrial) -> None:
         """Tell `trial_id` what its network gave in an earlier trial; that costs nothing."""

@@ -9,6 +9,7 @@ from nasopt.devices import find_device, has_room
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment
 from nasopt.ledger import Ledger
+from nasopt.locks import locks_of
 from nasopt.paid import paid_epochs
 from nasopt.profiling import Lap, no_lap
 from nasopt.storage import folders, open_storage
@@ -37,6 +38,7 @@ class Workshop:
         self.location = default_location(experiment) if storage is None else storage
         self.storage: Storage = open_storage(self.location)
         self.ledger = Ledger(self.storage.engine, folders(self.storage).checkpoints)
+        self.locks = locks_of(folders(self.storage).leases / "locks")
 
     def epochs(
         self, evaluation: Evaluation, stop: Callable[[], bool] = lambda: False
@@ -44,7 +46,7 @@ class Workshop:
         """The results of `evaluation`, of which only those not known yet are paid for."""
         if self.benchmark is not None:
             return self.benchmark.results(evaluation)
-        return paid_epochs(evaluation, self.ledger, self._trainer, stop, self.lap)
+        return paid_epochs(evaluation, self.ledger, self._trainer, stop, self.lap, self.locks)
 
     def _trainer(self, evaluation: Evaluation) -> Trainer:
         classes = self.experiment.data.classes

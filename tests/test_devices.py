@@ -48,12 +48,37 @@ def test_a_cpu_is_named_with_its_number_of_threads():
     assert device_name(CPU) == f"cpu, {torch.get_num_threads()} threads"
 
 
+def test_what_was_not_computed_in_fp32_says_so():
+    assert device_name(CPU, torch.float32) == device_name(CPU)
+    assert device_name(CPU, torch.bfloat16) == f"{device_name(CPU)}, bfloat16"
+
+
 @pytest.mark.parametrize(
-    ("precision", "dtype"),
-    [("auto", torch.float32), ("fp32", torch.float32), ("bf16", torch.bfloat16)],
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
 )
-def test_auto_is_the_fastest_precision_of_the_device(precision, dtype):
-    assert autocast_type(precision, CPU) is dtype
+def test_a_precision_that_is_named_is_taken(precision, dtype):
+    assert autocast_type(precision, CPU, 8) is autocast_type(precision, CPU, 32) is dtype
+
+
+@pytest.mark.parametrize(
+    ("avx512_bf16", "side", "dtype"),
+    [
+        (True, 28, torch.bfloat16),
+        (True, 16, torch.bfloat16),
+        (True, 15, torch.float32),
+        (False, 28, torch.float32),
+    ],
+)
+def test_auto_is_bf16_on_a_cpu_that_computes_in_it_where_it_pays(
+    monkeypatch, avx512_bf16, side, dtype
+):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": avx512_bf16})
+    assert autocast_type("auto", CPU, side) is dtype
+
+
+def test_auto_is_fp32_where_torch_cannot_tell(monkeypatch):
+    monkeypatch.delattr("torch.cpu.get_capabilities", raising=False)
+    assert autocast_type("auto", CPU, 28) is torch.float32
 
 
 def test_data_always_has_room_on_the_host():

@@ -1,6 +1,8 @@
 """`paid_epochs` on real trainings: whatever happened before, no epoch is trained twice."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -15,6 +17,7 @@ from nasopt.data import digits
 from nasopt.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.layers import Conv
 from nasopt.ledger import EPOCHS, Ledger
+from nasopt.locks import locks_of
 from nasopt.paid import Stopped, paid_epochs
 from nasopt.training import Trainer
 
@@ -58,10 +61,14 @@ def _count_from_zero() -> None:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
+    return ledger_in(tmp_path)
+
+
+def ledger_in(folder: Path) -> Ledger:
     """No checkpoints but those that are asked for."""
     return Ledger(
-        sa.create_engine(f"sqlite:///{tmp_path / 'x.db'}"),
-        tmp_path / "checkpoints",
+        sa.create_engine(f"sqlite:///{folder / 'x.db'}"),
+        folder / "checkpoints",
         checkpoint_seconds=math.inf,
     )
 
@@ -205,6 +212,58 @@ def test_checkpoints_are_saved_on_the_way_when_they_are_due(ledger):
             state = ledger.checkpoint(EVALUATION.key)
             assert (state["epoch"], state["batch"]) == (result.epoch - 1, BATCHES)
     assert checkpoints(ledger) == []
+
+
+BESIDE = """
+import sys
+from pathlib import Path
+from tests.test_paid import EVALUATION, engine, ledger_in, locks_of, paid_epochs
+folder = Path(sys.argv[1])
+locks = locks_of(folder / "locks")
+for result in paid_epochs(EVALUATION, ledger_in(folder), engine, locks=locks):
+    print(result.epoch, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that trains the same; it is in the first epoch's yield."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BESIDE, str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1\n"
+        yield process
+        process.kill()
+
+
+def test_what_another_process_trains_is_replayed_as_it_comes(
+    tmp_path, ledger, uninterrupted, beside
+):
+    locks = locks_of(tmp_path / "locks")
+    epochs = paid_epochs(EVALUATION, ledger, no_engine, locks=locks)
+    assert next(epochs).epoch == 1
+    beside.communicate("\n" * 4)
+    assert same(list(epochs), uninterrupted[1:])
+    assert locks.take(EVALUATION.key)  # it is held no longer
+
+
+def test_what_a_killed_process_trained_is_gone_on_with(tmp_path, ledger, uninterrupted, beside):
+    epochs = paid_epochs(EVALUATION, ledger, engine, locks=locks_of(tmp_path / "locks"))
+    assert next(epochs).epoch == 1
+    beside.kill()
+    beside.wait()
+    assert same(list(epochs), uninterrupted[1:])
+    assert Counted.trained == 4 * BATCHES  # no checkpoint was due
+
+
+def test_who_waits_for_another_process_can_be_stopped(tmp_path, ledger, beside):
+    locks = locks_of(tmp_path / "locks")
+    with pytest.raises(Stopped):
+        list(paid_epochs(EVALUATION, ledger, no_engine, stop=after(1), locks=locks))
+    assert not locks.take(EVALUATION.key)
 
 
 def test_a_diverged_training_is_remembered(ledger):

@@ -321,7 +321,7 @@ def test_every_step_takes_its_own_rate_over_all_epochs():
     assert {group["lr"] for group in each.optimizer.param_groups} == {rates[-1]}
 
 
-def test_precision_auto_is_fp32_on_a_cpu():
+def test_precision_auto_is_fp32_for_digits_on_a_cpu():
     def after_an_epoch(precision: str) -> Any:
         return metrics(trainer(Recipe(epochs=1, batch_size=32, precision=precision)).epochs())
 

@@ -292,6 +292,34 @@ def test_two_workers_share_an_exact_budget(tmp_path):
     assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
 
 
+def test_a_network_that_another_worker_has_in_hand_is_not_trained_beside_it(tmp_path):
+    one = small(trials=2, space=Space(Conv(filters=4)), recipe=Recipe(epochs=3, batch_size=32))
+    search = Search(one, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    running = iter(search)
+    while next(running).epoch != 1:
+        pass
+    other = textwrap.dedent(WORKER).replace("small(trials=5", "small(trials=2, space=ONE")
+    other = other.replace("device=", 'sampler="random", device=')
+    other = other.replace(
+        "for progress", "ONE = nasopt.Space(nasopt.Conv(filters=4))\nfor progress", 1
+    )
+    root = Path(__file__).parent.parent
+    beside = subprocess.Popen(
+        [sys.executable, "-c", other, str(tmp_path / "x.db")],
+        stdout=subprocess.PIPE, text=True, cwd=root,
+    )  # fmt: skip
+    read_until(beside, "1 1")  # replayed, as the other waits for what is still in hand here
+    for _ in running:
+        pass
+    beside.communicate(timeout=120)
+    assert beside.returncode == 0
+    first, second = search.study.trials[:2]
+    assert second.user_attrs["repeat_of"] == 0
+    assert second.values == first.values
+    assert second.intermediate_values == first.intermediate_values
+    assert search.study.user_attrs["ended"] == "all 1 networks of the space are known"
+
+
 def test_nothing_is_made_before_everything_is_checked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for fields in ({"sampler": "tbe"}, {"seed": -1}, {"device": "cdua"}, {"trials": 0}):
@@ -403,7 +431,7 @@ def test_a_full_disk_stops_the_run_with_a_line_and_it_goes_on_once_there_is_room
     resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
     assert told(resumed) == told(whole)
     assert told(resumed)[:2] == kept[:2]
-    assert not list((tmp_path / "x.db.leases").iterdir())
+    assert not list((tmp_path / "x.db.leases").glob("*.lease"))
 
 
 def test_a_database_that_becomes_read_only_stops_the_run_with_a_line(tmp_path):
@@ -442,6 +470,7 @@ def test_a_worker_paused_until_its_trial_was_taken_changes_nothing(tmp_path):
         storage = open_storage(tmp_path / "x.db")
         with storage.engine.begin() as connection:  # it seems to be on another host, and silent
             connection.exec_driver_sql("UPDATE nasopt_workers SET host = 'other', seen = 0")
+        (tmp_path / "x.db.leases" / "locks").unlink()  # nor are its locks to be seen
         experiment = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
         finished = told(nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu"))
     finally:

@@ -47,10 +47,12 @@ def architecture(layers: Layers) -> Architecture:
     return Architecture(tuple(Conv(filters=f, kernel_size=k, stride=s) for f, k, s in layers))
 
 
-def trainer(name: str, layers: Layers, batch_size: int) -> Iterator[Any]:
+def trainer(name: str, layers: Layers, batch_size: int, precision: str = "auto") -> Iterator[Any]:
     """Epochs of ours, with the ledger on."""
     dataset = images_of(name)
-    recipe = Recipe(epochs=FOREVER, batch_size=batch_size, lr=LR, shift=SHIFT, flip=FLIP)
+    recipe = Recipe(
+        epochs=FOREVER, batch_size=batch_size, lr=LR, shift=SHIFT, flip=FLIP, precision=precision
+    )
     experiment = Experiment(dataset=dataset, space=Space(Conv(filters=8)), recipe=recipe)
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(experiment, Path(folder) / "x.db", "cpu")
@@ -116,7 +118,7 @@ def gemm() -> Iterator[None]:
 def against_bare(name: str, layers: int, batch_size: int, turns: int) -> Iterator[Figure]:
     given = name, NETWORKS[layers], batch_size
     loop, ours, products = seconds_in_turn(
-        turns, partial(bare, *given), partial(trainer, *given), gemm
+        turns, partial(bare, *given), partial(trainer, *given, "fp32"), gemm
     )
     dataset = images_of(name)
     train, validation = dataset.counts
