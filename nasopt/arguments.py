@@ -199,7 +199,11 @@ def _report(sub: Parser) -> None:
         help="one study alone (default: all of the experiment that was begun last)",
     )
     sub.add_argument(
-        "-o", "--output", metavar="FILE", default="report.html", help="default: report.html"
+        "-o",
+        "--output",
+        metavar="FILE",
+        default="report.html",
+        help="default: report.html; -: standard output",
     )
 
 

@@ -1,6 +1,7 @@
 """The command line: one short function a verb. What takes time to import is imported there."""
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -217,6 +218,8 @@ def show(args: argparse.Namespace) -> None:
     out = terminal.console()
     if args.studies:
         summaries = study_summaries(storage)
+        if not summaries:
+            load_study(storage)  # says that there is none
         if args.json:
             terminal.print_json([each.to_json() for each in summaries])
         else:
@@ -252,6 +255,9 @@ def report(args: argparse.Namespace) -> None:
     from nasopt.report import write_report
     from nasopt.storage import open_storage
 
+    if args.output == "-":
+        write_report(open_storage(args.db, "read"), "/dev/stdout", args.study)
+        return
     size = write_report(open_storage(args.db, "read"), args.output, args.study)
     if args.json:
         terminal.print_json({"output": args.output, "bytes": size})
@@ -278,6 +284,7 @@ def dashboard(args: argparse.Namespace) -> None:
     )
     if args.json:
         print(json.dumps({"url": opened.url, "read_only": opened.read_only}), flush=True)
+        print(*opened.warnings, sep="\n", end="", file=sys.stderr)
     else:
         print(*opened.notice, sep="\n", flush=True)
     if not args.no_browser:
@@ -311,6 +318,9 @@ class _Lines(logging.Handler):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: its exit code (0 done, 2 the user's to mend, 130 or 143 interrupted)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a study's name may have letters that it lacks
     words = list(sys.argv[1:] if argv is None else argv)
     parser, verbs = make_parser(VERBS)
     if not words:

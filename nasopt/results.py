@@ -181,32 +181,49 @@ def print_runners_up(out: Console, result: Result) -> None:
     out.print()
     outcomes = (*result.best, *result.runners_up)
     scale = [value for each in outcomes for value in each.accuracies]
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for header in ("trial", "accuracy", "parameters", "MACs"):
-        table.add_column(header, justify="right", no_wrap=True)
-    curves = _can_draw(out) and all(len(each.accuracies) > 1 for each in outcomes)
-    if curves:
-        table.add_column("learning curve", no_wrap=True)
-    for place, each in enumerate(outcomes):
-        counts = ("" if n is None else f"{n:,}" for n in (each.parameters, each.macs))
-        cells = [str(each.number), f"{each.accuracy:.4f}", *counts]
-        curve = [_curve(each, scale)] if curves else []
-        table.add_row(*cells, *curve, style="bold green" if place == 0 else "")
+    rows: list[dict[str, Text]] = [_numbers(each) for each in outcomes]
+    if _can_draw(out) and all(len(each.accuracies) > 1 for each in outcomes):
+        for row, each in zip(rows, outcomes, strict=True):
+            row["learning curve"] = _curve(each, scale)
+    table = _fitting(rows, out.width, ("learning curve", "parameters", "MACs"))
+    table.rows[0].style = "bold green"
     out.print(table)
+
+
+def _numbers(outcome: Outcome) -> dict[str, Text]:
+    """A network's row of a table."""
+    counts = {"parameters": outcome.parameters, "MACs": outcome.macs}
+    return {
+        "trial": Text(str(outcome.number)),
+        "accuracy": Text(f"{outcome.accuracy:.4f}"),
+        **{name: Text("" if count is None else f"{count:,}") for name, count in counts.items()},
+    }
+
+
+def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[str]) -> Table:
+    """A table of `rows`, without as many of the `dispensable` columns as do not fit `width`."""
+    headers = list(rows[0])
+    for header in dispensable:
+        widths = [max(len(each), *(len(row[each]) for row in rows)) for each in headers]
+        if sum(widths) + 2 * (len(headers) - 1) <= width:
+            break
+        if header in headers:
+            headers.remove(header)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for header in headers:
+        words = header in ("study", "learning curve", "last activity")
+        fold = {"overflow": "fold"} if header == "study" else {"no_wrap": True}
+        table.add_column(header, justify="left" if words else "right", **fold)
+    for row in rows:
+        table.add_row(*(row[header] for header in headers))
+    return table
 
 
 def print_front(out: Console, result: Result) -> None:
     """The networks that no other beats at the same or less cost, and the last one's table."""
     cost = result.objectives[1]
     out.print(f"The Pareto front of accuracy against {cost} (two objectives: nothing is pruned):")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for header in ("trial", "accuracy", "parameters", "MACs"):
-        table.add_column(header, justify="right")
-    for each in result.best:
-        table.add_row(
-            str(each.number), f"{each.accuracy:.4f}", f"{each.parameters:,}", f"{each.macs:,}"
-        )
-    out.print(table)
+    out.print(_fitting([_numbers(each) for each in result.best], out.width, ("parameters", "MACs")))
     out.print()
     out.print(f"The most accurate of them, trial {result.best[-1].number}:")
     out.print()
@@ -214,16 +231,22 @@ def print_front(out: Console, result: Result) -> None:
 
 
 def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("study", overflow="fold")
-    for header in ("done", "running", "queued", "pruned", "free", "best"):
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("last activity", no_wrap=True)  # UTC
-    for each in summaries:
-        total = f"/{each.trials}" if each.trials is not None else ""
-        table.add_row(
-            each.study, f"{each.done}{total}", f"{each.running}{' live' if each.live else ''}",
-            str(each.queued), str(each.pruned), str(each.free),
-            "" if each.best is None else f"{each.best:.4f}", (each.last_activity or "")[5:],
-        )  # fmt: skip
-    out.print(table)
+    """A line a study; where there is little room, without what is least asked for."""
+    rows = [_summary(each) for each in summaries]
+    dispensable = ("last activity", "free", "queued", "pruned", "running")
+    out.print(_fitting(rows, out.width, dispensable))
+
+
+def _summary(summary: StudySummary) -> dict[str, Text]:
+    total = f"/{summary.trials}" if summary.trials is not None else ""
+    cells = {
+        "study": summary.study,
+        "done": f"{summary.done}{total}",
+        "running": f"{summary.running}{' live' if summary.live else ''}",
+        "queued": str(summary.queued),
+        "pruned": str(summary.pruned),
+        "free": str(summary.free),
+        "best": "" if summary.best is None else f"{summary.best:.4f}",
+        "last activity": (summary.last_activity or "")[5:],  # UTC
+    }
+    return {header: Text(text) for header, text in cells.items()}

@@ -69,9 +69,8 @@ def open_storage(
             ).render_as_string()
         return _connect(url, {"timeout": BUSY_SECONDS}, name, mode)
     if not is_writable(path) or not is_writable(path.parent):
-        raise StorageError(
-            f"storage={name}: read-only; change its permissions, or name another with --storage"
-        )
+        other = "look on with --read-only" if mode == "write" else "name another with --storage"
+        raise StorageError(f"storage={name}: read-only; change its permissions, or {other}")
     return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Connection}, name, mode)
 
 

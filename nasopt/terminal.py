@@ -22,13 +22,19 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.worker import Search
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich's own ends the process as if it had failed."""
+        raise BrokenPipeError
+
+
 def console(stderr: bool = False) -> Console:
     """Where the output is no terminal: plain text of 80 columns without blanks at its ends."""
     file = sys.stderr if stderr else sys.stdout
     if file.isatty():
-        return Console(file=file, highlight=False, markup=False, emoji=False)
+        return _Console(file=file, highlight=False, markup=False, emoji=False)
     plain = cast("TextIO", _Trimmed(file))
-    return Console(file=plain, width=80, highlight=False, markup=False, emoji=False)
+    return _Console(file=plain, width=80, highlight=False, markup=False, emoji=False)
 
 
 class _Trimmed:

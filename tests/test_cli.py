@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
 
 from nasopt.cli import main
@@ -344,4 +345,20 @@ def test_a_pipe_that_closes_early_is_no_error(study):
     command = [sys.executable, "-m", "nasopt", "show", "runs/mine.db"]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_database_without_studies_is_told_apart_from_an_empty_list(study, capsys):
+    optuna.create_study(storage="sqlite:///plain.db")
+    line = fails(capsys, "show", "plain.db", "--studies")
+    assert line.endswith("plain.db: no study of nasopt's in it; name another database")
+
+
+def test_a_terminal_that_lacks_a_letter_gets_another(study):
+    odd = Path("ä😀.py")
+    odd.write_text(STUDY.replace("trials=4", "trials=1"))
+    command = [sys.executable, "-m", "nasopt", "run", str(odd), "--device", "cpu"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n??/tpe/0: 1 of 1 trials" in done.stdout

@@ -315,6 +315,12 @@ def test_an_address_that_others_reach_comes_with_a_warning(done, host, warned):
     assert any("no password" in line for line in dashboard.notice) == warned
     assert "0.0.0.0" not in dashboard.url
     assert dashboard.url in dashboard.notice[0]
+    assert bool(dashboard.warnings) == warned
+
+
+def test_an_address_of_ipv6_is_refused_in_its_own_words(done, capsys):
+    line = fails(capsys, "dashboard", str(done), "--host", "::1", "--port", "0")
+    assert line == "nasopt: host=::1: IPv6 is not served; use 127.0.0.1"
 
 
 # What can go wrong

@@ -197,6 +197,31 @@ def test_a_file_that_cannot_be_written_is_named(database, tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("name", ["x.db", "mine.py"])
+def test_a_file_that_is_no_page_is_not_written_over(tmp_path, capsys, name):
+    path = tmp_path / name
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    (tmp_path / "mine.py").write_text("experiment = ...")
+    before = path.read_bytes()
+    assert main(["report", str(tmp_path / "x.db"), "-o", str(path)]) == 2
+    assert capsys.readouterr().err == (
+        f"nasopt: output={path}: there is such a file, and it is no page; choose another with -o\n"
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_page_may_be_written_anew(database, tmp_path):
+    assert written(database, tmp_path) == written(database, tmp_path)
+
+
+def test_a_page_may_go_to_standard_output(database, tmp_path):
+    command = [sys.executable, "-m", "nasopt", "report", str(database), "-o", "-"]
+    page = subprocess.run(command, check=True, capture_output=True, cwd=tmp_path).stdout
+    assert page.startswith(b"<!doctype html>")
+    assert page.rstrip().endswith(b"</html>")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_study_that_is_not_there_and_a_database_of_others_are_named(database, tmp_path):
     with pytest.raises(StudyError, match="study='experiment/tpe/9': not in this database"):
         written(database, tmp_path, "experiment/tpe/9")

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -6,7 +7,14 @@ from rich.console import Console
 import nasopt
 from nasopt import Architecture, Conv, Dense, Pool
 from nasopt.analysis.outcome import Outcome, outcome, result
-from nasopt.results import outcome_table, print_outcome, print_result, sparkline
+from nasopt.analysis.studies import study_summaries
+from nasopt.results import (
+    outcome_table,
+    print_outcome,
+    print_result,
+    print_studies,
+    sparkline,
+)
 from tests.examples import small
 
 
@@ -87,9 +95,13 @@ class Terminal(io.StringIO):
     encoding = "utf-8"
 
 
-def shown(printing, found, *, terminal: bool) -> str:
+def shown(printing, found, *, terminal: bool, width: int = 80) -> str:
     out = Console(
-        file=Terminal(), width=80, force_terminal=terminal, color_system="standard", highlight=False
+        file=Terminal(),
+        width=width,
+        force_terminal=terminal,
+        color_system="standard",
+        highlight=False,
     )
     printing(out, found)
     return out.file.getvalue()
@@ -108,6 +120,24 @@ def test_what_is_no_terminal_gets_numbers(study):
     assert "learning curve" not in text
     assert text.isascii()
     assert "After each epoch" in shown(print_outcome, outcome(study, 0), terminal=False)
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_these_whole(study):
+    summaries = study_summaries(study._storage._backend)
+    wide = shown(print_studies, summaries, terminal=False)
+    narrow = shown(print_studies, summaries, terminal=False, width=40)
+    assert "last activity" in wide
+    assert "last activity" not in narrow
+    assert "study" in narrow
+    (line,) = (line for line in narrow.splitlines() if "experiment/random/0" in line)
+    assert f"{study.best_value:.4f}" in line
+    assert "…" not in shown(print_result, result(study), terminal=True, width=40)
+
+
+def test_a_front_of_networks_without_parameters_is_drawn(study):
+    best = replace(outcome(study, 0), parameters=None)
+    front = replace(result(study), objectives=("accuracy", "macs"), best=(best,), runners_up=())
+    assert f"{best.macs:,}" in shown(print_result, front, terminal=False)
 
 
 def test_behind_the_best_stand_the_next_four(study):

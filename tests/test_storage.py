@@ -195,15 +195,18 @@ def test_what_cannot_be_written_to_is_refused_and_can_be_read(tmp_path):
     path = tmp_path / "x.db"
     close(file_storage(path))
     path.chmod(0o444)
-    refused = f"storage={path}: read-only; change its permissions, or name another with --storage"
+    create, write = (
+        f"storage={path}: read-only; change its permissions, or {remedy}"
+        for remedy in ("name another with --storage", "look on with --read-only")
+    )
     studies = f"['study'] {path}"
-    assert opening(path, *MODES) == [refused, refused, studies]
+    assert opening(path, *MODES) == [create, write, studies]
     tmp_path.chmod(0o555)
     try:
         before = contents(tmp_path)
-        assert opening(path, *MODES) == [refused, refused, studies]
+        assert opening(path, *MODES) == [create, write, studies]
         path.chmod(0o644)
-        assert opening(path, *MODES) == [refused, refused, studies]
+        assert opening(path, *MODES) == [create, write, studies]
         assert contents(tmp_path) == before
     finally:
         tmp_path.chmod(0o755)

@@ -77,9 +77,13 @@ class Dashboard:
             lines.append("Read-only: its pages can change nothing.")
         else:
             lines.append("Its pages can change and delete studies; with --read-only they cannot.")
-        if not ipaddress.ip_address(str(self.server.server_address[0])).is_loopback:
-            lines.append("Warning: it has no password; whoever reaches this address can use it.")
-        return lines
+        return lines + self.warnings
+
+    @property
+    def warnings(self) -> list[str]:
+        if ipaddress.ip_address(str(self.server.server_address[0])).is_loopback:
+            return []
+        return ["Warning: it has no password; whoever reaches this address can use it."]
 
     def serve(self) -> None:
         """Answer until Ctrl-C, and keep up with a study that runs."""
@@ -137,6 +141,8 @@ def _listen(host: str, port: int, app: App) -> _Server:
         return make_server(host, port, app, server_class=_Server, handler_class=_Handler)
     except OSError as error:
         reason = error.strerror or error
+        if ":" in host:
+            raise AddressError(f"host={host}: IPv6 is not served; use 127.0.0.1") from error
         if isinstance(error, socket.gaierror) or "assign" in str(reason):
             raise AddressError(
                 f"host={host}: no address of this machine's ({reason}); leave --host out"
