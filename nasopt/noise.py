@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from nasopt.errors import OutOfMemory, RecipeError, SpaceError
 from nasopt.evaluation import EpochResult, Evaluation
@@ -96,7 +96,7 @@ def variance_components(accuracies: Sequence[Sequence[float]]) -> Noise:
     between = max(0.0, (means - within) / seeds)
     low, high = _share_interval(means, within, networks, seeds)
     total = between + within
-    quantile = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    quantile = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     wanted = WANTED_SHARE / (1 - WANTED_SHARE)
     return Noise(
         architectures=networks,
@@ -115,11 +115,13 @@ def variance_components(accuracies: Sequence[Sequence[float]]) -> Noise:
 def _share_interval(means: float, within: float, networks: int, seeds: int) -> tuple[float, float]:
     if within == 0:
         return (1.0, 1.0) if means else (0.0, 0.0)
+    from scipy.special import fdtri  # the quantiles of F, without the second that scipy.stats takes
+
     freedom = (networks - 1, networks * (seeds - 1))
     tail = (1 - CONFIDENCE) / 2
     ratio = means / within
-    lower = ratio / float(stats.f.ppf(1 - tail, *freedom))
-    upper = ratio / float(stats.f.ppf(tail, *freedom))
+    lower = ratio / float(fdtri(*freedom, 1 - tail))
+    upper = ratio / float(fdtri(*freedom, tail))
     low, high = ((f - 1) / (f + seeds - 1) for f in (lower, upper))
     return max(0.0, low), max(0.0, high)
 

@@ -1,11 +1,14 @@
 import optuna
+import pytest
+from optuna.trial import create_trial
 
 import nasopt
-from nasopt import Experiment
+from nasopt import Conv, Dense, Experiment, Recipe, Space, categorical, integer, real, repeat
 from nasopt.analysis.examples import examples
 from nasopt.analysis.importance import importances
 from nasopt.analysis.learning import Savings, learning_curves, savings
 from nasopt.analysis.record import Record
+from nasopt.fields import Dice
 from tests.examples import small
 
 
@@ -52,6 +55,28 @@ def test_importances_add_up_by_kind_and_by_place(tmp_path, macro):
         }
     assert abs(sum(found.by_place.values()) - 1) < 1e-9
     assert list(found.by_kind) == ["layer"]
+
+
+def test_importances_are_those_that_optuna_has_whatever_the_kind_of_field(tmp_path):
+    recipe = Recipe(epochs=1, lr=real(0.01, 0.1, log=True), label_smoothing=real(0.0, 0.2))
+    space = Space(
+        repeat(Conv(filters=integer(2, 62, 4), stride=categorical(1, 2), kernel_size=3), 1, 3),
+        repeat(Dense(width=integer(4, 400)), 1),
+    )
+    experiment = small(space=space, recipe=recipe, trials=1)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    (first,) = study.trials
+    dice = Dice(0)
+    for _ in range(120):
+        params = {name: f.suggest(dice, name) for name, f in Record.of(study).parameters.items()}
+        good = params["dense01.width"] / 400 - params["recipe.lr"] + params["conv02.filters"] / 60
+        study.add_trial(create_trial(params=params, distributions=first.distributions, value=good))
+    found = importances([Record.of(study)])
+    theirs = optuna.importance.get_param_importances(
+        study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+    )
+    assert found.parameters == pytest.approx(theirs)
+    assert max(found.parameters, key=found.parameters.get) == "dense01.width"
 
 
 def test_a_few_networks_have_no_importances(tmp_path):

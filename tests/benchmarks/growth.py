@@ -32,6 +32,7 @@ from nasopt.storage import open_storage
 from nasopt.worker import Search
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.sides import seconds_in_turn
+from tests.benchmarks.starting import seconds
 
 EPOCHS = 10
 SPACE = Space(
@@ -168,6 +169,9 @@ def figures() -> Iterator[Figure]:
                 fill(path, sampler, trials)
                 if (trials, sampler) == (10_000, "random"):
                     yield from large(path)
+                if (trials, sampler) == (1_000, "tpe"):
+                    words = ("report", str(path), "-o", str(path.with_suffix(".html")))
+                    yield Figure("a report of 1,000 trials", seconds(*words), at_most=2, unit=" s")
                 yield against_stock(path, sampler, trials, turns)
         for trials, most in ((100, 50), (1_000, 300)):
             yield suggesting(Path(name) / f"surrogate-{trials}.db", trials, most)
