@@ -159,3 +159,35 @@ def test_without_scripts_the_table_and_the_captions_are_there(browser, page):
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert "At the end the best network found" in source
     assert "parameters" in source
+
+
+def test_without_scripts_no_empty_box_stands_for_a_figure_and_the_top_says_why(browser, page):
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.open(page)
+        header = browser.driver.find_element("tag name", "header").text
+        plots = browser.driver.find_elements("class name", "plot")
+        assert len(plots) == FIGURES
+        assert not any(plot.is_displayed() for plot in plots)
+        tables = browser.driver.find_elements("css selector", "figure details summary")
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert "The figures need JavaScript, which is off." in header
+    assert len(tables) == browser_figures(page)
+
+
+def browser_figures(page: Path) -> int:
+    """Figures with a caption, each of which has its numbers."""
+    return page.read_text().count("<figcaption")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_scale_of_the_map_of_choices_is_whole(browser, page, width):
+    opened(browser, page, width=width)
+    title, plot = browser.run(
+        "return ['#choices .cbtitle text', '#choices .main-svg']"
+        ".map(each => document.querySelector(each).getBoundingClientRect())"
+        ".map(box => [box.left, box.right, box.top, box.bottom])"
+    )
+    assert plot[0] <= title[0] < title[1] <= plot[1]
+    assert plot[2] <= title[2] < title[3] <= plot[3]

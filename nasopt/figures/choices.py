@@ -15,13 +15,15 @@ NAMES = {
     "kernel_size": "kernel size",
     "op": "operation",
     "depth": "number of layers",
+    "recipe": "training",
+    "lr": "learning rate",
 }
 FEW = 12  # layers that are all named on an axis
-ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
+ROW, EDGES = 22, 148  # pixels: of a choice, and of what is around all
 
 
 def choices_figure(choices: Choices) -> go.Figure:
-    """A column a layer, a row a choice: blue where the best have it more often than all, red less.
+    """A column a layer, a row a choice: blue where the best have it more often than all have it.
 
     Kinds of choices stand below each other, with an empty row between them.
     """
@@ -43,7 +45,7 @@ def choices_figure(choices: Choices) -> go.Figure:
             colorscale=SCALE, zmid=0, zmin=-largest, zmax=largest, xgap=2, ygap=2,
             hoverongaps=False, hovertemplate="%{customdata}<extra></extra>",
             colorbar={
-                "title": {"text": "share among the best, less that in all", "side": "top"},
+                "title": {"text": "share among the best,<br>less that in all", "side": "top"},
                 "tickvals": [-largest, 0, largest], "tickangle": 0,
                 "ticktext": [f"−{largest:.0%}", "0", f"+{largest:.0%}"],
                 "orientation": "h", "thickness": 10, "len": 0.8, "x": 0, "xanchor": "left",
@@ -80,15 +82,15 @@ def kind_name(kind: str) -> str:
     """ "conv.filters" -> "filters": the kind of layer is named where it is none of Conv's."""
     layer, _, field = kind.rpartition(".")
     name = NAMES.get(field, field.replace("_", " "))
-    return name if layer in ("", "conv") else f"{layer}: {name}"
+    return name if layer in ("", "conv") else f"{NAMES.get(layer, layer)}: {name}"
 
 
 def place_name(place: str) -> str:
     """ "conv03" -> "3"; what is of the whole network is of "all" its layers."""
-    digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge")
+    digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge").lstrip("_ ")
     if not digits:
         return "all"
-    return str(int(digits)) if digits.isdecimal() else place
+    return str(int(digits)) if digits.isdecimal() else NAMES.get(place, place)
 
 
 def _cell(row: tuple[Preference, int] | None, place: str) -> tuple[float | None, str]:
