@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from nasopt.alike import difference
-from nasopt.claims import EXPERIMENT, Storage
+from nasopt.claims import EXPERIMENT, LAST, Storage
 from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
 from nasopt.pruners import make_pruner, pruner_name
@@ -68,7 +68,7 @@ def open_study(
         "epochs_budget": epochs_budget,
         "limits": [str(limit) for limit in experiment.limits],
         "pruner": named,
-        "versions": {each: version(each) for each in ("nasopt", "optuna", "torch")},
+        LAST: {each: version(each) for each in ("nasopt", "optuna", "torch")},
     }
     before = study.user_attrs
     for key, value in settings.items():

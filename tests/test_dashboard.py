@@ -27,6 +27,7 @@ from nasopt.cli import main
 from nasopt.dashboard import Dashboard, open_browser
 from nasopt.dashboard.filling import Filling
 from nasopt.reads import STUDY_ATTRS
+from nasopt.report.story import TITLES
 from nasopt.storage import open_storage
 from nasopt.worker import Search
 from tests.browser import Browser
@@ -259,6 +260,75 @@ def test_a_folder_for_files_that_cannot_be_made_is_one_line(done, capsys):
     assert line.startswith(f"nasopt: artifact-dir={done}/files: cannot be made (Not a directory)")
 
 
+# Attributes in words
+
+
+@pytest.fixture(scope="module")
+def believing(tmp_path_factory) -> Path:
+    """A study whose last trials were chosen by a model, only to be copied."""
+    database = tmp_path_factory.mktemp("believing") / "x.db"
+    nasopt.run(small(trials=8), sampler="surrogate", storage=database, device="cpu")
+    return database
+
+
+def attrs_of(shown: dict) -> dict[str, str]:
+    return {each["key"]: each["value"] for each in shown["user_attrs"]}
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_pages_have_attributes_in_words(believing, tmp_path, read_only):
+    database = copied(believing, tmp_path / "x.db")
+    with serving(database, read_only=read_only) as url:
+        (listed,) = asked(f"{url}/api/studies")["study_summaries"]
+        shown = asked(f"{url}/api/studies/1")
+    study = attrs_of(shown)
+    assert attrs_of(listed) == study
+    assert study["networks"] == "1 to 3 layers"
+    assert study["possible networks"] == "258"
+    assert study["training"] == "epochs 2, batch_size 32, optimizer sgd, lr 0.1"
+    assert study["limits"] == "none"
+    assert study["sampler"] == "surrogate"
+    trial = attrs_of(shown["trials"][7])
+    belief = load(database, "experiment/surrogate/0").trials[7].user_attrs["belief"]
+    assert trial["expected accuracy"] == (
+        f"{belief['expected']:.4f}, 95 % from {belief['low']:.4f} to {belief['high']:.4f}"
+    )
+    assert f"trial {belief['nearest'][0]['trial']} (" in trial["most alike"]
+    (best,) = shown["best_trials"]
+    assert best in shown["trials"]
+    texts = [*study.values(), *(v for t in shown["trials"] for v in attrs_of(t).values())]
+    assert not [text for text in texts if "{" in text or "[" in text]
+    assert {"key": "seconds", "sortable": True} in shown["union_user_attrs"]
+
+
+def test_words_are_for_pages_only_and_what_is_stored_stays(believing, tmp_path):
+    database = copied(believing, tmp_path / "x.db")
+    study = load(database, "experiment/surrogate/0")
+    before = study.user_attrs, [trial.user_attrs for trial in study.trials]
+    with serving(database) as url:
+        asked(f"{url}/api/studies/1")
+        with urllib.request.urlopen(f"{url}/csv/1") as response:
+            assert "'nearest'" in response.read().decode()
+        asked(f"{url}/api/studies/1/rename", "POST", b'{"study_name": "other/surrogate/0"}')
+    study = load(database, "other/surrogate/0")
+    assert (study.user_attrs, [trial.user_attrs for trial in study.trials]) == before
+
+
+def test_plain_optunas_attributes_and_a_study_that_is_being_made_are_shown_as_they_are(tmp_path):
+    Search(small(), storage=tmp_path / "x.db", device="cpu")
+    study = optuna.load_study(study_name=TPE, storage=f"sqlite:///{tmp_path}/x.db")
+    plain = optuna.create_study(study_name="plain", storage=study._storage)
+    plain.set_user_attr("mine", {"a": [1]})
+    begun = optuna.create_study(study_name="experiment/gp/0", storage=study._storage)
+    begun.set_user_attr("experiment", study.user_attrs["experiment"])
+    with serving(tmp_path / "x.db", read_only=True) as url:
+        found = asked(f"{url}/api/studies")["study_summaries"]
+    shown = {each["study_name"]: attrs_of(each) for each in found}
+    assert shown[TPE]["networks"] == "1 to 3 layers"
+    assert shown["plain"] == {"mine": '{"a": [1]}'}
+    assert shown["experiment/gp/0"].keys() == {"experiment"}
+
+
 # Who may do what
 
 
@@ -452,6 +522,11 @@ def test_a_studys_page_has_the_plots_drawn_and_to_be_read(browser, served, dark)
     drawn = browser.run(marks)
     assert set(drawn) == PLOTS
     assert drawn["accuracy-against-macs"] > 1
+    titles = browser.run(
+        "return [...document.querySelectorAll('[id^=user-defined-plot] .gtitle')]"
+        ".map(e => e.querySelector('tspan').textContent)"
+    )
+    assert set(titles) == {TITLES[name] for name in ("front-macs", "choices", "comparison")}
     outside = browser.run(
         "return [...document.querySelectorAll('[id^=user-defined-plot]')].filter(e => {"
         "  const title = e.querySelector('.gtitle').getBoundingClientRect();"
@@ -460,6 +535,17 @@ def test_a_studys_page_has_the_plots_drawn_and_to_be_read(browser, served, dark)
     )
     assert outside == []
     assert clean(browser, served)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_a_model_expected_of_a_trial_can_be_read(browser, believing, tmp_path, dark):
+    with serving(copied(believing, tmp_path / "x.db"), read_only=True) as url:
+        browser.open(f"{url}/dashboard/studies/1", dark=dark)
+        browser.wait_for_text("Study User Attributes", "1 to 3 layers", "epochs 2, batch_size 32")
+        browser.open(f"{url}/dashboard/studies/1/trials?numbers=7", dark=dark)
+        browser.wait_for_text("expected accuracy 0.", ", 95 % from 0.", "most alike trial")
+        assert "nearest" not in browser.text
+        assert clean(browser, url)
 
 
 def test_two_samplers_are_compared_on_a_page(browser, served):

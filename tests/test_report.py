@@ -19,6 +19,7 @@ from nasopt.report.contents import Contents
 from nasopt.report.page import render
 from nasopt.storage import open_storage
 from nasopt.worker import Search
+from tests.benchmarks.growth import fill
 from tests.examples import small
 
 
@@ -186,6 +187,24 @@ def test_a_large_search_is_thinned_and_says_so(database):
     assert "100 trials are too many for one page" in page
     assert len(contents.trials) == 20
     assert not shown(records).is_thinned
+
+
+def test_a_page_of_more_than_a_thousand_trials_stays_small(tmp_path):
+    fill(tmp_path / "x.db", "random", trials=1_050)
+    size = write_report(open_storage(tmp_path / "x.db", "read"), tmp_path / "r.html")
+    assert size < 6_000_000
+    page = (tmp_path / "r.html").read_text()
+    assert "1,050 trials are too many for one page" in page
+    assert "Single trials are shown of 1,000" in page
+    assert page.count("<td>complete</td>") + page.count("<td>pruned</td>") == 1_000
+    assert "It tried 1,050 of" in page
+
+
+def test_the_verdict_counts_in_points_as_its_table_does(database, tmp_path):
+    page = written(database, tmp_path)
+    (verdict,) = re.findall(r'<p class="verdict">(.*?)</p>', page)
+    (told,) = re.findall(r"\(([+-].*?) points\)", verdict)
+    assert f"<td>{told}</td>" in page
 
 
 def test_a_file_that_cannot_be_written_is_named(database, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The page as a person meets it: in a real browser."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import nasopt
 from nasopt.report import write_report
 from nasopt.storage import open_storage
+from tests.benchmarks.growth import fill
 from tests.browser import Browser
 from tests.examples import small
 
@@ -83,6 +85,21 @@ def test_what_cannot_be_seen_is_said(browser, page):
         "return [...document.querySelectorAll('.network .hidden')].map(e => e.textContent)"
     )
     assert layers[0].startswith("Layer 1: ")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_of_twenty_layers_no_name_lies_on_another(browser, tmp_path, width):
+    fill(tmp_path / "x.db", "random", trials=100)
+    write_report(open_storage(tmp_path / "x.db", "read"), tmp_path / "report.html")
+    browser.open(tmp_path / "report.html", width=width)
+    for figure in ("choices", "importance"):
+        names = f"document.querySelectorAll('#{figure} .xtick text')"
+        browser.wait_for("the names", f"return {names}.length")
+        ends = browser.run(
+            f"return [...{names}].map(e => e.getBoundingClientRect()).map(b => [b.left, b.right])"
+        )
+        assert browser.run(f"return [...{names}].map(e => e.textContent)")[:2] == ["1", "5"]
+        assert all(right < left for (_, right), (left, _) in pairwise(sorted(ends)))
 
 
 def cells(browser: Browser, header: str) -> list[str]:

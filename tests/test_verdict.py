@@ -41,18 +41,18 @@ def difference(sampler: str, mean: float, p: float | None = None, pairs: int = 8
     ],
 )  # fmt: skip
 def test_a_verdict_claims_what_was_tested_and_nothing_else(found, sentence):
-    assert verdict(found, "random", "40 evaluations", None) == sentence
+    assert verdict(found, "random", "40 evaluations", None, "{:+.4f}".format) == sentence
 
 
 def test_where_the_signal_is_weak_nothing_can_be_told():
     weak = variance_components([[0.1, 0.9], [0.9, 0.2], [0.5, 0.4]])
     assert weak.share < 0.3
-    assert verdict([difference("tpe", 0.02, 0.01)], "random", "40 evaluations", weak) == (
+    assert verdict([difference("tpe", 0.02, 0.01)], "random", "40 evaluations", weak, str) == (
         "Which sampler is better cannot be told here: of the variance between trainings only 0.00 "
         "is architecture, the rest is the luck of their seeds."
     )
     good = variance_components([[0.1, 0.1], [0.9, 0.8]])
-    assert "is better" in verdict([difference("tpe", 0.02, 0.01)], "random", "4 epochs", good)
+    assert "is better" in verdict([difference("tpe", 0.02, 0.01)], "random", "4 epochs", good, str)
 
 
 def test_what_limits_the_claims_is_said():

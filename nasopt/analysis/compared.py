@@ -20,7 +20,7 @@ from nasopt.analysis.statistics import (
     differences,
     equivalent,
 )
-from nasopt.analysis.verdict import limits, verdict
+from nasopt.analysis.verdict import Spelling, limits, verdict
 from nasopt.analysis.winners import QUARTERS, Winner, fresh_accuracies, quarter_winners
 from nasopt.noise import SAMPLE_SEED, Noise, recorded_noise
 
@@ -117,9 +117,13 @@ class ComparisonResult:
 
     @property
     def verdict(self) -> str:
-        """One sentence on which sampler is better."""
+        """One sentence on which sampler is better, differences as they are."""
+        return self.told("{:+.4f}".format)
+
+    def told(self, spelled: Spelling) -> str:
+        """The verdict with its differences `spelled` out."""
         found = [each.difference for each in self.standings if each.difference is not None]
-        return verdict(found, self.baseline, str(self.budget), self.noise)
+        return verdict(found, self.baseline, str(self.budget), self.noise, spelled)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.front import front
 from nasopt.architecture import Architecture
-from nasopt.claims import EXPERIMENT, FREE, Storage
+from nasopt.claims import EXPERIMENT, FREE, LAST, Storage
 from nasopt.database import shown_url
 from nasopt.errors import StudyError, closest
 from nasopt.layers import Conv, Layer, Pool
@@ -78,8 +78,9 @@ def attributes_of(storage: Storage) -> dict[str, dict[str, Any]]:
 
     Optuna's summaries would read and copy every trial.
     """
+    begun = {EXPERIMENT, LAST}  # a study in between is being made at this moment
     studies = storage.get_all_studies()
-    return {each.study_name: each.user_attrs for each in studies if EXPERIMENT in each.user_attrs}
+    return {each.study_name: each.user_attrs for each in studies if begun <= each.user_attrs.keys()}
 
 
 def load_study(storage: Storage, name: str | None = None) -> optuna.Study:

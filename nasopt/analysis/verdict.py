@@ -1,13 +1,17 @@
 """What a comparison comes to, in plain words; and what limits it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nasopt.analysis.curves import Studies
 from nasopt.analysis.statistics import TEST_PAIRS, Difference, Scores
 from nasopt.noise import WEAK_SHARE, Noise
 
+Spelling = Callable[[float], str]  # of a difference, in the unit of what stands around it
 
-def verdict(found: Sequence[Difference], baseline: str, budget: str, noise: Noise | None) -> str:
+
+def verdict(
+    found: Sequence[Difference], baseline: str, budget: str, noise: Noise | None, spelled: Spelling
+) -> str:
     """One sentence on which sampler is better than `baseline`, after `budget`."""
     if not found:
         return f"There is nothing to compare with {baseline}."
@@ -17,38 +21,38 @@ def verdict(found: Sequence[Difference], baseline: str, budget: str, noise: Nois
             f"{noise.share:.2f} is architecture, the rest is the luck of their seeds."
         )
     few = [each for each in found if each.p is None]
-    claims = [_claims([each for each in found if each.p is not None], baseline)]
+    claims = [_claims([each for each in found if each.p is not None], baseline, spelled)]
     if few:
         pairs = min(each.pairs for each in few)
         claims.append(
             f"{pairs} {'pair' if pairs == 1 else 'pairs'} of studies cannot tell (a test needs "
-            f"{TEST_PAIRS}); by the intervals alone {_leanings(few, baseline)}"
+            f"{TEST_PAIRS}); by the intervals alone {_leanings(few, baseline, spelled)}"
         )
     return f"After {budget} {'; '.join(filter(None, claims))}."
 
 
-def _claims(found: Sequence[Difference], baseline: str) -> str:
+def _claims(found: Sequence[Difference], baseline: str, spelled: Spelling) -> str:
     groups = {
         f"better than {baseline}": [e for e in found if e.significant and e.mean > 0],
         f"worse than {baseline}": [e for e in found if e.significant and e.mean < 0],
         f"not told apart from {baseline}": [e for e in found if not e.significant],
     }
-    return _sentence(groups)
+    return _sentence(groups, spelled)
 
 
-def _leanings(found: Sequence[Difference], baseline: str) -> str:
+def _leanings(found: Sequence[Difference], baseline: str, spelled: Spelling) -> str:
     groups = {
         f"ahead of {baseline}": [e for e in found if e.low > 0],
         f"behind {baseline}": [e for e in found if e.high < 0],
         f"level with {baseline}": [e for e in found if not (e.low > 0 or e.high < 0)],
     }
-    return _sentence(groups)
+    return _sentence(groups, spelled)
 
 
-def _sentence(groups: Mapping[str, Sequence[Difference]]) -> str:
+def _sentence(groups: Mapping[str, Sequence[Difference]], spelled: Spelling) -> str:
     parts = []
     for what, members in groups.items():
-        names = [f"{each.sampler} ({each.mean:+.4f}{_p(each)})" for each in members]
+        names = [f"{each.sampler} ({spelled(each.mean)}{_p(each)})" for each in members]
         if names:
             listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
             parts.append(f"{listed} {'are' if names[1:] else 'is'} {what}")

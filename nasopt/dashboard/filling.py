@@ -24,9 +24,11 @@ from nasopt.errors import StudyError
 from nasopt.figures import choices_figure, comparison_figure, front_figure
 from nasopt.notes import Notebook, version_key
 from nasopt.reads import TRIALS
-from nasopt.report.story import about_choices, about_front
+from nasopt.report.story import TITLES, about_choices, about_front, verdict
 
-TITLE_WIDTH = 74  # characters
+CAPTION_WIDTH = 70  # characters
+TITLE_SIZE, CAPTION_SIZE = 15, 13  # pixels
+BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale"]  # in a title's way
 GREY = "#757575"  # optuna-dashboard shows a plot as it is, on white or, in the dark, on #1e1e1e
 HEIGHT = 440  # pixels that optuna-dashboard gives a plot
 
@@ -107,12 +109,14 @@ def study_plots(record: Record) -> dict[str, go.Figure]:
     plots = {}
     costs = trade_off([record], "macs")
     if costs.points:
-        plots["accuracy-against-macs"] = _titled(front_figure(costs), about_front(costs))
+        plots["accuracy-against-macs"] = _titled(
+            front_figure(costs), "front-macs", about_front(costs)
+        )
     found = choices([record])
     if found is not None:
         figure = choices_figure(found)
         figure.update_traces(colorbar_title_text="")  # it would push the figure's own out of sight
-        plots["what-the-best-chose"] = _titled(figure, about_choices(found))
+        plots["what-the-best-chose"] = _titled(figure, "choices", about_choices(found))
     return plots
 
 
@@ -122,7 +126,8 @@ def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.
         found = compare_records(group, storage)
     except StudyError:  # they differ in their pruners, say
         return {}
-    return {"comparison-of-samplers": _titled(comparison_figure(found), found.verdict)}
+    figure = _titled(comparison_figure(found), "comparison", verdict(found))
+    return {"comparison-of-samplers": figure}
 
 
 def _groups(records: Mapping[int, Record]) -> list[list[int]]:
@@ -136,13 +141,22 @@ def _groups(records: Mapping[int, Record]) -> list[list[int]]:
     return [ids for ids in groups.values() if len({records[id_].sampler for id_ in ids}) > 1]
 
 
-def _titled(figure: go.Figure, title: str) -> go.Figure:
-    """With a title below the buttons that optuna-dashboard shows in the right corner."""
-    lines = textwrap.wrap(title, TITLE_WIDTH)
-    place = {"x": 0.01, "y": 0.92, "yanchor": "top"}
+def _titled(figure: go.Figure, name: str, caption: str) -> go.Figure:
+    """With its title beside the buttons that optuna-dashboard shows in the right corner, and the
+    caption below."""
+    above = 56 if figure.layout.showlegend is False else 96  # else a legend, or a scale of colours
+    lines = textwrap.wrap(caption, CAPTION_WIDTH)
+    text = "".join(f'<br><span style="font-size: {CAPTION_SIZE}px">{line}</span>' for line in lines)
     return figure.update_layout(
-        title={"text": "<br>".join(lines), "font": {"size": 13}, **place},
+        title={
+            "text": f"<b>{TITLES[name]}</b>{text}",
+            "font": {"size": TITLE_SIZE},
+            "x": 0.01,
+            "y": 0.95,
+            "yanchor": "top",
+        },
         font={"color": GREY},
-        margin={"t": 85 + 17 * len(lines), "r": 16, "b": 16},
+        modebar={"remove": BUTTONS, "bgcolor": "rgba(0, 0, 0, 0)"},
+        margin={"t": above + 18 * len(lines), "r": 16, "b": 16},
         height=HEIGHT,
     )

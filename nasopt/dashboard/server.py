@@ -19,6 +19,7 @@ from optuna_dashboard import wsgi
 from nasopt.dashboard.artifacts import open_store
 from nasopt.dashboard.filling import Filling
 from nasopt.dashboard.view import View
+from nasopt.dashboard.words import InWords
 from nasopt.database import shown_url
 from nasopt.errors import AddressError
 from nasopt.storage import open_storage
@@ -53,7 +54,7 @@ class Dashboard:
         storage = open_storage(location, "read" if read_only else "write")
         self.storage = View(storage) if read_only else storage
         store = None if artifact_dir is None else open_store(artifact_dir)
-        app = wsgi(self.storage, store)
+        app = shown_apart(wsgi(InWords(self.storage), store), wsgi(self.storage, store))
         self.server = _listen(host, port, refuse_changes(app) if read_only else app)
         kept = None if read_only else store
         self.server.chore = Filling(self.storage, self.location, kept).refresh
@@ -99,6 +100,16 @@ def open_browser(url: str) -> None:
     if "SSH_CONNECTION" not in os.environ or os.environ.get("BROWSER"):
         # beside: some are waited for, and want an answer first
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def shown_apart(shown: App, stored: App) -> App:
+    """What a page shows is answered by `shown`; what is changed, copied or exported by `stored`."""
+
+    def apart(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        looks = environ["REQUEST_METHOD"] in READING and environ["PATH_INFO"].startswith("/api/")
+        return (shown if looks else stored)(environ, start_response)
+
+    return apart
 
 
 def refuse_changes(app: App) -> App:

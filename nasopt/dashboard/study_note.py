@@ -8,9 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.analysis.outcome import Result
 from nasopt.analysis.record import Record
 from nasopt.claims import EXPERIMENT
-from nasopt.fields import field_from_json
 from nasopt.notes import escaped, table
-from nasopt.report.story import opening, searched
+from nasopt.report.story import opening, pairs, searched, training
 
 BEST = 5  # networks that are listed
 
@@ -78,9 +77,9 @@ def _searched(study: Record) -> str:
 def _training(study: Record) -> str:
     """The recipe without what is 0 or off."""
     recipe = study.attrs[EXPERIMENT]["recipe"]
-    used = [f"{name} {field_from_json(value)}" for name, value in recipe.items() if value]
+    used = training({name: value for name, value in recipe.items() if value})
     return (
-        f"{escaped(', '.join(used))}; training seed "
+        f"{escaped(used)}; training seed "
         f"{study.attrs[EXPERIMENT]['seed']}; pruner {escaped(study.attrs.get('pruner'))}."
     )
 
@@ -98,8 +97,7 @@ def _commands(study: Record, location: str) -> str:
     shown = ["show", location, "--study", study.name]
     commands = ([*begin, *where], shown, ["report", location])
     text = "\n".join(f"nasopt {shlex.join(words)}" for words in commands)
-    versions = study.attrs.get("versions", {})
-    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    named = pairs(study.attrs.get("versions", {}))
     made = f" Made with {escaped(named)}." if named else ""
     return f"{_fenced(text)}\n\n{escaped(file)} is the study file.{made}"
 

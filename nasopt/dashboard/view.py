@@ -16,7 +16,10 @@ class View(Storage):
     def __init__(self, opened: Storage) -> None:
         super().__init__(opened.url, engine_kwargs=opened.engine_kwargs, skip_table_creation=True)
         self.path = opened.path
-        self.kept: dict[int, dict[str, Any]] = defaultdict(dict)  # study id -> system attributes
+        # study id -> system attributes; one view of another shows what is kept there
+        self.kept: dict[int, dict[str, Any]] = (
+            opened.kept if isinstance(opened, View) else defaultdict(dict)
+        )
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         self.kept[study_id][key] = value

@@ -1,5 +1,7 @@
 """What the best networks chose, layer by layer."""
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 
 from nasopt.analysis.choices import Choices, Preference
@@ -14,6 +16,7 @@ NAMES = {
     "op": "operation",
     "depth": "number of layers",
 }
+FEW = 12  # layers that are all named on an axis
 ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
 
 
@@ -49,13 +52,28 @@ def choices_figure(choices: Choices) -> go.Figure:
         ),
         height=EDGES + ROW * len(rows),
         minreducedheight=16,
-        xaxis={"title": {"text": "layer"}, "showgrid": False, "type": "category", "tickangle": 0},
+        xaxis={**layer_axis(columns), "showgrid": False},
         yaxis={
             "showgrid": False,
             "tickvals": [place for place, row in enumerate(rows) if row],
             "ticktext": [f"{kind_name(r[0].kind)} {r[0].choices[r[1]]}" for r in rows if r],
         },
     )  # fmt: skip
+
+
+def layer_axis(places: Sequence[str]) -> dict[str, object]:
+    """A category a layer. Of many the first and every fifth are named: it must fit on half a page,
+    or on a telephone."""
+    names = [place_name(place) for place in places]
+    numbers = [name for name in names if name.isdecimal()]
+    if len(numbers) > FEW:
+        names = [name for name in numbers if name == "1" or int(name) % 5 == 0]
+    return {
+        "title": {"text": "layer"},
+        "type": "category",
+        "tickvals": names,
+        "tickangle": 0,
+    }
 
 
 def kind_name(kind: str) -> str:

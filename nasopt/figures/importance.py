@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from nasopt.analysis.choices import kind_of
 from nasopt.analysis.importance import Importances
-from nasopt.figures.choices import kind_name, place_name
+from nasopt.figures.choices import kind_name, layer_axis, place_name
 from nasopt.figures.palette import COLOURS, new_figure
 
 PATTERNS = ("", "/", "x", ".", "-", "\\", "+")
@@ -15,7 +15,7 @@ def importance_figure(found: Importances) -> go.Figure:
     places = list(dict.fromkeys(name.partition(".")[0] for name in found.parameters))
     figure = new_figure(
         barmode="stack",
-        xaxis={"title": {"text": "layer"}, "type": "category", "tickangle": 0},
+        xaxis=layer_axis(places),
         yaxis={"title": {"text": "share of the importance"}, "tickformat": ".0%"},
     )
     for number, kind in enumerate(found.by_kind):

@@ -24,7 +24,7 @@ from nasopt.figures.drawing import Block, blocks, most_filters
 from nasopt.report import exhibits, story
 from nasopt.report.exhibits import Exhibit
 from nasopt.report.picture import Part, pictured
-from nasopt.wording import duration, percent, points, roughly
+from nasopt.wording import duration, percent, points
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,7 @@ class Contents:
     @property
     def facts(self) -> Iterator[tuple[str, str]]:
         """Figures to begin with, each with what it counts."""
-        size = story.space_size(self.first)
-        yield "possible networks", "no end" if size is None else roughly(size)
+        yield "possible networks", story.size_in_words(self.first)
         yield "networks tried", f"{self.savings.networks:,}"
         if self.examples is not None and self.examples.best.accuracy is not None:
             yield "best accuracy", percent(self.examples.best.accuracy)
@@ -159,6 +158,11 @@ class Contents:
             return compare_records(self.studies, self.storage)
         except StudyError as error:
             return str(error)
+
+    @property
+    def verdict(self) -> str:
+        assert not isinstance(self.comparison, str)
+        return story.verdict(self.comparison)
 
     @property
     def standings(self) -> Iterator[tuple[str, ...]]:
@@ -246,12 +250,12 @@ class Contents:
         begun = self.first.attrs["experiment"]
         yield "studies", ", ".join(study.name for study in self.studies)
         yield "data", str(begun["dataset"])
-        yield "training", ", ".join(f"{name} {value}" for name, value in begun["recipe"].items())
+        yield "training", story.training(begun["recipe"])
         yield "looked for", " and ".join(self.first.objectives)
         yield "limits", ", ".join(attrs["limits"]) or "none"
         yield "pruner", str(attrs["pruner"])
         yield "training seed", str(begun["seed"])
-        yield "versions", ", ".join(f"{name} {value}" for name, value in attrs["versions"].items())
+        yield "versions", story.pairs(attrs["versions"])
 
     @property
     def commands(self) -> list[str]:

@@ -82,7 +82,7 @@ def _halves(curves: Sequence[Curve]) -> Iterator[tuple[str, ...]]:
 
 def comparison(result: ComparisonResult | str) -> Exhibit:
     """`result` may be the reason why there is none."""
-    title = "The samplers beside each other"
+    title = story.TITLES["comparison"]
     if isinstance(result, str):
         return Exhibit("comparison", title, missing=result)
     return Exhibit(
@@ -120,10 +120,7 @@ def expectations(studies: Sequence[Record], shown: Shown) -> Exhibit:
 
 
 def front(studies: Sequence[Record], shown: Shown, cost: str) -> Exhibit:
-    title = {
-        "parameters": "Accuracy against size",
-        "macs": "Accuracy against work",
-    }[cost]
+    title = story.TITLES[f"front-{cost}"]
     found = trade_off(studies, cost)
     if not found.points:
         known = any(trial.user_attrs.get(cost) is not None for s in studies for trial in s.counted)
@@ -141,7 +138,7 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Exhibit:
 
 
 def preferences(studies: Sequence[Record]) -> Exhibit:
-    title = "What the best networks have in common"
+    title = story.TITLES["choices"]
     found = choices(studies)
     if found is None:
         why = f"that takes {FEWEST} different networks, and three of them to be the best"

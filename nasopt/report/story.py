@@ -1,17 +1,19 @@
 """What a search came to, in sentences that are computed: for people who know no such searches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from nasopt.analysis.beliefs import Beliefs
 from nasopt.analysis.choices import Choices
+from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Curve
 from nasopt.analysis.examples import Examples
 from nasopt.analysis.front import TradeOff
 from nasopt.analysis.importance import Importances
 from nasopt.analysis.learning import Savings
 from nasopt.analysis.record import Record
-from nasopt.fields import Integer, Open, Real
+from nasopt.fields import Integer, Open, Real, field_from_json
 from nasopt.figures.choices import kind_name, place_name
 from nasopt.layers import Conv, Dense, Layer
 from nasopt.space import Part
@@ -29,6 +31,12 @@ FIELDS = {
 }
 LAYERS = {"conv": "layer", "pool": "pooling layer", "dense": "fully connected layer"}
 COSTS = {"macs": "multiplications", "parameters": "weights"}
+TITLES = {  # of figures that are shown in several places
+    "comparison": "The samplers beside each other",
+    "choices": "What the best networks have in common",
+    "front-parameters": "Accuracy against size",
+    "front-macs": "Accuracy against work",
+}
 NEAR = 0.005  # of an accuracy: half a point
 FEW = 100  # complete trials, below which importances are a hint
 
@@ -76,6 +84,29 @@ def times(part: Part) -> str:
     noun = LAYERS[part.layer.kind]
     high = len(part.names)
     return several(high, noun) if part.low == high else f"{part.low} to {several(high, noun)}"
+
+
+def outline(study: Record) -> str:
+    """ "3 to 6 layers, then 1 fully connected layer" """
+    if study.is_benchmark:
+        return several(len(study.parameters), "place")
+    return ", then ".join(times(part) for part in study.begun.space.parts)
+
+
+def size_in_words(study: Record) -> str:
+    """ "4.0 × 10²⁷" """
+    size = space_size(study)
+    return "no end" if size is None else roughly(size)
+
+
+def training(recipe: Mapping[str, Any]) -> str:
+    """A recipe as it is stored, in a line: "epochs 10, lr real(0.01, 0.1, log=True)" """
+    return pairs({name: field_from_json(value) for name, value in recipe.items()})
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """ "nasopt 0.1.0, optuna 5.0.0" """
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def options(field: Open) -> str:
@@ -130,6 +161,12 @@ def _ratio(ours: int | None, theirs: int | None) -> str:
     if theirs >= 1.2 * ours:
         return f"The best takes only {ours / theirs:.0%} of the multiplications of the middle one."
     return "The best takes about as many multiplications as the middle one."
+
+
+def verdict(result: ComparisonResult) -> str:
+    """Which sampler is better, in percentage points as the table beside it."""
+    of = max((each.seen or 0.0 for each in result.standings), default=0.0)
+    return result.told(lambda gap: f"{points(gap, of, sign=True)} points")
 
 
 def about_curves(curves: Sequence[Curve], seeds: int) -> str:
