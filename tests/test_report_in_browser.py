@@ -98,8 +98,13 @@ def test_of_twenty_layers_no_name_lies_on_another(browser, tmp_path, width):
         ends = browser.run(
             f"return [...{names}].map(e => e.getBoundingClientRect()).map(b => [b.left, b.right])"
         )
-        assert browser.run(f"return [...{names}].map(e => e.textContent)")[:2] == ["1", "5"]
+        assert browser.run(f"return [...{names}].map(e => e.textContent)")[:2] == ["5", "10"]
         assert all(right < left for (_, right), (left, _) in pairwise(sorted(ends)))
+        below = browser.run(
+            f"return document.querySelector('#{figure} .xtitle').getBoundingClientRect().top"
+            f" - {names}[0].getBoundingClientRect().bottom"
+        )
+        assert below > -2  # pixels: around letters there is some room
 
 
 def cells(browser: Browser, header: str) -> list[str]:
