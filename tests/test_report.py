@@ -301,11 +301,21 @@ def test_a_study_that_is_not_there_and_a_database_of_others_are_named(database, 
     assert not (tmp_path / "report.html").exists()
 
 
-def test_a_report_loads_nothing_that_takes_long_and_is_not_needed(database, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (["--study", "experiment/tpe/0"], {"torch", "sklearn", "pandas", "scipy"}),
+        ([], {"torch", "sklearn", "pandas"}),  # samplers are compared with SciPy
+    ],
+)
+def test_a_report_loads_nothing_that_takes_long_and_is_not_needed(
+    database, tmp_path, words, unneeded
+):
+    words = ["report", str(database), "-o", str(tmp_path / "r.html"), *words]
     code = (
         "import sys\nfrom nasopt.cli import main\n"
-        f"assert main(['report', {str(database)!r}, '-o', {str(tmp_path / 'r.html')!r}]) == 0\n"
-        "assert not {'torch', 'scipy', 'sklearn', 'pandas'} & sys.modules.keys()"
+        f"assert main({words!r}) == 0\n"
+        f"assert not {unneeded!r} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

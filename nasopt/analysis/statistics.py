@@ -14,14 +14,20 @@ from numpy.typing import NDArray
 Scores = Mapping[str, Mapping[int, float]]  # sampler -> seed -> score
 Numbers = NDArray[np.float64]
 
-PERCENTILES = (2.5, 97.5)  # the ends of a 95 % interval
+CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 TEST_PAIRS = 8  # fewer can hardly be significant: the least p of 5 pairs is .0625, of 8 .0078
 EXACT_PAIRS = 14  # up to here all assignments of signs are enumerated, ties or not
 RESAMPLES = 9_999
 CURVE_RESAMPLES = 1_999  # of whole curves
-BATCHES = 20  # of those: all at once would take hundreds of megabytes
 SEED = 0  # of the bootstrap, so that the same studies give the same interval
+
+
+def _stats() -> Any:
+    """SciPy's, which take as long to import as all else that the page of one study needs."""
+    from scipy import stats
+
+    return stats
 
 
 @dataclass(frozen=True)
@@ -81,14 +87,19 @@ def mean_interval(values: Sequence[float] | Numbers) -> tuple[float, float]:
     """
     if len(values) < 2:
         return math.nan, math.nan
-    resampled = np.asarray(values, dtype=float)[_resamples(len(values), RESAMPLES)]
-    low, high = np.percentile(resampled.mean(axis=1), PERCENTILES)
-    return float(low), float(high)
-
-
-def _resamples(count: int, times: int) -> NDArray[np.int64]:
-    """`times` samples of `count` places with replacement, a row each; always the same ones."""
-    return np.random.default_rng(SEED).integers(0, count, (times, count))
+    interval = (
+        _stats()
+        .bootstrap(
+            (np.asarray(values, dtype=float),),
+            np.mean,
+            n_resamples=RESAMPLES,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(SEED),
+        )
+        .confidence_interval
+    )
+    return float(interval.low), float(interval.high)
 
 
 def signed_rank(differences: Sequence[float] | Numbers) -> float:
@@ -101,11 +112,9 @@ def signed_rank(differences: Sequence[float] | Numbers) -> float:
     values = np.round(values[np.abs(values) > 1e-12], 12)
     if len(values) < 2:
         return 1.0
-    from scipy import stats  # as long to import as all else that a page needs
-
-    exact = stats.PermutationMethod(n_resamples=2**EXACT_PAIRS)
+    exact = _stats().PermutationMethod(n_resamples=2**EXACT_PAIRS)
     method = exact if len(values) <= EXACT_PAIRS else "auto"
-    return float(stats.wilcoxon(values, method=method).pvalue)
+    return float(_stats().wilcoxon(values, method=method).pvalue)
 
 
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
@@ -124,9 +133,9 @@ def holm(ps: Mapping[str, float]) -> dict[str, float]:
 def superiority(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """The chance that one of `ours` is above one of `theirs`, a draw being half.
 
-    Source: Vargha and Delaney 2000.
+    Source: Vargha and Delaney 2000; the statistic of Mann and Whitney's test, over all pairs.
     """
-    return float(np.sign(np.subtract.outer(ours, theirs)).mean() + 1) / 2
+    return float(_stats().mannwhitneyu(ours, theirs).statistic) / (len(ours) * len(theirs))
 
 
 def average_ranks(scores: Scores) -> dict[str, float]:
@@ -134,9 +143,8 @@ def average_ranks(scores: Scores) -> dict[str, float]:
     seeds = set.intersection(*(set(by_seed) for by_seed in scores.values()))
     if not seeds:
         return dict.fromkeys(scores, math.nan)
-    table = np.array([[by_seed[seed] for seed in sorted(seeds)] for by_seed in scores.values()])
-    beaten_by = np.sign(table - table[:, None]).sum(axis=1)  # less those that it beats
-    ranks = ((len(table) + 1 + beaten_by) / 2).mean(axis=1)
+    table = [[-by_seed[seed] for seed in sorted(seeds)] for by_seed in scores.values()]
+    ranks = _stats().rankdata(table, axis=0).mean(axis=1)
     return dict(zip(scores, map(float, ranks), strict=True))
 
 
@@ -179,18 +187,29 @@ def equivalent(
         return None
     beyond = len(positions)
 
-    def places(samples: NDArray[np.int64]) -> Numbers:
-        """Index into `positions`, for each sample of the seeds."""
-        enough = theirs[samples].mean(axis=1) >= ours[samples].mean(axis=1)[:, None] - 1e-12
-        return np.where(enough.any(axis=1), enough.argmax(axis=1), float(beyond))
+    def place(seeds: Any, axis: int = -1) -> Any:
+        """Index into `positions`, of as many resamples as `seeds` has rows."""
+        enough = theirs[seeds].mean(axis=axis - 1) >= ours[seeds].mean(axis=axis)[..., None] - 1e-12
+        return np.where(enough.any(axis=-1), enough.argmax(axis=-1), float(beyond))
 
-    seeds = len(ours)
-    found = [int(places(np.arange(seeds)[None])[0])]
-    if seeds > 1:
-        batches = np.array_split(_resamples(seeds, CURVE_RESAMPLES), BATCHES)
-        ends = np.percentile(np.concatenate([places(each) for each in batches]), PERCENTILES)
-        found += [math.floor(ends[0]), math.ceil(ends[1])]
+    seeds = np.arange(len(ours))
+    places = [int(place(seeds))]
+    if len(ours) > 1:
+        interval = (
+            _stats()
+            .bootstrap(
+                (seeds,),
+                place,
+                n_resamples=CURVE_RESAMPLES,
+                batch=100,
+                confidence_level=CONFIDENCE,
+                method="percentile",
+                rng=np.random.default_rng(SEED),
+            )
+            .confidence_interval
+        )
+        places += [math.floor(interval.low), math.ceil(interval.high)]
     else:
-        found += [0, beyond]  # one seed tells nothing
-    equals, low, high = (positions[each] if each < beyond else None for each in found)
+        places += [0, beyond]  # one seed tells nothing
+    equals, low, high = (positions[each] if each < beyond else None for each in places)
     return Equivalent(sampler, baseline, at, equals, low, high, positions[-1])

@@ -114,9 +114,9 @@ def study_plots(record: Record) -> dict[str, go.Figure]:
         )
     found = choices([record])
     if found is not None:
-        figure = choices_figure(found)
-        figure.update_traces(colorbar_title_text="")  # it would push the figure's own out of sight
-        plots["what-the-best-chose"] = _titled(figure, "choices", about_choices(found))
+        plots["what-the-best-chose"] = _titled(
+            choices_figure(found), "choices", about_choices(found)
+        )
     return plots
 
 

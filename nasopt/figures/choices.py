@@ -18,8 +18,9 @@ NAMES = {
     "recipe": "training",
     "lr": "learning rate",
 }
-FEW = 12  # layers that are all named on an axis
-ROW, EDGES = 22, 148  # pixels: of a choice, and of what is around all
+FEW = 12  # layers that are all named on an axis; of more only some
+EVERY = 5
+ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
 
 
 def choices_figure(choices: Choices) -> go.Figure:
@@ -45,7 +46,7 @@ def choices_figure(choices: Choices) -> go.Figure:
             colorscale=SCALE, zmid=0, zmin=-largest, zmax=largest, xgap=2, ygap=2,
             hoverongaps=False, hovertemplate="%{customdata}<extra></extra>",
             colorbar={
-                "title": {"text": "share among the best,<br>less that in all", "side": "top"},
+                "title": {"text": ""},  # Plotly lays out one that is not there, over other titles
                 "tickvals": [-largest, 0, largest], "tickangle": 0,
                 "ticktext": [f"−{largest:.0%}", "0", f"+{largest:.0%}"],
                 "orientation": "h", "thickness": 10, "len": 0.8, "x": 0, "xanchor": "left",
@@ -64,18 +65,14 @@ def choices_figure(choices: Choices) -> go.Figure:
 
 
 def layer_axis(places: Sequence[str]) -> dict[str, object]:
-    """A category a layer. Of many the first and every fifth are named: it must fit on half a page,
-    or on a telephone."""
+    """A category a layer. Of many every fifth is named: it must fit on half a page, or on a
+    telephone."""
     names = [place_name(place) for place in places]
     numbers = [name for name in names if name.isdecimal()]
+    axis = {"title": {"text": "layer"}, "type": "category", "tickangle": 0}
     if len(numbers) > FEW:
-        names = [name for name in numbers if name == "1" or int(name) % 5 == 0]
-    return {
-        "title": {"text": "layer"},
-        "type": "category",
-        "tickvals": names,
-        "tickangle": 0,
-    }
+        axis |= {"tickmode": "linear", "tick0": names.index(numbers[EVERY - 1]), "dtick": EVERY}
+    return axis
 
 
 def kind_name(kind: str) -> str:
