@@ -6,7 +6,7 @@ private names of Optuna that this needs are touched here and in `samplers` alone
 """
 
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -164,9 +164,17 @@ class Storage(RDBStorage):
         values: Sequence[float] | None,
         user_attrs: Mapping[str, Any],
         reports: Mapping[int, float] | None = None,
-    ) -> None:
-        """Tell a trial's outcome, and with it what else was learnt: all of it or nothing."""
+        unless: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Tell a trial's outcome, and with it what else was learnt: all of it or nothing.
+
+        `unless` is asked while no other worker of the study can tell one: on True nothing is
+        written, and the trial runs on. Returns whether it was told.
+        """
         with self._owned(trial_id) as connection:
+            self._lock_study_of(connection, trial_id)
+            if unless():
+                return False
             self._set_attrs(connection, USER_ATTRS, trial_id, user_attrs)
             for step, value in (reports or {}).items():
                 self._report(connection, trial_id, step, value)
@@ -179,6 +187,7 @@ class Storage(RDBStorage):
                 .where(TRIALS.c.trial_id == trial_id)
                 .values(state=state, datetime_complete=_now())
             )
+        return True
 
     def requeue(self, trial_id: int) -> None:
         """Give a trial of one's own back: it waits, with all that it has, for whoever asks next."""
@@ -354,7 +363,11 @@ class Storage(RDBStorage):
             )
         )
 
-    def _lock(self, connection: sa.Connection, study_id: int) -> None:
+    def _lock_study_of(self, connection: sa.Connection, trial_id: int) -> None:
+        study = sa.select(TRIALS.c.study_id).where(TRIALS.c.trial_id == trial_id)
+        self._lock(connection, study.scalar_subquery())
+
+    def _lock(self, connection: sa.Connection, study_id: Any) -> None:
         """Make what follows atomic on a server; in SQLite the first write does."""
         if connection.dialect.name != "sqlite":
             mine = STUDIES.c.study_id == study_id

@@ -17,7 +17,7 @@ class Tally:
     `done` counts to the budget, `pruned` is how many of those were pruned, `free` how many more
     cost nothing. `epochs_spent` is what all of them cost as if trained (see `budget`). `best` is
     the highest first value of a complete trial. `trained` has the trial (its id) that took each
-    evaluation, by its key, furthest; of several the first.
+    evaluation, by its key, furthest; of several the first; and `epochs` how far that is.
     """
 
     def __init__(self, storage: Storage, study_id: int) -> None:
@@ -27,8 +27,8 @@ class Tally:
         self.epochs_spent = 0
         self.best: float | None = None
         self.trained: dict[str, int] = {}
-        self._epochs: dict[str, int] = {}  # of those, and of those that were paid for
-        self._paid: dict[str, int] = {}
+        self.epochs: dict[str, int] = {}
+        self._paid: dict[str, int] = {}  # the epochs that were paid for
         self._unfinished: set[int] = set()
         self._last = -1  # trial id
 
@@ -76,9 +76,9 @@ class Tally:
             self._count_epochs(row.trial_id, attrs["key"].strip('"'), int(attrs["epochs"]), attrs)
 
     def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, str]) -> None:
-        known = self._epochs.get(key, -1), -self.trained.get(key, trial_id)
+        known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)
         if (epochs, -trial_id) > known:
-            self._epochs[key], self.trained[key] = epochs, trial_id
+            self.epochs[key], self.trained[key] = epochs, trial_id
         if FREE not in attrs:
             before = self._paid.get(key, 0)
             self._paid[key] = max(before, epochs)

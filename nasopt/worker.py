@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -238,11 +238,6 @@ class Search:
                 self.lap("display")
         except (optuna.TrialPruned, OutOfMemory) as error:
             state, reason = TrialState.PRUNED, {"reason": str(error)}
-        twin = None if goes_on else self._twin(evaluation.key, len(results))
-        if twin is not None:
-            self._repeat(trial_id, twin)
-            yield self._ended(trial_id)
-            return
         values: tuple[float, ...] | None = None
         if state is TrialState.COMPLETE:
             values = self.objective.values(evaluation, results[-1])
@@ -256,7 +251,12 @@ class Search:
         }
         if len({(result.device, result.torch) for result in results}) > 1:
             attrs["mixed"] = True  # bit-identity holds on one device, torch and thread count
-        self._finish(trial_id, state, values, attrs)
+
+        def has_twin() -> bool:
+            return not goes_on and self._has_twin(evaluation.key, len(results))
+
+        if not self._finish(trial_id, state, values, attrs, unless=has_twin):
+            self._repeat(trial_id, self.storage.get_trial(self.tally.trained[evaluation.key]))
         yield self._ended(trial_id)
 
     def _begin(self, trial: optuna.Trial) -> tuple[Evaluation, dict[str, Any]]:
@@ -297,13 +297,10 @@ class Search:
         seconds = self.profile.take() if self.profile is not None else None
         return replace(self.standing, finished=finished, seconds=seconds)
 
-    def _twin(self, key: str, epochs: int) -> FrozenTrial | None:
-        """A trial of the same network that another worker has finished meanwhile."""
+    def _has_twin(self, key: str, epochs: int) -> bool:
+        """Whether another worker has meanwhile finished a trial of the same network."""
         self.tally.refresh()
-        if key not in self.tally.trained:
-            return None
-        twin = self.storage.get_trial(self.tally.trained[key])
-        return twin if twin.user_attrs["epochs"] >= epochs else None
+        return key in self.tally.trained and self.tally.epochs[key] >= epochs
 
     def _repeat(self, trial_id: int, known: FrozenTrial) -> None:
         """Tell `trial_id` what its network gave in an earlier trial; that costs nothing."""
@@ -319,10 +316,11 @@ class Search:
         values: Any,
         attrs: dict[str, Any],
         reports: dict[int, float] | None = None,
-    ) -> None:
+        unless: Callable[[], bool] = lambda: False,
+    ) -> bool:
         trial = self.storage.get_trial(trial_id)
         self.seeded.after_trial(self._study, trial, state, values)
-        self.storage.finish(trial_id, state, values, attrs, reports)
+        return self.storage.finish(trial_id, state, values, attrs, reports, unless)
 
     def _epochs(self, evaluation: Evaluation) -> Iterator[EpochResult]:
         return self.workshop.epochs(evaluation, stop=lambda: self.signum is not None)

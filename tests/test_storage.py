@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from itertools import chain
 from multiprocessing.connection import Connection
@@ -597,6 +597,30 @@ def test_an_outcome_is_written_whole_or_not_at_all(storage, study_id):
     with pytest.raises(TypeError):
         storage.finish(trial_id, COMPLETE, [0.5], {"first": 1, "no JSON": {1}}, {1: 0.5})
     assert storage.get_trial(trial_id) == before
+
+
+def test_of_two_workers_that_end_at_once_the_second_sees_what_the_first_has_told(
+    storage, study_id, other
+):
+    ids = {each: each.next_trial(study_id, budget=2) for each in (storage, other)}
+    both = threading.Barrier(2)
+
+    def tell(worker: Storage) -> bool:
+        theirs = next(trial_id for each, trial_id in ids.items() if each is not worker)
+
+        def known() -> bool:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(timeout=0.5)  # that they are both here must not happen
+            return worker.get_trial(theirs).state.is_finished()
+
+        return worker.finish(ids[worker], COMPLETE, [0.5], {"told": True}, unless=known)
+
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(tell, ids))
+    assert sorted(told) == [False, True]
+    trials = [each.get_trial(trial_id) for each, trial_id in ids.items()]
+    assert sorted(trial.state.name for trial in trials) == ["COMPLETE", "RUNNING"]
+    assert [trial.user_attrs for trial in trials].count({"told": True}) == 1
 
 
 # fences
