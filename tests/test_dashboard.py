@@ -137,6 +137,19 @@ def test_each_study_has_a_note_of_what_was_searched_what_came_out_and_how_to_hav
     assert main(commands[1].split()[1:]) == 0
 
 
+def test_studies_of_a_table_have_the_command_that_judges_instead_of_a_verdict(tmp_path, macro):
+    database = tmp_path / "x.db"
+    experiment = Experiment(dataset=macro, trials=3)
+    nasopt.compare(experiment, samplers="random,tpe", seeds=2, storage=database)
+    filled(database)
+    study = load(database, "nasbenchmacro/tpe/1")
+    assert plots_of(study) == {"accuracy-against-macs"}
+    assert (
+        "nasopt compare --benchmark TABLE --samplers tpe --seeds 2 --trials 3 --baseline tpe "
+        f"--storage {database}\n"
+    ) in get_note(study)
+
+
 def test_each_study_has_plots_under_names_that_stay(done):
     for _ in range(2):
         filled(done)

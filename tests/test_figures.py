@@ -80,4 +80,9 @@ def test_samplers_differ_in_dash_and_mark_as_well_as_colour():
     found = styles(["tpe", "random", "gp", "nsga2"])
     assert found["random"].colour == GREY
     for what in ("colour", "dash", "mark"):
-        assert len({getattr(found[name], what) for name in ("tpe", "gp", "nsga2")}) == 3
+        assert len({getattr(found[name], what) for name in found}) == 4
+
+
+def test_many_samplers_are_told_apart():
+    found = styles([f"sampler{number}" for number in range(12)])
+    assert len({(style.colour, style.dash) for style in found.values()}) == 12

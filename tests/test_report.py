@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 import nasopt
-from nasopt import Experiment, Recipe, real
+from nasopt import Conv, Experiment, Recipe, Space, categorical, real
 from nasopt.analysis.selection import studies_together
 from nasopt.analysis.thinned import shown
 from nasopt.cli import main
@@ -55,7 +55,8 @@ def test_one_study_alone_has_no_comparison_and_says_why(database, tmp_path, caps
     assert capsys.readouterr().out.startswith(f"{output}: ")
     page = output.read_text()
     assert "<h1>experiment/tpe/1</h1>" in page
-    assert "Left out: sampler=tpe: the only one here; compare it with another." in page
+    assert "Left out: tpe alone has searched here, so there is none to compare with." in page
+    assert "of other experiments" not in page
 
 
 def missing(page: str) -> list[str]:
@@ -75,7 +76,7 @@ def test_one_trial_is_a_page_with_reasons_for_what_it_cannot_show(tmp_path):
     page = written(database, tmp_path)
     assert "It tried 1 of 258 possible ones" in page
     assert missing(page) == [
-        "sampler=random: the only one here; compare it with another",
+        "random alone has searched here, so there is none to compare with",
         "that takes 21 different networks, and three of them to be the best",
         "that takes 20 networks trained to their end, and choices that matter",
     ]
@@ -105,17 +106,30 @@ def test_an_unfinished_search_is_told_of_as_that(tmp_path):
     page = written(database, tmp_path)
     assert "Still under way" in page
     assert "experiment/random/0: 1 of 40 trials" in page
+    study.set_user_attr("trials", None)
+    study.set_user_attr("epochs_budget", 30)
+    assert "experiment/random/0: 2 of 30 epochs" in written(database, tmp_path)
 
 
-def test_samplers_that_are_not_done_are_not_compared_and_the_page_says_which(database, tmp_path):
+def test_samplers_that_are_not_done_are_not_compared(database, tmp_path):
     copy = tmp_path / "copy.db"
     copy.write_bytes(database.read_bytes())
     study = optuna.load_study(study_name="experiment/tpe/1", storage=f"sqlite:///{copy}")
-    for each in optuna.load_study(study_name="experiment/tpe/0", storage=study._storage), study:
-        each.set_user_attr("trials", 30)
+    study.set_user_attr("trials", 30)
     page = written(copy, tmp_path)
     assert missing(page) == [
-        "study=experiment/tpe/0: its budget is 30 evaluations, but 25 evaluations in "
+        "not all studies are at their end yet, so the samplers cannot be compared fairly"
+    ]
+    assert "experiment/tpe/1: 25 of 30 trials" in page
+
+
+def test_studies_of_different_budgets_are_not_compared(database, tmp_path):
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(database.read_bytes())
+    study = optuna.load_study(study_name="experiment/tpe/1", storage=f"sqlite:///{copy}")
+    study.set_user_attr("trials", 24)
+    assert missing(written(copy, tmp_path)) == [
+        "study=experiment/tpe/1: its budget is 24 evaluations, but 25 evaluations in "
         "experiment/random/0; compare studies of one budget"
     ]
 
@@ -126,6 +140,8 @@ def test_two_objectives_have_a_front_but_no_learning_curves(tmp_path):
     page = written(tmp_path / "x.db", tmp_path)
     assert "the share of all that it dominates" in page
     assert "networks nearest the front" in page
+    assert "the front found by random dominates" in page
+    assert "best network found" not in page
     assert (
         "with two objectives Optuna takes no reports after epochs, and nothing is pruned"
         in missing(page)
@@ -136,17 +152,52 @@ def test_a_benchmark_has_places_instead_of_a_drawing(tmp_path, macro):
     experiment = Experiment(dataset=macro, trials=30)
     nasopt.compare(experiment, samplers="random,tpe", seeds=1, storage=tmp_path / "x.db")
     page = written(tmp_path / "x.db", tmp_path)
-    assert "It tried 60 of 6,561 possible ones" in page or "of 6,561 possible ones" in page
+    records, _ = studies_together(open_storage(tmp_path / "x.db", "read"))
+    keys = {trial.user_attrs["key"] for record in records for trial in record.counted}
+    assert f"It tried {len(keys)} of 6,561 possible ones" in page
     assert "8 places" in page
     assert 'class="places"' in page
-    assert missing(page) == ["every network has a single epoch"]
+    assert missing(page) == [
+        "every network has a single epoch",
+        "what the networks found are truly worth is in the table that was searched, and that is "
+        "not in the database; the command at the end of this page judges by it",
+    ]
+    assert f"--trials 30 --storage {tmp_path}/x.db" in page
+
+
+def test_a_space_that_is_all_tried_has_no_more_networks_than_it_is_large(tmp_path):
+    space = Space(Conv(filters=categorical(2, 4), kernel_size=3))
+    for sampler in ("random", "tpe"):
+        nasopt.run(
+            small(space=space, trials=5), sampler=sampler, storage=tmp_path / "x.db", device="cpu"
+        )
+    page = written(tmp_path / "x.db", tmp_path)
+    assert "It tried 2 of 2 possible ones" in page
+    assert "Of 2 networks trained to the end" in page
+    assert re.findall(r"<h3>(The best|In the middle|The worst): ", page) == [
+        "The best",
+        "The worst",
+    ]
+    assert "Still under way" not in page
+
+
+def test_after_a_first_look_at_each_network_there_is_no_learning_yet(tmp_path):
+    study = nasopt.run(
+        small(trials=9), sampler="one-epoch", storage=tmp_path / "x.db", device="cpu"
+    )
+    early = optuna.create_study(study_name="experiment/early/0", storage=study._storage)
+    for name, value in {**study.user_attrs, "sampler": "early"}.items():
+        early.set_user_attr(name, value)
+    early.add_trials(study.trials[:3])
+    page = written(tmp_path / "x.db", tmp_path, "experiment/early/0")
+    assert "no network was trained for a second epoch" in missing(page)
 
 
 def test_a_recipe_with_open_fields_is_part_of_what_was_searched(tmp_path):
     database, _ = begun(tmp_path, recipe=Recipe(epochs=1, lr=real(0.01, 0.1, log=True)))
     page = written(database, tmp_path)
     assert "Of the training lr (0.01 to 0.1) was open as well." in page
-    assert "It tried 1 of any number of possible ones" in page
+    assert "It tried 1 of endlessly many possible ones" in page
 
 
 def test_what_comes_from_the_database_is_escaped(tmp_path):

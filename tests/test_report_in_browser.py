@@ -164,3 +164,23 @@ def test_without_scripts_the_table_and_the_captions_are_there(browser, page):
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert "At the end the best network found" in source
     assert "parameters" in source
+
+
+def test_without_scripts_no_empty_box_stands_for_a_figure_and_the_top_says_why(browser, page):
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.open(page)
+        header = browser.driver.find_element("tag name", "header").text
+        plots = browser.driver.find_elements("class name", "plot")
+        assert len(plots) == FIGURES
+        assert not any(plot.is_displayed() for plot in plots)
+        tables = browser.driver.find_elements("css selector", "figure details summary")
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert "The figures need JavaScript, which is off." in header
+    assert len(tables) == browser_figures(page)
+
+
+def browser_figures(page: Path) -> int:
+    """Figures with a caption, each of which has its numbers."""
+    return page.read_text().count("<figcaption")

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.acting import ActingLayers
 from nasopt.analysis.front import front
-from nasopt.analysis.record import Record
+from nasopt.analysis.record import Record, networks
 from nasopt.fields import Categorical, Integer, Open, Real
 
 BEST = 0.1  # the share of the networks that are the best
@@ -97,20 +97,20 @@ def choices(studies: Sequence[Record]) -> Choices | None:
 
     The best are of those that were trained to their end.
     """
-    networks = _networks(studies)
-    complete = [trial for trial in networks if trial.state is TrialState.COMPLETE]
-    if len(networks) < FEWEST or len(complete) < FEWEST_BEST:
+    tried = networks(studies)
+    complete = [trial for trial in tried if trial.state is TrialState.COMPLETE]
+    if len(tried) < FEWEST or len(complete) < FEWEST_BEST:
         return None
     two = len(studies[0].objectives) > 1
-    best = _best(complete, math.ceil(BEST * len(networks)), two)
+    best = _best(complete, math.ceil(BEST * len(tried)), two)
     fields = studies[0].parameters
     chosen = _acting(studies[0])
     return Choices(
-        networks=len(networks),
+        networks=len(tried),
         best=len(best),
         two_objectives=two,
         preferences=tuple(
-            _preferences(fields, [chosen(t) for t in best], [chosen(t) for t in networks])
+            _preferences(fields, [chosen(t) for t in best], [chosen(t) for t in tried])
         ),
     )
 
@@ -129,25 +129,12 @@ def _best(complete: Sequence[FrozenTrial], count: int, two_objectives: bool) -> 
     return best
 
 
-def _networks(studies: Sequence[Record]) -> list[FrozenTrial]:
-    """A trial of each network that was trained: the one that took it furthest."""
-    furthest: dict[str, FrozenTrial] = {}
-    for trial in (trial for study in studies for trial in study.counted):
-        key = trial.user_attrs.get("key")
-        if key is None:
-            continue
-        known = furthest.get(key)
-        if known is None or (known.state, trial.state) == (TrialState.PRUNED, TrialState.COMPLETE):
-            furthest[key] = trial
-    return list(furthest.values())
-
-
 def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
     """Trial -> the choices that act in its network, by parameter."""
     if study.is_benchmark:
         return lambda trial: trial.params
     space = study.begun.space
-    networks = ActingLayers(space)
+    acting = ActingLayers(space)
     layers = {name: tuple(p.layer.open_fields) for p in space.parts for name in p.names}
     whole = [
         name for name in study.parameters if name.endswith(".depth") or name not in space.parameters
@@ -155,7 +142,7 @@ def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
 
     def chosen(trial: FrozenTrial) -> Mapping[str, Any]:
         found = {name: trial.params[name] for name in whole}
-        for name, layer in networks.layers(trial.params).items():
+        for name, layer in acting.layers(trial.params).items():
             for field in layers[name]:
                 found[f"{name}.{field}"] = getattr(layer, field)
         return found

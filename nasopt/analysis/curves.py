@@ -86,9 +86,6 @@ class Budget:
             rows[: bisect_right(rows, self.amount, key=lambda row: getattr(row, self.axis))]
         )
 
-    def is_spent(self, rows: Sequence[Row]) -> bool:
-        return bool(rows) and int(getattr(rows[-1], self.axis)) >= self.amount
-
     def __str__(self) -> str:
         return f"{self.amount:,} {self.unit}"
 

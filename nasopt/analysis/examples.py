@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.analysis.outcome import Outcome, outcome_of, space_of
+from nasopt.analysis.outcome import Outcome, outcome_of, rank, space_of
 from nasopt.analysis.record import Record
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Of `complete` networks trained to their end; a pruned one's accuracy is no measure of it."""
+    """Of `complete` networks trained to their end; a pruned one's accuracy is no measure of it.
+
+    They are different ones: one that was trained in several studies has its best accuracy.
+    """
 
     complete: int
     best: Outcome
@@ -30,16 +33,19 @@ def examples(studies: Sequence[Record]) -> Examples | None:
     ]
     if not trials:
         return None
-    ranked = sorted(range(len(trials)), key=lambda place: (-trials[place][1].values[0], place))
+    ranked: dict[str, tuple[Record, FrozenTrial]] = {}
+    for study, trial in sorted(trials, key=lambda each: rank(each[1])):
+        ranked.setdefault(trial.user_attrs["key"], (study, trial))
+    networks = list(ranked.values())
     space = space_of(studies[0].attrs)
 
     def outcome(place: int) -> Outcome:
-        study, trial = trials[place]
+        study, trial = networks[place]
         return outcome_of(study.name, space, trial)
 
     return Examples(
-        complete=len(trials),
-        best=outcome(ranked[0]),
-        median=outcome(ranked[median_low(range(len(ranked)))]),
-        worst=outcome(ranked[-1]),
+        complete=len(networks),
+        best=outcome(0),
+        median=outcome(median_low(range(len(networks)))),
+        worst=outcome(-1),
     )

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.record import Record
 from nasopt.budget import spent
@@ -12,7 +13,7 @@ from nasopt.budget import spent
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The accuracies of one trial after the epochs `steps`; `pruned` if it was stopped early."""
+    """The accuracies of one trial after the epochs `steps`; `pruned` if it ended early."""
 
     study: str
     number: int
@@ -34,11 +35,40 @@ def learning_curves(studies: Sequence[Record]) -> list[LearningCurve]:
 
 
 @dataclass(frozen=True)
-class Savings:
-    """`epochs` were trained, of `whole` that all these networks would have taken to their end."""
+class Epoch:
+    """The accuracies after epoch `number` of the trials that got there, `trials` of them."""
 
-    networks: int
+    number: int
+    trials: int
+    best: float
+    median: float
+    worst: float
+
+
+def epoch_by_epoch(curves: Sequence[LearningCurve]) -> list[Epoch]:
+    """What the curves come to, a line an epoch."""
+    there: dict[int, list[float]] = {}
+    for curve in curves:
+        for step, accuracy in zip(curve.steps, curve.accuracies, strict=True):
+            there.setdefault(step, []).append(accuracy)
+    return [
+        Epoch(step, len(found), max(found), median(found), min(found))
+        for step, found in sorted(there.items())
+    ]
+
+
+@dataclass(frozen=True)
+class Savings:
+    """`epochs` were trained, of `whole` had nothing been pruned.
+
+    A network has a training in each study that tried it. Of the `trainings` some were `pruned`
+    since they lagged behind; some were `broken` off since their loss was no number any more, or
+    memory ran out, which saves nothing.
+    """
+
+    trainings: int
     pruned: int
+    broken: int
     epochs: int
     whole: int
 
@@ -53,15 +83,23 @@ class Savings:
 
 def savings(studies: Sequence[Record]) -> Savings:
     """What pruning saved; as if each network had been trained in its study (see `budget`)."""
-    networks = pruned = epochs = whole = 0
+    trainings = pruned = broken = epochs = saved = 0
     for study in studies:
         furthest = {
-            trial.user_attrs["key"]: trial.state
+            trial.user_attrs["key"]: trial
             for trial in study.counted
-            if "key" in trial.user_attrs
+            if "key" in trial.user_attrs and trial.state is not TrialState.FAIL
         }
-        networks += len(furthest)
-        pruned += sum(state is TrialState.PRUNED for state in furthest.values())
+        ended_early = [t for t in furthest.values() if t.state is TrialState.PRUNED]
+        lagging = [trial for trial in ended_early if _lagged(trial)]
+        trainings += len(furthest)
+        pruned += len(lagging)
+        broken += len(ended_early) - len(lagging)
         epochs += sum(each.epochs for each in spent(study.counted))
-        whole += study.epochs * len(furthest)
-    return Savings(networks, pruned, epochs, whole)
+        saved += sum(study.epochs - trial.user_attrs.get("epochs", 0) for trial in lagging)
+    return Savings(trainings, pruned, broken, epochs, epochs + saved)
+
+
+def _lagged(trial: FrozenTrial) -> bool:
+    """Whether a pruner ended it."""
+    return str(trial.user_attrs.get("reason", "pruned")).startswith("pruned")

@@ -3,6 +3,7 @@
 It needs the database alone: no study file, no images, no torch.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -120,7 +121,7 @@ def result(study: optuna.Study) -> Result:
     if len(objectives) > 1:
         best, others = front(complete, lambda trial: (trial.values[0], trial.values[1])), []
     else:
-        ranked = sorted(complete, key=lambda trial: (-trial.values[0], trial.number))
+        ranked = sorted(complete, key=rank)
         best = ranked[:1]
         others = [trial for trial in ranked[1:] if FREE not in trial.user_attrs][:RUNNERS_UP]
 
@@ -137,6 +138,12 @@ def result(study: optuna.Study) -> Result:
         best=told(best),
         runners_up=told(others),
     )
+
+
+def rank(trial: FrozenTrial) -> tuple[float, float, int]:
+    """Sorts complete trials, the best first: of equal accuracies the one of least work."""
+    macs = trial.user_attrs.get("macs")
+    return -trial.values[0], math.inf if macs is None else macs, trial.number
 
 
 def space_of(attrs: Mapping[str, Any]) -> Space | None:

@@ -1,12 +1,12 @@
 """`Record`: a study, read once from its database; and the experiment that it tells of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.claims import EXPERIMENT, FREE
 from nasopt.evaluation import Evaluation, Recipe
@@ -77,6 +77,19 @@ class Record:
             seed=begun["seed"],
             objectives=tuple(begun["objectives"]),
         )
+
+
+def networks(studies: Iterable[Record]) -> list[FrozenTrial]:
+    """A trial of each different network that was trained: the one that took it furthest."""
+    furthest: dict[str, FrozenTrial] = {}
+    for trial in (trial for study in studies for trial in study.counted):
+        key = trial.user_attrs.get("key")
+        if key is None or trial.state is TrialState.FAIL:
+            continue
+        known = furthest.get(key)
+        if known is None or (known.state, trial.state) == (TrialState.PRUNED, TrialState.COMPLETE):
+            furthest[key] = trial
+    return list(furthest.values())
 
 
 @dataclass(frozen=True)

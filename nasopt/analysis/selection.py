@@ -14,6 +14,7 @@ from nasopt.analysis.curves import Budget, Row, study_rows
 from nasopt.analysis.outcome import attributes_of, load_study, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.winners import QUARTERS, quarter_winners
+from nasopt.budget import spent
 from nasopt.claims import EXPERIMENT, Storage
 from nasopt.errors import RecipeError, StudyError, closest
 from nasopt.finals import fresh_seeds
@@ -54,12 +55,7 @@ def compare_studies(
             raise StudyError(f"studies={pattern!r}: none of that name in this database; {remedy}")
         names |= dict.fromkeys(matching)
     records = [read_study(opened, name) for name in names]
-    for record in records:
-        if record.is_benchmark:
-            raise StudyError(
-                f"study={record.name}: of a benchmark, which is not in the database; name it: "
-                "nasopt compare --benchmark NAME --storage DB --analyse-only"
-            )
+    _refuse_tables(records)
     _check_budgets(records)
     return analyse(records, opened, budget_of(records[0]), replicates=replicates, baseline=baseline)
 
@@ -69,18 +65,21 @@ def read_study(storage: Storage, name: str) -> Record:
 
 
 def studies_together(storage: Storage, name: str | None = None) -> tuple[list[Record], list[str]]:
-    """The studies that tell of one experiment, read; and the names of the others there.
+    """The studies that tell of one experiment, read; and the names of those of other experiments.
 
     With a `name` that study alone. Without, all with the experiment of the one begun last.
     Raises StudyError for an unknown name, or a database without a study of nasopt's.
     """
     chosen = load_study(storage, name).study_name
-    terms = {
-        each: (each.rsplit("/", 2)[0], _terms(attrs))
-        for each, attrs in attributes_of(storage).items()
-    }
-    names = [each for each in terms if terms[each] == terms[chosen]] if name is None else [name]
-    return [read_study(storage, each) for each in names], [n for n in terms if n not in names]
+    shared = {each: shared_by(each, attrs) for each, attrs in attributes_of(storage).items()}
+    alike = [each for each in shared if shared[each] == shared[chosen]]
+    names = alike if name is None else [name]
+    return [read_study(storage, each) for each in names], [n for n in shared if n not in alike]
+
+
+def shared_by(name: str, attrs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What a study has in common with those of the same experiment, from its user attributes."""
+    return name.rsplit("/", 2)[0], _terms(attrs)
 
 
 def compare_records(studies: Sequence[Record], storage: Storage) -> ComparisonResult:
@@ -91,6 +90,7 @@ def compare_records(studies: Sequence[Record], storage: Storage) -> ComparisonRe
     samplers = list(dict.fromkeys(study.sampler for study in studies))
     if len(samplers) < 2:
         raise StudyError(f"sampler={samplers[0]}: the only one here; compare it with another")
+    _refuse_tables(studies)
     _check_budgets(studies)
     baseline = "random" if "random" in samplers else samplers[0]
     return analyse(studies, storage, budget_of(studies[0]), replicates=None, baseline=baseline)
@@ -115,8 +115,7 @@ def analyse(
     check_baseline(baseline, [study.sampler for study in studies])
     for study in studies:
         if not is_done(study, budget):
-            rows = rows_of(study)
-            done = getattr(rows[-1], budget.axis) if rows else 0
+            done = spent_of(study, budget)
             raise StudyError(f"study={study.name}: {done:,} of {budget}; run it to its end")
     accuracies: Mapping[str, float] = {}
     if benchmark is None:
@@ -149,7 +148,7 @@ def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:
     """A sentence for each sampler and reason."""
     seeds: dict[tuple[str, str], list[str]] = {}
     for study in studies:
-        if "ended" in study.attrs and not budget.is_spent(rows_of(study)):
+        if "ended" in study.attrs and spent_of(study, budget) < budget.amount:
             seeds.setdefault((study.sampler, study.attrs["ended"]), []).append(str(study.seed))
     return [
         f"{sampler} ended early with seed {', '.join(each)}: {reason}."
@@ -163,7 +162,14 @@ def rows_of(study: Record) -> list[Row]:
 
 def is_done(study: Record, budget: Budget) -> bool:
     """Whether its budget is spent, or it had nothing left to try."""
-    return "ended" in study.attrs or budget.is_spent(rows_of(study))
+    return "ended" in study.attrs or spent_of(study, budget) >= budget.amount
+
+
+def spent_of(study: Record, budget: Budget) -> int:
+    """What `study` has spent, in the unit of `budget`."""
+    if budget.unit == "evaluations":
+        return len(study.counted)
+    return sum(each.epochs for each in spent(study.counted))
 
 
 def budget_of(study: Record) -> Budget:
@@ -180,6 +186,16 @@ def check_baseline(baseline: str, samplers: Sequence[str]) -> None:
     if baseline not in samplers:
         remedy = closest(baseline, set(samplers))
         raise StudyError(f"baseline={baseline!r}: not among the samplers; {remedy}")
+
+
+def _refuse_tables(studies: Sequence[Record]) -> None:
+    """What winners are worth stands in the table: what a search saw of them is no verdict."""
+    for study in studies:
+        if study.is_benchmark:
+            raise StudyError(
+                f"study={study.name}: of a benchmark, which is not in the database; name it: "
+                "nasopt compare --benchmark NAME --storage DB --analyse-only"
+            )
 
 
 def _check_budgets(studies: Sequence[Record]) -> None:

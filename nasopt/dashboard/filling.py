@@ -15,8 +15,8 @@ from nasopt.analysis.choices import choices
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
-from nasopt.analysis.selection import budget_of, compare_records, is_done
-from nasopt.claims import EXPERIMENT, STUDIES, Storage
+from nasopt.analysis.selection import budget_of, compare_records, is_done, shared_by
+from nasopt.claims import STUDIES, Storage
 from nasopt.dashboard.artifacts import keep_best
 from nasopt.dashboard.study_note import study_note
 from nasopt.dashboard.view import View, ViewNotebook
@@ -124,7 +124,7 @@ def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.
     """Name -> plot of the samplers of finished studies, if they can be compared."""
     try:
         found = compare_records(group, storage)
-    except StudyError:  # they differ in their pruners, say
+    except StudyError:  # they differ in their pruners, say, or were looked up in a table
         return {}
     figure = _titled(comparison_figure(found), "comparison", verdict(found))
     return {"comparison-of-samplers": figure}
@@ -136,8 +136,8 @@ def _groups(records: Mapping[int, Record]) -> list[list[int]]:
     for study_id, record in records.items():
         budget = budget_of(record)
         if is_done(record, budget):
-            terms = [record.attrs[EXPERIMENT], record.limits, str(budget)]
-            groups.setdefault(json.dumps(terms), []).append(study_id)
+            terms = json.dumps([shared_by(record.name, record.attrs), str(budget)])
+            groups.setdefault(terms, []).append(study_id)
     return [ids for ids in groups.values() if len({records[id_].sampler for id_ in ids}) > 1]
 
 

@@ -5,10 +5,11 @@ import shlex
 
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.analysis.outcome import Result
+from nasopt.analysis.outcome import Result, rank
 from nasopt.analysis.record import Record
 from nasopt.claims import EXPERIMENT
 from nasopt.notes import escaped, table
+from nasopt.report.again import commands, needed
 from nasopt.report.story import opening, pairs, searched, training
 
 BEST = 5  # networks that are listed
@@ -51,7 +52,7 @@ def _best(study: Record, result: Result, study_id: int) -> str:
     else:
         complete = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
         own = [trial for trial in complete if "repeat_of" not in trial.user_attrs]
-        ranked = sorted(own, key=lambda trial: (-trial.values[0], trial.number))
+        ranked = sorted(own, key=rank)
         numbers = [trial.number for trial in ranked[:BEST]]
         title = (
             "The best networks. Each was chosen for its luck, too: trained again, it is likely to "
@@ -85,21 +86,13 @@ def _training(study: Record) -> str:
 
 
 def _commands(study: Record, location: str) -> str:
-    file = f"{study.name.rsplit('/', 2)[0]}.py"
-    where = ["--storage", location]
-    budget = study.attrs.get("epochs_budget")
-    if budget is None:
-        begin = ["run", file, "--sampler", study.sampler, "--seed", str(study.seed)]
-        begin += ["--trials", str(study.attrs.get("trials"))]
-    else:  # studies of a comparison have the seeds from 0
-        begin = ["compare", file, "--samplers", study.sampler, "--seeds", str(study.seed + 1)]
-        begin += ["--epochs-budget", str(budget)]
-    shown = ["show", location, "--study", study.name]
-    commands = ([*begin, *where], shown, ["report", location])
-    text = "\n".join(f"nasopt {shlex.join(words)}" for words in commands)
+    looks = (["show", location, "--study", study.name], ["report", location])
+    text = "\n".join(
+        [*commands([study], location), *(shlex.join(["nasopt", *words]) for words in looks)]
+    )
     named = pairs(study.attrs.get("versions", {}))
     made = f" Made with {escaped(named)}." if named else ""
-    return f"{_fenced(text)}\n\n{escaped(file)} is the study file.{made}"
+    return f"{_fenced(text)}\n\n{escaped(needed(study))}{made}"
 
 
 def _fenced(text: str) -> str:

@@ -15,6 +15,8 @@ NAMES = {
     "kernel_size": "kernel size",
     "op": "operation",
     "depth": "number of layers",
+    "recipe": "training",
+    "lr": "learning rate",
 }
 FEW = 12  # layers that are all named on an axis; of more only some
 EVERY = 5
@@ -22,7 +24,7 @@ ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
 
 
 def choices_figure(choices: Choices) -> go.Figure:
-    """A column a layer, a row a choice: blue where the best have it more often than all, red less.
+    """A column a layer, a row a choice: blue where the best have it more often than all have it.
 
     Kinds of choices stand below each other, with an empty row between them.
     """
@@ -77,15 +79,15 @@ def kind_name(kind: str) -> str:
     """ "conv.filters" -> "filters": the kind of layer is named where it is none of Conv's."""
     layer, _, field = kind.rpartition(".")
     name = NAMES.get(field, field.replace("_", " "))
-    return name if layer in ("", "conv") else f"{layer}: {name}"
+    return name if layer in ("", "conv") else f"{NAMES.get(layer, layer)}: {name}"
 
 
 def place_name(place: str) -> str:
     """ "conv03" -> "3"; what is of the whole network is of "all" its layers."""
-    digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge")
+    digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge").lstrip("_ ")
     if not digits:
         return "all"
-    return str(int(digits)) if digits.isdecimal() else place
+    return str(int(digits)) if digits.isdecimal() else NAMES.get(place, place)
 
 
 def _cell(row: tuple[Preference, int] | None, place: str) -> tuple[float | None, str]:

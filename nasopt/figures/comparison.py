@@ -8,7 +8,7 @@ from nasopt.figures.palette import FADED, accuracy_axis, new_figure, styles
 SCORES = {
     "fresh": "accuracy, trained again",
     "seen": "accuracy, as seen",
-    "hypervolume": "hypervolume",
+    "hypervolume": "share that the front dominates",
 }
 ROW, EDGES = 56, 70  # pixels: of a sampler, and of what is around all
 

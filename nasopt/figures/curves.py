@@ -15,8 +15,11 @@ NAMES = {
 HEIGHT = 300  # pixels: three stand side by side
 
 
-def curves_figure(curves: Sequence[Curve], axis: str) -> go.Figure:
-    """A line a sampler, the median over its seeds, with a band between the quartiles."""
+def curves_figure(curves: Sequence[Curve], axis: str, best: str = "best so far") -> go.Figure:
+    """A line a sampler, the median over its seeds, with a band between the quartiles.
+
+    `best` says what is seen of the best.
+    """
     here = [curve for curve in curves if curve.axis == axis]
     marks = styles(curve.sampler for curve in here)
     values = [value for curve in here for value in curve.median]
@@ -26,7 +29,7 @@ def curves_figure(curves: Sequence[Curve], axis: str) -> go.Figure:
         yaxis=accuracy_axis(values) | {"range": _range(here)},
         showlegend=False,  # three of them share one, beside them
     )
-    figure.update_yaxes(title_text="best so far")
+    figure.update_yaxes(title_text=best)
     for curve in here:
         colour, dash = marks[curve.sampler].colour, marks[curve.sampler].dash
         if curve.lower != curve.upper:

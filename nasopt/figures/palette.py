@@ -15,14 +15,14 @@ PINK = "#c8739f"
 BROWN = "#a6761d"
 VIOLET = "#7570b3"
 COLOURS = (BLUE, RED, GREEN, PINK, BROWN, VIOLET)
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")  # one less than there are colours
 STROKES = {
     "solid": "none", "dash": "6 4", "dot": "2 3", "dashdot": "6 3 2 3", "longdash": "10 4",
     "longdashdot": "10 3 2 3",
 }  # fmt: skip
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 HEIGHT = 380  # pixels
-BASELINE = "random"  # in grey: the others are seen against it
+BASELINE = "random"  # in grey, and dotted: the others are seen against it
 FADED = "rgba(128, 128, 128, 0.35)"
 GRID = "rgba(128, 128, 128, 0.25)"
 
@@ -64,13 +64,13 @@ class Style:
 
 def styles(samplers: Iterable[str]) -> dict[str, Style]:
     """Sampler -> how it is drawn, by the order in which they are named."""
-    names = list(samplers)
+    names = list(dict.fromkeys(samplers))
     others = [name for name in names if name != BASELINE]
     found = {
         name: Style(COLOURS[n % len(COLOURS)], DASHES[n % len(DASHES)], MARKS[n % len(MARKS)])
         for n, name in enumerate(others)
     }
-    baseline = Style(GREY, "solid", "circle-open")
+    baseline = Style(GREY, "dot", "circle-open")
     return {name: found.get(name, baseline) for name in names}
 
 

@@ -9,22 +9,27 @@ from optuna.trial import FrozenTrial
 
 from nasopt.analysis.acting import ActingLayers
 from nasopt.analysis.compared import ComparisonResult
-from nasopt.analysis.curves import Row, curves, study_rows
+from nasopt.analysis.course import course
+from nasopt.analysis.curves import Row, study_rows
 from nasopt.analysis.examples import examples
 from nasopt.analysis.front import COSTS
 from nasopt.analysis.learning import savings
 from nasopt.analysis.outcome import Outcome, layer_rows, space_of
-from nasopt.analysis.record import Record
-from nasopt.analysis.selection import compare_records
+from nasopt.analysis.record import Record, networks
+from nasopt.analysis.selection import budget_of, compare_records, is_done, spent_of
 from nasopt.analysis.thinned import shown
 from nasopt.architecture import Architecture
 from nasopt.claims import Storage
+from nasopt.database import shown_url
 from nasopt.errors import StudyError
 from nasopt.figures.drawing import Block, blocks, most_filters
 from nasopt.report import exhibits, story
+from nasopt.report.again import commands, needed
 from nasopt.report.exhibits import Exhibit
 from nasopt.report.picture import Part, pictured
 from nasopt.wording import duration, percent, points
+
+NOUNS = {"evaluations": "trials", "epochs": "epochs"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,12 @@ class Drawn:
     name: str
     outcome: Outcome
     blocks: list[Block]
+
+    @property
+    def size(self) -> str:
+        """ "1,234 parameters, 56,789 MACs", as far as they are known."""
+        counts = {"parameters": self.outcome.parameters, "MACs": self.outcome.macs}
+        return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n is not None)
 
 
 @dataclass(frozen=True)
@@ -62,13 +73,14 @@ class Contents:
         self.networks = None if self.space is None else ActingLayers(self.space)
         self.shown = shown(studies)
         self.savings = savings(studies)
+        self.tried = len(networks(studies))
         self.examples = examples(studies)
         self.by_sampler = study_rows(studies)
 
     @property
     def opening(self) -> str:
         best = None if self.examples is None else self.examples.best.accuracy
-        return story.opening(self.first, self.savings.networks, best)
+        return story.opening(self.first, self.tried, best)
 
     @property
     def searched(self) -> str:
@@ -81,17 +93,18 @@ class Contents:
     @property
     def under_way(self) -> list[str]:
         """The studies that are not at their end, a line each."""
+        budgets = {study: budget_of(study) for study in self.studies}
         return [
-            f"{study.name}: {len(study.counted):,} of {study.attrs['trials']:,} trials"
-            for study in self.studies
-            if len(study.counted) < (study.attrs.get("trials") or 0) and "ended" not in study.attrs
+            f"{study.name}: {spent_of(study, budget):,} of {budget.amount:,} {NOUNS[budget.unit]}"
+            for study, budget in budgets.items()
+            if not is_done(study, budget)
         ]
 
     @property
     def facts(self) -> Iterator[tuple[str, str]]:
         """Figures to begin with, each with what it counts."""
         yield "possible networks", story.size_in_words(self.first)
-        yield "networks tried", f"{self.savings.networks:,}"
+        yield "networks tried", f"{self.tried:,}"
         if self.examples is not None and self.examples.best.accuracy is not None:
             yield "best accuracy", percent(self.examples.best.accuracy)
         yield "epochs of training", f"{self.savings.epochs:,}"
@@ -114,10 +127,10 @@ class Contents:
             return []
         found = self.examples
         named = {"The best": found.best, "In the middle": found.median, "The worst": found.worst}
-        networks = [
-            o.architecture for o in named.values() if isinstance(o.architecture, Architecture)
-        ]
-        most = most_filters(networks) if networks else 1
+        if found.complete == 1:
+            named = {"The only one": found.best}
+        built = [o.architecture for o in named.values() if isinstance(o.architecture, Architecture)]
+        most = most_filters(built) if built else 1
         drawn: dict[tuple[str, int], Drawn] = {}
         for name, outcome in named.items():
             drawn.setdefault(
@@ -154,6 +167,15 @@ class Contents:
     @cached_property
     def comparison(self) -> ComparisonResult | str:
         """The samplers compared; or why they are not."""
+        if len(self.by_sampler) == 1:
+            return f"{self.first.sampler} alone has searched here, so there is none to compare with"
+        if self.first.is_benchmark:
+            return (
+                "what the networks found are truly worth is in the table that was searched, and "
+                "that is not in the database; the command at the end of this page judges by it"
+            )
+        if self.under_way:
+            return "not all studies are at their end yet, so the samplers cannot be compared fairly"
         try:
             return compare_records(self.studies, self.storage)
         except StudyError as error:
@@ -186,9 +208,11 @@ class Contents:
     @property
     def standing_headers(self) -> tuple[str, ...]:
         assert not isinstance(self.comparison, str)
+        of_front = self.comparison.score == "hypervolume"
         return (
-            "sampler", "studies", "best seen", "trained again",
-            f"points over {self.comparison.baseline}", "95% interval", "p", "epochs a study",
+            "sampler", "studies", "share dominated" if of_front else "best seen", "trained again",
+            f"{'share' if of_front else 'points'} over {self.comparison.baseline}",
+            "95% interval", "p", "epochs a study",
         )  # fmt: skip
 
     @cached_property
@@ -197,9 +221,9 @@ class Contents:
         best = None
         if self.examples is not None:
             best = self.examples.best.study, self.examples.best.number
-        seeds = max(map(len, self.by_sampler.values()))
+        two_objectives = len(self.first.objectives) > 1
         found = [
-            exhibits.progress(curves(self.by_sampler), len(self.first.objectives), seeds),
+            exhibits.progress(course(self.studies, self.by_sampler), two_objectives),
             exhibits.comparison(self.comparison),
             exhibits.learning(self.studies, self.shown, best),
             *(exhibits.front(self.studies, self.shown, cost) for cost in COSTS),
@@ -259,13 +283,12 @@ class Contents:
 
     @property
     def commands(self) -> list[str]:
-        """What makes the studies again, from the file of the experiment."""
-        return [
-            f"nasopt run {study.name.rsplit('/', 2)[0]}.py --sampler {study.sampler} "
-            f"--seed {study.seed} --trials {study.attrs['trials']}"
-            for study in self.studies
-            if study.attrs.get("trials")
-        ]
+        """What makes the studies again."""
+        return commands(self.studies, shown_url(str(self.storage.path or self.storage.url)))
+
+    @property
+    def needed(self) -> str:
+        return needed(self.first)
 
 
 def _count(value: int | None) -> str:

@@ -10,11 +10,12 @@ from nasopt.analysis.beliefs import FEWEST as FEWEST_BELIEFS
 from nasopt.analysis.beliefs import beliefs
 from nasopt.analysis.choices import FEWEST, Choices, choices, kind_of
 from nasopt.analysis.compared import ComparisonResult
-from nasopt.analysis.curves import AXES, Curve
+from nasopt.analysis.course import Course
+from nasopt.analysis.curves import AXES
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.importance import FEWEST as FEWEST_TRIALS
 from nasopt.analysis.importance import Importances, importances
-from nasopt.analysis.learning import learning_curves, savings
+from nasopt.analysis.learning import epoch_by_epoch, learning_curves, savings
 from nasopt.analysis.record import Record
 from nasopt.analysis.thinned import Shown
 from nasopt.figures import (
@@ -29,7 +30,7 @@ from nasopt.figures import (
 from nasopt.figures.choices import kind_name, place_name
 from nasopt.figures.palette import Style, styles
 from nasopt.report import story
-from nasopt.wording import percent
+from nasopt.wording import percent, points
 
 
 @dataclass(frozen=True)
@@ -53,31 +54,32 @@ class Exhibit:
         return [Markup(figure.to_json().replace("<", "\\u003c")) for figure in self.figures]
 
 
-def progress(curves: Sequence[Curve], objectives: int, seeds: int) -> Exhibit:
-    title = "The best found so far"
-    if objectives > 1:
-        title = "The front found so far (the share of all that it dominates)"
-    if not any(curve.median for curve in curves):
+def progress(found: Course, two_objectives: bool) -> Exhibit:
+    title, best = "The best found so far", "best so far"
+    if two_objectives:
+        title, best = "The front found so far (the share of all that it dominates)", "share so far"
+    if not found.ends:
         return Exhibit("progress", title, missing="no network has been trained to its end yet")
     axes = [
-        axis for axis in AXES if any(c.axis == axis and c.positions[-1:] > (0,) for c in curves)
+        axis
+        for axis in AXES
+        if any(each.axis == axis and each.positions[-1:] > (0,) for each in found.curves)
     ]
-    ends = [curve for curve in curves if curve.axis == "evaluation"]
     return Exhibit(
         "progress",
         title,
-        story.about_curves(curves, seeds),
-        tuple(curves_figure(curves, axis) for axis in axes),
-        table=(("sampler", "half way", "at the end"), *_halves(ends)),
-        legend=styles(curve.sampler for curve in ends),
+        story.about_curves(found, two_objectives),
+        tuple(curves_figure(found.curves, axis, best) for axis in axes),
+        table=(("sampler", "half way", "at the end"), *_halves(found)),
+        legend=styles(curve.sampler for curve in found.curves),
     )
 
 
-def _halves(curves: Sequence[Curve]) -> Iterator[tuple[str, ...]]:
-    for curve in curves:
-        if curve.median:
-            middle = curve.median[(len(curve.median) - 1) // 2]
-            yield curve.sampler, percent(middle), percent(curve.median[-1])
+def _halves(found: Course) -> Iterator[tuple[str, ...]]:
+    for curve in found.ends:
+        middle = curve.median[(len(curve.median) - 1) // 2]
+        so_far = " (under way)" if curve.sampler in found.under_way else ""
+        yield f"{curve.sampler}{so_far}", percent(middle), percent(curve.median[-1])
 
 
 def comparison(result: ComparisonResult | str) -> Exhibit:
@@ -91,7 +93,15 @@ def comparison(result: ComparisonResult | str) -> Exhibit:
         "A dot is a study, a large mark the mean of a sampler with its standard error. Where bars "
         "overlap, the samplers can hardly be told apart.",
         (comparison_figure(result),),
+        table=(("sampler", "its studies", "mean", "standard error"), *_spreads(result)),
     )
+
+
+def _spreads(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
+    for each in result.spreads:
+        scores = ", ".join(map(percent, sorted(each.scores, reverse=True)))
+        error = "" if each.error is None else points(each.error, each.mean)
+        yield each.sampler, scores, percent(each.mean), error
 
 
 def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | None) -> Exhibit:
@@ -103,10 +113,23 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
             why = "with two objectives Optuna takes no reports after epochs, and nothing is pruned"
         return Exhibit("learning", title, missing=why)
     if max(len(curve.steps) for curve in curves) == 1:
-        return Exhibit("learning", title, missing="every network has a single epoch")
+        why = "no network was trained for a second epoch"
+        if studies[0].epochs == 1:
+            why = "every network has a single epoch"
+        return Exhibit("learning", title, missing=why)
     caption = story.about_learning(savings(studies))
     seen = [curve for curve in curves if (curve.study, curve.number) in shown.trials]
-    return Exhibit("learning", title, caption, (learning_figure(seen, best),))
+    rows = (
+        (str(e.number), f"{e.trials:,}", *map(percent, (e.best, e.median, e.worst)))
+        for e in epoch_by_epoch(curves)
+    )
+    return Exhibit(
+        "learning",
+        title,
+        caption,
+        (learning_figure(seen, best),),
+        table=(("epoch", "trainings", "best accuracy", "in the middle", "worst"), *rows),
+    )
 
 
 def expectations(studies: Sequence[Record], shown: Shown) -> Exhibit:
@@ -116,7 +139,22 @@ def expectations(studies: Sequence[Record], shown: Shown) -> Exhibit:
         why = f"that takes {FEWEST_BELIEFS} networks chosen by its model and trained to the end"
         return Exhibit("beliefs", title, missing=why)
     seen = [each for each in found.trials if (each.study, each.number) in shown.trials]
-    return Exhibit("beliefs", title, story.about_beliefs(found), (beliefs_figure(seen),))
+    rows = (
+        (
+            f"{each.study}, {each.number}",
+            percent(each.expected),
+            f"{percent(each.low)} to {percent(each.high)}",
+            percent(each.seen),
+        )
+        for each in seen
+    )
+    return Exhibit(
+        "beliefs",
+        title,
+        story.about_beliefs(found),
+        (beliefs_figure(seen),),
+        table=(("study and trial", "expected", "interval of 95%", "seen"), *rows),
+    )
 
 
 def front(studies: Sequence[Record], shown: Shown, cost: str) -> Exhibit:

@@ -5,8 +5,9 @@ from functools import cache
 from typing import Any
 
 from nasopt.analysis.beliefs import Beliefs
-from nasopt.analysis.choices import Choices
+from nasopt.analysis.choices import FEWEST_BEST, Choices
 from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.course import Course
 from nasopt.analysis.curves import Curve
 from nasopt.analysis.examples import Examples
 from nasopt.analysis.front import TradeOff
@@ -14,7 +15,7 @@ from nasopt.analysis.importance import Importances
 from nasopt.analysis.learning import Savings
 from nasopt.analysis.record import Record
 from nasopt.fields import Integer, Open, Real, field_from_json
-from nasopt.figures.choices import kind_name, place_name
+from nasopt.figures.choices import kind_name
 from nasopt.layers import Conv, Dense, Layer
 from nasopt.space import Part
 from nasopt.wording import listed, percent, points, roughly, several
@@ -30,6 +31,11 @@ FIELDS = {
     "edge": "operation",
 }
 LAYERS = {"conv": "layer", "pool": "pooling layer", "dense": "fully connected layer"}
+WHOLE = {
+    "conv": "the number of layers",
+    "dense": "the number of fully connected layers",
+    "recipe": "how the networks are trained",
+}
 COSTS = {"macs": "multiplications", "parameters": "weights"}
 TITLES = {  # of figures that are shown in several places
     "comparison": "The samplers beside each other",
@@ -37,6 +43,12 @@ TITLES = {  # of figures that are shown in several places
     "front-parameters": "Accuracy against size",
     "front-macs": "Accuracy against work",
 }
+UNITS = {"evaluation": "network", "total_epochs": "epoch"}
+FRONT = (
+    "The front is made of the networks that no other beats in accuracy at the same or less cost. "
+    "It dominates all that is no better than one of them; 100% would be every image right at no "
+    "cost."
+)
 NEAR = 0.005  # of an accuracy: half a point
 FEW = 100  # complete trials, below which importances are a hint
 
@@ -44,16 +56,17 @@ FEW = 100  # complete trials, below which importances are a hint
 def opening(first: Record, tried: int, best: float | None) -> str:
     """What was looked for and what was found, in two sentences."""
     size = space_size(first)
-    possible = "any number of" if size is None else roughly(size)
     what = (
         "in a table of networks that were trained before"
         if first.is_benchmark
         else (f"for the images of {data_name(first)}")
     )
-    text = (
-        f"This search looked for a good neural network {what}. It tried {tried:,} of "
-        f"{possible} possible ones"
+    possible = (
+        f"{tried:,} of endlessly many possible ones"
+        if size is None
+        else f"{tried:,} of {roughly(size)} possible ones"
     )
+    text = f"This search looked for a good neural network {what}. It tried {possible}"
     if best is None:
         return f"{text}; none has been trained to its end yet."
     where = "" if first.is_benchmark else ", on images that it was not trained on"
@@ -143,13 +156,16 @@ def searched(study: Record) -> str:
 
 
 def about_examples(found: Examples) -> str:
-    best, median, worst = found.best, found.median, found.worst
-    text = (
-        f"Of {several(found.complete, 'network')} trained to the end, the best has "
-        f"{percent(best.accuracy or 0)}, the one in the middle {percent(median.accuracy or 0)}, "
-        f"the worst {percent(worst.accuracy or 0)}."
+    best, median, worst = (
+        percent(each.accuracy or 0) for each in (found.best, found.median, found.worst)
     )
-    ratio = _ratio(best.macs, median.macs)
+    if found.complete == 1:
+        return f"A single network was trained to the end. It has {best}."
+    text = f"Of {found.complete:,} networks trained to the end, the best has {best}, "
+    if found.complete == 2:
+        return f"{text}the other {worst}."
+    text += f"the one in the middle {median}, the worst {worst}."
+    ratio = _ratio(found.best.macs, found.median.macs)
     return f"{text} {ratio}" if ratio else text
 
 
@@ -166,45 +182,78 @@ def _ratio(ours: int | None, theirs: int | None) -> str:
 def verdict(result: ComparisonResult) -> str:
     """Which sampler is better, in percentage points as the table beside it."""
     of = max((each.seen or 0.0 for each in result.standings), default=0.0)
-    return result.told(lambda gap: f"{points(gap, of, sign=True)} points")
+    unit = "% of the whole" if result.score == "hypervolume" else "points"
+    return result.told(lambda gap: f"{points(gap, of, sign=True)} {unit}")
 
 
-def about_curves(curves: Sequence[Curve], seeds: int) -> str:
-    here = [curve for curve in curves if curve.axis == "evaluation" and curve.median]
-    here.sort(key=lambda curve: -curve.median[-1])
-    ends = [
-        f"by {curve.sampler} {'has ' if place == 0 else ''}{percent(curve.median[-1])}"
-        for place, curve in enumerate(here)
+def about_curves(found: Course, two_objectives: bool) -> str:
+    done = [curve for curve in found.ends if curve.sampler not in found.under_way]
+    others = [curve for curve in found.ends if curve.sampler in found.under_way]
+    sentences = [
+        _reached("At the end", done, two_objectives),
+        _reached("So far", others, two_objectives),
     ]
-    text = f"At the end the best network found {listed(ends)}."
-    if seeds > 1:
-        text = (
-            f"{text} Lines are medians over up to {several(seeds, 'study')} a sampler, bands their "
+    if two_objectives:
+        sentences.insert(0, FRONT)
+    if found.seeds > 1:
+        sentences.append(
+            f"Lines are medians over up to {several(found.seeds, 'study')} a sampler, bands their "
             "middle half."
         )
-    return f"{text} {_soon(here[0])}"
+    if found.left_out:
+        sentences.append(
+            "In no line, since they are under way or no network of theirs was trained to its end: "
+            f"{listed(found.left_out)}."
+        )
+    sentences.append(_soon(found, two_objectives))
+    return " ".join(filter(None, sentences))
 
 
-def _soon(curve: Curve) -> str:
-    """After how many networks little was left to find."""
-    last = curve.median[-1]
+def _reached(when: str, curves: Sequence[Curve], two_objectives: bool) -> str:
+    if not curves:
+        return ""
+    what, verb = ("front", "dominates") if two_objectives else ("best network", "has")
+    ends = [
+        f"by {curve.sampler} {f'{verb} ' if place == 0 else ''}{percent(curve.median[-1])}"
+        for place, curve in enumerate(curves)
+    ]
+    return f"{when} the {what} found {listed(ends)}."
+
+
+def _soon(found: Course, two_objectives: bool) -> str:
+    """After how much of it little was left to find; nothing of a search without a course."""
+    curve = found.ends[0]
+    if curve.sampler in found.under_way or len(curve.positions) < 2:
+        return ""
+    last, (first, *_) = curve.median[-1], curve.positions
     near = NEAR if last <= 1 else NEAR * 100
     place = next(p for p, v in zip(curve.positions, curve.median, strict=True) if v >= last - near)
     who = f"The search by {curve.sampler}"
-    if place >= 0.9 * curve.positions[-1]:
-        return f"{who} was still getting better at its end: a longer one may find more."
-    return f"{who} was within half a point of its end after {several(int(place), 'network')}."
+    if first < place >= 0.9 * curve.positions[-1]:
+        better = f"{who} was still getting better at its end: a longer one may find more."
+        return "" if curve.sampler in found.exhausted else better
+    after = several(int(place), UNITS[found.axis])
+    if two_objectives:
+        return f"{who} came within half a percent of that after {after}."
+    return f"{who} was within half a point of its end after {after}."
 
 
 def about_learning(saved: Savings) -> str:
     text = "A line is a network: its accuracy after each epoch, one pass over the training images."
-    if saved.epochs < saved.whole:
-        return (
-            f"{text} {saved.pruned:,} of {saved.networks:,} networks lagged behind and were "
+    if saved.pruned:
+        text += (
+            f" {saved.pruned:,} of {several(saved.trainings, 'training')} lagged behind and were "
             f"stopped early (grey). That saved {saved.whole - saved.epochs:,} of {saved.whole:,} "
             f"epochs, {saved.share:.0%}."
         )
-    return f"{text} None was stopped early, so nothing was saved by pruning."
+    else:
+        text += " None was stopped for lagging behind, so nothing was saved by pruning."
+    if saved.broken:
+        text += (
+            f" {saved.broken:,} of {several(saved.trainings, 'training')} went wrong and ended "
+            "early (grey, too): the numbers grew beyond all bounds, or memory ran out."
+        )
+    return text
 
 
 def about_beliefs(found: Beliefs) -> str:
@@ -219,7 +268,7 @@ def about_beliefs(found: Beliefs) -> str:
 def about_front(found: TradeOff) -> str:
     unit = COSTS[found.cost]
     best = found.front[-1]
-    text = f"The most accurate network has {percent(best.accuracy)} with {best.cost:,} {unit}."
+    text = f"The highest accuracy, {percent(best.accuracy)}, takes {best.cost:,} {unit}."
     cheap = found.cheaper(0.01 if best.accuracy <= 1 else 1.0)
     if cheap is not None:
         text += (
@@ -230,29 +279,36 @@ def about_front(found: TradeOff) -> str:
     below = sum(point.accuracy < edge for point in found.points)
     if below:
         are = "is" if below == 1 else "are"
-        text += f" {several(below, 'network')} below the edge {are} not shown."
+        text += f" {several(below, 'dot')} below the edge {are} not shown."
     return text
 
 
 def about_choices(found: Choices) -> str:
     who = f"{found.best:,} {'networks nearest the front' if found.two_objectives else 'best'}"
-    text = f"Blue: more often among the {who} than among all {found.networks:,}; red: less often."
+    text = (
+        f"Blue: more often among the {who} than among all {found.networks:,}; orange: less often."
+    )
+    if any(having < FEWEST_BEST for kind in found.preferences for having in kind.having):
+        text += f" A column is empty where fewer than {FEWEST_BEST} of the best have the layer."
     clear = [each for each in found.contrasts if abs(each.difference) > each.luck]
     if not clear:
         return f"{text} No difference stands out from what chance makes of so few best networks."
     first, count = clear[0], len(found.contrasts)
+    where = f" in {_place(first.place)}" if first.place[-1:].isdigit() else ""
     return (
-        f"{text} The clearest: {kind_name(first.kind)} {first.choice}{_where(first.place)}, in "
+        f"{text} The clearest: {kind_name(first.kind)} {first.choice}{where}, in "
         f"{first.best:.0%} of the best and {first.all:.0%} of all. {len(clear)} of {count} "
         f"differences stand out like that; chance alone makes about {count / 20:.0f} do so."
     )
 
 
-def _where(place: str) -> str:
-    name = place_name(place)
-    return (
-        f" in layer {name}" if name.isdecimal() else f" ({place})" if place[-1:].isdigit() else ""
-    )
+def _place(place: str) -> str:
+    """ "layer 3" of "conv03"; what is of the whole network as it is called."""
+    name = place.rstrip("0123456789")
+    if name == place:
+        return WHOLE.get(place, place)
+    kind = name.rstrip("_ ")
+    return f"{LAYERS.get(kind, kind)} {int(place.removeprefix(name))}"
 
 
 def about_importances(found: Importances) -> str:
@@ -260,11 +316,11 @@ def about_importances(found: Importances) -> str:
     place, share = next(iter(found.by_place.items()))
     text = (
         f"Of what decides whether a network is among the best tenth, {listed(kinds)}. "
-        f"The most important place is {_where(place).removeprefix(' in ') or place} ({share:.0%})."
+        f"What weighs most of all is {_place(place)} ({share:.0%})."
     )
     if found.trials < FEW:
-        return f"{text} From {found.trials} networks this is a hint, no more."
-    return f"{text} Computed from {found.trials:,} networks (PED-ANOVA)."
+        return f"{text} From {found.trials} trainings this is a hint, no more."
+    return f"{text} Computed from {found.trials:,} trainings (PED-ANOVA)."
 
 
 def in_a_line(layers: Iterable[Layer]) -> str:
