@@ -244,7 +244,7 @@ def test_looking_on_while_a_study_runs_changes_nothing_of_it_and_keeps_up(tmp_pa
     filling.refresh()
     assert run.wait() == 0
     assert len(seen) > 1
-    watched = load(tmp_path / "x.db", "mine/tpe/0")
+    watched = load(tmp_path / "x.db", "mine/surrogate/0")
     assert "**12 of 12 trials are done" in get_note(watched)
     experiment = load_experiment(tmp_path / "mine.py")
     alone = nasopt.run(experiment, trials=12, storage=tmp_path / "y.db", device="cpu")
@@ -596,6 +596,6 @@ def test_names_from_a_database_are_text_and_nothing_else(browser, tmp_path):
             assert not browser.run("return window.hacked")
             assert browser.errors() == []
         assert (
-            f"show {database} --study '{HOSTILE}/tpe/0'"
+            f"show {database} --study '{HOSTILE}/surrogate/0'"
             in asked(f"{url}/api/studies/1")["note"]["body"]
         )

@@ -86,7 +86,7 @@ def test_a_study_without_a_trial_says_so(tmp_path):
     Search(small(), storage=tmp_path / "x.db", device="cpu").study  # noqa: B018
     page = written(tmp_path / "x.db", tmp_path)
     assert "none has been trained to its end yet" in page
-    assert "experiment/tpe/0: 0 of 6 trials" in page
+    assert "experiment/surrogate/0: 0 of 6 trials" in page
     assert len(missing(page)) == 9
 
 
