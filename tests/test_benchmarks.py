@@ -578,7 +578,8 @@ def test_a_database_of_finished_searches_is_a_table_with_holes(tmp_path):
     varied = replace(Experiment(dataset=benchmark), seed=1)
     assert list(map(str, varied.limits)) == ["a result in the table"]
     assert benchmark.summary.startswith("ledger-x: 4 of 6 networks (67%), 1 replicate, 2 epochs")
-    search = Search(Experiment(dataset=benchmark, trials=5), storage=tmp_path / "y.db")
+    holes = Experiment(dataset=benchmark, trials=5)
+    search = Search(holes, sampler="tpe", storage=tmp_path / "y.db")
     list(search)
     assert search.ended == "all 4 networks of the space are known"
     known = {tuple(t.params.values()): t for t in trained.trials}

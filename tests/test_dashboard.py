@@ -183,7 +183,7 @@ def test_a_study_of_plain_optunas_is_left_as_it_is(done):
 
 
 def test_a_study_that_has_not_begun_has_a_note(tmp_path):
-    Search(small(), storage=tmp_path / "x.db", device="cpu")
+    Search(small(), sampler="tpe", storage=tmp_path / "x.db", device="cpu")
     filled(tmp_path / "x.db")
     study = load(tmp_path / "x.db", TPE)
     assert "**0 of 6 trials are done.**" in get_note(study)
@@ -328,7 +328,7 @@ def test_words_are_for_pages_only_and_what_is_stored_stays(believing, tmp_path):
 
 
 def test_plain_optunas_attributes_and_a_study_that_is_being_made_are_shown_as_they_are(tmp_path):
-    Search(small(), storage=tmp_path / "x.db", device="cpu")
+    Search(small(), sampler="tpe", storage=tmp_path / "x.db", device="cpu")
     study = optuna.load_study(study_name=TPE, storage=f"sqlite:///{tmp_path}/x.db")
     plain = optuna.create_study(study_name="plain", storage=study._storage)
     plain.set_user_attr("mine", {"a": [1]})
