@@ -113,9 +113,9 @@ def _run(sub: Parser) -> None:
     _study(sub)
     sub.add_argument(
         "--sampler",
-        default="tpe",
-        help="random, tpe (default), tpe-univariate, gp, nsga2, evolution, local, surrogate, "
-        "surrogate-frugal, largest, one-epoch",
+        default="surrogate",
+        help="surrogate (default), surrogate-frugal, tpe, tpe-univariate, gp, nsga2, evolution, "
+        "local, random, largest, one-epoch",
     )
     sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     sub.add_argument(

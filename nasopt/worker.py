@@ -90,7 +90,7 @@ class Search:
         self,
         experiment: Experiment,
         *,
-        sampler: str | BaseSampler = "tpe",
+        sampler: str | BaseSampler = "surrogate",
         seed: int = 0,
         storage: str | Path | None = None,
         trials: int | None = None,
@@ -175,11 +175,12 @@ class Search:
             draws = draws + told.user_attrs["draws"] if "infeasible" in told.user_attrs else 0
             if draws >= DRAWS_IN_A_ROW:
                 raise SpaceError(self._no_feasible_network(draws))
-            if self.seeded.has_stopped(self._study):
-                self.ended = "the sampler has nothing left to try"
-                return
-            if repeats and self._is_exhausted():
+            stopped = self.seeded.has_stopped(self._study)
+            if (repeats or stopped) and self._is_exhausted():
                 self.ended = f"all {len(self.tally.trained):,} networks of the space are known"
+                return
+            if stopped:
+                self.ended = "the sampler has nothing left to try"
                 return
             if repeats >= REPEATS_IN_A_ROW:
                 self.ended = (
@@ -348,7 +349,7 @@ class Search:
 def run(
     experiment: Experiment,
     *,
-    sampler: str | BaseSampler = "tpe",
+    sampler: str | BaseSampler = "surrogate",
     seed: int = 0,
     storage: str | Path | None = None,
     trials: int | None = None,

@@ -260,14 +260,14 @@ def test_a_search_sees_one_replicate_chosen_by_training_seed_and_network(tmp_pat
 
 def test_a_search_on_a_benchmark_is_a_study_like_any_other(tmp_path, table):
     study = nasopt.run(Experiment(dataset=table, trials=7), storage=tmp_path / "x.db")
-    assert study.study_name == "mine/tpe/0"
+    assert study.study_name == "mine/surrogate/0"
     assert len(counted(study)) == 7
     best = study.best_trial
     assert best.intermediate_values == {1: best.value - 2, 2: best.value - 1, 3: best.value}
     assert best.user_attrs["epochs"] == 3
     assert best.user_attrs["seconds"] == 0.75
     assert best.user_attrs["parameters"] == 100 * best.params["width"]
-    plain = optuna.load_study(study_name="mine/tpe/0", storage=f"sqlite:///{tmp_path}/x.db")
+    plain = optuna.load_study(study_name="mine/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db")
     assert told(plain) == told(study)
     with open_storage(tmp_path / "x.db", "read").engine.connect() as connection:
         written = connection.exec_driver_sql("SELECT count(*) FROM nasopt_epochs").scalar()
@@ -334,7 +334,9 @@ def test_a_study_is_not_continued_on_another_table(tmp_path, table):
     nasopt.run(Experiment(dataset=table, trials=2), storage=tmp_path / "x.db")
     better = [{**row, "accuracy": row["accuracy"] + 1} for row in rows()]
     other = load_benchmark(str(written(tmp_path / "mine.csv", better)))
-    with pytest.raises(StudyError, match=r"mine/tpe/0: dataset is mine \w+ now, was mine \w+ when"):
+    with pytest.raises(
+        StudyError, match=r"mine/surrogate/0: dataset is mine \w+ now, was mine \w+ when"
+    ):
         nasopt.run(Experiment(dataset=other, trials=2), storage=tmp_path / "x.db")
 
 
@@ -576,7 +578,8 @@ def test_a_database_of_finished_searches_is_a_table_with_holes(tmp_path):
     varied = replace(Experiment(dataset=benchmark), seed=1)
     assert list(map(str, varied.limits)) == ["a result in the table"]
     assert benchmark.summary.startswith("ledger-x: 4 of 6 networks (67%), 1 replicate, 2 epochs")
-    search = Search(Experiment(dataset=benchmark, trials=5), storage=tmp_path / "y.db")
+    holes = Experiment(dataset=benchmark, trials=5)
+    search = Search(holes, sampler="tpe", storage=tmp_path / "y.db")
     list(search)
     assert search.ended == "all 4 networks of the space are known"
     known = {tuple(t.params.values()): t for t in trained.trials}

@@ -50,7 +50,7 @@ def test_a_study_file_becomes_a_study_and_the_lectures_table(study, capsys):
     assert main(["run", "mine.py", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
     assert out.count("[4/4] trial ") == 1
-    assert "mine/tpe/0: 4 of 4 trials" in out
+    assert "mine/surrogate/0: 4 of 4 trials" in out
     for row in ("# of filters", "Size of filters", "Stride", "Validation accuracy", "MACs"):
         assert f"\n{row}" in out
     assert "nasopt show runs/mine.db --trial N" in out
@@ -80,11 +80,11 @@ def test_show_prints_any_trial_and_the_list_of_studies(study, capsys):
     main(["run", "mine.py", "--device", "cpu"])
     main(["run", "mine.py", "--device", "cpu", "--sampler", "random", "--seed", "1"])
     capsys.readouterr()
-    assert main(["show", "runs/mine.db", "--study", "mine/tpe/0", "--trial", "2"]) == 0
-    assert capsys.readouterr().out.startswith("Trial 2 of mine/tpe/0 (complete)")
+    assert main(["show", "runs/mine.db", "--study", "mine/surrogate/0", "--trial", "2"]) == 0
+    assert capsys.readouterr().out.startswith("Trial 2 of mine/surrogate/0 (complete)")
     assert main(["show", "runs/mine.db", "--studies"]) == 0
     out = capsys.readouterr().out
-    assert "mine/tpe/0" in out
+    assert "mine/surrogate/0" in out
     assert "mine/random/1" in out
 
 
@@ -99,7 +99,7 @@ def test_a_profiled_run_says_what_the_time_of_each_trial_went_into(study, capsys
     shares = {each.rpartition(" ")[0]: each.rpartition(" ")[2] for each in first.split(", ")}
     assert shares.keys() >= {*parts, "sampler"}
     assert sum(float(share.rstrip("%")) for share in shares.values()) == pytest.approx(100, abs=1)
-    table = out[out.index("Part") : out.index("mine/tpe/0:")].split()
+    table = out[out.index("Part") : out.index("mine/surrogate/0:")].split()
     assert [part for part in parts if part in table] == list(parts)
 
 
@@ -113,14 +113,14 @@ def test_a_profile_is_part_of_the_json(study, capsys):
 def test_every_verb_speaks_json(study, capsys):
     assert main(["run", "mine.py", "--device", "cpu", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["study"], found["done"]) == ("mine/tpe/0", 4)
+    assert (found["study"], found["done"]) == ("mine/surrogate/0", 4)
     assert found["best"][0]["architecture"][0]["layer"] == "conv"
     assert main(["show", "runs/mine.db", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found
     assert main(["show", "runs/mine.db", "--trial", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["number"] == 0
     assert main(["show", "runs/mine.db", "--studies", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["study"] == "mine/tpe/0"
+    assert json.loads(capsys.readouterr().out)[0]["study"] == "mine/surrogate/0"
     assert main(["describe", "mine.py", "--device", "cpu", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 6 + 6**2 + 6**3
     words = ["noise", "mine.py", "--device", "cpu", "--architectures", "2", "--seeds", "2"]
@@ -265,7 +265,9 @@ def test_a_changed_study_file_is_refused(study, capsys):
     capsys.readouterr()
     study.write_text(STUDY.replace("epochs=2", "epochs=3"))
     line = fails(capsys, "run", "mine.py", "--device", "cpu")
-    assert line.startswith("nasopt: study=mine/tpe/0: recipe.epochs is 3 now, was 2 when it began")
+    assert line.startswith(
+        "nasopt: study=mine/surrogate/0: recipe.epochs is 3 now, was 2 when it began"
+    )
 
 
 def test_a_server_that_refuses_is_one_line(study, capsys):
@@ -284,7 +286,7 @@ def test_what_to_type_next_keeps_the_database_and_survives_odd_names(study, caps
     odd.write_text(STUDY)
     assert main(["run", odd.name, "--device", "cpu", "--storage", "r s/x.db"]) == 0
     out = capsys.readouterr().out
-    assert "a [bold]b :smile:/tpe/0: 4 of 4 trials" in out
+    assert "a [bold]b :smile:/surrogate/0: 4 of 4 trials" in out
     assert "nasopt show 'r s/x.db' --trial N" in out
     again = f"nasopt run '{odd.name}' --storage 'r s/x.db' --device cpu --sampler random"
     assert again in out
@@ -361,4 +363,4 @@ def test_a_terminal_that_lacks_a_letter_gets_another(study):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "\n??/tpe/0: 1 of 1 trials" in done.stdout
+    assert "\n??/surrogate/0: 1 of 1 trials" in done.stdout

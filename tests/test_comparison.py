@@ -202,7 +202,7 @@ def test_a_study_that_ends_early_is_compared_and_named(tmp_path):
     experiment = small(space=Space(Conv(filters=categorical(2, 4))), trials=5)
     result = compare(tmp_path / "x.db", experiment=experiment, samplers="random,largest", seeds=1)
     assert [each.evaluations for each in result.standings] == [2, 2]
-    assert "largest ended early with seed 0: the sampler has nothing left to try." in result.notes
+    assert "largest ended early with seed 0: all 2 networks of the space are known." in result.notes
     again = Comparison(
         experiment, samplers="random,largest", seeds=1, replicates=1, storage=tmp_path / "x.db",
         device="cpu",

@@ -183,7 +183,7 @@ def test_a_study_of_plain_optunas_is_left_as_it_is(done):
 
 
 def test_a_study_that_has_not_begun_has_a_note(tmp_path):
-    Search(small(), storage=tmp_path / "x.db", device="cpu")
+    Search(small(), sampler="tpe", storage=tmp_path / "x.db", device="cpu")
     filled(tmp_path / "x.db")
     study = load(tmp_path / "x.db", TPE)
     assert "**0 of 6 trials are done.**" in get_note(study)
@@ -244,7 +244,7 @@ def test_looking_on_while_a_study_runs_changes_nothing_of_it_and_keeps_up(tmp_pa
     filling.refresh()
     assert run.wait() == 0
     assert len(seen) > 1
-    watched = load(tmp_path / "x.db", "mine/tpe/0")
+    watched = load(tmp_path / "x.db", "mine/surrogate/0")
     assert "**12 of 12 trials are done" in get_note(watched)
     experiment = load_experiment(tmp_path / "mine.py")
     alone = nasopt.run(experiment, trials=12, storage=tmp_path / "y.db", device="cpu")
@@ -328,7 +328,7 @@ def test_words_are_for_pages_only_and_what_is_stored_stays(believing, tmp_path):
 
 
 def test_plain_optunas_attributes_and_a_study_that_is_being_made_are_shown_as_they_are(tmp_path):
-    Search(small(), storage=tmp_path / "x.db", device="cpu")
+    Search(small(), sampler="tpe", storage=tmp_path / "x.db", device="cpu")
     study = optuna.load_study(study_name=TPE, storage=f"sqlite:///{tmp_path}/x.db")
     plain = optuna.create_study(study_name="plain", storage=study._storage)
     plain.set_user_attr("mine", {"a": [1]})
@@ -596,6 +596,6 @@ def test_names_from_a_database_are_text_and_nothing_else(browser, tmp_path):
             assert not browser.run("return window.hacked")
             assert browser.errors() == []
         assert (
-            f"show {database} --study '{HOSTILE}/tpe/0'"
+            f"show {database} --study '{HOSTILE}/surrogate/0'"
             in asked(f"{url}/api/studies/1")["note"]["body"]
         )

@@ -89,7 +89,7 @@ def test_a_study_begins_with_the_largest_network_and_ends_with_the_last(tmp_path
     search = Search(experiment, sampler="largest", storage=tmp_path / "x.db", device="cpu")
     list(search)
     assert [trial.params["conv01.filters"] for trial in search.study.trials] == [8, 4, 2]
-    assert search.ended == "the sampler has nothing left to try"
+    assert search.ended == "all 3 networks of the space are known"
 
 
 def test_what_was_enqueued_takes_no_networks_turn(tmp_path):

@@ -58,7 +58,7 @@ def trial(experiment: nasopt.Experiment, state: TrialState, params=None, **field
 def test_each_trial_that_ends_leaves_a_note_of_its_network_and_figures(empty_database):
     nasopt.run(small(trials=3), storage=empty_database, device="cpu")
     storage = open_storage(empty_database, "read")
-    study = optuna.load_study(study_name="experiment/tpe/0", storage=storage)
+    study = optuna.load_study(study_name="experiment/surrogate/0", storage=storage)
     for number in range(3):
         figures, row, layers, *chosen = cells(note(study, number))
         told = outcome(study, number)

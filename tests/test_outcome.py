@@ -13,7 +13,7 @@ from tests.examples import small
 def test_the_outcome_is_the_best_trial_as_a_network(tmp_path):
     study = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
     found = result(load_study(open_storage(tmp_path / "x.db", "read")))
-    assert (found.study, found.done, found.trials) == ("experiment/tpe/0", 6, 6)
+    assert (found.study, found.done, found.trials) == ("experiment/surrogate/0", 6, 6)
     (best,) = found.best
     assert best.number == study.best_trial.number
     assert best.accuracy == study.best_value == best.accuracies[-1]
@@ -50,20 +50,22 @@ def test_the_front_of_two_objectives_goes_from_cheap_to_accurate(tmp_path):
 def test_any_trial_can_be_asked_for_and_one_that_is_not_there_is_named(tmp_path):
     study = nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
     assert outcome(study, 1).number == 1
-    with pytest.raises(StudyError, match="trial=2: experiment/tpe/0 has 2, numbered from 0"):
+    with pytest.raises(StudyError, match="trial=2: experiment/surrogate/0 has 2, numbered from 0"):
         outcome(study, 2)
     with pytest.raises(StudyError, match="trial=-1: "):
         outcome(study, -1)
 
 
 def test_without_a_name_the_study_begun_last_is_meant(tmp_path):
-    for sampler in ("random", "tpe"):
+    for sampler in ("random", "surrogate"):
         nasopt.run(small(trials=1), sampler=sampler, storage=tmp_path / "x.db", device="cpu")
     storage = open_storage(tmp_path / "x.db", "read")
-    assert load_study(storage).study_name == "experiment/tpe/0"
+    assert load_study(storage).study_name == "experiment/surrogate/0"
     assert load_study(storage, "experiment/random/0").study_name == "experiment/random/0"
-    with pytest.raises(StudyError, match="not in this database; did you mean experiment/tpe/0"):
-        load_study(storage, "experiment/tpe/1")
+    with pytest.raises(
+        StudyError, match="not in this database; did you mean experiment/surrogate/0"
+    ):
+        load_study(storage, "experiment/surrogate/1")
 
 
 def test_a_database_without_a_study_of_ours_says_so(tmp_path):

@@ -9,7 +9,7 @@ def test_a_record_names_the_evaluations_of_its_study_as_the_experiment_does(tmp_
     recipe = Recipe(epochs=1, batch_size=integer(16, 32), lr=real(0.01, 1, log=True))
     experiment = small(recipe=recipe, trials=3, seed=5)
     record = Record.of(nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu"))
-    assert (record.name, record.sampler, record.seed) == ("experiment/tpe/0", "tpe", 0)
+    assert (record.name, record.sampler, record.seed) == ("experiment/surrogate/0", "surrogate", 0)
     for trial in record.trials:
         evaluation = record.begun.evaluation(trial.params)
         assert evaluation.key == trial.user_attrs["key"]

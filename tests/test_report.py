@@ -1,7 +1,9 @@
 import json
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -86,7 +88,7 @@ def test_a_study_without_a_trial_says_so(tmp_path):
     Search(small(), storage=tmp_path / "x.db", device="cpu").study  # noqa: B018
     page = written(tmp_path / "x.db", tmp_path)
     assert "none has been trained to its end yet" in page
-    assert "experiment/tpe/0: 0 of 6 trials" in page
+    assert "experiment/surrogate/0: 0 of 6 trials" in page
     assert len(missing(page)) == 9
 
 
@@ -111,9 +113,16 @@ def test_an_unfinished_search_is_told_of_as_that(tmp_path):
     assert "experiment/random/0: 2 of 30 epochs" in written(database, tmp_path)
 
 
+def copied(database: Path, folder: Path) -> Path:
+    """With what is in its write-ahead log yet."""
+    copy = folder / "copy.db"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
+
+
 def test_samplers_that_are_not_done_are_not_compared(database, tmp_path):
-    copy = tmp_path / "copy.db"
-    copy.write_bytes(database.read_bytes())
+    copy = copied(database, tmp_path)
     study = optuna.load_study(study_name="experiment/tpe/1", storage=f"sqlite:///{copy}")
     study.set_user_attr("trials", 30)
     page = written(copy, tmp_path)
@@ -124,8 +133,7 @@ def test_samplers_that_are_not_done_are_not_compared(database, tmp_path):
 
 
 def test_studies_of_different_budgets_are_not_compared(database, tmp_path):
-    copy = tmp_path / "copy.db"
-    copy.write_bytes(database.read_bytes())
+    copy = copied(database, tmp_path)
     study = optuna.load_study(study_name="experiment/tpe/1", storage=f"sqlite:///{copy}")
     study.set_user_attr("trials", 24)
     assert missing(written(copy, tmp_path)) == [

@@ -57,7 +57,9 @@ def test_a_search_on_digits_finds_a_network_that_reads_them(tmp_path):
 
 def test_plain_optuna_opens_the_study(tmp_path):
     nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
-    study = optuna.load_study(study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db")
+    study = optuna.load_study(
+        study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db"
+    )
     assert len(study.trials) == 2
     study.optimize(lambda trial: trial.suggest_float("elsewhere", 0, 1), n_trials=1)
 
@@ -75,12 +77,12 @@ def test_more_trials_may_be_asked_for_later_and_equal_those_of_one_run(tmp_path,
     longer = nasopt.run(small(), trials=14, storage=tmp_path / "x.db", device="cpu")
     whole = nasopt.run(small(), trials=14, storage=tmp_path / "y.db", device="cpu")
     assert told(longer) == told(whole)
-    assert "experiment/tpe/0: trials is 14 from here on, was 4" in caplog.text
+    assert "experiment/surrogate/0: trials is 14 from here on, was 4" in caplog.text
 
 
 def test_tpe_learns_from_the_study_as_the_stock_sampler_does(tmp_path):
     experiment = small(trials=16, pruner="none")
-    study = nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    study = nasopt.run(experiment, sampler="tpe", storage=tmp_path / "x.db", device="cpu")
     stock = optuna.create_study(
         direction="maximize", sampler=make_sampler("tpe", experiment.problem, 0)
     )
@@ -154,12 +156,24 @@ def test_networks_over_a_limit_are_never_trained_and_cost_nothing(tmp_path):
         assert any(trial.user_attrs.get("draws", 1) > 1 for trial in trained)
 
 
-def test_a_limit_that_nothing_meets_ends_the_run_and_names_the_smallest_network(tmp_path):
+@pytest.mark.parametrize(
+    ("sampler", "line"),
+    [
+        ("tpe", r"limits: none of 1,\d{3} networks drawn in a row has parameters <= 5;"),
+        ("surrogate", "limits: no network with parameters <= 5 was found;"),
+        ("evolution", "limits: no network with parameters <= 5 was found;"),
+        ("local", "limits: no network with parameters <= 5 was found;"),
+    ],
+)
+def test_a_limit_that_nothing_meets_ends_the_run_and_names_the_smallest_network(
+    tmp_path, sampler, line
+):
+    experiment = small(limits=parameters <= 5)
     with pytest.raises(SpaceError) as error:
-        nasopt.run(small(limits=parameters <= 5), storage=tmp_path / "x.db", device="cpu")
+        nasopt.run(experiment, sampler=sampler, storage=tmp_path / "x.db", device="cpu")
     # 2 filters of 3x3, their norm, 10 classes
     smallest = 2 * 9 + 2 * 2 + (2 + 1) * 10
-    assert re.match(r"limits: none of 1,\d{3} networks drawn in a row has param", str(error.value))
+    assert re.match(line, str(error.value))
     assert f"the smallest has {smallest} parameters; raise the limit" in str(error.value)
 
 
@@ -182,14 +196,13 @@ def test_two_objectives_give_a_front_without_reports_or_pruning(tmp_path):
 
 def test_a_loss_that_is_not_finite_prunes_the_trial_and_the_study_goes_on(tmp_path):
     recipe = Recipe(epochs=2, batch_size=32, lr=1e30)
-    study = nasopt.run(small(recipe=recipe, trials=2), storage=tmp_path / "x.db", device="cpu")
+    diverging = small(recipe=recipe, trials=2)
+    study = nasopt.run(diverging, sampler="tpe", storage=tmp_path / "x.db", device="cpu")
     for trial in counted(study):
         assert trial.state is TrialState.PRUNED
         assert trial.user_attrs["reason"] == "loss not finite in epoch 1"
         assert trial.value == trial.intermediate_values[1]
-    again = nasopt.run(
-        small(recipe=recipe, trials=2), sampler="random", storage=tmp_path / "x.db", device="cpu"
-    )
+    again = nasopt.run(diverging, sampler="random", storage=tmp_path / "x.db", device="cpu")
     assert [t.user_attrs["replayed_epochs"] for t in counted(again)] == [1, 1]
 
 
@@ -286,7 +299,9 @@ def test_two_workers_share_an_exact_budget(tmp_path):
     for each in workers:
         each.communicate(timeout=120)
         assert each.returncode == 0
-    study = optuna.load_study(study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db")
+    study = optuna.load_study(
+        study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db"
+    )
     assert len(counted(study)) == 5
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
     assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
@@ -348,7 +363,7 @@ def test_a_study_does_not_go_on_as_another_experiment(tmp_path, change, place):
     content = sqlite3.connect(tmp_path / "x.db").execute("SELECT * FROM trials").fetchall()
     with pytest.raises(StudyError) as error:
         nasopt.run(small(**change), storage=tmp_path / "x.db", device="cpu")
-    assert str(error.value).startswith("study=experiment/tpe/0: ")
+    assert str(error.value).startswith("study=experiment/surrogate/0: ")
     assert place in str(error.value)
     assert "choose another --storage or Experiment(name=...)" in str(error.value)
     assert sqlite3.connect(tmp_path / "x.db").execute("SELECT * FROM trials").fetchall() == content
@@ -360,11 +375,13 @@ def test_other_objectives_are_refused_and_another_name_is_another_study(tmp_path
     with pytest.raises(StudyError, match="objectives"):
         nasopt.run(two, storage=tmp_path / "x.db", device="cpu")
     named = small(trials=1, objectives=("accuracy", "macs"), name="two")
-    assert nasopt.run(named, storage=tmp_path / "x.db", device="cpu").study_name == "two/tpe/0"
+    assert (
+        nasopt.run(named, storage=tmp_path / "x.db", device="cpu").study_name == "two/surrogate/0"
+    )
 
 
 def test_a_study_of_plain_optuna_under_our_name_is_left_alone(tmp_path):
-    plain = optuna.create_study(study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db",
+    plain = optuna.create_study(study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db",
                                 direction="maximize")  # fmt: skip
     plain.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     with pytest.raises(StudyError, match="not begun by nasopt"):
@@ -457,7 +474,7 @@ def test_a_database_that_becomes_read_only_stops_the_run_with_a_line(tmp_path):
 def test_the_pruner_and_the_limits_may_change_and_that_is_noted(tmp_path, caplog, change, note):
     nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
     study = nasopt.run(small(trials=2, **change), storage=tmp_path / "x.db", device="cpu")
-    assert f"experiment/tpe/0: {note}" in caplog.text
+    assert f"experiment/surrogate/0: {note}" in caplog.text
     assert len(counted(study)) == 2
     assert study.user_attrs["versions"].keys() == {"nasopt", "optuna", "torch"}
 
@@ -477,7 +494,9 @@ def test_a_worker_paused_until_its_trial_was_taken_changes_nothing(tmp_path):
         paused.send_signal(signal.SIGCONT)
     paused.communicate(timeout=120)
     assert paused.returncode == 0
-    study = optuna.load_study(study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db")
+    study = optuna.load_study(
+        study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db"
+    )
     assert told(study) == finished
     assert told(nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")) == finished
 
@@ -577,7 +596,9 @@ def test_a_space_with_nothing_open_is_one_network(tmp_path):
 @pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
 def test_an_empty_study_of_other_directions_is_not_taken_over(tmp_path, directions):
     optuna.create_study(
-        study_name="experiment/tpe/0", storage=f"sqlite:///{tmp_path}/x.db", directions=directions
+        study_name="experiment/surrogate/0",
+        storage=f"sqlite:///{tmp_path}/x.db",
+        directions=directions,
     )
     with pytest.raises(StudyError, match="not begun by nasopt"):
         nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")

@@ -124,7 +124,7 @@ def test_a_run_by_two_workers_has_its_exact_budget(study, capfd):
     assert main(["run", "mine.py", "--device", "cpu", "--workers", "2"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    found = optuna.load_study(study_name="mine/tpe/0", storage="sqlite:///runs/mine.db")
+    found = optuna.load_study(study_name="mine/surrogate/0", storage="sqlite:///runs/mine.db")
     assert len(counted(found)) == 8
     assert {trial.state.name for trial in found.trials} <= {"COMPLETE", "PRUNED"}
     lines = re.findall(r"^\[\d+/8\] trial (\d+):", out, flags=re.MULTILINE)
@@ -193,14 +193,14 @@ def _running() -> int:
     if not Path("runs/mine.db").exists():
         return 0
     try:
-        study = optuna.load_study(study_name="mine/tpe/0", storage="sqlite:///runs/mine.db")
+        study = optuna.load_study(study_name="mine/surrogate/0", storage="sqlite:///runs/mine.db")
         return sum(bool(trial.intermediate_values) for trial in study.trials)
     except (KeyError, optuna.exceptions.StorageInternalError):
         return 0
 
 
 def _states() -> list[str]:
-    study = optuna.load_study(study_name="mine/tpe/0", storage="sqlite:///runs/mine.db")
+    study = optuna.load_study(study_name="mine/surrogate/0", storage="sqlite:///runs/mine.db")
     return [trial.state.name for trial in study.trials]
 
 

@@ -12,11 +12,12 @@ from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.errors import Unsuitable
+from nasopt.errors import SpaceError, Unsuitable
 from nasopt.problem import Problem
 from nasopt.samplers.axes import Axes
 from nasopt.samplers.domain import Domain
 from nasopt.samplers.history import History, other_trials
+from nasopt.samplers.largest import Lattice
 
 Floats = NDArray[np.float64]
 
@@ -78,12 +79,22 @@ class StatelessSampler(BaseSampler):
         if domain is None or domain.axes.distributions != search_space:
             domain = self._domain = self.make_domain(search_space)
         rng = self._rng.rng
-        point = self.suggest(study, trial, History(domain, other_trials(study, trial)), rng)
+        history = History(domain, other_trials(study, trial))
+        point = self.suggest(study, trial, history, rng)
+        if point is None and not history.told:
+            self._check_limits()
         if point is None:
             logger.warning("%s: every point of the space is known", type(self).__name__)
             self._at_a_loss.add(trial.number)
             point = domain.random(1, rng)[0]
         return domain.axes.decode(point)
+
+    def _check_limits(self) -> None:
+        """Raise SpaceError if no network is within the limits, as far as the way down leads."""
+        if self._problem is not None and self._problem.limits:
+            lattice = Lattice(self._problem)
+            if lattice.point(lattice.start).excess > 0:
+                raise SpaceError(lattice.no_feasible_network())
 
     def sample_independent(
         self,
