@@ -48,6 +48,21 @@ def test_studies_within_a_budget_of_epochs_are_made_by_a_comparison(tmp_path):
         assert is_understood(found)
 
 
+def test_a_whole_comparison_is_made_by_one_command(tmp_path):
+    for sampler in ("random", "tpe"):
+        for seed in range(2):
+            nasopt.run(
+                small(trials=1), sampler=sampler, seed=seed, storage=tmp_path / "x.db", device="cpu"
+            )
+    studies = records(tmp_path / "x.db")
+    (found,) = commands(studies, "x.db")
+    assert found == (
+        "nasopt compare experiment.py --samplers random,tpe --seeds 2 --trials 1 --storage x.db"
+    )
+    assert is_understood(found)
+    assert len(commands(studies[1:], "x.db")) == 3
+
+
 def test_studies_of_a_table_are_made_and_judged_with_the_table(tmp_path, macro):
     nasopt.compare(
         Experiment(dataset=macro, trials=3), samplers="random,tpe", seeds=2,

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from nasopt.analysis.curves import Budget
 from nasopt.analysis.record import Record
@@ -42,7 +43,7 @@ def _commands(studies: Sequence[Record], budget: Budget) -> Iterator[list[str]]:
     first = studies[0]
     if _is_of_option(first):
         yield ["compare", "--benchmark", TABLE, *_comparison(studies, budget)]
-    elif budget.unit == "epochs":  # only comparisons have such studies
+    elif budget.unit == "epochs" or _is_whole(studies):  # only comparisons have the former
         yield ["compare", _file(first), *_comparison(studies, budget)]
     else:
         for study in studies:
@@ -58,6 +59,14 @@ def _comparison(studies: Sequence[Record], budget: Budget) -> list[str]:
     option = {"evaluations": "--trials", "epochs": "--epochs-budget"}[budget.unit]
     words = ["--samplers", ",".join(samplers), "--seeds", str(seeds), option, str(budget.amount)]
     return words if "random" in samplers else [*words, "--baseline", samplers[0]]
+
+
+def _is_whole(studies: Sequence[Record]) -> bool:
+    """Whether they are those of a comparison: several samplers, each with all seeds."""
+    samplers = {study.sampler for study in studies}
+    seeds = range(1 + max(study.seed for study in studies))
+    found = {(study.sampler, study.seed) for study in studies}
+    return len(samplers) > 1 and found == set(product(samplers, seeds))
 
 
 def _is_of_option(study: Record) -> bool:
