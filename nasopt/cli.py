@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     if spent:
         terminal.print_profile(out, spent)
     results.print_result(out, found)
-    other = "random" if args.sampler != "random" else "tpe"
+    other = "random" if args.sampler != "random" else "surrogate"
     location = shlex.quote(shown_url(str(search.workshop.location)))
     terminal.print_next(
         out,
