@@ -150,7 +150,7 @@ def compare(args: argparse.Namespace) -> None:
 
     check_csv(args.csv)
     check_workers(args.workers)
-    if args.studies:
+    if args.studies is not None:
         if not args.storage:
             raise StudyError("--studies: of which database? name it with --storage")
         for name in _given(args):
@@ -190,7 +190,7 @@ def _comparison(args: argparse.Namespace) -> "Comparison":
 
     experiment = (
         Experiment(dataset=load_benchmark(args.benchmark))
-        if args.benchmark
+        if args.benchmark is not None
         else load_experiment(args.study)
     )
     return Comparison(
@@ -296,10 +296,13 @@ def _again(verb: str, args: argparse.Namespace) -> str:
     """The command of `verb` on the same study file or benchmark, database, data and device."""
     named = [args.study] if args.study else ["--benchmark", args.benchmark]
     words = ["nasopt", verb, *named]
-    for option in ("storage", "data_dir", "device"):
+    usual: dict[str, object] = {"device": "auto"}
+    if verb == args.verb == "compare":
+        usual |= {"baseline": "random", "replicates": 3}
+    for option in ("storage", "data_dir", *usual):
         value = getattr(args, option, None)
-        if value not in (None, "auto"):
-            words += [f"--{option.replace('_', '-')}", value]
+        if value not in (None, usual.get(option)):
+            words += [f"--{option.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
 

@@ -14,6 +14,7 @@ from nasopt.analysis.outcome import studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import (
     analyse,
+    budget_of,
     check_baseline,
     check_replicates,
     is_done,
@@ -30,11 +31,12 @@ from nasopt.ledger import Ledger
 from nasopt.paid import Stopped
 from nasopt.samplers import SAMPLERS, make_sampler, sampler_name
 from nasopt.storage import open_storage
-from nasopt.study import refuse_difference, study_name
+from nasopt.study import may_change, refuse_difference, study_name
 from nasopt.worker import Interrupted, Progress, Search, interruptible
 from nasopt.workshop import Workshop, default_location
 
 DEFAULT = ("random", "largest", "one-epoch", "tpe")  # the baselines had better not be left out
+ONE_EPOCH = "one-epoch"  # whose first looks are as many as its budget says: no part is one of less
 POLL_SECONDS = 0.5  # between two looks at studies that other processes have in hand
 SLOW = ("gp",)  # it takes seconds for a suggestion: not in "all"
 
@@ -62,8 +64,9 @@ class Comparison:
         comparison.result.verdict
 
     There is a study for each of `samplers` and each seed from 0 to `seeds` - 1, all in one
-    database. Samplers are names ("random,tpe" and "all" will do) or Optuna's objects. A study has
-    `trials`, or ends by `epochs_budget` (see `Search`). Then the winner of each, at each quarter of
+    database. Samplers are names ("random,tpe" and "all" will do) or Optuna's objects; those of one
+    class are called alike, so other settings need another database. A study has `trials`, or ends
+    by `epochs_budget` (see `Search`). Then the winner of each, at each quarter of
     the budget, is trained again with `replicates` other seeds; with two objectives there is no
     winner. On a benchmark the studies of each seed see replicates of their own (the training seed
     is that of the study), and winners are judged by all replicates instead. Nothing is paid for
@@ -243,15 +246,33 @@ class Comparison:
     def _read(self, name: str) -> Record:
         """The study, from memory once it is done: each takes a while to read.
 
-        Raises StudyError if it was begun with another experiment.
+        Raises StudyError if it was not run as it would be now.
         """
         if name not in self._records:
             record = read_study(self.storage, name)
-            refuse_difference(name, record.attrs[EXPERIMENT], self._experiment(record.seed))
+            self._refuse_change(record)
             if not is_done(record, self.budget):
                 return record
             self._records[name] = record
         return self._records[name]
+
+    def _refuse_change(self, study: Record) -> None:
+        refuse_difference(study.name, study.attrs[EXPERIMENT], self._experiment(study.seed))
+        for place, now in may_change(self.experiment).items():
+            was = study.attrs.get(place, now)
+            if was not in (now, study.sampler):  # which may be a pruner of its own
+                raise StudyError(
+                    f"study={study.name}: {place}={now} now, but {was} when it was run; set it "
+                    "back, or choose another --storage or Experiment(name=...)"
+                )
+        run = budget_of(study)
+        part = run.unit != self.budget.unit or run.amount > self.budget.amount
+        if study.sampler == ONE_EPOCH and part:
+            raise StudyError(
+                f"study={study.name}: run with {run}, so its first looks are not those of "
+                f"{self.budget}; give it the same, leave {ONE_EPOCH} out, or choose another "
+                "--storage"
+            )
 
     @property
     def result(self) -> ComparisonResult:

@@ -6,12 +6,14 @@ import weakref
 from pathlib import Path
 from typing import TextIO
 
+from nasopt.errors import StorageError
+
 
 class Locks:
     """Names held by processes of this host, as locked bytes of the one file `path`.
 
     The kernel drops them with the process, however that ends. Threads of one process share what
-    it holds. `path` is made when first needed.
+    it holds. `path` is made when first needed; StorageError where that cannot be.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,10 +34,20 @@ class Locks:
     @property
     def _opened(self) -> TextIO:
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a")
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("a")
+            except OSError as error:
+                raise unwritable(self.path, error) from error
             weakref.finalize(self, self._file.close)
         return self._file
+
+
+def unwritable(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"leases={path}: cannot be written ({error.strerror}); workers tell each other there what "
+        "they have in hand: mend its folder, or choose another --storage"
+    )
 
 
 def locks_of(path: Path) -> Locks:

@@ -20,6 +20,8 @@ from typing import Self
 
 import sqlalchemy as sa
 
+from nasopt.locks import unwritable
+
 logger = logging.getLogger("nasopt")
 
 SILENCE_SECONDS = 600.0  # after which a worker of another host is taken for dead
@@ -51,8 +53,11 @@ class Owner:
         self.gone = threading.Event()
 
     def __enter__(self) -> Self:
-        self.lease.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.lease.open("w")
+        try:
+            self.lease.parent.mkdir(parents=True, exist_ok=True)
+            self.file = self.lease.open("w")
+        except OSError as error:
+            raise unwritable(self.lease.parent, error) from error
         fcntl.lockf(self.file, fcntl.LOCK_EX)
         _held.add(str(self.lease))
         row = {"token": self.token, "host": socket.gethostname(), "lease": str(self.lease)}

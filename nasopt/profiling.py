@@ -7,7 +7,7 @@ Lap = Callable[[str], None]  # told what the time since the last call went into
 
 PARTS = (
     "data", "forward", "backward", "optimizer", "evaluation",
-    "building", "ledger", "storage", "sampler", "display",
+    "building", "ledger", "storage", "sampler", "display", "waiting",
 )  # fmt: skip
 
 

@@ -115,6 +115,7 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
         "epochs": "Epochs",
         "seconds": "Seconds of training",
         "replayed_epochs": "Epochs known before",
+        "mixed": "On several devices",
     }
     facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
     facts.add_column(style="bold")

@@ -165,16 +165,15 @@ def _legend(result: ComparisonResult) -> str:
 def _equivalent(standing: Standing, unit: str) -> str:
     """The figure that everybody understands, at half of the budget or later."""
     for each in standing.equivalents[1:] or standing.equivalents:
-        at = f"{each.sampler} at {each.at:,} {unit}"
+        at = f"{each.sampler} at {each.at:,} {unit if each.at > 1 else unit.removesuffix('s')}"
         return f"{at} is as good as {each.baseline} at {_equals(each)}."
     return ""
 
 
 def _equals(equivalent: Equivalent) -> str:
-    most = f"more than {equivalent.most:,}"
+    ends = {None: f"more than {equivalent.most:,}", 0: "less than 1"}
     equals, low, high = (
-        most if each is None else f"{each:,}"
-        for each in (equivalent.equals, equivalent.low, equivalent.high)
+        ends.get(each, f"{each}") for each in (equivalent.equals, equivalent.low, equivalent.high)
     )
     return equals if equals == low == high else f"{equals} (95 % interval {low} to {high})"
 

@@ -180,8 +180,11 @@ class Folders:
 
 
 def folders(storage: Storage) -> Folders:
-    """Beside a database file; for a server in the working folder, and leases with the host's."""
-    file = storage.path
+    """Beside a database file; for a server in the working folder, and leases with the host's.
+
+    One file has one of each, under whatever links it is reached.
+    """
+    file = storage.path and storage.path.resolve()
     if file is None:
         name = sa.make_url(storage.url).database
         return Folders(Path(f"{name}.checkpoints"), owners.default_folder(None))

@@ -42,9 +42,9 @@ def open_study(
     name = study_name(experiment, sampler, seed)
     single = len(experiment.objectives) == 1
     pruner = make_pruner(experiment.pruner if single else "none", experiment.recipe.epochs)
-    named = pruner_name(experiment.pruner) if single else "none"
+    changeable = may_change(experiment)
     if isinstance(seeded.inner, BasePruner):
-        pruner, named = seeded.inner, sampler_name(sampler)
+        pruner, changeable["pruner"] = seeded.inner, sampler_name(sampler)
     study = _create_or_load(experiment, storage, name, seeded, pruner)
     begun = study.user_attrs.get(EXPERIMENT)
     if begun is None:
@@ -66,8 +66,7 @@ def open_study(
     settings = {
         "trials": trials,
         "epochs_budget": epochs_budget,
-        "limits": [str(limit) for limit in experiment.limits],
-        "pruner": named,
+        **changeable,
         LAST: {each: version(each) for each in ("nasopt", "optuna", "torch")},
     }
     before = study.user_attrs
@@ -77,6 +76,15 @@ def open_study(
         if before.get(key) != value:
             study.set_user_attr(key, value)
     return study
+
+
+def may_change(experiment: Experiment) -> dict[str, Any]:
+    """What a study may go on with differently, as its user attributes tell it."""
+    single = len(experiment.objectives) == 1
+    return {
+        "limits": [str(limit) for limit in experiment.limits],
+        "pruner": pruner_name(experiment.pruner) if single else "none",
+    }
 
 
 def _create_or_load(

@@ -162,6 +162,7 @@ class Search:
                 if not self.storage.unfinished(study_id):
                     return
                 threading.Event().wait(POLL_SECONDS)  # for the trials of other workers
+                self.lap("waiting")
                 continue
             self.ran += 1
             try:
@@ -382,15 +383,22 @@ class Interruptible(Protocol):
 
 @contextmanager
 def interruptible(asked: Interruptible) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM notes its number; the second ends the process at once."""
+    """The first Ctrl-C or SIGTERM notes its number; the same once more ends the process at once.
+
+    Another than the first is no impatience: after the Ctrl-C of a terminal, which all of its
+    processes get, the first worker sends the others SIGTERM besides.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    seen = set()
+
     def ask(signum: int, frame: FrameType | None) -> None:
-        if asked.signum is not None:
+        if signum in seen:
             os._exit(128 + signum)
-        asked.signum = signum
+        seen.add(signum)
+        asked.signum = asked.signum or signum
 
     before = {signum: signal.signal(signum, ask) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -145,3 +145,18 @@ def test_no_parameters_are_no_columns():
     none = Axes({})
     assert none.draw(3, RandomState(RNG)).shape == none.encode([{}] * 3).shape == (3, 0)
     assert none.columns(np.zeros((3, 0)), np.zeros((3, 0), dtype=bool)).shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        FloatDistribution(1e-3, 1, log=True),
+        FloatDistribution(1e-5, 0.1, log=True),
+        FloatDistribution(-3, 7),
+    ],
+)
+def test_a_number_that_was_passed_on_is_the_same_point(distribution):
+    axes = Axes({"x": distribution})
+    points = axes.encode([axes.decode(point) for point in axes.draw(500, RandomState(0))])
+    again = axes.encode([axes.decode(point) for point in points])
+    assert again.tobytes() == points.tobytes()

@@ -364,3 +364,14 @@ def test_a_terminal_that_lacks_a_letter_gets_another(study):
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\n??/surrogate/0: 1 of 1 trials" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--studies", "", "--storage", "x.db"], "nasopt: storage=x.db: no such file"),
+        (["--benchmark", ""], "nasopt: benchmark='': unknown"),
+    ],
+)
+def test_an_option_that_is_empty_is_named(study, capsys, words, line):
+    assert fails(capsys, "compare", *words).startswith(line)

@@ -9,7 +9,8 @@ import pytest
 import nasopt
 from nasopt import Conv, Interrupted, Recipe, Space, categorical, parameters
 from nasopt.analysis.compared import ComparisonResult
-from nasopt.analysis.curves import write_csv
+from nasopt.analysis.curves import check_csv, write_csv
+from nasopt.analysis.outcome import studies_of
 from nasopt.analysis.selection import compare_studies
 from nasopt.comparison import Comparison
 from nasopt.errors import StorageError, StudyError
@@ -120,7 +121,7 @@ def test_winners_that_were_not_trained_again_are_compared_by_what_was_seen(done)
     result = compare_studies(database, "experiment/*", replicates=2)
     assert (result.score, result.replicates) == ("seen", 0)
     assert {each.fresh for each in result.standings} == {None}
-    assert any("were not trained again" in note for note in result.notes)
+    assert any("were not all trained again with" in note for note in result.notes)
 
 
 def test_a_smaller_budget_is_a_part_of_what_is_there(done):
@@ -299,6 +300,37 @@ def test_finished_studies_of_another_experiment_are_not_taken_for_this_ones(tmp_
             )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (
+            {"limits": parameters <= 900},
+            r"limits=\['parameters <= 900'\] now, but \[\] when it was run",
+        ),
+        ({"pruner": "median"}, "pruner=median now, but quarter when it was run"),
+    ],
+)
+def test_studies_that_were_run_in_another_way_are_refused_before_anything_is_trained(
+    tmp_path, change, place
+):
+    compare(tmp_path / "x.db", experiment=small(trials=2), samplers="random,one-epoch", seeds=1)
+    before = len(studies_of(open_storage(tmp_path / "x.db", "read")))
+    with pytest.raises(StudyError, match=f"study=experiment/random/0: {place}; set it back, or"):
+        compare(tmp_path / "x.db", experiment=small(trials=2, **change), seeds=2)
+    assert len(studies_of(open_storage(tmp_path / "x.db", "read"))) == before
+
+
+def test_a_smaller_budget_is_no_part_of_first_looks(tmp_path):
+    given = {"samplers": "random,one-epoch", "seeds": 1}
+    compare(tmp_path / "x.db", experiment=small(trials=9), **given)
+    line = "study=experiment/one-epoch/0: run with 9 evaluations, so its first looks are not those"
+    with pytest.raises(StudyError, match=line):
+        compare(tmp_path / "x.db", experiment=small(trials=4), **given)
+    assert compare(
+        tmp_path / "x.db", experiment=small(trials=4), samplers="random", seeds=1
+    ).standings
+
+
 def test_a_study_that_is_missing_or_unfinished_is_named(tmp_path):
     run(tmp_path / "x.db")
     with pytest.raises(StudyError, match="study=experiment/tpe/0: not in this database; run the"):
@@ -308,3 +340,12 @@ def test_a_study_that_is_missing_or_unfinished_is_named(tmp_path):
     assert str(raised.value) == ("study=experiment/random/0: 2 of 7 evaluations; run it to its end")
     with pytest.raises(StudyError, match=r"studies='nothing/\*': none of that name"):
         compare_studies(tmp_path / "x.db", "nothing/*")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("no/x.csv", "no such folder"), ("there", "a folder; name a file in it")]
+)
+def test_a_table_that_cannot_be_written_is_named_before_anything_is_trained(tmp_path, name, reason):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(StorageError, match=f"csv={tmp_path / name}: {reason}"):
+        check_csv(str(tmp_path / name))

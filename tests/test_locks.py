@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nasopt.errors import StorageError
 from nasopt.locks import Locks, locks_of
 
 HOLDER = """
@@ -83,3 +84,9 @@ def test_the_file_is_made_when_first_needed(path):
     assert not path.exists()
     locks.take("a")
     assert path.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "x.db.leases").write_text("no folder")
+    with pytest.raises(StorageError, match=r"leases=.*x.db.leases/locks: cannot be written \("):
+        Locks(tmp_path / "x.db.leases" / "locks").take("a")

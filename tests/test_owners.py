@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from nasopt import owners
+from nasopt.errors import StorageError
 from nasopt.owners import SILENCE_SECONDS, TABLES, WORKERS, Owner, forget_dead, living
 
 Start = Callable[[Callable[..., None]], tuple[BaseProcess, Any]]
@@ -270,3 +271,9 @@ def test_leases_lie_beside_a_database_file_or_in_a_folder_of_the_host():
     folder = owners.default_folder(None)
     assert folder.is_absolute()
     assert folder.name == f"nasopt-leases-{os.getuid()}"
+
+
+def test_a_folder_that_takes_no_lease_is_named(engine, tmp_path):
+    (tmp_path / "leases").write_text("no folder")
+    with pytest.raises(StorageError, match=r"leases=.*/leases: cannot be written \("):
+        Owner(engine, tmp_path / "leases").__enter__()

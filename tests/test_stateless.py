@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 import nasopt
-from nasopt import Conv, Space, categorical, parameters, repeat
+from nasopt import Conv, Recipe, Space, categorical, parameters, repeat
 from nasopt.errors import StudyError
 from nasopt.samplers import LocalSearch, RegularizedEvolution, SurrogateSampler
 from nasopt.worker import Search
@@ -236,3 +236,18 @@ def test_two_objectives_of_plain_optuna_are_refused_with_the_remedy(sampler):
     assert str(raised.value) == (
         f"objectives: 2, but {sampler.__name__} seeks one; use nsga2 or tpe"
     )
+
+
+@pytest.mark.parametrize("sampler", ["surrogate", "evolution", "local"])
+def test_networks_within_limits_that_no_random_one_meets_are_found(tmp_path, sampler):
+    filters = categorical(*range(2, 34, 2))
+    experiment = small(
+        space=Space(repeat(Conv(filters=filters, kernel_size=categorical(1, 3, 5)), 8)),
+        recipe=Recipe(epochs=1, batch_size=64),
+        limits=parameters <= 85,  # that meet 9 of 48**8
+        trials=12,
+    )
+    study = nasopt.run(experiment, sampler=sampler, storage=tmp_path / "x.db", device="cpu")
+    keys = {trial.user_attrs["key"] for trial in study.trials}
+    assert len(keys) >= 8
+    assert all(trial.user_attrs["parameters"] <= 85 for trial in study.trials)

@@ -108,7 +108,7 @@ def test_superiority_is_the_share_of_pairs_that_are_won():
 def test_ranks_are_averaged_over_the_seeds_that_all_have():
     table = {"a": {0: 0.9, 1: 0.5, 2: 0.0}, "b": {0: 0.8, 1: 0.5}, "c": {0: 0.7, 1: 0.6}}
     assert average_ranks(table) == {"a": (1 + 2.5) / 2, "b": (2 + 2.5) / 2, "c": (3 + 1) / 2}
-    assert math.isnan(average_ranks({"a": {0: 1.0}, "b": {1: 1.0}})["a"])
+    assert average_ranks({"a": {0: 1.0}, "b": {1: 1.0}}) == {}
 
 
 def climbing(seeds: int, steps: int) -> np.ndarray:
@@ -148,7 +148,7 @@ def test_what_the_baseline_never_reaches_is_more_than_it_has():
 
 def test_a_single_seed_tells_nothing_of_the_interval():
     found = equivalent("tpe", "random", 2, [0.5], [[0.1, 0.6, 0.7]], [1, 2, 3])
-    assert (found.equals, found.low, found.high) == (2, 1, None)
+    assert (found.equals, found.low, found.high) == (2, 0, None)
 
 
 def test_before_a_sampler_has_an_incumbent_it_equals_nothing():
@@ -158,3 +158,11 @@ def test_before_a_sampler_has_an_incumbent_it_equals_nothing():
 def test_a_baseline_without_incumbents_is_passed_by_the_first_one():
     never = [[-math.inf, 0.5, 0.8], [0.1, 0.6, 0.8]]
     assert equivalent("tpe", "random", 1, [0.1, 0.2], never, [1, 2, 3]).equals == 2
+
+
+def test_what_is_worse_than_the_first_of_the_baseline_is_as_good_as_less_than_one():
+    better = [[0.8, 0.9], [0.7, 0.9]]
+    found = equivalent("largest", "random", 2, [0.1, 0.2], better, [1, 2])
+    assert (found.equals, found.low, found.high) == (0, 0, 0)
+    level = equivalent("largest", "random", 2, [0.8, 0.7], better, [1, 2])
+    assert level.equals == 1

@@ -361,6 +361,12 @@ def test_opening_a_database_again_loses_nothing(tmp_path):
     assert opening(path, "read") == [f"['study', 'theirs', 'ours'] {path}"]
 
 
+def test_a_file_has_one_folder_under_whatever_link(tmp_path):
+    open_storage(tmp_path / "x.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "x.db")
+    assert folders(open_storage(tmp_path / "link.db")) == folders(open_storage(tmp_path / "x.db"))
+
+
 def test_what_lies_beside_a_database(tmp_path, postgresql):
     beside = folders(open_storage(tmp_path / "x.db"))
     assert beside.checkpoints == tmp_path / "x.db.checkpoints"

@@ -1,6 +1,7 @@
 """`SurrogateSampler`: fewer trials than others need, and nothing that a cache could change."""
 
 import math
+import sys
 from statistics import median
 
 import numpy as np
@@ -225,3 +226,14 @@ def test_a_search_for_two_objectives_is_run_and_resumed(tmp_path):
         resumed = nasopt.run(experiment, storage=tmp_path / "y.db", trials=trials, **settings)
     assert [t.params for t in whole.trials] == [t.params for t in resumed.trials]
     assert [t.values for t in whole.trials] == [t.values for t in resumed.trials]
+
+
+@pytest.mark.parametrize("penalty", [sys.float_info.max, 1e300, 1e154])
+def test_penalties_at_the_edge_of_numbers_do_not_stop_it(penalty):
+    def objective(trial):
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        return penalty if (trial.number * 7) % 10 < 6 else (x - 0.3) ** 2 + (y - 0.6) ** 2
+
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0))
+    study.optimize(objective, n_trials=16)  # warnings are errors
+    assert len(study.trials) == 16

@@ -62,9 +62,10 @@ def test_what_limits_the_claims_is_said():
     rows = study_rows(studies)
     scores = {"random": {0: 0.1, 1: 0.2}, "largest": {0: 0.7, 1: 0.7}, "one-epoch": {0: 0.7}}
     assert limits(rows, scores, "random", "seen", replicates=3) == [
-        "The studies by largest are all alike: it does not draw from its seed.",
+        "The studies by largest are all alike, whatever their seed.",
         "one-epoch has no complete training within the budget with seed 1, and is left out there.",
-        "The winners were not trained again, so luck flatters what they are compared by.",
+        "The winners were not all trained again with 3 other seeds, so luck flatters what they are "
+        "compared by.",
         "The least p of 5 pairs is .0625, so there is no test below 8 seeds.",
     ]
     many = dict.fromkeys(range(8), 0.1)

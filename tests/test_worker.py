@@ -314,7 +314,7 @@ def test_a_network_that_another_worker_has_in_hand_is_not_trained_beside_it(tmp_
     while next(running).epoch != 1:
         pass
     other = textwrap.dedent(WORKER).replace("small(trials=5", "small(trials=2, space=ONE")
-    other = other.replace("device=", 'sampler="random", device=')
+    other = other.replace("device=", 'sampler="random", profile=True, device=')
     other = other.replace(
         "for progress", "ONE = nasopt.Space(nasopt.Conv(filters=4))\nfor progress", 1
     )

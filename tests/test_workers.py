@@ -214,6 +214,17 @@ def test_a_signal_stops_all_workers_and_both_trials_wait(long_run):
     assert _states() == ["WAITING", "WAITING"]
 
 
+def test_the_ctrl_c_of_a_terminal_reaches_all_workers_and_both_trials_wait(long_run):
+    process, other = long_run
+    os.kill(other, signal.SIGINT)  # a terminal sends it to all processes of the command
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "nasopt: stopped by SIGINT; the same command goes on\n"
+    assert not lives(other)
+    assert _states() == ["WAITING", "WAITING"]
+
+
 def test_workers_end_when_the_first_is_killed(long_run):
     process, other = long_run
     process.kill()

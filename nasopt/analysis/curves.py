@@ -4,6 +4,7 @@ Costs are as if each network had been trained in its study: see `nasopt.budget`.
 """
 
 import csv
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -172,8 +173,15 @@ def hypervolume(points: Iterable[tuple[float, float]], greatest: float) -> float
 
 def check_csv(path: str | None) -> None:
     """Raise StorageError where `write_csv` will fail, before hours are spent."""
-    if path is not None and not Path(path).absolute().parent.is_dir():
+    if path is None:
+        return
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
         raise StorageError(f"csv={path}: no such folder; make it, or choose another file")
+    if Path(path).is_dir():
+        raise StorageError(f"csv={path}: a folder; name a file in it")
+    if not os.access(path if Path(path).exists() else folder, os.W_OK):
+        raise StorageError(f"csv={path}: may not be written; choose another file")
 
 
 def write_csv(path: str | Path, rows: Iterable[Row]) -> None:

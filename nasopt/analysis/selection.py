@@ -54,6 +54,8 @@ def compare_studies(
             remedy = closest(pattern, there) if few else "nasopt show DB --studies lists them"
             raise StudyError(f"studies={pattern!r}: none of that name in this database; {remedy}")
         names |= dict.fromkeys(matching)
+    if not names:
+        raise StudyError("studies: none given; name them, or give a pattern (digits/*)")
     records = [read_study(opened, name) for name in names]
     _refuse_tables(records)
     _check_budgets(records)

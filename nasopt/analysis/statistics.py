@@ -20,6 +20,7 @@ TEST_PAIRS = 8  # fewer can hardly be significant: the least p of 5 pairs is .06
 EXACT_PAIRS = 14  # up to here all assignments of signs are enumerated, ties or not
 RESAMPLES = 9_999
 CURVE_RESAMPLES = 1_999  # of whole curves
+EQUAL = 1e-12  # differences of means below which they are the same
 SEED = 0  # of the bootstrap, so that the same studies give the same interval
 
 
@@ -139,10 +140,13 @@ def superiority(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def average_ranks(scores: Scores) -> dict[str, float]:
-    """The rank of each sampler (1 is best, ties share) on average over the seeds that all have."""
+    """The rank of each sampler (1 is best, ties share) on average over the seeds that all have.
+
+    Empty if there are none.
+    """
     seeds = set.intersection(*(set(by_seed) for by_seed in scores.values()))
     if not seeds:
-        return dict.fromkeys(scores, math.nan)
+        return {}
     table = [[-by_seed[seed] for seed in sorted(seeds)] for by_seed in scores.values()]
     ranks = _stats().rankdata(table, axis=0).mean(axis=1)
     return dict(zip(scores, map(float, ranks), strict=True))
@@ -153,7 +157,7 @@ class Equivalent:
     """`sampler` at `at` is as good as `baseline` at `equals`, with a 95 % interval.
 
     In evaluations or epochs; by the mean incumbent over the seeds. None: at more than `most`, which
-    is as far as the studies of `baseline` go.
+    is as far as the studies of `baseline` go. 0: `baseline` is better from its first on.
     """
 
     sampler: str
@@ -188,9 +192,11 @@ def equivalent(
     beyond = len(positions)
 
     def place(seeds: Any, axis: int = -1) -> Any:
-        """Index into `positions`, of as many resamples as `seeds` has rows."""
-        enough = theirs[seeds].mean(axis=axis - 1) >= ours[seeds].mean(axis=axis)[..., None] - 1e-12
-        return np.where(enough.any(axis=-1), enough.argmax(axis=-1), float(beyond))
+        """Index into `positions`, of as many resamples as `seeds` has rows; -1 is before them."""
+        ahead = theirs[seeds].mean(axis=axis - 1) - ours[seeds].mean(axis=axis)[..., None]
+        enough = ahead >= -EQUAL
+        first = np.where(ahead[..., 0] > EQUAL, -1.0, enough.argmax(axis=-1))
+        return np.where(enough.any(axis=-1), first, float(beyond))
 
     seeds = np.arange(len(ours))
     places = [int(place(seeds))]
@@ -210,6 +216,7 @@ def equivalent(
         )
         places += [math.floor(interval.low), math.ceil(interval.high)]
     else:
-        places += [0, beyond]  # one seed tells nothing
-    equals, low, high = (positions[each] if each < beyond else None for each in places)
+        places += [-1, beyond]  # one seed tells nothing
+    named = [0, *positions, None]
+    equals, low, high = (named[each + 1] for each in places)
     return Equivalent(sampler, baseline, at, equals, low, high, positions[-1])

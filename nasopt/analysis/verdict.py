@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from nasopt.analysis.curves import Studies
 from nasopt.analysis.statistics import TEST_PAIRS, Difference, Scores
 from nasopt.noise import WEAK_SHARE, Noise
+from nasopt.wording import several
 
 Spelling = Callable[[float], str]  # of a difference, in the unit of what stands around it
 
@@ -76,9 +77,11 @@ def limits(rows: Studies, scores: Scores, baseline: str, score: str, replicates:
             )
         values = {tuple(row.value for row in each) for each in by_seed.values()}
         if len(values) == 1 < len(by_seed):
-            notes.append(f"The studies by {sampler} are all alike: it does not draw from its seed.")
+            notes.append(f"The studies by {sampler} are all alike, whatever their seed.")
     if score == "seen":
-        why = "were not trained again" if replicates else "are not to be trained again"
+        why = "are not to be trained again"
+        if replicates:
+            why = f"were not all trained again with {several(replicates, 'other seed')}"
         notes.append(f"The winners {why}, so luck flatters what they are compared by.")
     if score == "hypervolume":
         notes.append(

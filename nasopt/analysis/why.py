@@ -47,7 +47,7 @@ class Why:
 
 def _unexplained(study: optuna.Study, attributes: dict[str, Any]) -> str:
     sampler = str(study.user_attrs["sampler"])
-    if not sampler.startswith("surrogate"):
+    if not sampler.lower().startswith("surrogate"):  # by name, or an object of the class
         return f"{sampler} keeps no reasons; surrogate does"
     return (
         "chosen before there was a model, or not by it (the first trials are spread out); "

@@ -91,6 +91,8 @@ def read_json(path: Path) -> Any:
         ) from error
     except UnicodeDecodeError as error:
         raise _encoding(path, error) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets
+        raise BenchmarkError(f"{path}: no table ({error}); give a list of rows") from error
 
 
 def _csv(path: Path) -> Sheet:

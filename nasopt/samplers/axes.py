@@ -25,6 +25,7 @@ Bools = NDArray[np.bool_]
 
 FEW = 12  # values: beyond, neighbours are some near and some at random, not all
 NEAR = (0.02, 0.05, 0.1, 0.2)  # standard deviations of steps, as shares of the range
+DECIMALS = 12  # of a coordinate: it comes back as it was from the value that it stands for
 LOG_RATIO = 1.5  # of the largest to the smallest number, from which on the logarithm is taken
 GRID = 1_000  # numbers by which a range with more is standardised
 MISSING = object()  # in the place of a value
@@ -89,9 +90,9 @@ class Numbers:
         if self.step is not None:
             return np.rint((numbers - self.low) / self.step)
         if self.log:
-            logarithms: Floats = np.log(numbers / self.low) / math.log(self.high / self.low)
-            return logarithms
-        return (numbers - self.low) / (self.high - self.low)
+            logarithms = np.log(numbers / self.low) / math.log(self.high / self.low)
+            return np.round(logarithms, DECIMALS)
+        return np.round((numbers - self.low) / (self.high - self.low), DECIMALS)
 
     def decode(self, coordinate: float) -> Any:
         if isinstance(self.distribution, IntDistribution):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.samplers.candidates import neighbours
 from nasopt.samplers.conditions import Conditions
 from nasopt.samplers.domain import Domain, Look
 from nasopt.samplers.observations import is_feasible
@@ -19,6 +20,7 @@ Bools = NDArray[np.bool_]
 
 FEW_POINTS = 20_000  # in a space: they are all looked at before it is called exhausted
 DRAWS, MANY_DRAWS = 50, 5_000
+MOST_PARENTS, MOST_NEIGHBOURS = 100, 100  # of known points, where none at random is new
 
 
 class History:
@@ -83,6 +85,11 @@ class History:
         few = axes.count <= FEW_POINTS
         points = rng.permutation(axes.everything()) if few else axes.draw(MANY_DRAWS, rng)
         look = self.fresh(self.look(points))
+        point = self.first_new(look, range(len(look)))
+        if point is not None or few or not len(self.known):
+            return point
+        some = self.known[rng.permutation(len(self.known))[:MOST_PARENTS]]
+        look = self.fresh(self.look(neighbours(axes, some, MOST_NEIGHBOURS, rng)))
         return self.first_new(look, range(len(look)))
 
     def first_new(self, look: Look, rows: Iterable[int]) -> Floats | None:

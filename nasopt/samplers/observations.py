@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 
 LEAST_COMPLETE = 3  # with a report at a step, before values there are worth anything
 SLOPE_RANGE = (0.3, 3.0)
+LARGEST = 1e100  # of a value: its square is still a number
 PRUNED_NOISE = 2.0  # times that of a complete trial's value
 
 
@@ -31,6 +32,7 @@ def observe(trials: Sequence[FrozenTrial], sign: int) -> Observations:
     """
     complete = [trial for trial in trials if is_complete(trial)]
     finals = _finite(np.array([sign * trial.values[0] for trial in complete]))
+    finals = np.clip(finals, -LARGEST, LARGEST)
     worst = float(finals.min()) if len(finals) else 0.0
     final = {trial.number: value for trial, value in zip(complete, finals, strict=True)}
     lines: dict[int, Callable[[float], float] | None] = {}

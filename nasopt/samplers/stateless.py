@@ -82,19 +82,26 @@ class StatelessSampler(BaseSampler):
         history = History(domain, other_trials(study, trial))
         point = self.suggest(study, trial, history, rng)
         if point is None and not history.told:
-            self._check_limits()
+            point = self._within_limits(history, rng)
         if point is None:
             logger.warning("%s: every point of the space is known", type(self).__name__)
             self._at_a_loss.add(trial.number)
             point = domain.random(1, rng)[0]
         return domain.axes.decode(point)
 
-    def _check_limits(self) -> None:
-        """Raise SpaceError if no network is within the limits, as far as the way down leads."""
-        if self._problem is not None and self._problem.limits:
-            lattice = Lattice(self._problem)
-            if lattice.point(lattice.start).excess > 0:
-                raise SpaceError(lattice.no_feasible_network())
+    def _within_limits(self, history: History, rng: RandomState) -> Floats | None:
+        """A new network within limits that thousands at random do not meet: on the way down from
+        the largest. None without limits; SpaceError if no network is within them.
+        """
+        if self._problem is None or not self._problem.limits:
+            return None
+        lattice = Lattice(self._problem)
+        if lattice.point(lattice.start).excess > 0:
+            raise SpaceError(lattice.no_feasible_network())
+        axes = history.domain.axes
+        params = axes.decode(axes.draw(1, rng)[0]) | lattice.params(lattice.start)
+        look = history.fresh(history.look(axes.encode([params])))
+        return history.first_new(look, range(len(look)))
 
     def sample_independent(
         self,
