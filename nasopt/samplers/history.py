@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 FEW_POINTS = 20_000  # in a space: they are all looked at before it is called exhausted
 DRAWS, MANY_DRAWS = 50, 5_000
-MOST_PARENTS, MOST_NEIGHBOURS = 100, 100  # of known points, where none at random is new
+MOST_PARENTS, MOST_NEIGHBOURS = 100, 1_000  # of known points, where none at random is new
 
 
 class History:
