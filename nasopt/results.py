@@ -115,14 +115,15 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
         "epochs": "Epochs",
         "seconds": "Seconds of training",
         "replayed_epochs": "Epochs known before",
-        "mixed": "On several devices",
+        "mixed": "On several devices or precisions",
     }
     facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     for key, label in notes.items():
         if key in outcome.attributes:
             value = outcome.attributes[key]
-            facts.add_row(label, f"{value:.1f}" if isinstance(value, float) else str(value))
+            text = f"{value:.1f}" if isinstance(value, float) else str(value)
+            facts.add_row(label, "yes" if value is True else text)
     if outcome.accuracies and _can_draw(out):
         facts.add_row("Learning curve", _curve(outcome, outcome.accuracies))
     elif outcome.accuracies:

@@ -171,10 +171,12 @@ def _equivalent(standing: Standing, unit: str) -> str:
 
 
 def _equals(equivalent: Equivalent) -> str:
-    ends = {None: f"more than {equivalent.most:,}", 0: "less than 1"}
-    equals, low, high = (
-        ends.get(each, f"{each}") for each in (equivalent.equals, equivalent.low, equivalent.high)
-    )
+    def text(place: int | None) -> str:
+        if place is None:
+            return f"more than {equivalent.most:,}"
+        return f"{place:,}" if place else "less than 1"
+
+    equals, low, high = map(text, (equivalent.equals, equivalent.low, equivalent.high))
     return equals if equals == low == high else f"{equals} (95 % interval {low} to {high})"
 
 

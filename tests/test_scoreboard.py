@@ -10,7 +10,7 @@ from nasopt.analysis.curves import Budget
 from nasopt.analysis.regret import EXACT, Regret, Truth
 from nasopt.analysis.statistics import Difference, Equivalent
 from nasopt.noise import variance_components
-from nasopt.scoreboard import next_commands, print_comparison
+from nasopt.scoreboard import _equals, next_commands, print_comparison
 
 RANDOM = Standing(
     sampler="random", seeds=tuple(range(8)), seen=0.96711, fresh=0.95002, fresh_error=0.001,
@@ -125,3 +125,15 @@ def test_what_to_type_next_depends_on_what_is_missing(seeds):
     more = "nasopt compare x.py --samplers random --seeds 8 --trials 40"
     assert commands[2:] == ([more] if seeds < 8 else [])
     assert len(next_commands(few, "x.db", {})) == 1
+
+
+@pytest.mark.parametrize(
+    ("places", "text"),
+    [
+        ((1200, 1200, 1200), "1,200"),
+        ((0, 0, 0), "less than 1"),
+        ((5, 0, None), "5 (95 % interval less than 1 to more than 2,000)"),
+    ],
+)
+def test_how_far_the_baseline_has_to_go_is_said_in_words(places, text):
+    assert _equals(Equivalent("tpe", "random", 10, *places, most=2000)) == text

@@ -204,23 +204,16 @@ def _states() -> list[str]:
     return [trial.state.name for trial in study.trials]
 
 
-def test_a_signal_stops_all_workers_and_both_trials_wait(long_run):
+@pytest.mark.parametrize("of_terminal", [False, True])
+def test_a_signal_stops_all_workers_and_both_trials_wait(long_run, of_terminal):
     process, other = long_run
-    process.send_signal(signal.SIGTERM)
+    signum = signal.SIGINT if of_terminal else signal.SIGTERM
+    if of_terminal:  # which sends its Ctrl-C to all processes of the command
+        os.kill(other, signum)
+    process.send_signal(signum)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert err == "nasopt: stopped by SIGTERM; the same command goes on\n"
-    assert not lives(other)
-    assert _states() == ["WAITING", "WAITING"]
-
-
-def test_the_ctrl_c_of_a_terminal_reaches_all_workers_and_both_trials_wait(long_run):
-    process, other = long_run
-    os.kill(other, signal.SIGINT)  # a terminal sends it to all processes of the command
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "nasopt: stopped by SIGINT; the same command goes on\n"
+    assert process.returncode == 128 + signum
+    assert err == f"nasopt: stopped by {signum.name}; the same command goes on\n"
     assert not lives(other)
     assert _states() == ["WAITING", "WAITING"]
 
