@@ -53,12 +53,39 @@ def test_a_value_comes_back_from_its_coordinate(name):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("numbers", 4), ("mixed", False), ("mixed", 1.0), ("int", 11), ("int", -1), ("float", 7.0)],
-)
-def test_a_value_of_another_range_is_missing_as_one_that_is_not_there(name, value):
+    [
+        ("numbers", 4), ("mixed", False), ("mixed", 1.0), ("int", -1), ("int-log", 0),
+        ("float-log", -2.0), ("int", "5"), ("float", True),
+    ],
+)  # fmt: skip
+def test_what_is_on_no_axis_is_told_from_what_is_not_there(name, value):
     points = axes(name).encode([{name: value}, {}])
-    assert np.isnan(points).all()
-    assert axes(name).decode(points[0]) == {}
+    assert np.isinf(points[0])
+    assert np.isnan(points[1])
+    assert axes(name).has(points).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("int", 11), ("int", 1), ("int", 4), ("float", 7.0), ("float", -2.5), ("wide", 501),
+        ("float-step", 0.3), ("float-log", 20.0), ("float-one", 0.75), ("int-one", 5),
+        ("int-log", 2_000),
+    ],
+)  # fmt: skip
+def test_a_number_of_another_range_has_a_place_and_is_none_of_this_one(name, value):
+    points = axes(name).encode([{name: value}])
+    assert axes(name).has(points).tolist() == [False]
+    assert axes(name).decode(points[0])[name] == pytest.approx(value)
+    assert np.isfinite(axes(name).columns(points, np.ones_like(points, dtype=bool))).all()
+
+
+def test_all_that_is_drawn_is_among_the_values():
+    points = axes().draw(500, RandomState(RNG))
+    assert axes().has(points).all()
+    assert (
+        axes().has(axes().redrawn(points, np.ones_like(points, dtype=bool), RandomState(1))).all()
+    )
 
 
 def test_logarithmic_ranges_are_drawn_on_their_scale():

@@ -3,7 +3,6 @@
 import gc
 import weakref
 from collections.abc import Callable
-from itertools import islice
 
 import pytest
 import torch
@@ -89,8 +88,12 @@ def test_a_training_by_recorded_steps_is_the_training(optimizer):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_gpu_trains_by_a_graph_as_it_does_step_by_step():
-    recipe = Recipe(epochs=2, batch_size=32, shift=1, flip=True)
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_trains_by_a_graph_as_it_does_step_by_step(precision, optimizer, caplog):
+    recipe = Recipe(
+        epochs=2, batch_size=32, shift=1, flip=True, precision=precision, optimizer=optimizer
+    )
     device = torch.device("cuda")
     train, validation = TRAIN.to(device), VALIDATION.to(device)
     evaluation = Evaluation(SMALL, recipe, FEW, 3)
@@ -98,12 +101,38 @@ def test_a_gpu_trains_by_a_graph_as_it_does_step_by_step():
     assert isinstance(recorded.recorder, CudaGraphs)
     plain.recorder = None
     assert metrics(recorded.epochs()) == metrics(plain.epochs())
+    assert weights(recorded) == weights(plain)
+    assert caplog.records == []  # a graph was recorded
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+def test_on_a_gpu_nothing_waits_within_an_epoch(precision, resident):
+    recipe = Recipe(epochs=1, batch_size=8, shift=1, flip=True, precision=precision)
+    device = torch.device("cuda")
+    train, validation = (
+        (TRAIN.to(device), VALIDATION.to(device)) if resident else (TRAIN, VALIDATION)
+    )
+    evaluation = Evaluation(SMALL, recipe, FEW, 3)
+    each = Trainer(evaluation, train, validation, classes=10, device=device)
+    batches = each.batches()
+    for _ in range(WARM_UP + 1):  # and the recording
+        next(batches)
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        for _ in range(each.steps_per_epoch - WARM_UP - 1):
+            assert next(batches) is None
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert each.steps_per_epoch > WARM_UP + 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_search_on_a_gpu_keeps_its_images_there(tmp_path):
     search = Search(small(trials=2), storage=tmp_path / "x.db", device="cuda")
-    (evaluation,) = islice(small().sample(1), 1)
+    (evaluation,) = small().sample(1, seed=0)
     assert search.workshop._trainer(evaluation).batches_of.resident
     assert [each.finished.state.name for each in search if each.finished] == ["COMPLETE"] * 2
 

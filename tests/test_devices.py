@@ -186,7 +186,7 @@ def test_memory_is_kept_from_step_to_step_while_something_trains_and_given_back_
     within, without, kept, left, after = map(int, done.stdout.split())
     pages = 40_000_000 // resource.getpagesize()
     assert within < pages < 20 * pages <= without
-    assert left < pages / 4 < pages <= kept
+    assert left < pages / 4 < 0.9 * pages <= kept  # some of it was resident before
     assert (
         after < 5 * 8_000_000 // resource.getpagesize()
     )  # of 20: glibc's own way of keeping is not lost

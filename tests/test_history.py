@@ -6,10 +6,10 @@ import numpy as np
 import optuna
 import pytest
 from numpy.random import RandomState
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from nasopt.samplers.conditions import Conditions
+from nasopt.samplers.conditions import RECENT, Conditions, search_space
 from nasopt.samplers.domain import Domain
 from nasopt.samplers.history import History, other_trials
 
@@ -52,6 +52,37 @@ def test_a_trial_that_ended_is_known_by_what_it_asked_for(state):
 @pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING])
 def test_a_trial_that_may_have_asked_for_more_hides_nothing(state):
     assert len(fresh(History(Domain(SPACE), [trial(state, a=1)]))) == 10
+
+
+def test_a_trial_of_a_wider_range_is_learnt_from_and_nothing_beyond_is_new():
+    wider = {"a": IntDistribution(-3, 9), "b": SPACE["b"]}
+    told = [
+        optuna.trial.create_trial(value=1.0, params={"a": a, "b": "x"}, distributions=wider)
+        for a in (-3, 2, 9)
+    ]
+    history = History(Domain(SPACE), told)
+    assert history.told == [0, 1, 2]
+    assert sorted(fresh(history)) == [[a, b] for a in range(5) for b in (0, 1) if (a, b) != (2, 0)]
+    around = history.domain.axes.neighbours(
+        history.known.points[0], history.known.active[0], 99, RandomState(0)
+    )
+    assert sorted(history.fresh(history.look(around)).points[:, 0]) == [0, 1, 3, 4]
+
+
+def test_what_was_suggested_and_not_asked_for_yet_is_known_and_running():
+    running = trial(TrialState.RUNNING, a=3)
+    running.number = 7
+    history = History(Domain(SPACE), [running], {7: {"a": 3, "b": "y"}, 8: {"a": 0, "b": "y"}})
+    assert history.running == [0]
+    assert [3, 1] not in fresh(history)
+    assert len(fresh(history)) == 9
+
+
+def test_a_running_trial_that_has_asked_for_all_of_its_branch_is_one_to_believe():
+    told = [trial(a=1), trial(a=2), trial(a=3, b="x"), trial(a=4, b="y"), trial(a=0)]
+    running = [trial(TrialState.RUNNING, a=1), trial(TrialState.RUNNING, a=4)]
+    history = History(Domain(SPACE), told + running)
+    assert history.running == [5]  # of the other "b" is to come
 
 
 def test_it_learns_from_what_ended_and_from_no_repeats():
@@ -105,6 +136,65 @@ def test_what_a_trial_asks_for_is_learnt_from_the_parameter_that_tells_it():
     assert np.array_equal(
         applied, rows((0, NAN, 5, NAN), (1, 4, 5, 1), (1, 1, 5, NAN)), equal_nan=True
     )
+
+
+def asking(**distributions) -> optuna.trial.FrozenTrial:
+    params = {name: each.to_external_repr(each.low) for name, each in distributions.items()}
+    return optuna.trial.create_trial(value=1.0, params=params, distributions=distributions)
+
+
+def test_a_range_that_differs_from_trial_to_trial_is_searched_as_a_whole():
+    trials = [asking(a=IntDistribution(0, high), b=FloatDistribution(0, 1)) for high in (3, 9, 5)]
+    assert search_space(trials) == {"a": IntDistribution(0, 9), "b": FloatDistribution(0, 1)}
+
+
+def test_a_range_that_was_given_up_is_forgotten():
+    wide, narrow = asking(a=IntDistribution(0, 99)), asking(a=IntDistribution(0, 9))
+    assert search_space([wide] + [narrow] * (RECENT - 1)) == {"a": IntDistribution(0, 99)}
+    assert search_space([wide] + [narrow] * RECENT) == {"a": IntDistribution(0, 9)}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        (IntDistribution(0, 9), IntDistribution(1, 8, log=True)),
+        (IntDistribution(0, 9), IntDistribution(0, 8, step=2)),
+        (IntDistribution(1, 9, step=2), IntDistribution(0, 8, step=2)),
+        (FloatDistribution(0, 9), IntDistribution(0, 8)),
+        (CategoricalDistribution((1, 2)), IntDistribution(0, 8)),
+    ],
+)
+def test_ranges_without_a_common_grid_are_not_put_together(earlier, later):
+    earlier_trial = optuna.trial.create_trial(
+        value=1.0, params={"a": 1}, distributions={"a": earlier}
+    )
+    assert search_space([earlier_trial, asking(a=later)]) == {"a": later}
+
+
+@pytest.mark.parametrize("asked", [int.__and__, int.__or__, int.__xor__])
+def test_a_parameter_may_depend_on_two_others(asked):
+    """The fourth on the first and the third; the second has no part in it."""
+    grid = np.indices((2, 5, 2, 3)).reshape(4, -1).T.astype(float)
+    there = np.array([bool(asked(int(point[0]), int(point[2]))) for point in grid])
+    truth = grid.copy()
+    truth[~there, 3] = NAN
+    learnt = RandomState(0).permutation(len(grid))[:45]
+    applied = Conditions(truth[learnt]).applied(grid)
+    assert np.array_equal(applied, truth, equal_nan=True)
+
+
+def test_a_parameter_may_depend_on_where_a_number_is():
+    x = np.linspace(0, 1, 41)
+    known = np.stack([x, np.where((x > 0.4) & (x < 0.6), 0.5, NAN)], axis=1)
+    applied = Conditions(known).applied(rows((0.39, 1), (0.42, 1), (0.5, 1), (0.61, 1)))
+    assert np.isnan(applied[:, 1]).tolist() == [True, False, False, True]
+
+
+def test_a_point_is_whole_that_has_all_it_would_be_asked_for():
+    known = rows((0, NAN, 5), (0, NAN, 6), (1, 4, 9), (1, 0, 3))
+    given = rows((0, NAN, 2), (0, NAN, NAN), (1, NAN, 2), (1, 4, 2), (NAN, NAN, NAN))
+    assert Conditions(known).whole(given).tolist() == [True, False, False, True, False]
+    assert Conditions(known[:0]).whole(given).tolist() == [False, False, False, True, False]
 
 
 def test_without_conditions_points_stay_as_they_are():

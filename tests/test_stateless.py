@@ -1,6 +1,8 @@
 """Samplers whose only state is the study, in plain Optuna and in spaces of every kind."""
 
 import math
+import pickle
+from threading import Barrier
 
 import optuna
 import pytest
@@ -9,6 +11,7 @@ import nasopt
 from nasopt import Conv, Recipe, Space, categorical, parameters, repeat
 from nasopt.errors import StudyError
 from nasopt.samplers import LocalSearch, RegularizedEvolution, SurrogateSampler
+from nasopt.samplers.conditions import RECENT
 from nasopt.worker import Search
 from tests.examples import small
 
@@ -152,6 +155,71 @@ def test_threads_share_a_sampler(sampler):
     study = run(sampler(seed=0), conditional, n_trials=40, n_jobs=4)
     assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.COMPLETE] * 40
     assert len({repr(sorted(trial.params.items())) for trial in study.trials}) >= 38
+
+
+@each_sampler
+def test_threads_never_try_one_point_twice(sampler):
+    at_once = Barrier(4)
+
+    def objective(trial):
+        a = trial.suggest_int("a", 0, 5)
+        if trial.number < 24:
+            at_once.wait()  # until all have got their points, of which half is in the storage
+        return a + trial.suggest_int("b", 0, 4)
+
+    study = run(sampler(seed=0), objective, n_trials=28, n_jobs=4)
+    points = [(trial.params["a"], trial.params["b"]) for trial in study.trials]
+    assert len(points[4:]) == len(set(points[4:]))  # the first four know no parameters yet
+
+
+@each_sampler
+def test_a_study_goes_on_from_a_file_as_in_memory(sampler):
+    study = run(sampler(seed=0), mixed, 8)
+    again = pickle.loads(pickle.dumps(study))
+    for each in (study, again):
+        each.optimize(mixed, n_trials=4)
+    assert [t.params for t in again.trials] == [t.params for t in study.trials]
+
+
+@each_sampler
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_narrower_range_is_searched_to_its_end(sampler, step):
+    def objective(high, step):
+        return lambda trial: (
+            trial.suggest_int("a", 0, high, step=step) + trial.suggest_int("b", 0, 3)
+        )
+
+    study = run(sampler(seed=0), objective(20, 1), 20)
+    study.optimize(objective(6, step), n_trials=60)
+    within = [(t.params["a"], t.params["b"]) for t in study.trials[20:]]
+    known = {(t.params["a"], t.params["b"]) for t in study.trials[:20]}
+    every = {(a, b) for a in range(0, 7, step) for b in range(4)}
+    assert every <= known | set(within)
+    # none is tried again but the one that ends the study, once the wider range is forgotten
+    assert len(within) <= len(every - known) + RECENT + 1
+    assert len(set(within[RECENT:-1])) == len(within[RECENT:-1])
+
+
+@each_sampler
+def test_a_range_that_depends_on_another_parameter_hides_no_trial(sampler):
+    def objective(trial):
+        a = trial.suggest_int("a", 1, 30)
+        return trial.suggest_int("b", 0, a) - abs(a - 20) / 2
+
+    study = run(sampler(seed=0), objective, 40)
+    assert len(study.trials) == 40
+    assert study.best_value >= 20  # of 25
+
+
+@each_sampler
+def test_what_two_parameters_decide_is_learnt(sampler):
+    def objective(trial):
+        a, b = (trial.suggest_categorical(name, [0, 1]) for name in "ab")
+        return a + b + trial.suggest_int("c" if a and b else "d", 0, 20) / 20
+
+    study = run(sampler(seed=0), objective, 60)
+    tried = [repr(sorted(trial.params.items())) for trial in study.trials]
+    assert len(set(tried)) >= 58  # what is not known to be asked for yet is drawn at random
 
 
 @each_sampler

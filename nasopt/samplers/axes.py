@@ -1,7 +1,9 @@
 """`Axes`: the parameters of a study as coordinates, so that many points are one array.
 
 A point is a row of floats, one a parameter: the index of its value where there are finitely many,
-else a number from 0 to 1; NaN where the parameter is not there.
+else a number from 0 to 1; NaN where the parameter is not there. A number beyond its range, of a
+trial that had another one, is as far beyond; infinite where nothing on the axis can stand for a
+value.
 """
 
 import math
@@ -41,7 +43,16 @@ class Choices:
         self._places = {repr(choice): float(place) for place, choice in enumerate(self.choices)}
 
     def encode(self, values: Sequence[Any]) -> Floats:
-        return np.array([self._places.get(repr(value), math.nan) for value in values])
+        return np.array([self._place(value) for value in values])
+
+    def _place(self, value: Any) -> float:
+        return math.nan if value is MISSING else self._places.get(repr(value), math.inf)
+
+    def has(self, coordinates: Floats) -> Bools:
+        return np.isfinite(coordinates)
+
+    def nearest(self, coordinates: Floats) -> Floats:
+        return np.minimum(coordinates, self.size - 1)
 
     def decode(self, coordinate: float) -> Any:
         return self.choices[int(coordinate)]
@@ -84,20 +95,35 @@ class Numbers:
         self.span = self.size - 1 if self.size else 1  # of the coordinates
 
     def encode(self, values: Sequence[Any]) -> Floats:
-        numbers = np.array([math.nan if value is MISSING else value for value in values])
-        there = (numbers >= self.low) & (numbers <= self.high)
-        numbers = np.where(there, numbers, math.nan)
+        numbers = np.array([self._number(value) for value in values])
+        if self._is_logarithmic:
+            numbers[numbers <= 0] = math.inf
         if self.step is not None:
-            return np.rint((numbers - self.low) / self.step)
+            return np.round((numbers - self.low) / self.step, DECIMALS)
         if self.log:
             logarithms = np.log(numbers / self.low) / math.log(self.high / self.low)
             return np.round(logarithms, DECIMALS)
         return np.round((numbers - self.low) / (self.high - self.low), DECIMALS)
 
+    def _number(self, value: Any) -> float:
+        if value is MISSING:
+            return math.nan
+        return float(value) if type(value) in (int, float) else math.inf
+
+    def has(self, coordinates: Floats) -> Bools:
+        within = (coordinates >= 0) & (coordinates <= self.span)
+        return within & (coordinates == np.rint(coordinates)) if self.size else within
+
+    def nearest(self, coordinates: Floats) -> Floats:
+        whole = np.rint(coordinates) if self.size else coordinates
+        return np.clip(whole, 0, self.span)
+
     def decode(self, coordinate: float) -> Any:
         if isinstance(self.distribution, IntDistribution):
-            return self.distribution.low + int(coordinate) * self.distribution.step
+            return self.distribution.low + round(coordinate * self.distribution.step)
         number = float(self._numbers(np.array([coordinate]))[0])
+        if not 0 <= coordinate <= self.span:
+            return number
         return min(max(number, self.low), self.high)
 
     def draw(self, n: int, rng: RandomState) -> Floats:
@@ -136,10 +162,13 @@ class Numbers:
 
     def _scaled(self, coordinates: Floats) -> Floats:
         numbers = self._numbers(coordinates)
+        return np.log(numbers) if self._is_logarithmic else numbers
+
+    @property
+    def _is_logarithmic(self) -> bool:
+        """Whether a model sees the logarithms of its numbers."""
         whole = isinstance(self.distribution, IntDistribution)
-        if self.log or (whole and self.low > 0 and self.high >= LOG_RATIO * self.low):
-            return np.log(numbers)
-        return numbers
+        return self.log or (whole and self.low > 0 and self.high >= LOG_RATIO * self.low)
 
     def _numbers(self, coordinates: Floats) -> Floats:
         if self.step is not None:
@@ -166,12 +195,25 @@ class Axes:
         return math.prod(axis.size or math.inf for axis in self.axes.values())
 
     def encode(self, params: Sequence[Mapping[str, Any]]) -> Floats:
-        """(n, parameters) points; NaN where a parameter is not there, or has another range."""
+        """(n, parameters) points."""
         columns = [
             axis.encode([each.get(name, MISSING) for each in params])
             for name, axis in self.axes.items()
         ]
         return np.stack(columns, axis=1) if columns else np.zeros((len(params), 0))
+
+    def has(self, points: Floats) -> Bools:
+        """(n,) whether all values are among those of now; what is not there may be any."""
+        within = np.ones(len(points), dtype=bool)
+        for column, axis in enumerate(self.axes.values()):
+            coordinates = points[:, column]
+            within &= np.isnan(coordinates) | axis.has(coordinates)
+        return within
+
+    def nearest(self, points: Floats) -> Floats:
+        """(n, parameters) the points of now that are nearest to these."""
+        columns = [axis.nearest(points[:, i]) for i, axis in enumerate(self.axes.values())]
+        return np.stack(columns, axis=1)
 
     def decode(self, point: Floats) -> dict[str, Any]:
         """Parameter -> value, of those that are there."""

@@ -1,6 +1,7 @@
 """`History`: the trials of a study as points, and what is new beside them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,28 +21,38 @@ Bools = NDArray[np.bool_]
 
 FEW_POINTS = 20_000  # in a space: they are all looked at before it is called exhausted
 DRAWS, MANY_DRAWS = 50, 5_000
+NOTHING: Mapping[int, Mapping[str, Any]] = MappingProxyType({})
 MOST_PARENTS, MOST_NEIGHBOURS = 100, 1_000  # of known points, where none at random is new
 
 
 class History:
     """The trials of a study that have parameters, with `known`, a row for each.
 
-    Whatever their state: a network that runs or waits elsewhere is no news.
+    Whatever their state: a network that runs or waits elsewhere is no news. `suggested` are
+    parameters of trials, by number, that may not have asked for them yet.
     """
 
-    def __init__(self, domain: Domain, trials: Sequence[FrozenTrial]) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        trials: Sequence[FrozenTrial],
+        suggested: Mapping[int, Mapping[str, Any]] = NOTHING,
+    ) -> None:
         self.domain = domain
-        points = domain.axes.encode([_params(trial) for trial in trials])
+        points = domain.axes.encode([_params(trial, suggested) for trial in trials])
         missing = np.isnan(points)
-        there = ~(np.all if domain.problem is None else np.any)(missing, axis=1)
+        if domain.problem is None:
+            there = ~np.all(missing, axis=1) & ~np.any(np.isinf(points), axis=1)
+        else:
+            there = ~np.any(missing, axis=1) & domain.axes.has(points)
         self.trials = [trial for trial, has in zip(trials, there, strict=True) if has]
         self.known = domain.look(points[there])
-        # one that failed, or still runs, may not have asked for all
         states = [trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in self.trials]
         ended = np.array(states, dtype=bool)
-        whole = ~np.any(missing[there], axis=1)
-        self._tried = Tried(self.known.points[whole | ended])
         self._conditions = Conditions(self.known.points[ended])
+        # one that failed, or still runs, may not have asked for all
+        self._whole = ended | self._conditions.whole(self.known.points)
+        self._tried = Tried(self.known.points[self._whole])
 
     def look(self, points: Floats) -> Look:
         """What is known of `points` (n, parameters), less what they would not ask for."""
@@ -50,11 +61,10 @@ class History:
     @property
     def running(self) -> list[int]:
         """The rows of `known` whose values are to come."""
-        whole = ~np.any(np.isnan(self.known.points), axis=1)
         return [
             row
             for row, trial in enumerate(self.trials)
-            if not trial.state.is_finished() and whole[row]
+            if not trial.state.is_finished() and self._whole[row]
         ]
 
     @property
@@ -72,7 +82,9 @@ class History:
 
     def fresh(self, look: Look) -> Look:
         """Those that are new and within the limits, each once."""
-        look = look[(look.excess <= 0) & self._tried.without(look.points)]
+        points = look.points
+        here = self.domain.axes.has(points)  # not the neighbour of one from another range
+        look = look[(look.excess <= 0) & here & self._tried.without(points)]
         return look[distinct(look.points)]
 
     def any_fresh(self, rng: RandomState) -> Floats | None:
@@ -138,6 +150,9 @@ def distinct(points: Floats) -> Ints:
     return np.array(list(first.values()), dtype=np.int64)
 
 
-def _params(trial: FrozenTrial) -> dict[str, Any]:
-    """Its parameters, also those that were enqueued and that it has not asked for yet."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+def _params(trial: FrozenTrial, suggested: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Its parameters, also those suggested or enqueued that it has not asked for yet."""
+    if trial.state.is_finished():
+        return trial.params
+    enqueued = trial.system_attrs.get("fixed_params", {})
+    return {**suggested.get(trial.number, {}), **enqueued, **trial.params}

@@ -1,6 +1,7 @@
 """`StatelessSampler`: what samplers share whose only state is the study."""
 
 import logging
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.errors import SpaceError, Unsuitable
 from nasopt.problem import Problem
 from nasopt.samplers.axes import Axes
+from nasopt.samplers.conditions import search_space
 from nasopt.samplers.domain import Domain
 from nasopt.samplers.history import History, other_trials
 from nasopt.samplers.largest import Lattice
@@ -36,6 +38,8 @@ class StatelessSampler(BaseSampler):
         self._problem = problem
         self._domain: Domain | None = None
         self._at_a_loss: set[int] = set()  # numbers of running trials for which nothing was new
+        self._suggested: dict[int, dict[str, Any]] = {}  # to running trials, by number
+        self._lock = Lock()  # of threads that share the sampler
         if problem is not None:
             self.check_objectives(len(problem.directions))
 
@@ -55,19 +59,22 @@ class StatelessSampler(BaseSampler):
                 f"objectives: {objectives}, but {type(self).__name__} seeks one; use nsga2 or tpe"
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=Lock())
+
     def reseed_rng(self) -> None:
         self._rng.rng.seed()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All parameters that any trial has asked for, as the last of them did."""
+        """All parameters that any trial has asked for, with the ranges of the last ones."""
         if self._problem is not None:
             return dict(self._problem.distributions)
-        space: dict[str, BaseDistribution] = {}
-        for other in other_trials(study, trial):
-            space.update(other.distributions)
-        return space
+        return search_space(other_trials(study, trial))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -75,11 +82,19 @@ class StatelessSampler(BaseSampler):
         self.check_objectives(len(study.directions))
         if not search_space:
             return {}
+        with self._lock:
+            params = self._suggested[trial.number] = self._new(study, trial, search_space)
+        return params
+
+    def _new(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """What to try; with what other threads were told, and have not written down yet."""
         domain = self._domain
         if domain is None or domain.axes.distributions != search_space:
             domain = self._domain = self.make_domain(search_space)
         rng = self._rng.rng
-        history = History(domain, other_trials(study, trial))
+        history = History(domain, other_trials(study, trial), self._suggested)
         point = self.suggest(study, trial, history, rng)
         if point is None and not history.told:
             point = self._within_limits(history, rng)
@@ -110,10 +125,18 @@ class StatelessSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
+        """At random, or where a suggestion is out of range what is nearest, unless it is known."""
         axes = Axes({param_name: param_distribution})
+        suggested = axes.encode([self._suggested.get(trial.number, {})])
+        if not np.isnan(suggested[0, 0]):
+            nearest = axes.decode(axes.nearest(suggested)[0])
+            so_far = {**trial.params, **nearest}.items()
+            if not any(so_far <= other.params.items() for other in other_trials(study, trial)):
+                return nearest[param_name]
         return axes.decode(axes.draw(1, self._rng.rng)[0])[param_name]
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        self._suggested.pop(trial.number, None)
         if trial.number in self._at_a_loss:
             self._at_a_loss.discard(trial.number)
             if study._thread_local.in_optimize_loop:  # with ask and tell there is nothing to stop

@@ -8,7 +8,7 @@ Half an hour on one core; the whole search is most of it, and resumes where it w
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.benchmarks import growth, overhead, rejection, search, starting, throughput
+from tests.benchmarks import gpu, growth, overhead, rejection, search, starting, throughput
 from tests.benchmarks.figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "rejection": rejection.figures,
     "growth": growth.figures,
     "throughput": throughput.figures,
+    "gpu": gpu.figures,
     "search": search.figures,
 }
 

@@ -8,6 +8,7 @@ in memory, `inference_mode` for scoring.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import optuna
 import torch
@@ -36,7 +37,7 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
 
 
 def loaders(
-    train: Split, validation: Split, batch_size: int, shift: int, flip: bool
+    train: Split, validation: Split, batch_size: int, shift: int, flip: bool, workers: int = 0
 ) -> tuple[DataLoader[tuple[torch.Tensor, int]], DataLoader[tuple[torch.Tensor, int]]]:
     size = train.images.shape[-1]
     floats = train.images.float() / 255
@@ -46,12 +47,15 @@ def loaders(
     ]
     augmented = [transforms.RandomCrop(size, padding=shift)] if shift else []
     augmented += [transforms.RandomHorizontalFlip()] if flip else []
+    aside: dict[str, Any] = {"num_workers": workers}
+    if workers:
+        aside |= {"persistent_workers": True, "pin_memory": True}
     return (
         DataLoader(
             Images(train, transforms.Compose(augmented + plain)),
-            batch_size=batch_size, shuffle=True, drop_last=True,
+            batch_size=batch_size, shuffle=True, drop_last=True, **aside,
         ),
-        DataLoader(Images(validation, transforms.Compose(plain)), batch_size=1000),
+        DataLoader(Images(validation, transforms.Compose(plain)), batch_size=1000, **aside),
     )  # fmt: skip
 
 
@@ -77,8 +81,10 @@ def epochs(
     validation: DataLoader[tuple[torch.Tensor, int]],
     count: int,
     lr: float,
+    device: str = "cpu",
 ) -> Iterator[float]:
     """The validation accuracy after each epoch."""
+    model.to(device)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
@@ -89,6 +95,7 @@ def epochs(
     for _ in range(count):
         model.train()
         for images, labels in train:
+            images, labels = images.to(device, non_blocking=True), labels.to(device)
             optimizer.zero_grad()
             F.cross_entropy(model(images), labels).backward()
             optimizer.step()
@@ -97,6 +104,7 @@ def epochs(
         correct = 0
         with torch.inference_mode():
             for images, labels in validation:
+                images, labels = images.to(device, non_blocking=True), labels.to(device)
                 correct += int((model(images).argmax(1) == labels).sum())
         yield correct / len(validation.dataset)  # type: ignore[arg-type]
 
@@ -104,9 +112,18 @@ def epochs(
 class Objective:
     """The space of `studies/fashion_mnist.py`, written as a user writes it in Optuna."""
 
-    def __init__(self, train: Split, validation: Split, count: int, batch_size: int, lr: float):
-        self.loaders = loaders(train, validation, batch_size, shift=0, flip=False)
-        self.count, self.lr = count, lr
+    def __init__(
+        self,
+        train: Split,
+        validation: Split,
+        count: int,
+        batch_size: int,
+        lr: float,
+        device: str = "cpu",
+        workers: int = 0,
+    ) -> None:
+        self.loaders = loaders(train, validation, batch_size, shift=0, flip=False, workers=workers)
+        self.count, self.lr, self.device = count, lr, device
 
     def __call__(self, trial: optuna.Trial) -> float:
         torch.manual_seed(trial.number)
@@ -120,7 +137,7 @@ class Objective:
         ]
         accuracy = 0.0
         for epoch, accuracy in enumerate(
-            epochs(network(layers), *self.loaders, self.count, self.lr), 1
+            epochs(network(layers), *self.loaders, self.count, self.lr, self.device), 1
         ):
             trial.report(accuracy, epoch)
         return accuracy

@@ -43,14 +43,20 @@ PRUNERS = ("none", "quarter", "median", "halving")
 SCRIPTS = Path("runs/search-script.json")
 
 
-def script(experiment: Experiment, seed: int) -> dict[str, Any]:
-    """What the plain script finds, and the seconds that it takes."""
+def script(
+    experiment: Experiment, seed: int, device: str = "cpu", loaders: int = 0
+) -> dict[str, Any]:
+    """What the plain script finds, and the seconds that it takes.
+
+    `loaders` is the number of processes that make its batches.
+    """
     train, validation, _ = experiment.data.load()
     recipe = experiment.recipe
     torch.manual_seed(seed)
     objective = peer.Objective(
-        train, validation, recipe.epochs, recipe.chosen("batch_size"), recipe.chosen("lr")
-    )
+        train, validation, recipe.epochs, recipe.chosen("batch_size"), recipe.chosen("lr"),
+        device, loaders,
+    )  # fmt: skip
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=seed),
@@ -85,7 +91,9 @@ def winner_of(params: dict[str, Any]) -> Architecture:
     )
 
 
-def seconds_until(seed: int, accuracy: float, sampler: str, workers: int) -> tuple[float, int]:
+def seconds_until(
+    seed: int, accuracy: float, sampler: str, workers: int, device: str = "cpu"
+) -> tuple[float, int]:
     """Wall seconds, and trials, until `nasopt run` has seen `accuracy`: from an empty database.
 
     The start of the process counts, as it does for who types the command.
@@ -94,7 +102,7 @@ def seconds_until(seed: int, accuracy: float, sampler: str, workers: int) -> tup
     for left in storage.parent.glob(f"{storage.name}*"):
         if left.is_file():
             left.unlink()
-    words = ["run", STUDY, "--device", "cpu", "--sampler", sampler, "--seed", str(seed)]
+    words = ["run", STUDY, "--device", device, "--sampler", sampler, "--seed", str(seed)]
     words += ["--trials", str(MOST_TRIALS), "--workers", str(workers), "--storage", str(storage)]
     started = time.perf_counter()
     command = [sys.executable, "-m", "nasopt", *words]

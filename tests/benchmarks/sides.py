@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from statistics import median
@@ -20,20 +21,23 @@ def seconds_in_turn(turns: int, *sides: Side) -> list[float]:
     pipes, processes = [], []
     for side in sides:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_step_when_asked, args=(side, theirs), daemon=True)
+        process = context.Process(target=_step_when_asked, args=(side, theirs))
         process.start()
+        theirs.close()
         pipes.append(ours)
         processes.append(process)
     taken: list[list[float]] = [[] for _ in sides]
-    for turn in range(turns + 1):
-        for pipe, each in zip(pipes, taken, strict=True):
-            pipe.send("step")
-            seconds = pipe.recv()
-            if turn:
-                each.append(seconds)
-    for pipe, process in zip(pipes, processes, strict=True):
-        pipe.send("end")
-        process.join()
+    try:
+        for turn in range(turns + 1):
+            for pipe, each in zip(pipes, taken, strict=True):
+                pipe.send("step")
+                seconds = pipe.recv()
+                if turn:
+                    each.append(seconds)
+    finally:
+        for pipe, process in zip(pipes, processes, strict=True):
+            pipe.close()
+            process.join()
     return [median(each) for each in taken]
 
 
@@ -42,7 +46,8 @@ def _step_when_asked(side: Side, pipe: Connection) -> None:
 
     torch.set_num_threads(1)
     steps = side()
-    while pipe.recv() == "step":
-        started = time.perf_counter()
-        next(steps)
-        pipe.send(time.perf_counter() - started)
+    with suppress(EOFError):  # the end
+        while pipe.recv():
+            started = time.perf_counter()
+            next(steps)
+            pipe.send(time.perf_counter() - started)

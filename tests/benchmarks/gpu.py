@@ -1,0 +1,213 @@
+"""Images per second on a GPU, where there is one: the lecture's networks, and small ones.
+
+    python -m tests.benchmarks.gpu
+
+Networks of `studies/cifar10.py` on random images of CIFAR-10's shape (how fast they train does not
+depend on what they show), and those of `throughput` on Fashion-MNIST. Each side in a process of its
+own, epoch by epoch in turn. The bare loop is tuned as one tunes by hand: images on the device,
+bf16, channels_last, fused SGD, cuDNN's benchmark mode, metrics read once an epoch; "captured", its
+step is one CUDA graph, which is the most that the card gives to such a loop.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+import torch.nn.functional as F
+
+from nasopt import Experiment, Recipe, Space, load_experiment
+from nasopt.architecture import Architecture
+from nasopt.data import tensors
+from nasopt.evaluation import Evaluation
+from nasopt.images import Split
+from nasopt.model import build
+from nasopt.training import Trainer
+from nasopt.workshop import Workshop
+from tests.benchmarks import peer, search
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.sides import seconds_in_turn
+from tests.benchmarks.throughput import FOREVER, LR, NETWORKS, architecture, images_of
+
+CUDA = torch.device("cuda")
+IMAGES = 25_000  # of CIFAR-10's shape, of which a fifth is for validation
+NETWORKS_OF_STUDY = 3
+TURNS = 3
+WORKERS = 8  # of the script's `DataLoader`
+
+
+def like_cifar10() -> Any:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (IMAGES, 3, 32, 32), dtype=torch.uint8, generator=random)
+    return tensors(images, torch.arange(IMAGES) % 10)
+
+
+def work(name: str, number: int, batch_size: int) -> tuple[Any, Architecture, Recipe]:
+    """(data set, network, recipe) of the `number`th network of "cifar10" or "fashion_mnist"."""
+    recipe = Recipe(epochs=FOREVER, batch_size=batch_size, lr=LR, shift=4, flip=True)
+    if name != "cifar10":
+        return images_of(name), architecture(NETWORKS[number]), recipe
+    study = load_experiment("studies/cifar10.py")
+    network = study.sample(number + 1, seed=0)[number].architecture
+    assert isinstance(network, Architecture)
+    return like_cifar10(), network, recipe
+
+
+def trainer(name: str, number: int, batch_size: int) -> Iterator[Any]:
+    """Epochs of ours as a study trains, with the ledger on."""
+    dataset, network, recipe = work(name, number, batch_size)
+    experiment = Experiment(
+        dataset=dataset, space=Space(network.convolutions[0]), recipe=recipe, name="gpu"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(experiment, Path(folder) / "x.db", "cuda")
+        yield from workshop.epochs(Evaluation(network, recipe, dataset, 0))
+
+
+def eager(name: str, number: int, batch_size: int) -> Iterator[Any]:
+    """Epochs of ours without the graph."""
+    dataset, network, recipe = work(name, number, batch_size)
+    train, validation, _ = dataset.load(CUDA)
+    each = Trainer(Evaluation(network, recipe, dataset, 0), train, validation, 10)
+    each.recorder = None
+    yield from each.epochs()
+
+
+def bare(name: str, number: int, batch_size: int, captured: bool) -> Iterator[None]:
+    """Epochs of a loop written by hand for this one purpose."""
+    dataset, network, recipe = work(name, number, batch_size)
+    train, validation, _ = dataset.load(CUDA)
+    torch.backends.cudnn.benchmark = True
+    model = build(network, dataset.input_shape, 10).to(CUDA, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=LR, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
+    )
+    floats = train.images.float()
+    mean = floats.mean((0, 2, 3)).view(1, -1, 1, 1)
+    scale = 1 / floats.std((0, 2, 3)).view(1, -1, 1, 1)
+    del floats
+    total = torch.zeros((), device=CUDA)
+    chosen = torch.zeros(batch_size, dtype=torch.int64, device=CUDA)
+
+    def step() -> None:
+        images = augmented(train.images[chosen], recipe.chosen("shift"))
+        images = images.to(torch.float32, memory_format=torch.channels_last)
+        with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+            logits = model(images.sub_(mean).mul_(scale))
+            loss = F.cross_entropy(logits.float(), train.labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total.add_(loss.detach())
+
+    run = recorded(step) if captured else step
+    while True:
+        model.train()
+        order = torch.randperm(len(train.labels), device=CUDA)
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            chosen.copy_(order[start : start + batch_size])
+            run()
+        scored(model, validation, mean, scale)
+        total.zero_()
+        yield
+
+
+def augmented(images: torch.Tensor, shift: int) -> torch.Tensor:
+    count, _, size, _ = images.shape
+    windows = F.pad(images, (shift,) * 4).unfold(2, size, 1).unfold(3, size, 1)
+    down, right = torch.randint(0, 2 * shift + 1, (2, count), device=CUDA)
+    images = windows[torch.arange(count, device=CUDA), :, down, right]
+    mirrored = (torch.rand(count, device=CUDA) < 0.5).view(-1, 1, 1, 1)
+    return torch.where(mirrored, images.flip(3), images)
+
+
+def recorded(step: Any) -> Any:
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(5):
+            step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def scored(model: Any, split: Split, mean: torch.Tensor, scale: torch.Tensor) -> int:
+    model.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=CUDA)
+    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):
+        for start in range(0, len(split.labels), 1000):
+            images = split.images[start : start + 1000]
+            images = images.to(torch.float32, memory_format=torch.channels_last)
+            found = model(images.sub_(mean).mul_(scale)).argmax(1)
+            correct += (found == split.labels[start : start + 1000]).sum()
+    return int(correct)
+
+
+def script(name: str, number: int, batch_size: int) -> Iterator[float]:
+    """Epochs of the plain script, its images made by `WORKERS` processes."""
+    train, validation, _ = images_of(name).load()
+    loaders = peer.loaders(train, validation, batch_size, shift=4, flip=True, workers=WORKERS)
+    network = peer.network(NETWORKS[number])
+    return peer.epochs(network, *loaders, FOREVER, LR, device="cuda")
+
+
+def compared(name: str, number: int, batch_size: int, turns: int) -> Iterator[Figure]:
+    given = name, number, batch_size
+    sides = {
+        "ours": partial(trainer, *given),
+        "without a graph": partial(eager, *given),
+        "bare": partial(bare, *given, False),
+        "bare, captured": partial(bare, *given, True),
+    }
+    if name == "fashion_mnist":
+        sides["script"] = partial(script, *given)
+    seconds = dict(zip(sides, seconds_in_turn(turns, *sides.values()), strict=True))
+    count, _ = work(*given)[0].counts
+    images = count // batch_size * batch_size
+    what = f"{name}, network {number}" if name == "cifar10" else f"{name}, {number} layers"
+    yield Figure(
+        f"{what}, batch {batch_size}: Trainer / bare loop",
+        seconds["bare"] / seconds["ours"],
+        at_least=0.97,
+        detail=", ".join(f"{side} {images / took:,.0f}" for side, took in seconds.items())
+        + " images/s",
+    )
+
+
+def searched(seed: int) -> Figure:
+    """The whole search, as `search` measures it on a CPU, both sides on the GPU."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    experiment = replace(load_experiment(search.STUDY), trials=search.TRIALS)
+    theirs = search.script(experiment, seed, "cuda", WORKERS)
+    seconds, trials = search.seconds_until(seed, theirs["best"], "surrogate", 1, "cuda")
+    return Figure(
+        f"until the script's best is found, share of its time: seed {seed}",
+        seconds / theirs["seconds"],
+        detail=f"{seconds:.1f} of {theirs['seconds']:.0f} s, {trials} trials",
+    )
+
+
+def figures() -> Iterator[Figure]:
+    if not torch.cuda.is_available():
+        print("  there is no GPU: nothing measured")
+        return
+    print(f"  {torch.cuda.get_device_name()}, torch {torch.__version__}")
+    for number in range(NETWORKS_OF_STUDY):
+        yield from compared("cifar10", number, 128, TURNS)
+    yield from compared("cifar10", 0, 512, TURNS)
+    for layers in (3, 8):
+        yield from compared("fashion_mnist", layers, 128, TURNS)
+    for seed in range(search.SEEDS):
+        yield searched(seed)
+
+
+if __name__ == "__main__":
+    for figure in figures():
+        print(figure, flush=True)
