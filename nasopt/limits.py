@@ -23,8 +23,8 @@ class Limit:
     def remedy(self, least: float) -> str:
         """What to do where no network within it was found, but one of `least`."""
         return (
-            f"the smallest has {least:,} {self.quantity}; raise the limit, or let the space have "
-            "smaller networks"
+            f"the smallest found has {least:,} {self.quantity}; raise the limit, or let the space "
+            "have smaller networks"
         )
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """`Search`: one worker's loop over the trials of a study; `run`, which is that to its end."""
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -276,7 +277,8 @@ class Search:
         if proposal.draws > 1:
             attrs["draws"] = proposal.draws
         if proposal.belief is not None:
-            attrs["belief"] = proposal.belief.to_json()
+            most = 1.0 if self.experiment.benchmark is None else math.inf  # of an accuracy
+            attrs["belief"] = proposal.belief.at_most(most).to_json()
         constraints = self.experiment.problem.violations(cost)
         if not proposal.feasible:
             broken = [limit for limit, excess in constraints.items() if excess > 0]

@@ -1,10 +1,13 @@
 """`Belief`: what the surrogate holds of a trial, against what comes."""
 
+import math
+
 import numpy as np
 import optuna
 import pytest
 
 from nasopt.samplers import SurrogateSampler
+from nasopt.samplers.belief import Belief
 
 
 def objective(trial: optuna.Trial) -> float:
@@ -68,3 +71,9 @@ def test_the_nearest_are_known_trials_the_most_alike_first(beliefs):
             assert distances == sorted(distances)
             assert all(near.trial < number for near in belief.nearest)
             assert all(near.value == study.trials[near.trial].value for near in belief.nearest)
+
+
+def test_no_accuracy_is_expected_above_one():
+    belief = Belief(0.97, 0.9, 1.04, {"x": 1.0}, ())
+    assert belief.at_most(1.0) == Belief(0.97, 0.9, 1.0, {"x": 1.0}, ())
+    assert belief.at_most(math.inf) == belief

@@ -133,9 +133,16 @@ def test_features_are_asked_for_what_a_trial_has_asked_for():
 
 @pytest.mark.parametrize(
     "features",
-    [lambda params: [math.nan], lambda params: [math.inf], lambda params: [1.0] * params["x"]],
-    ids=["nan", "inf", "number"],
+    [
+        lambda params: [math.nan],
+        lambda params: [math.inf],
+        lambda params: [1.0] * params["x"],
+        lambda params: 3,
+        lambda params: None,
+        lambda params: ["wide"],
+    ],
+    ids=["nan", "inf", "number", "not a list", "nothing", "words"],
 )
 def test_features_that_are_no_numbers_or_not_always_as_many_are_refused(features):
-    with pytest.raises(StudyError, match=r"SurrogateSampler.features: \[.*\] for \{'x': .*; give"):
+    with pytest.raises(StudyError, match=r"SurrogateSampler.features: .* for \{'x': .*; give a"):
         Domain(PLAIN, features=features).look(np.array([[1, 0.5], [2, 0.5]]))

@@ -41,7 +41,7 @@ def test_what_is_at_the_bound_is_within_it():
 
 def test_a_limit_that_nothing_meets_says_what_would_help():
     text = (parameters <= 5).remedy(52)
-    assert text.startswith("the smallest has 52 parameters; raise the limit, or")
+    assert text.startswith("the smallest found has 52 parameters; raise the limit, or")
     assert Known().remedy(1).startswith("search the space of the table more densely, or")
 
 

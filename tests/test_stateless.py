@@ -301,8 +301,10 @@ def test_two_objectives_of_plain_optuna_are_refused_with_the_remedy(sampler):
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler(seed=0))
     with pytest.raises(StudyError) as raised:
         study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 2.0), n_trials=2)
+    more = ", and a known cost as the second; say which with problem=..., or"
     assert str(raised.value) == (
-        f"objectives: 2, but {sampler.__name__} seeks one; use nsga2 or tpe"
+        f"objectives: 2, but {sampler.__name__} seeks one"
+        f"{more if sampler is SurrogateSampler else ';'} use nsga2 or tpe"
     )
 
 

@@ -174,7 +174,7 @@ def test_a_limit_that_nothing_meets_ends_the_run_and_names_the_smallest_network(
     # 2 filters of 3x3, their norm, 10 classes
     smallest = 2 * 9 + 2 * 2 + (2 + 1) * 10
     assert re.match(line, str(error.value))
-    assert f"the smallest has {smallest} parameters; raise the limit" in str(error.value)
+    assert f"the smallest found has {smallest} parameters; raise the limit" in str(error.value)
 
 
 def test_open_fields_of_the_recipe_are_searched_too(tmp_path):

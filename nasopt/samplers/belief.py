@@ -1,8 +1,8 @@
 """`Belief`: what a model held of a trial before it ran, to be held against what came."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,11 @@ class Belief:
     high: float
     weights: dict[str, float]
     nearest: tuple[Near, ...]
+
+    def at_most(self, most: float) -> Self:
+        """The same of values that can be no higher: a model knows of no bound."""
+        low, expected, high = (min(each, most) for each in (self.low, self.expected, self.high))
+        return replace(self, low=low, expected=expected, high=high)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

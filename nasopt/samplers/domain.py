@@ -188,12 +188,21 @@ class Domain:
         rows: list[list[float]] = []
         for point in points:
             params = self.axes.decode(point)
-            numbers = [float(number) for number in features(params)]
-            usable = all(abs(number) < LARGEST for number in numbers)
-            if not usable or (rows and len(numbers) != len(rows[0])):
+            given = features(params)
+            numbers = _numbers(given)
+            if numbers is None or (rows and len(numbers) != len(rows[0])):
                 raise StudyError(
-                    f"SurrogateSampler.features: {numbers} for {params}; give finite numbers, "
-                    "always as many"
+                    f"SurrogateSampler.features: {given!r} for {params}; give a list of finite "
+                    "numbers, always as many"
                 )
             rows.append(numbers)
         return np.array(rows, dtype=float).reshape(len(points), len(rows[0]))
+
+
+def _numbers(given: Any) -> list[float] | None:
+    """None where it is no list of them, or one is not finite."""
+    try:
+        numbers = [float(number) for number in given]
+    except (TypeError, ValueError):
+        return None
+    return numbers if all(abs(number) < LARGEST for number in numbers) else None

@@ -85,6 +85,11 @@ class SurrogateSampler(StatelessSampler):
         return ("macs",)
 
     def check_objectives(self, objectives: int) -> None:
+        if objectives == 2 and self._problem is None:
+            raise Unsuitable(
+                "objectives: 2, but SurrogateSampler seeks one, and a known cost as the second; "
+                "say which with problem=..., or use nsga2 or tpe"
+            )
         if objectives != 2 or not self._costs or self._price:
             super().check_objectives(objectives)
 
