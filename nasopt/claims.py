@@ -82,6 +82,11 @@ class Storage(RDBStorage):
 
     path: Path | None = None  # of the file, where there is one
 
+    @cached_property
+    def _settled(self) -> dict[int, tuple[int, int]]:
+        """Study -> (id of a trial up to which all have ended, how many of them are free)."""
+        return {}
+
     def next_trial(self, study_id: int, budget: int) -> int | None:
         """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
 
@@ -105,23 +110,12 @@ class Storage(RDBStorage):
             if claimed is None:
                 last = sa.select(sa.func.max(TRIALS.c.number)).where(TRIALS.c.study_id == study_id)
                 count = sa.func.coalesce(last.scalar_subquery(), -1) + 1
-                free = (
-                    sa.select(sa.func.count())
-                    .select_from(
-                        USER_ATTRS.join(TRIALS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id)
-                    )
-                    # as literal and sum: only so does SQLite begin with the index of the few
-                    .where(
-                        TRIALS.c.study_id + 0 == study_id,
-                        USER_ATTRS.c.key == sa.literal_column(f"'{FREE}'"),
-                    )
-                )
                 row = sa.select(
                     count,
                     sa.literal(study_id),
                     sa.literal(TrialState.RUNNING, TRIALS.c.state.type),
                     sa.literal(_now()),
-                ).where(count - free.scalar_subquery() < budget)
+                ).where(count - self._free(connection, study_id) < budget)
                 claimed = connection.execute(
                     sa.insert(TRIALS)
                     .from_select(["number", "study_id", "state", "datetime_start"], row)
@@ -130,6 +124,37 @@ class Storage(RDBStorage):
             if claimed is not None and self.owner is not None:
                 self._set_attrs(connection, SYSTEM_ATTRS, claimed, {OWNER: self.owner})
         return claimed
+
+    def _free(self, connection: sa.Connection, study_id: int) -> int:
+        """Number of trials of a study that do not count.
+
+        Those that ended before the oldest unfinished one are counted once a process: they stay.
+        """
+        settled, free = self._settled.get(study_id, (-1, 0))
+        of_study = TRIALS.c.study_id == study_id
+        open_ones = TRIALS.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
+        oldest = sa.select(sa.func.min(TRIALS.c.trial_id)).where(of_study, open_ones)
+        newest = sa.select(sa.func.max(TRIALS.c.trial_id)).where(of_study)
+        first, last = connection.execute(
+            sa.select(oldest.scalar_subquery(), newest.scalar_subquery())
+        ).one()
+        end = first - 1 if first is not None else last if last is not None else settled
+        query = (
+            sa.select(
+                sa.func.count(),
+                sa.func.sum(sa.case((USER_ATTRS.c.trial_id <= end, 1), else_=0)),
+            )
+            .select_from(USER_ATTRS.join(TRIALS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id))
+            # as literal and sum: only so does SQLite begin with the index of the few
+            .where(
+                TRIALS.c.study_id + 0 == study_id,
+                USER_ATTRS.c.key == sa.literal_column(f"'{FREE}'"),
+                USER_ATTRS.c.trial_id > settled,
+            )
+        )
+        more, ended = connection.execute(query).one()
+        self._settled[study_id] = end, free + int(ended or 0)
+        return free + int(more)
 
     def begin(
         self,

@@ -55,9 +55,12 @@ def location(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def opened(location: str) -> tuple[Storage, Storage]:
+def opened(location: str) -> Iterator[tuple[Storage, Storage]]:
     """By two workers."""
-    return open_storage(location), open_storage(location)
+    both = open_storage(location), open_storage(location)
+    yield both
+    for each in both:
+        each.engine.dispose()
 
 
 @pytest.fixture
@@ -442,6 +445,21 @@ def test_free_trials_do_not_count(storage, study_id, state):
     third = storage.next_trial(study_id, budget=2)
     assert storage.get_trial(third).number == 2
     assert storage.next_trial(study_id, budget=2) is None
+
+
+def test_free_trials_are_counted_once_whenever_they_end(storage, study_id):
+    """A trial that waits or runs meanwhile may become free after younger ones."""
+    late = storage.next_trial(study_id, budget=3)
+    for _ in range(4):
+        storage.finish(storage.next_trial(study_id, budget=3), FAIL, None, {FREE: True})
+    waiting = storage.next_trial(study_id, budget=3)
+    storage.requeue(waiting)
+    assert storage.next_trial(study_id, budget=3) == waiting
+    storage.finish(late, FAIL, None, {FREE: True})
+    storage.finish(waiting, FAIL, None, {FREE: True})
+    made = [storage.next_trial(study_id, budget=3) for _ in range(4)]
+    assert made.count(None) == 1
+    assert max(trial.number for trial in trials(storage, study_id)) == 5 + 3
 
 
 def test_each_study_has_numbers_and_a_budget_of_its_own(storage, study_id):
