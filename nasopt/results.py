@@ -11,6 +11,7 @@ from nasopt.analysis.outcome import Outcome, Result, layer_rows
 from nasopt.analysis.studies import StudySummary
 from nasopt.analysis.why import Why
 from nasopt.architecture import Architecture
+from nasopt.wording import trained_on
 
 WIDEST_LABEL = "Size of filters"  # of `layer_rows`
 KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
@@ -115,7 +116,8 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
         "epochs": "Epochs",
         "seconds": "Seconds of training",
         "replayed_epochs": "Epochs known before",
-        "mixed": "On several devices or precisions",
+        "device": "Trained on",
+        "mixed": "On several devices or versions",
     }
     facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
     facts.add_column(style="bold")
@@ -165,6 +167,12 @@ def print_result(out: Console, result: Result) -> None:
     if result.free:
         parts.append(f"{result.free} more for free")
     out.print(f"{result.study}: {', '.join(parts)}", style="bold")
+    if len(result.devices) > 1:
+        out.print(
+            f"Trained on {trained_on(result.devices)}: elsewhere a network may end a little better "
+            "or worse.",
+            highlight=False,
+        )
     out.print()
     if not result.best:
         out.print("No trial is complete yet.")

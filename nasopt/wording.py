@@ -1,7 +1,7 @@
 """Numbers as one would say them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -59,6 +59,13 @@ def listed(words: Sequence[object], last: str = "and") -> str:
     if len(texts) < 2:
         return "".join(texts)
     return f"{', '.join(texts[:-1])} {last} {texts[-1]}"
+
+
+def trained_on(devices: Mapping[str, int]) -> str:
+    """ "cpu, 2 threads (12 trials) and NVIDIA H200 (8 trials)"; a single device is only named."""
+    if len(devices) == 1:
+        return next(iter(devices))
+    return listed([f"{name} ({several(count, 'trial')})" for name, count in devices.items()])
 
 
 def several(count: int, noun: str) -> str:

@@ -252,6 +252,8 @@ class Search:
             "seconds": sum(result.seconds for result in results),
             "replayed_epochs": min(replayed, len(results)),
         }
+        if results and self.experiment.benchmark is None:
+            attrs["device"] = ", then ".join(dict.fromkeys(each.device for each in results))
         if len({(result.device, result.torch) for result in results}) > 1:
             attrs["mixed"] = True  # bit-identity holds on one device, torch and thread count
 
@@ -308,7 +310,7 @@ class Search:
 
     def _repeat(self, trial_id: int, known: FrozenTrial) -> None:
         """Tell `trial_id` what its network gave in an earlier trial; that costs nothing."""
-        names = ("epochs", "seconds", "reason", "mixed")
+        names = ("epochs", "seconds", "reason", "device", "mixed")
         attrs = {name: known.user_attrs[name] for name in names if name in known.user_attrs}
         attrs |= {FREE: True, "repeat_of": known.number, "replayed_epochs": attrs["epochs"]}
         self._finish(trial_id, known.state, known.values, attrs, known.intermediate_values)

@@ -1,5 +1,7 @@
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -349,3 +351,18 @@ def test_a_table_that_cannot_be_written_is_named_before_anything_is_trained(tmp_
     (tmp_path / "there").mkdir()
     with pytest.raises(StorageError, match=f"csv={tmp_path / name}: {reason}"):
         check_csv(str(tmp_path / name))
+
+
+def test_studies_of_different_devices_are_compared_with_a_word_on_that(tmp_path):
+    database = tmp_path / "x.db"
+    assert not any("trained on" in note for note in compare(database, seeds=1).notes)
+    with closing(sqlite3.connect(database)) as connection, connection:  # as if trained elsewhere
+        connection.execute(
+            "UPDATE trial_user_attributes SET value_json = '\"NVIDIA H200\"' WHERE key = 'device' "
+            "AND trial_id IN (SELECT trial_id FROM trials JOIN studies USING (study_id) "
+            "WHERE study_name = 'experiment/tpe/0')"
+        )
+    notes = compare_studies(database, "experiment/*", replicates=1).notes
+    (note,) = [note for note in notes if "trained on" in note]
+    assert note.startswith("The networks were trained on ")
+    assert "(8 trials) and NVIDIA H200 (4 trials): what differs may be due to that, too." in note

@@ -1,10 +1,12 @@
 import optuna
 import pytest
+import torch
 
 import nasopt
 from nasopt import Conv, Space, categorical, parameters
 from nasopt.analysis.outcome import load_study, outcome, result
 from nasopt.analysis.studies import study_summaries
+from nasopt.devices import device_name
 from nasopt.errors import StudyError
 from nasopt.storage import open_storage
 from tests.examples import small
@@ -20,6 +22,13 @@ def test_the_outcome_is_the_best_trial_as_a_network(tmp_path):
     assert best.architecture == small().space.decode(study.best_trial.params)
     cost = small().cost(best.architecture)
     assert (best.parameters, best.macs) == (cost.parameters, cost.macs)
+
+
+def test_it_tells_what_the_networks_were_trained_on(tmp_path):
+    study = nasopt.run(small(trials=3), storage=tmp_path / "x.db", device="cpu")
+    here = device_name(torch.device("cpu"))
+    assert result(study).devices == {here: 3}
+    assert {trial.user_attrs["device"] for trial in study.trials} == {here}
 
 
 def test_of_equal_trials_the_first_is_the_best(tmp_path):

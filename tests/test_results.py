@@ -152,3 +152,19 @@ def test_behind_the_best_stand_the_next_four(study):
     )
     assert [each.accuracy for each in (*found.best, *found.runners_up)] == complete[:5]
     assert len(found.to_json()["runners_up"]) == len(found.runners_up)
+
+
+def test_a_study_of_two_devices_says_so(tmp_path):
+    study = nasopt.run(small(trials=3), storage=tmp_path / "x.db", device="cpu")
+    one = result(study)
+    (here,) = one.devices
+    console = Console(file=io.StringIO(), width=200)
+    print_result(console, one)
+    assert "Trained on" not in console.file.getvalue()
+    print_result(console, replace(one, devices={here: 2, "NVIDIA H200": 1}))
+    assert (
+        f"Trained on {here} (2 trials) and NVIDIA H200 (1 trial): elsewhere a network may end"
+        in console.file.getvalue()
+    )
+    print_outcome(console, outcome(study, 0))
+    assert f"Trained on           {here}" in console.file.getvalue()

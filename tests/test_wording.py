@@ -1,6 +1,6 @@
 import pytest
 
-from nasopt.wording import big, duration, listed, percent, points, roughly, several
+from nasopt.wording import big, duration, listed, percent, points, roughly, several, trained_on
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,10 @@ def test_words_in_a_row_and_their_numbers():
     assert listed([]) == ""
     assert [several(n, "study") for n in (1, 2)] == ["1 study", "2 studies"]
     assert several(1_000, "layer") == "1,000 layers"
+
+
+def test_devices_are_counted_where_there_are_several():
+    assert trained_on({"cpu, 2 threads": 7}) == "cpu, 2 threads"
+    assert trained_on({"cpu, 2 threads": 12, "NVIDIA H200": 1}) == (
+        "cpu, 2 threads (12 trials) and NVIDIA H200 (1 trial)"
+    )

@@ -5,13 +5,14 @@ It needs the database alone: no study file, no images, no torch.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.front import front
+from nasopt.analysis.record import devices_of
 from nasopt.architecture import Architecture
 from nasopt.claims import EXPERIMENT, FREE, LAST, Storage
 from nasopt.database import shown_url
@@ -49,7 +50,8 @@ class Outcome:
 class Result:
     """A study as it stands. `best` has one trial, or the Pareto front in order of cost.
 
-    `runners_up` are the trials behind the best, four at most; of a front there are none.
+    `runners_up` are the trials behind the best, four at most; of a front there are none. `devices`
+    are what the counted trials were trained on, with their numbers.
     """
 
     study: str
@@ -60,6 +62,7 @@ class Result:
     free: int
     best: tuple[Outcome, ...]
     runners_up: tuple[Outcome, ...] = ()
+    devices: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         lists = {name: getattr(self, name) for name in ("best", "runners_up")}
@@ -137,6 +140,7 @@ def result(study: optuna.Study) -> Result:
         free=len(finished) - len(counted),
         best=told(best),
         runners_up=told(others),
+        devices=devices_of(counted),
     )
 
 

@@ -1,5 +1,6 @@
 """`Record`: a study, read once from its database; and the experiment that it tells of."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,6 +78,12 @@ class Record:
             seed=begun["seed"],
             objectives=tuple(begun["objectives"]),
         )
+
+
+def devices_of(trials: Iterable[FrozenTrial]) -> dict[str, int]:
+    """What `trials` were trained on -> how many of them, the most first. Older ones do not say."""
+    counts = Counter(t.user_attrs["device"] for t in trials if "device" in t.user_attrs)
+    return dict(counts.most_common())
 
 
 def networks(studies: Iterable[Record]) -> list[FrozenTrial]:

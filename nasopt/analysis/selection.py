@@ -12,7 +12,7 @@ from nasopt.alike import difference
 from nasopt.analysis.compared import ComparisonResult, compared
 from nasopt.analysis.curves import Budget, Row, study_rows
 from nasopt.analysis.outcome import attributes_of, load_study, studies_of
-from nasopt.analysis.record import Record
+from nasopt.analysis.record import Record, devices_of
 from nasopt.analysis.winners import QUARTERS, quarter_winners
 from nasopt.budget import spent
 from nasopt.claims import EXPERIMENT, Storage
@@ -20,6 +20,7 @@ from nasopt.errors import RecipeError, StudyError, closest
 from nasopt.finals import fresh_seeds
 from nasopt.ledger import Ledger
 from nasopt.storage import folders, open_storage
+from nasopt.wording import trained_on
 
 if TYPE_CHECKING:  # it imports torch
     from nasopt.benchmarks import Benchmark
@@ -132,7 +133,7 @@ def analyse(
         baseline=baseline,
         replicates=replicates,
         benchmark=benchmark,
-        notes=[*notes, *_ended_early(studies, budget)],
+        notes=[*notes, *_ended_early(studies, budget), *_on_devices(studies)],
     )
 
 
@@ -155,6 +156,16 @@ def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:
     return [
         f"{sampler} ended early with seed {', '.join(each)}: {reason}."
         for (sampler, reason), each in seeds.items()
+    ]
+
+
+def _on_devices(studies: Sequence[Record]) -> list[str]:
+    """A sentence where a difference may be one of devices."""
+    devices = devices_of(trial for study in studies for trial in study.counted)
+    if len(devices) < 2:
+        return []
+    return [
+        f"The networks were trained on {trained_on(devices)}: what differs may be due to that, too."
     ]
 
 

@@ -15,7 +15,7 @@ from nasopt.analysis.examples import examples
 from nasopt.analysis.front import COSTS
 from nasopt.analysis.learning import savings
 from nasopt.analysis.outcome import Outcome, layer_rows, space_of
-from nasopt.analysis.record import Record, networks
+from nasopt.analysis.record import Record, devices_of, networks
 from nasopt.analysis.selection import budget_of, compare_records, is_done, spent_of
 from nasopt.analysis.thinned import shown
 from nasopt.architecture import Architecture
@@ -27,7 +27,7 @@ from nasopt.report import exhibits, story
 from nasopt.report.again import commands, needed
 from nasopt.report.exhibits import Exhibit
 from nasopt.report.picture import Part, pictured
-from nasopt.wording import duration, percent, points
+from nasopt.wording import duration, percent, points, trained_on
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
 
@@ -279,6 +279,9 @@ class Contents:
         yield "limits", ", ".join(attrs["limits"]) or "none"
         yield "pruner", str(attrs["pruner"])
         yield "training seed", str(begun["seed"])
+        devices = devices_of(trial for study in self.studies for trial in study.counted)
+        if devices:
+            yield "trained on", trained_on(devices)
         yield "versions", story.pairs(attrs["versions"])
 
     @property

@@ -3,7 +3,9 @@
     python -m tests.benchmarks.search
 
 `studies/fashion_mnist.py`, 40 trials; the script has TPE, no pruning, all of torch's threads. Ours
-is the command line, with one worker, and with one for each core.
+is the command line, with one worker, and with one for each core. How many trials ours needs is much
+luck: the goal is the best of forty lucky accuracies. So the default sampler has seven seeds.
+
 Winners are trained again with training seeds that no search has used, and compared by those; so are
 those of pruners, one CPU thread. It resumes where it was stopped, in runs/search.db and
 runs/search-script.json.
@@ -36,6 +38,7 @@ from tests.benchmarks.figures import Figure
 
 STUDY = "studies/fashion_mnist.py"
 SEEDS = 3
+SEEDS_OF_DEFAULT = 7
 TRIALS = 40
 MOST_TRIALS = 200  # after which ours has not found it
 POLL_SECONDS = 0.1
@@ -136,11 +139,11 @@ def figures() -> Iterator[Figure]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     experiment = replace(load_experiment(STUDY), trials=TRIALS)
     cores = torch.get_num_threads()
-    ours = [(sampler, workers) for sampler in ("tpe", "surrogate") for workers in (1, cores)]
+    ours = [(sampler, workers) for sampler in ("surrogate", "tpe") for workers in (1, cores)]
     theirs, ratios, details = [], defaultdict(list), defaultdict(list)
-    for seed in range(SEEDS):  # the sides in turn
+    for seed in range(SEEDS_OF_DEFAULT):  # the sides in turn
         theirs.append(found := known_script(experiment, seed))
-        for side in ours:
+        for side in ours if seed < SEEDS else ours[:2]:
             seconds, trials = seconds_until(seed, found["best"], *side)
             ratios[side].append(seconds / found["seconds"])
             details[side].append(f"{seconds:.0f} of {found['seconds']:.0f} s, {trials} trials")
@@ -148,18 +151,20 @@ def figures() -> Iterator[Figure]:
         yield Figure(
             f"until the script's best is found, share of its time: {sampler}, {workers} workers",
             statistics.median(ratios[sampler, workers]),
-            at_most=0.2 if workers == cores else None,
+            at_most=0.2 if sampler == "surrogate" else None,
             detail="; ".join(details[sampler, workers]),
         )
     torch.set_num_threads(1)
     workshop = Workshop(experiment, "runs/search.db", "cpu")
     again = []
-    for found in theirs:
+    for found in theirs[:SEEDS]:
         evaluation = Evaluation(
             winner_of(found["params"]), experiment.recipe, experiment.data, experiment.seed
         )
         again.append(retrain(workshop, evaluation).mean)
-    yield Figure("script: best of 40 as seen", statistics.fmean(each["best"] for each in theirs))
+    yield Figure(
+        "script: best of 40 as seen", statistics.fmean(each["best"] for each in theirs[:SEEDS])
+    )
     yield Figure("script: its winners trained again", statistics.fmean(again), detail=_each(again))
     for pruner in PRUNERS:
         yield from pruned(experiment, pruner)
