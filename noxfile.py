@@ -26,7 +26,8 @@ def tests(session: nox.Session) -> None:
     groups = nox.project.dependency_groups(PROJECT, "test")
     session.install("-q", "-c", "constraints.txt", "-e", ".", *groups)
     session.run("mypy")
-    session.run("pytest", *session.posargs)
+    # two processes, a file to each in turn; what is asked for by name runs in one
+    session.run("pytest", *(session.posargs or ("-n2", "--dist=loadfile")))
 
 
 @nox.session(venv_backend="none")

@@ -131,7 +131,8 @@ def _run(sub: Parser) -> None:
     sub.add_argument(
         "--profile",
         action="store_true",
-        help="print what the time of each trial goes into (a GPU then waits at each part)",
+        help="print what the time of each trial goes into (a GPU then waits at each part, "
+        "and replays no recorded steps)",
     )
 
 

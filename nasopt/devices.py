@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from nasopt.errors import OutOfMemory, StudyError, closest
+from nasopt.wording import several
 
 Settings = Callable[[], AbstractContextManager[None]]
 
@@ -54,10 +55,10 @@ def wait_for(device: torch.device) -> None:
 
 
 def device_name(device: torch.device, dtype: torch.dtype = torch.float32) -> str:
-    """What a result may depend on: "cpu, 2 threads", "cpu, 1 threads, bfloat16", or the card."""
+    """What a result may depend on: "cpu, 2 threads", "cpu, 1 thread, bfloat16", or the card."""
     if device.type == "cpu":
         precision = "" if dtype is torch.float32 else f", {str(dtype).removeprefix('torch.')}"
-        return f"cpu, {torch.get_num_threads()} threads{precision}"
+        return f"cpu, {several(torch.get_num_threads(), 'thread')}{precision}"
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 

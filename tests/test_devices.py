@@ -45,7 +45,14 @@ def test_cuda_without_a_gpu_is_refused_with_the_remedy():
 
 
 def test_a_cpu_is_named_with_its_number_of_threads():
-    assert device_name(CPU) == f"cpu, {torch.get_num_threads()} threads"
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert device_name(CPU) == "cpu, 1 thread"
+        torch.set_num_threads(2)
+        assert device_name(CPU) == "cpu, 2 threads"
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_was_not_computed_in_fp32_says_so():

@@ -27,7 +27,7 @@ OTHER_RECIPES = {
     "compile": True,
 }
 RESULT = EpochResult(
-    epoch=2, accuracy=0.9, loss=0.5, train_loss=0.4, seconds=1.5, device="cpu, 1 threads", torch="2"
+    epoch=2, accuracy=0.9, loss=0.5, train_loss=0.4, seconds=1.5, device="cpu, 1 thread", torch="2"
 )
 
 

@@ -34,7 +34,7 @@ STATE = {"network": {"weight": torch.arange(6.0).view(2, 3)}, "epoch": 2, "lr": 
 
 def result(epoch: int, **values: Any) -> EpochResult:
     known = {"accuracy": 0.1, "loss": 2.3, "train_loss": 2.25, "seconds": 1.5}
-    return EpochResult(epoch=epoch, device="cpu, 1 threads", torch="2.6.0", **known | values)
+    return EpochResult(epoch=epoch, device="cpu, 1 thread", torch="2.6.0", **known | values)
 
 
 @pytest.fixture

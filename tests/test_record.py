@@ -1,6 +1,6 @@
 import nasopt
 from nasopt import Recipe, real
-from nasopt.analysis.record import Record
+from nasopt.analysis.record import NOT_NOTED, Record, devices_of
 from nasopt.fields import integer
 from tests.examples import small
 
@@ -15,6 +15,15 @@ def test_a_record_names_the_evaluations_of_its_study_as_the_experiment_does(tmp_
         assert evaluation.key == trial.user_attrs["key"]
         assert evaluation.seed == 5
     assert record.begun.recipe == experiment.recipe
+
+
+def test_trials_of_an_older_version_do_not_say_what_they_were_trained_on(tmp_path):
+    trials = list(nasopt.run(small(trials=3), storage=tmp_path / "x.db", device="cpu").trials)
+    (here,) = devices_of(trials)
+    for trial in trials[:2]:
+        del trial.user_attrs["device"]
+    assert devices_of(trials) == {NOT_NOTED: 2, here: 1}
+    assert devices_of(trials[:2]) == {}
 
 
 def test_its_draws_are_those_of_a_sample_of_the_experiment(tmp_path):

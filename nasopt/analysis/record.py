@@ -14,6 +14,8 @@ from nasopt.evaluation import Evaluation, Recipe
 from nasopt.fields import Dice, Open, field_from_json
 from nasopt.space import Space
 
+NOT_NOTED = "a device that was not noted"  # by an older version
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -81,9 +83,10 @@ class Record:
 
 
 def devices_of(trials: Iterable[FrozenTrial]) -> dict[str, int]:
-    """What `trials` were trained on -> how many of them, the most first. Older ones do not say."""
-    counts = Counter(t.user_attrs["device"] for t in trials if "device" in t.user_attrs)
-    return dict(counts.most_common())
+    """What `trials` were trained on -> how many of them, the most first; {} if none says so."""
+    trained = (trial.user_attrs for trial in trials if trial.user_attrs.get("epochs"))
+    counts = Counter(attrs.get("device", NOT_NOTED) for attrs in trained)
+    return dict(counts.most_common()) if counts.keys() - {NOT_NOTED} else {}
 
 
 def networks(studies: Iterable[Record]) -> list[FrozenTrial]:

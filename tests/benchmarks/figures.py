@@ -20,8 +20,8 @@ class Figure:
     def missed(self) -> bool:
         """Whether the target is missed by more than a tenth."""
         if self.at_least is not None:
-            return self.value < (1 - TOLERANCE) * self.at_least
-        return self.at_most is not None and self.value > (1 + TOLERANCE) * self.at_most
+            return not self.value >= (1 - TOLERANCE) * self.at_least  # nan is missed as well
+        return self.at_most is not None and not self.value <= (1 + TOLERANCE) * self.at_most
 
     def __str__(self) -> str:
         target = ""

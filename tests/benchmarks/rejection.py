@@ -57,6 +57,8 @@ def figures() -> Iterator[Figure]:
             search.workshop._trainer = Instant  # type: ignore[assignment,method-assign]
             seconds = sum(p.seconds["sampler"] for p in search if p.seconds is not None)
             trials = search.study.get_trials(deepcopy=False)
+        trained = sum(not {"infeasible", "free"} & t.user_attrs.keys() for t in trials)
+        assert trained == TRIALS
         draws = sum(trial.user_attrs.get("draws", 1) for trial in trials)
         feasible = sum("infeasible" not in t.user_attrs for t in trials)
         what = f"{sampler}, {len(experiment.parameters)} parameters, 5 % feasible"

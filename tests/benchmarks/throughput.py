@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from nasopt import Architecture, Conv, Experiment, Recipe, Space
 from nasopt.data import DATASETS, Dataset
+from nasopt.devices import training_on
 from nasopt.evaluation import Evaluation
 from nasopt.model import build, cost
 from nasopt.workshop import Workshop
@@ -57,6 +58,12 @@ def trainer(name: str, layers: Layers, batch_size: int, precision: str = "auto")
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(experiment, Path(folder) / "x.db", "cpu")
         yield from workshop.epochs(Evaluation(architecture(layers), recipe, dataset, 0))
+
+
+def kept(name: str, layers: Layers, batch_size: int) -> Iterator[None]:
+    """Epochs of the bare loop, with the memory that a step frees kept for the next, as ours is."""
+    with training_on(torch.device("cpu")):
+        yield from bare(name, layers, batch_size)
 
 
 def bare(name: str, layers: Layers, batch_size: int) -> Iterator[None]:
@@ -117,9 +124,8 @@ def gemm() -> Iterator[None]:
 
 def against_bare(name: str, layers: int, batch_size: int, turns: int) -> Iterator[Figure]:
     given = name, NETWORKS[layers], batch_size
-    loop, ours, products = seconds_in_turn(
-        turns, partial(bare, *given), partial(trainer, *given, "fp32"), gemm
-    )
+    sides = partial(bare, *given), partial(kept, *given), partial(trainer, *given, "fp32"), gemm
+    loop, kept_loop, ours, products = seconds_in_turn(turns, *sides)
     dataset = images_of(name)
     train, validation = dataset.counts
     images = train // batch_size * batch_size
@@ -129,12 +135,18 @@ def against_bare(name: str, layers: int, batch_size: int, turns: int) -> Iterato
         at_least=0.97,
         detail=f"{images / ours:,.0f} against {images / loop:,.0f} images/s",
     )
+    yield Figure(
+        "    against the loop with its memory kept",
+        kept_loop / ours,
+        at_least=0.97,
+        detail=f"{images / kept_loop:,.0f} images/s",
+    )
     # a training step is three forward passes' worth
     work = 2 * cost(architecture(NETWORKS[layers]), dataset.input_shape, 10).macs
-    achieved = work * (3 * images + validation) / ours / 1e9
+    achieved = work * (3 * images + validation) / min(loop, kept_loop) / 1e9
     rate = 10 * 2 * 1024**3 / products / 1e9
     yield Figure(
-        "    of the rate of matrix products",
+        "    the loop, of the rate of matrix products",
         achieved / rate,
         detail=f"{achieved:.0f} of {rate:.0f} GFLOP/s",
     )
