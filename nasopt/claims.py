@@ -138,6 +138,8 @@ class Storage(RDBStorage):
         first, last = connection.execute(
             sa.select(oldest.scalar_subquery(), newest.scalar_subquery())
         ).one()
+        if last is None or last < settled:  # another study had this id
+            settled, free = -1, 0
         end = first - 1 if first is not None else last if last is not None else settled
         query = (
             sa.select(
@@ -155,6 +157,10 @@ class Storage(RDBStorage):
         more, ended = connection.execute(query).one()
         self._settled[study_id] = end, free + int(ended or 0)
         return free + int(more)
+
+    def delete_study(self, study_id: int) -> None:
+        super().delete_study(study_id)
+        self._settled.pop(study_id, None)  # SQLite gives its id, and those of its trials, again
 
     def begin(
         self,

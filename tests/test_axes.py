@@ -80,6 +80,45 @@ def test_a_number_of_another_range_has_a_place_and_is_none_of_this_one(name, val
     assert np.isfinite(axes(name).columns(points, np.ones_like(points, dtype=bool))).all()
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(1000, 1000.05, 0.01), (0, 100, 0.01), (1000, 2000, 0.1)]
+)
+def test_every_value_of_a_grid_of_floats_is_on_it(low, high, step):
+    one = Axes({"x": FloatDistribution(low, high, step=step)})
+    points = one.everything()
+    assert (one.encode([one.decode(point) for point in points]) == points).all()
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = [{"int": np.int64(5), "float": np.float64(0.5), "numbers": np.int64(7)}]
+    assert one_of(given, "int", "float", "numbers") == {"int": 5, "float": 0.5, "numbers": 7}
+
+
+def one_of(given, *names):
+    return axes(*names).decode(axes(*names).encode(given)[0])
+
+
+def test_a_choice_that_stands_there_twice_is_one():
+    twice = Axes({"x": CategoricalDistribution(("a", "a", "b"))})
+    assert twice.count == 2
+    assert twice.encode([{"x": "a"}, {"x": "b"}]).tolist() == [[0], [1]]
+
+
+def test_choices_without_an_end_are_words_to_a_model():
+    one = Axes({"clip": CategoricalDistribution((1.0, 5.0, math.inf))})
+    columns = one.columns(one.everything(), np.ones((3, 1), dtype=bool))
+    assert columns.shape == (3, 3)
+    assert np.isfinite(columns).all()
+
+
+def test_all_points_of_more_parameters_than_numpy_has_dimensions():
+    many = Axes(
+        {f"c{n}": CategoricalDistribution(("one",)) for n in range(70)}
+        | {"a": IntDistribution(0, 2), "b": IntDistribution(0, 1)}
+    )
+    assert many.everything()[:, -2:].tolist() == [[a, b] for a in range(3) for b in range(2)]
+
+
 def test_all_that_is_drawn_is_among_the_values():
     points = axes().draw(500, RandomState(RNG))
     assert axes().has(points).all()

@@ -9,7 +9,7 @@ from numpy.random import RandomState
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from nasopt.samplers.conditions import RECENT, Conditions, search_space
+from nasopt.samplers.conditions import ADDED, RECENT, Conditions, search_space
 from nasopt.samplers.domain import Domain
 from nasopt.samplers.history import History, other_trials
 
@@ -129,8 +129,8 @@ NAN = math.nan
 def test_what_a_trial_asks_for_is_learnt_from_the_parameter_that_tells_it():
     """The second is asked for if the first is 1, the fourth if the second is above 2."""
     known = rows(
-        (0, NAN, 5, NAN), (0, NAN, 6, NAN), (1, 0, 7, NAN), (1, 4, 8, 1),
-        (1, 4, 9, 0), (1, 0, 3, NAN), (1, 3, 2, 0), (1, 3, 1, 0),
+        (0, NAN, 5, NAN), (1, 0, 7, NAN), (1, 4, 8, 1), (1, 4, 9, 0),
+        (0, NAN, 6, NAN), (1, 0, 3, NAN), (1, 3, 2, 0), (1, 3, 1, 0),
     )  # fmt: skip
     applied = Conditions(known).applied(rows((0, 4, 5, 1), (1, 4, 5, 1), (1, 1, 5, 1)))
     assert np.array_equal(
@@ -181,6 +181,18 @@ def test_a_parameter_may_depend_on_two_others(asked):
     learnt = RandomState(0).permutation(len(grid))[:45]
     applied = Conditions(truth[learnt]).applied(grid)
     assert np.array_equal(applied, truth, equal_nan=True)
+
+
+def test_what_all_ask_for_since_the_first_that_did_depends_on_nothing():
+    known = rows((0, NAN), (1, NAN), (2, NAN), *((n, n) for n in range(3, 3 + ADDED)))
+    assert not np.isnan(Conditions(known).applied(rows((0, 1), (2, 1), (5, 1)))).any()
+    assert Conditions(known).whole(known).tolist() == [False] * 3 + [True] * ADDED
+
+
+def test_where_trials_contradict_each_other_a_parameter_is_asked_for():
+    known = rows((0, NAN), (0, NAN), (0, 3), (1, NAN), (0, NAN))
+    applied = Conditions(known).applied(rows((0, 1), (1, 1)))
+    assert np.isnan(applied[:, 1]).tolist() == [False, True]
 
 
 def test_a_parameter_may_depend_on_where_a_number_is():

@@ -223,6 +223,92 @@ def test_what_two_parameters_decide_is_learnt(sampler):
 
 
 @each_sampler
+def test_with_hyperband_a_study_ends_as_well(sampler):
+    study = optuna.create_study(
+        sampler=sampler(seed=0), pruner=optuna.pruners.HyperbandPruner(1, 9), direction="maximize"
+    )
+    study.optimize(lambda trial: trial.suggest_int("a", 0, 5), n_trials=20)
+    assert len(study.trials) == 7
+
+
+@each_sampler
+def test_a_parameter_of_another_name_is_searched_as_in_a_study_of_its_own(sampler):
+    study = run(sampler(seed=0), lambda trial: trial.suggest_float("old", 0, 1), 15)
+    study.optimize(lambda trial: trial.suggest_int("new", 0, 5), n_trials=60)
+    new = [trial.params["new"] for trial in study.trials[15:]]
+    assert set(new) == {0, 1, 2, 3, 4, 5}
+    assert len(new) <= RECENT + 6 + 1
+
+
+@each_sampler
+def test_a_parameter_that_is_added_opens_all_of_its_values(sampler):
+    def first(trial):
+        return trial.suggest_int("a", 0, 5)
+
+    study = run(sampler(seed=0), first, 4)
+    study.optimize(lambda trial: first(trial) + trial.suggest_int("b", 0, 3), n_trials=60)
+    later = [(trial.params["a"], trial.params["b"]) for trial in study.trials[4:]]
+    assert set(later) == {(a, b) for a in range(6) for b in range(4)}
+    assert len(later) <= 24 + 3
+
+
+@each_sampler
+def test_trials_pruned_before_they_ask_for_all_hide_nothing(sampler):
+    def objective(trial):
+        a = trial.suggest_int("a", 0, 2)
+        if trial.number % 2:
+            raise optuna.TrialPruned
+        return a + trial.suggest_int("b", 0, 30)
+
+    assert len(run(sampler(seed=0), objective, 60).trials) == 60
+
+
+@each_sampler
+def test_what_fails_before_it_asks_for_all_is_tried_thrice_at_most(sampler):
+    def objective(trial):
+        if trial.suggest_categorical("kind", ["a", "b", "c"]) == "c":
+            raise ValueError
+        return trial.suggest_float("x", 0, 1)
+
+    study = run(sampler(seed=0), objective, 40, catch=(ValueError,))
+    assert sum(trial.params["kind"] == "c" for trial in study.trials) <= 3
+
+
+@each_sampler
+def test_what_failed_by_accident_is_tried_again(sampler):
+    def objective(trial):
+        a = trial.suggest_int("a", 0, 2)
+        if trial.number % 3 == 1:
+            raise ValueError
+        return a + trial.suggest_int("b", 0, 2)
+
+    study = run(sampler(seed=0), objective, 40, catch=(ValueError,))
+    assert len({tuple(t.params.values()) for t in study.trials if t.value is not None}) == 9
+
+
+@each_sampler
+def test_a_sampler_serves_one_study_after_another(sampler):
+    shared = sampler(seed=0)
+    first = optuna.create_study(sampler=shared)
+    for _ in range(5):  # never told
+        first.ask().suggest_int("a", 0, 2)
+    assert len(run(shared, lambda trial: trial.suggest_int("a", 0, 99), 30).trials) == 30
+
+
+@each_sampler
+def test_what_is_enqueued_in_part_is_completed_with_something_new(sampler):
+    def objective(trial):
+        return trial.suggest_int("a", 0, 1) + trial.suggest_int("b", 0, 9)
+
+    study = run(sampler(seed=0), objective, 9)
+    for _ in range(3):
+        study.enqueue_trial({"a": 0})
+    study.optimize(objective, n_trials=3)
+    assert [trial.params["a"] for trial in study.trials[9:]] == [0, 0, 0]
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 12
+
+
+@each_sampler
 def test_a_seed_is_a_sequence_of_suggestions(sampler):
     def suggestions(seed):
         return [trial.params for trial in run(sampler(seed=seed), mixed, 12).trials]

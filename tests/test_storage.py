@@ -462,6 +462,19 @@ def test_free_trials_are_counted_once_whenever_they_end(storage, study_id):
     assert max(trial.number for trial in trials(storage, study_id)) == 5 + 3
 
 
+def test_a_study_with_the_id_of_a_deleted_one_begins_anew(tmp_path):
+    storage = open_storage(tmp_path / "x.db")
+    storage.owner = "me"
+    for _ in range(2):  # SQLite gives the same ids
+        study_id = storage.create_new_study([StudyDirection.MAXIMIZE])
+        for _ in range(3):
+            trial_id = storage.next_trial(study_id, budget=2)
+            storage.finish(trial_id, FAIL, None, {FREE: True})
+        claimed = [storage.next_trial(study_id, budget=2) for _ in range(3)]
+        assert claimed.count(None) == 1
+        storage.delete_study(study_id)
+
+
 def test_each_study_has_numbers_and_a_budget_of_its_own(storage, study_id):
     other = storage.create_new_study([StudyDirection.MAXIMIZE])
     storage.finish(storage.next_trial(other, budget=2), COMPLETE, [0.5], {FREE: True})

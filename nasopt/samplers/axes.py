@@ -9,6 +9,7 @@ value.
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ Bools = NDArray[np.bool_]
 FEW = 12  # values: beyond, neighbours are some near and some at random, not all
 NEAR = (0.02, 0.05, 0.1, 0.2)  # standard deviations of steps, as shares of the range
 DECIMALS = 12  # of a coordinate: it comes back as it was from the value that it stands for
+ON_GRID = 1e-6  # of a step: so near, a number is on it
+FAR = 10.0  # deviations: beyond, all of another range are alike
 LOG_RATIO = 1.5  # of the largest to the smallest number, from which on the logarithm is taken
 GRID = 1_000  # numbers by which a range with more is standardised
 MISSING = object()  # in the place of a value
@@ -37,16 +40,20 @@ class Choices:
     """A parameter with choices."""
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
-        self.choices = distribution.choices
+        # by repr: True is not 1, and a choice need not be hashable; one may stand there twice
+        different = {repr(choice): choice for choice in distribution.choices}
+        self.choices = tuple(different.values())
         self.size = len(self.choices)
-        # by repr: True is not 1, and a choice need not be hashable
-        self._places = {repr(choice): float(place) for place, choice in enumerate(self.choices)}
+        self._places = {word: float(place) for place, word in enumerate(different)}
 
     def encode(self, values: Sequence[Any]) -> Floats:
         return np.array([self._place(value) for value in values])
 
     def _place(self, value: Any) -> float:
-        return math.nan if value is MISSING else self._places.get(repr(value), math.inf)
+        if value is MISSING:
+            return math.nan
+        plain = value.item() if isinstance(value, np.generic) else value
+        return self._places.get(repr(plain), math.inf)
 
     def has(self, coordinates: Floats) -> Bools:
         return np.isfinite(coordinates)
@@ -69,8 +76,9 @@ class Choices:
 
     @cached_property
     def _table(self) -> Floats:
-        """The columns of each choice: one where all are numbers."""
-        if all(type(choice) in (int, float) for choice in self.choices):
+        """The columns of each choice: one where all are finite numbers."""
+        numeric = all(type(choice) in (int, float) for choice in self.choices)
+        if numeric and np.isfinite(np.array(self.choices, dtype=float)).all():
             numbers = np.array(self.choices, dtype=float)
             if numbers.min() > 0 and numbers.max() >= LOG_RATIO * numbers.min():
                 numbers = np.log(numbers)
@@ -99,7 +107,9 @@ class Numbers:
         if self._is_logarithmic:
             numbers[numbers <= 0] = math.inf
         if self.step is not None:
-            return np.round((numbers - self.low) / self.step, DECIMALS)
+            steps = (numbers - self.low) / self.step
+            whole = np.rint(steps)
+            return np.where(np.isclose(steps, whole, rtol=0, atol=ON_GRID), whole, steps)
         if self.log:
             logarithms = np.log(numbers / self.low) / math.log(self.high / self.low)
             return np.round(logarithms, DECIMALS)
@@ -108,7 +118,8 @@ class Numbers:
     def _number(self, value: Any) -> float:
         if value is MISSING:
             return math.nan
-        return float(value) if type(value) in (int, float) else math.inf
+        is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+        return float(value) if is_number else math.inf
 
     def has(self, coordinates: Floats) -> Bools:
         within = (coordinates >= 0) & (coordinates <= self.span)
@@ -152,7 +163,8 @@ class Numbers:
 
     def columns(self, coordinates: Floats) -> Floats:
         mean, deviation = self._scale
-        return ((self._scaled(coordinates) - mean) / deviation)[:, None]
+        columns = (self._scaled(coordinates) - mean) / deviation
+        return np.clip(columns, -FAR, FAR)[:, None]
 
     @cached_property
     def _scale(self) -> tuple[float, float]:
@@ -204,11 +216,13 @@ class Axes:
 
     def has(self, points: Floats) -> Bools:
         """(n,) whether all values are among those of now; what is not there may be any."""
-        within = np.ones(len(points), dtype=bool)
-        for column, axis in enumerate(self.axes.values()):
-            coordinates = points[:, column]
-            within &= np.isnan(coordinates) | axis.has(coordinates)
+        within: Bools = np.all(np.isnan(points) | self.among(points), axis=-1)
         return within
+
+    def among(self, points: Floats) -> Bools:
+        """Which coordinates of `points` (..., parameters) stand for values of now."""
+        columns = [axis.has(points[..., i]) for i, axis in enumerate(self.axes.values())]
+        return np.stack(columns, axis=-1) if columns else np.zeros(points.shape, dtype=bool)
 
     def nearest(self, points: Floats) -> Floats:
         """(n, parameters) the points of now that are nearest to these."""
@@ -227,8 +241,12 @@ class Axes:
 
     def everything(self) -> Floats:
         """All points, where they are finitely many."""
-        sizes = tuple(axis.size for axis in self.axes.values())
-        return np.indices(sizes).reshape(len(self), -1).T.astype(float)
+        rest = np.arange(int(self.count))
+        columns = []
+        for axis in reversed(self.axes.values()):  # np.indices has at most 64 dimensions
+            columns.append(rest % axis.size)
+            rest //= axis.size
+        return np.stack(columns[::-1], axis=1).astype(float)
 
     @cached_property
     def groups(self) -> Ints:

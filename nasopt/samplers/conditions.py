@@ -8,26 +8,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+ADDED = 5  # trials on end that asked for a parameter which none before them did
 ABSENT = -1.0  # a coordinate below all others
 RECENT = 10  # trials with a parameter, whose ranges count: it may be another in each, or for good
 
 
 def search_space(trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """All parameters that any of `trials` has asked for, with all that the last of them could take.
+    """All parameters that `trials` ask for, with all that the last of them could take.
 
-    A range may depend on other parameters: then it is a part of this one.
+    A range may depend on other parameters: then it is a part of this one. What each trial asked
+    for, up to one after which none of many did, was given up.
     """
+    trials = list(trials)
     asked: dict[str, list[BaseDistribution]] = defaultdict(list)
+    places: dict[str, list[int]] = defaultdict(list)
+    ended = 0
     for trial in trials:
         for name, distribution in trial.distributions.items():
             asked[name].append(distribution)
+        if trial.state in ENDED:
+            for name in trial.distributions:
+                places[name].append(ended)
+            ended += 1
     space = {}
     for name, each in asked.items():
+        at = places[name]
+        if at and at[-1] - at[0] == len(at) - 1 and ended - 1 - at[-1] >= RECENT:
+            continue
         *others, space[name] = each[-RECENT:]
         for other in others:
             space[name] = _both(space[name], other)
@@ -52,7 +65,8 @@ class Conditions:
     """What define-by-run trials with these `points` (n, parameters) tell, NaN being absence.
 
     Whether a parameter is asked for is taken to follow from those that stand before it: a decision
-    tree each tells it without error for the trials that it has learnt from.
+    tree each tells it without error for the trials that it has learnt from. What each trial has
+    asked for since the first of many that did was added then, and depends on nothing.
     """
 
     def __init__(self, points: Floats) -> None:
@@ -60,7 +74,7 @@ class Conditions:
         self._trees = {
             column: _tree(points[:, :column], there[:, column])
             for column in np.flatnonzero(~there.all(axis=0)).tolist()
-            if column
+            if column and not _was_added(there[:, column])
         }
 
     def applied(self, points: Floats) -> Floats:
@@ -85,11 +99,18 @@ class Conditions:
         return asked
 
 
+def _was_added(there: Bools) -> bool:
+    since = there[there.argmax() :]
+    return len(since) >= ADDED and bool(since.all())
+
+
 def _tree(before: Floats, there: Bools) -> Any:
     # half a second, which spaces without conditions need not pay
     from sklearn.tree import DecisionTreeClassifier
 
-    return DecisionTreeClassifier(random_state=0).fit(_filled(before), there)
+    # where trials contradict each other it is asked for: a suggestion too many does no harm
+    weights = np.where(there, len(there), 1)
+    return DecisionTreeClassifier(random_state=0).fit(_filled(before), there, sample_weight=weights)
 
 
 def _filled(points: Floats) -> Floats:

@@ -1,5 +1,6 @@
 """`History`: the trials of a study as points, and what is new beside them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +22,8 @@ Bools = NDArray[np.bool_]
 
 FEW_POINTS = 20_000  # in a space: they are all looked at before it is called exhausted
 DRAWS, MANY_DRAWS = 50, 5_000
-NOTHING: Mapping[int, Mapping[str, Any]] = MappingProxyType({})
+FAILURES = 3  # that are no accident
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 MOST_PARENTS, MOST_NEIGHBOURS = 100, 1_000  # of known points, where none at random is new
 
 
@@ -29,7 +31,8 @@ class History:
     """The trials of a study that have parameters, with `known`, a row for each.
 
     Whatever their state: a network that runs or waits elsewhere is no news. `suggested` are
-    parameters of trials, by number, that may not have asked for them yet.
+    parameters of trials, by number, that may not have asked for them yet. `fixed` are parameters
+    that the trial to come has already, since it was enqueued with them.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class History:
         domain: Domain,
         trials: Sequence[FrozenTrial],
         suggested: Mapping[int, Mapping[str, Any]] = NOTHING,
+        fixed: Mapping[str, Any] = NOTHING,
     ) -> None:
         self.domain = domain
         points = domain.axes.encode([_params(trial, suggested) for trial in trials])
@@ -47,15 +51,38 @@ class History:
             there = ~np.any(missing, axis=1) & domain.axes.has(points)
         self.trials = [trial for trial, has in zip(trials, there, strict=True) if has]
         self.known = domain.look(points[there])
-        states = [trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in self.trials]
-        ended = np.array(states, dtype=bool)
-        self._conditions = Conditions(self.known.points[ended])
-        # one that failed, or still runs, may not have asked for all
-        self._whole = ended | self._conditions.whole(self.known.points)
-        self._tried = Tried(self.known.points[self._whole])
+        self._conditions = Conditions(self.known.points[self._informative()])
+        # one that failed, was pruned, or still runs, may not have asked for all
+        self._whole = self._conditions.whole(self.known.points)
+        self._tried = Tried(self.known.points[self._whole | self._failing()])
+        (self._fixed,) = domain.axes.encode([fixed])
+        self._fixed[~domain.axes.among(self._fixed)] = np.nan
+
+    def _informative(self) -> Bools:
+        """(n,) from which it is learnt what is asked for: complete trials, or else pruned ones."""
+        states = [trial.state for trial in self.trials]
+        learnt = TrialState.COMPLETE if TrialState.COMPLETE in states else TrialState.PRUNED
+        return np.array([state is learnt for state in states], dtype=bool)
+
+    def _failing(self) -> Bools:
+        """(n,) which failed again and again where none went further, with what they had by then."""
+        points = self.known.points
+        states = [trial.state for trial in self.trials]
+        complete = points[np.array([each is TrialState.COMPLETE for each in states], dtype=bool)]
+        failing = np.zeros(len(points), dtype=bool)
+        rows: dict[bytes, list[int]] = defaultdict(list)
+        for row, state in enumerate(states):
+            if state is TrialState.FAIL:
+                rows[points[row].tobytes()].append(row)
+        for alike in rows.values():
+            there = ~np.isnan(points[alike[0]])
+            further = np.all(complete[:, there] == points[alike[0], there], axis=1)
+            failing[alike] = len(alike) >= FAILURES and not further.any()
+        return failing
 
     def look(self, points: Floats) -> Look:
         """What is known of `points` (n, parameters), less what they would not ask for."""
+        points = np.where(np.isnan(self._fixed), points, self._fixed)
         return self.domain.look(self._conditions.applied(points))
 
     @property

@@ -39,6 +39,7 @@ class StatelessSampler(BaseSampler):
         self._domain: Domain | None = None
         self._at_a_loss: set[int] = set()  # numbers of running trials for which nothing was new
         self._suggested: dict[int, dict[str, Any]] = {}  # to running trials, by number
+        self._study: tuple[int, int] | None = None  # whose trials those are
         self._lock = Lock()  # of threads that share the sampler
         if problem is not None:
             self.check_objectives(len(problem.directions))
@@ -83,6 +84,11 @@ class StatelessSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock:
+            study_now = id(study._storage), study._study_id
+            if study_now != self._study:  # the sampler may serve one after the other
+                self._study = study_now
+                self._suggested.clear()
+                self._at_a_loss.clear()
             params = self._suggested[trial.number] = self._new(study, trial, search_space)
         return params
 
@@ -94,10 +100,17 @@ class StatelessSampler(BaseSampler):
         if domain is None or domain.axes.distributions != search_space:
             domain = self._domain = self.make_domain(search_space)
         rng = self._rng.rng
-        history = History(domain, other_trials(study, trial), self._suggested)
+        others = other_trials(study, trial)
+        for other in others:
+            if other.state.is_finished():
+                self._suggested.pop(other.number, None)
+        fixed = trial.system_attrs.get("fixed_params", {})
+        history = History(domain, others, self._suggested, fixed)
         point = self.suggest(study, trial, history, rng)
         if point is None and not history.told:
             point = self._within_limits(history, rng)
+        if point is None and fixed:
+            point = domain.random(1, rng)[0]
         if point is None:
             logger.warning("%s: every point of the space is known", type(self).__name__)
             self._at_a_loss.add(trial.number)
@@ -139,8 +152,11 @@ class StatelessSampler(BaseSampler):
         self._suggested.pop(trial.number, None)
         if trial.number in self._at_a_loss:
             self._at_a_loss.discard(trial.number)
-            if study._thread_local.in_optimize_loop:  # with ask and tell there is nothing to stop
-                study.stop()
+            if self._domain is not None and trial.params.keys() - self._domain.axes.axes.keys():
+                return  # it asked for more than was known of the space
+            whole = getattr(study, "_study", study)  # Hyperband shows one of its brackets
+            if whole._thread_local.in_optimize_loop:  # with ask and tell there is nothing to stop
+                whole.stop()
 
 
 def sign_of(study: Study) -> int:
