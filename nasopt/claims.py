@@ -138,9 +138,11 @@ class Storage(RDBStorage):
         first, last = connection.execute(
             sa.select(oldest.scalar_subquery(), newest.scalar_subquery())
         ).one()
-        if last is None or last < settled:  # another study had this id
+        if last is None:
+            return 0
+        if last < settled:  # another study had this id
             settled, free = -1, 0
-        end = first - 1 if first is not None else last if last is not None else settled
+        end = last if first is None else first - 1
         query = (
             sa.select(
                 sa.func.count(),

@@ -119,6 +119,12 @@ def test_all_points_of_more_parameters_than_numpy_has_dimensions():
     assert many.everything()[:, -2:].tolist() == [[a, b] for a in range(3) for b in range(2)]
 
 
+def test_axes_are_drawn_together_as_they_would_be_one_by_one():
+    one_by_one = RandomState(RNG)
+    columns = [axes(name).draw(50, one_by_one)[:, 0] for name in NAMES]
+    assert np.array_equal(axes().draw(50, RandomState(RNG)), np.stack(columns, axis=1))
+
+
 def test_all_that_is_drawn_is_among_the_values():
     points = axes().draw(500, RandomState(RNG))
     assert axes().has(points).all()

@@ -9,6 +9,7 @@ value.
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 from numbers import Real
 from typing import Any
 
@@ -44,22 +45,20 @@ class Choices:
         different = {repr(choice): choice for choice in distribution.choices}
         self.choices = tuple(different.values())
         self.size = len(self.choices)
+        self.span = self.size - 1
         self._places = {word: float(place) for place, word in enumerate(different)}
+        self._places[repr(MISSING)] = math.nan
 
     def encode(self, values: Sequence[Any]) -> Floats:
-        return np.array([self._place(value) for value in values])
-
-    def _place(self, value: Any) -> float:
-        if value is MISSING:
-            return math.nan
-        plain = value.item() if isinstance(value, np.generic) else value
-        return self._places.get(repr(plain), math.inf)
-
-    def has(self, coordinates: Floats) -> Bools:
-        return np.isfinite(coordinates)
+        places = np.array([self._places.get(repr(value), math.inf) for value in values])
+        for row in np.flatnonzero(np.isinf(places)):
+            value = values[row]
+            if isinstance(value, np.generic):  # whose repr is another than Python's
+                places[row] = self._places.get(repr(value.item()), math.inf)
+        return places
 
     def nearest(self, coordinates: Floats) -> Floats:
-        return np.minimum(coordinates, self.size - 1)
+        return coordinates  # the choices of a parameter never change in Optuna
 
     def decode(self, coordinate: float) -> Any:
         return self.choices[int(coordinate)]
@@ -118,12 +117,10 @@ class Numbers:
     def _number(self, value: Any) -> float:
         if value is MISSING:
             return math.nan
+        if type(value) in (int, float):  # nearly all are, and asking an abstract class takes long
+            return float(value)
         is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
         return float(value) if is_number else math.inf
-
-    def has(self, coordinates: Floats) -> Bools:
-        within = (coordinates >= 0) & (coordinates <= self.span)
-        return within & (coordinates == np.rint(coordinates)) if self.size else within
 
     def nearest(self, coordinates: Floats) -> Floats:
         whole = np.rint(coordinates) if self.size else coordinates
@@ -221,8 +218,15 @@ class Axes:
 
     def among(self, points: Floats) -> Bools:
         """Which coordinates of `points` (..., parameters) stand for values of now."""
-        columns = [axis.has(points[..., i]) for i, axis in enumerate(self.axes.values())]
-        return np.stack(columns, axis=-1) if columns else np.zeros(points.shape, dtype=bool)
+        spans, many = self._extents
+        there: Bools = (points >= 0) & (points <= spans) & (many | (points == np.rint(points)))
+        return there
+
+    @cached_property
+    def _extents(self) -> tuple[Floats, Bools]:
+        """(parameters,) the last coordinate of each, and whether all before it are values."""
+        axes = self.axes.values()
+        return np.array([float(axis.span) for axis in axes]), np.array([not a.size for a in axes])
 
     def nearest(self, points: Floats) -> Floats:
         """(n, parameters) the points of now that are nearest to these."""
@@ -236,8 +240,28 @@ class Axes:
 
     def draw(self, n: int, rng: RandomState) -> Floats:
         """(n, parameters) points, all values alike on the scale of their distribution."""
-        columns = [axis.draw(n, rng) for axis in self.axes.values()]
-        return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
+        columns = [
+            rng.randint(run, size=(len(run), n))
+            if isinstance(run, np.ndarray)
+            else run.draw(n, rng)[None]
+            for run in self._runs
+        ]
+        return np.concatenate([np.zeros((0, n)), *columns]).T.copy()
+
+    @cached_property
+    def _runs(self) -> list[Numbers | Ints]:
+        """The axes in order, those of choices that follow each other as their sizes (k, 1).
+
+        To draw them at once gives what one by one would, and takes a fifth of the time.
+        """
+        runs: list[Numbers | Ints] = []
+        for _, run in groupby(self.axes.values(), type):
+            alike = list(run)
+            if isinstance(alike[0], Choices):
+                runs.append(np.array([[axis.size] for axis in alike]))
+            else:
+                runs += [axis for axis in alike if isinstance(axis, Numbers)]
+        return runs
 
     def everything(self) -> Floats:
         """All points, where they are finitely many."""

@@ -48,7 +48,7 @@ def search_space(trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:
 
 
 def _both(one: BaseDistribution, other: BaseDistribution) -> BaseDistribution:
-    """The range of all values of both; `one`, if they have none in common."""
+    """The range that holds the values of both; `one`, if they are of different kinds."""
     if one == other or type(one) is not type(other):
         return one
     if isinstance(one, IntDistribution | FloatDistribution):

@@ -141,7 +141,7 @@ class StatelessSampler(BaseSampler):
         """At random, or where a suggestion is out of range what is nearest, unless it is known."""
         axes = Axes({param_name: param_distribution})
         suggested = axes.encode([self._suggested.get(trial.number, {})])
-        if not np.isnan(suggested[0, 0]):
+        if np.isfinite(suggested[0, 0]):
             nearest = axes.decode(axes.nearest(suggested)[0])
             so_far = {**trial.params, **nearest}.items()
             if not any(so_far <= other.params.items() for other in other_trials(study, trial)):

@@ -103,13 +103,16 @@ class SurrogateSampler(StatelessSampler):
         complete = sum(is_complete(trial) for trial in history.trials)
         if len(history.trials) < FIRST or complete < LEAST_COMPLETE:
             return _far(history, rng)
+        from nasopt.samplers.gaussian_process import one_thread  # SciPy: others need not load it
+
         target = TARGETS[trial.number % len(TARGETS)]
         try:
-            model, value_of = self._model(history, sign_of(study), target)
-            point = _highest(history, model, self._price, rng)
-            if point is not None:
-                self.belief = belief(history, model, value_of, point)
-            return point
+            with one_thread():
+                model, value_of = self._model(history, sign_of(study), target)
+                point = _highest(history, model, self._price, rng)
+                if point is not None:
+                    self.belief = belief(history, model, value_of, point)
+                return point
         except np.linalg.LinAlgError as error:
             warnings.warn(f"SurrogateSampler: {error}; a random point instead", stacklevel=2)
             return history.any_fresh(rng)
@@ -121,7 +124,7 @@ class SurrogateSampler(StatelessSampler):
 
         The kernel is that of the first trials: see `_fitted`.
         """
-        from nasopt.samplers.gaussian_process import Posterior  # SciPy: others need not load it
+        from nasopt.samplers.gaussian_process import Posterior
 
         columns = history.known.columns[history.told]
         trials = [history.trials[row] for row in history.told]

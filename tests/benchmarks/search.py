@@ -103,9 +103,9 @@ def until(seed: int, accuracy: float, sampler: str, workers: int, device: str = 
         words = ["run", STUDY, "--device", device, "--sampler", sampler, "--seed", str(seed)]
         words += ["--trials", str(MOST_TRIALS), "--workers", str(workers)]
         command = [sys.executable, "-m", "nasopt", *words, "--storage", str(storage)]
-        threads = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         started = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=threads) as process:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
             try:
                 while process.poll() is None and seen(storage) < accuracy:
                     time.sleep(POLL_SECONDS)
@@ -141,12 +141,13 @@ def figures() -> Iterator[Figure]:
     experiment = replace(load_experiment(STUDY), trials=TRIALS)
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)
-    sides = [(sampler, workers) for sampler in ("surrogate", "tpe") for workers in (1, cores)]
+    workers_of_sides = sorted({1, cores})
+    sides = [(sampler, each) for sampler in ("surrogate", "tpe") for each in workers_of_sides]
     theirs: list[Found] = []
     ours: dict[tuple[str, int], list[Found]] = defaultdict(list)
     for seed in range(SEEDS_OF_DEFAULT):  # the sides in turn
         theirs.append(script(experiment, seed))
-        for side in sides if seed < SEEDS else sides[:2]:
+        for side in sides if seed < SEEDS else sides[: len(workers_of_sides)]:
             ours[side].append(until(seed, theirs[seed].best, *side))
     for (sampler, workers), found in ours.items():
         pairs = list(zip(found, theirs, strict=False))
