@@ -52,7 +52,7 @@ class Choices:
     def encode(self, values: Sequence[Any]) -> Floats:
         places = np.array([self._places.get(repr(value), math.inf) for value in values])
         for row in np.flatnonzero(np.isinf(places)):
-            value = values[row]
+            value = values[int(row)]
             if isinstance(value, np.generic):  # whose repr is another than Python's
                 places[row] = self._places.get(repr(value.item()), math.inf)
         return places
