@@ -197,9 +197,11 @@ CIFAR10 = (
 
 @spelled(DataError)
 def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Dataset:
-    """Images of your own: one sub-folder of `path` a class, any format and mode that Pillow reads.
+    """Images of your own: one sub-folder of `path` a class, in any common format.
 
-    Each is converted to RGB, its centre square scaled to `size` x `size` pixels.
+    Each is converted to RGB, its centre square scaled to `size` x `size` pixels; of several frames
+    or pages the first is taken. Nothing but hidden files is passed over: a folder within a class,
+    a link to nothing, or values without a known white is a DataError that names it.
     """
     if type(size) is not int or size < 1:
         raise DataError(f"image_folder.size={size!r}: use 1, 2, 3, ... pixels")

@@ -14,6 +14,10 @@ import numpy as np
 import torch
 
 from nasopt.errors import DataError
+from nasopt.paths import candidates
+from nasopt.pictures import read_picture
+
+LEFTOVERS = ("Thumbs.db", "ehthumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "Icon\r")
 
 
 class Split(NamedTuple):
@@ -126,37 +130,48 @@ class ImageFolder:
     size: int
 
     def class_names(self) -> tuple[str, ...]:
-        if not self.path.is_dir():
-            raise DataError(f"image_folder.path={self.path}: no such folder; give an existing one")
-        names = sorted(
-            each.name
-            for each in self.path.iterdir()
-            if each.is_dir() and not each.name.startswith(".")
+        """The names of the folders, with what is not UTF-8 in them spelled as \\xe9."""
+        return tuple(
+            folder.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            for folder in self._folders()
         )
-        if len(names) < 2:
+
+    def _folders(self) -> list[Path]:
+        if not self.path.is_dir():
+            looked = " or ".join(str(each.absolute().parent) for each in candidates(self.path))
             raise DataError(
-                f"image_folder.path={self.path}: {len(names)} sub-folders; "
+                f"image_folder.path={self.path}: no such folder in {looked}; give an existing one"
+            )
+        folders = [each for each in _inside(self.path) if each.is_dir()]
+        if len(folders) < 2:
+            raise DataError(
+                f"image_folder.path={self.path}: {len(folders)} sub-folders; "
                 "give it one for each of two or more classes"
             )
-        return tuple(names)
+        return folders
 
     def files(self) -> list[tuple[int, Path]]:
+        """Each picture with the number of its class. Raises DataError for what is none."""
         found = []
-        for label, name in enumerate(self.class_names()):
-            inside = sorted(
-                file for file in (self.path / name).iterdir()
-                if file.is_file() and not file.name.startswith(".")
-            )  # fmt: skip
+        for label, folder in enumerate(self._folders()):
+            inside = _inside(folder)
+            for each in inside:
+                if each.is_dir():
+                    raise DataError(
+                        f"{each}: a folder within a class; move its pictures into {folder}, or "
+                        f"call image_folder with the folder whose sub-folders are the classes"
+                    )
             if not inside:
-                raise DataError(f"{self.path / name}: no images; add some or remove the folder")
+                raise DataError(f"{folder}: no images; add some or remove the folder")
             found += [(label, file) for file in inside]
         return found
 
     def digest(self) -> str:
         hashed = hashlib.blake2b(str(self.size).encode(), digest_size=16)
         for _, file in self.files():
-            hashed.update(file.relative_to(self.path).as_posix().encode() + b"\0")
-            hashed.update(hashlib.blake2b(file.read_bytes()).digest())
+            name = file.relative_to(self.path).as_posix()
+            hashed.update(name.encode(errors="surrogateescape") + b"\0")
+            hashed.update(hashlib.blake2b(_content(file)).digest())
         return hashed.hexdigest()
 
     def read(self) -> Raw:
@@ -166,27 +181,36 @@ class ImageFolder:
         return Raw(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels, None)
 
     def _image(self, file: Path) -> Any:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        return read_picture(file, self.size)
 
-        try:
-            with Image.open(file) as image:
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip
-                    upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-                elif upright.mode in ("P", "LA", "PA"):
-                    upright = upright.convert("RGBA")  # a palette may hold transparency
-                rgb = upright.convert("RGB")
-                return np.asarray(ImageOps.fit(rgb, (self.size, self.size)))
-        except UnidentifiedImageError as error:
-            raise DataError(f"{file}: not an image; remove it from the folder") from error
-        except (
-            OSError,
-            RuntimeError,
-            SyntaxError,
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:
-            raise DataError(f"{file}: damaged image ({error}); mend or remove it") from error
+
+def _inside(folder: Path) -> list[Path]:
+    """The files and folders in `folder` by name, without hidden ones and what systems leave.
+
+    Raises DataError where one is a link to nothing, or neither a file nor a folder.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror}); allow it") from error
+    shown = [folder / name for name in names if not (name.startswith(".") or name in LEFTOVERS)]
+    for each in shown:
+        if each.is_file() or each.is_dir():
+            continue
+        if each.is_symlink():
+            raise DataError(
+                f"{each}: a link to {os.readlink(each)}, which is not there; fetch that "
+                "(git annex get, dvc pull), or remove the link"
+            )
+        raise DataError(f"{each}: not a file; remove it from the folder")
+    return shown
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); allow or remove it") from error
 
 
 def checked(images: Any, labels: Any) -> Split:
