@@ -18,7 +18,7 @@ from nasopt import model
 from nasopt.architecture import Architecture
 from nasopt.benchmarks import Benchmark
 from nasopt.data import DATASETS, Dataset
-from nasopt.errors import Error, RecipeError, Spelled, StudyError, closest
+from nasopt.errors import Error, RecipeError, Spelled, StudyError, check_name, closest
 from nasopt.evaluation import Evaluation, HasKey, Recipe
 from nasopt.fields import Dice, Open
 from nasopt.limits import Limit
@@ -119,10 +119,9 @@ class Experiment(Spelled):
         check_trials(self.trials, "Experiment.trials")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise RecipeError(f"Experiment.name={self.name!r}: give it a name")
         if self.benchmark is not None:
             self._take(self.benchmark)
+        check_name(self.name, "Experiment.name", RecipeError)
         make_pruner(self.pruner, self.recipe.epochs)
         if isinstance(self.space, Space):
             object.__setattr__(self, "space", self.space.on(self.data.input_shape))

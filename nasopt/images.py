@@ -213,18 +213,54 @@ def _content(file: Path) -> bytes:
         raise DataError(f"{file}: cannot be read ({error.strerror}); allow or remove it") from error
 
 
-def checked(images: Any, labels: Any) -> Split:
+def checked(images: Any, labels: Any, field: str = "tensors") -> Split:
+    """Tensors or NumPy arrays as a split of their own. Raises DataError for what does not fit."""
+    if isinstance(images, np.ndarray) and images.dtype == np.uint8:
+        images = torch.from_numpy(images.copy())
     if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
-        given = type(images).__name__
-        if hasattr(images, "dtype"):
-            given = f"{images.dtype} {tuple(images.shape)}"
         raise DataError(
-            f"tensors.images={given}: give a torch.uint8 tensor of shape "
+            f"{field}.images={_kind(images)}: give a torch.uint8 tensor of shape "
             "(n, channels, height, width)"
         )
-    if not isinstance(labels, torch.Tensor) or labels.shape != images.shape[:1]:
-        shape = tuple(labels.shape) if hasattr(labels, "shape") else type(labels).__name__
-        raise DataError(f"tensors.labels={shape}: give one label an image, {len(images)} in all")
-    if labels.is_floating_point() or len(labels) == 0 or int(labels.min()) < 0:
-        raise DataError("tensors.labels: give whole numbers from 0, one an image")
-    return Split(images.cpu(), labels.cpu().long())
+    if _has_channels_last(images.shape):
+        raise DataError(
+            f"{field}.images={_kind(images)}: the channels are last; give images of shape "
+            "(n, channels, height, width), as by images.permute(0, 3, 1, 2) of a tensor"
+        )
+    return Split(images.cpu(), _whole_numbers(labels, len(images), f"{field}.labels"))
+
+
+def _whole_numbers(labels: Any, count: int, field: str) -> torch.Tensor:
+    """`count` labels from 0 as int64, on the CPU."""
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iub":
+        labels = torch.from_numpy(labels.astype(np.int64))
+    if not isinstance(labels, torch.Tensor):
+        raise DataError(f"{field}={_kind(labels)}: give a tensor of whole numbers, one an image")
+    if labels.shape != (count,):
+        one_hot = labels.ndim == 2 and labels.shape[1] > 1
+        hint = "; from one-hot labels take labels.argmax(1)" if one_hot else ""
+        raise DataError(
+            f"{field}={tuple(labels.shape)}: give one label an image, {count} in all{hint}"
+        )
+    if labels.is_floating_point() or labels.is_complex() or not count:
+        raise DataError(f"{field}: give whole numbers from 0, one an image")
+    whole: torch.Tensor = labels.cpu().long()
+    if whole.min() < 0:
+        raise DataError(f"{field}: give whole numbers from 0, one an image")
+    return whole
+
+
+def _kind(value: Any) -> str:
+    """What was given, in a few words."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return type(value).__name__
+
+
+def _has_channels_last(shape: torch.Size) -> bool:
+    """Whether (n, channels, height, width) were rather (n, height, width, channels).
+
+    A signal may well be (n, channels, length, 1): there only a square tells.
+    """
+    _, first, second, last = shape
+    return min(first, second) > 4 and (last in (3, 4) or (last == 1 and first == second))

@@ -1,5 +1,7 @@
+import optuna
 import pytest
 
+import nasopt
 from nasopt import Conv, Error, Experiment, Recipe, Space, categorical, macs, parameters, real
 from nasopt.data import digits
 from nasopt.errors import RecipeError, StudyError
@@ -68,6 +70,11 @@ def test_a_sample_is_as_large_as_there_are_networks():
         ({"limits": (5,)}, "Experiment.limits: 5 is no limit; write parameters <= 5_000, say"),
         ({"seed": -1}, "Experiment.seed=-1: use a whole number from 0"),
         ({"name": " "}, "Experiment.name=' ': give it a name"),
+        ({"name": "a\0b"}, r"Experiment.name='a\x00b': '\x00' cannot be stored or shown; leave"),
+        ({"name": "a\nb"}, r"Experiment.name='a\nb': '\n' cannot be stored or shown; leave it out"),
+        ({"name": "\x1b[2J"}, r"Experiment.name='\x1b[2J': '\x1b' cannot be stored or shown"),
+        ({"name": "\ud800"}, r"Experiment.name='\ud800': '\ud800' cannot be stored or shown"),
+        ({"name": "x" * 401}, "Experiment.name='xxxxxxxxxxxxxxxxxxxx'...: 401 characters; use 400"),
         ({"space": Conv(filters=3)}, "Experiment.space=Conv("),
     ],
 )  # fmt: skip
@@ -75,6 +82,13 @@ def test_a_field_that_cannot_be_is_named_with_its_remedy(fields, message):
     with pytest.raises(Error) as error:
         small(**fields)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["x" * 400, "é/../%s 'a' \N{GRINNING FACE}"])
+def test_a_database_holds_long_and_strange_names_of_experiments(empty_database, name):
+    study = nasopt.run(small(name=name, trials=1), storage=empty_database, device="cpu")
+    assert study.study_name == f"{name}/surrogate/0"
+    assert optuna.get_all_study_names(study._storage) == [study.study_name]
 
 
 def test_a_missing_field_is_named():
