@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nasopt.errors import DataError, Spelled, check_name, spelled
 from nasopt.images import IdxFolder, ImageFolder, Raw, Split, checked, read_digits, read_torchvision
 from nasopt.layers import Shape
+from nasopt.paths import located, looked_in
 
 Array = torch.Tensor | NDArray[Any]
 
@@ -161,7 +162,7 @@ def fashion_mnist(folder: str | Path | None = None, *, limit: int | None = None)
     if folder is None and DEBIAN_FASHION_MNIST.is_dir():
         folder = DEBIAN_FASHION_MNIST
     dataset = _torchvision("FashionMNIST", "fashion_mnist", (1, 28, 28), FASHION, 60_000, limit)
-    return dataset if folder is None else replace(dataset, read=IdxFolder(Path(folder)))
+    return dataset if folder is None else replace(dataset, read=IdxFolder(located(folder)))
 
 
 @spelled(DataError)
@@ -204,11 +205,16 @@ def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Da
 
     Each is converted to RGB, its centre square scaled to `size` x `size` pixels; of several frames
     or pages the first is taken. Nothing but hidden files is passed over: a folder within a class,
-    a link to nothing, or values without a known white is a DataError that names it.
+    a link to nothing, or values without a known white is a DataError that names it. In a study
+    file, a relative path is looked up from the file's folder, then from the working folder.
     """
     if type(size) is not int or size < 1:
         raise DataError(f"image_folder.size={size!r}: use 1, 2, 3, ... pixels")
-    folder = ImageFolder(Path(path), size)
+    folder = ImageFolder(located(path), size)
+    if not folder.path.is_dir():
+        raise DataError(
+            f"image_folder.path={path}: no such folder{looked_in(path)}; give an existing one"
+        )
     return Dataset(
         name="image_folder", input_shape=(3, size, size), read=folder.read, limit=limit,
         content=folder.digest, class_names=folder.class_names, has_test=False,

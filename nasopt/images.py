@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from nasopt.errors import DataError
-from nasopt.paths import candidates
 from nasopt.pictures import read_picture
 
 LEFTOVERS = ("Thumbs.db", "ehthumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "Icon\r")
@@ -52,6 +51,20 @@ def read_digits() -> Raw:
     return Raw(images[:, None], torch.from_numpy(bunch.target.astype(np.int64)), None)
 
 
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
+)  # fmt: skip
+# what torchvision takes instead of a download: class -> (folder in `data_dir()`, files)
+PUBLISHED = {
+    "MNIST": ("MNIST/raw", IDX_FILES),
+    "FashionMNIST": ("FashionMNIST/raw", IDX_FILES),
+    "CIFAR10": ("", ("cifar-10-python.tar.gz",)),
+    "CIFAR100": ("", ("cifar-100-python.tar.gz",)),
+    "SVHN": ("", ("train_32x32.mat", "test_32x32.mat")),
+}
+
+
 def read_torchvision(class_name: str, name: str) -> Raw:
     """Both parts by torchvision's own class, downloaded into `data_dir()` on first use."""
     from torchvision import datasets
@@ -67,9 +80,11 @@ def read_torchvision(class_name: str, name: str) -> Raw:
         # torchvision asserts and looks up what it reads
         except (OSError, RuntimeError, ValueError, EOFError, AssertionError, LookupError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
+            folder, files = PUBLISHED[class_name]
             raise DataError(
-                f"{name}: cannot be read from or downloaded to {root} ({reason}); put its files "
-                "there, or name another folder with --data-dir or NASOPT_DATA"
+                f"{name}: cannot be read from or downloaded to {root} ({reason}); put "
+                f"{' and '.join(files)} into {root / folder}, or name another folder with "
+                "--data-dir or NASOPT_DATA"
             ) from error
         images = torch.as_tensor(loaded.data)
         if images.ndim == 3:
@@ -138,10 +153,7 @@ class ImageFolder:
 
     def _folders(self) -> list[Path]:
         if not self.path.is_dir():
-            looked = " or ".join(str(each.absolute().parent) for each in candidates(self.path))
-            raise DataError(
-                f"image_folder.path={self.path}: no such folder in {looked}; give an existing one"
-            )
+            raise DataError(f"image_folder.path={self.path}: no such folder; give an existing one")
         folders = [each for each in _inside(self.path) if each.is_dir()]
         if len(folders) < 2:
             raise DataError(

@@ -1,4 +1,4 @@
-"""Relative paths in a study file, which mean the same wherever nasopt is started from."""
+"""Relative paths in a study file: from its own folder first, then from the working one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ _STUDY_FOLDER: ContextVar[Path | None] = ContextVar("study folder", default=None
 
 @contextmanager
 def relative_to(folder: Path) -> Iterator[None]:
-    """While a study file in `folder` is run, `located` looks there as well."""
+    """While a study file in `folder` is run, `located` looks there first."""
     token = _STUDY_FOLDER.set(folder)
     try:
         yield
@@ -18,13 +18,19 @@ def relative_to(folder: Path) -> Iterator[None]:
         _STUDY_FOLDER.reset(token)
 
 
-def candidates(path: Path) -> list[Path]:
-    """Where `path` is looked up: from the study file's folder, then from the working one."""
+def located(path: str | Path) -> Path:
+    """The first place where `path` is, or `path` itself where it is in none."""
+    return next((each for each in _places(Path(path)) if each.exists()), Path(path))
+
+
+def looked_in(path: str | Path) -> str:
+    """Where a relative path was looked up, as the end of "no such file"; nothing for another."""
+    if Path(path).is_absolute():
+        return ""
+    folders = dict.fromkeys(str(each.absolute().parent) for each in _places(Path(path)))
+    return f" in {' or '.join(folders)}"
+
+
+def _places(path: Path) -> list[Path]:
     folder = _STUDY_FOLDER.get()
     return [path] if folder is None else [folder / path, path]
-
-
-def located(path: str | Path) -> Path:
-    """The first of the candidates that is there, or `path` itself."""
-    path = Path(path)
-    return next((each for each in candidates(path) if each.exists()), path)

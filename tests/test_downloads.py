@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import pickle
+import shutil
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +16,7 @@ import torchvision.datasets
 import nasopt.data
 from nasopt.data import cifar10, cifar100, fashion_mnist, mnist, svhn
 from nasopt.errors import DataError
+from nasopt.images import PUBLISHED
 from tests.test_images import idx, write_idx_folder
 
 
@@ -165,13 +168,63 @@ def test_a_failed_download_names_the_folder_the_reason_and_the_remedy(
     with pytest.raises(DataError) as raised:
         dataset().load()
     message = str(raised.value)
+    folder, first = (
+        (tmp_path, "cifar-10-python.tar.gz")
+        if dataset is cifar10
+        else (tmp_path / "MNIST" / "raw", "train-images-idx3-ubyte.gz and train-labels-idx1")
+    )
+    assert f"; put {first}" in message
     assert message.startswith(
         f"{dataset.__name__}: cannot be read from or downloaded to {tmp_path} ("
     )
     assert "refused" in message
     assert message.endswith(
-        "); put its files there, or name another folder with --data-dir or NASOPT_DATA"
+        f" into {folder}, or name another folder with --data-dir or NASOPT_DATA"
     )
+
+
+def packed(folder, dataset, monkeypatch):
+    """The files of `dataset` as they are published, each with the digest that is asked for."""
+    published = getattr(torchvision.datasets, dataset.__name__.upper())
+    inside, files = PUBLISHED[dataset.__name__.upper()]
+    if dataset is mnist:
+        (folder / inside).mkdir(parents=True)
+        write_idx_folder(folder / inside)
+        sums = [(name, md5(folder / inside / name)) for name in files]
+        monkeypatch.setattr(published, "resources", sums)
+    else:
+        with tarfile.open(folder / files[0], "w:gz") as archive:
+            archive.add(folder / published.base_folder, published.base_folder)
+        shutil.rmtree(folder / published.base_folder)
+        monkeypatch.setattr(published, "tgz_md5", md5(folder / files[0]))
+
+
+def md5(file):
+    return hashlib.md5(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "write"), [(mnist, None), (cifar10, write_cifar10), (cifar100, write_cifar100)]
+)
+def test_the_files_that_a_failed_download_asks_for_are_enough(
+    monkeypatch, tmp_path, dataset, write
+):
+    monkeypatch.setenv("NASOPT_DATA", str(tmp_path))
+    if write is not None:
+        write(tmp_path, monkeypatch)
+    packed(tmp_path, dataset, monkeypatch)
+    assert len(dataset().read().labels) == (6 if dataset is mnist else 10)
+
+
+def test_the_files_that_a_failed_download_asks_for_are_the_published_ones():
+    published = torchvision.datasets
+    for name in ("MNIST", "FashionMNIST"):
+        files = tuple(file for file, _ in getattr(published, name).resources)
+        assert sorted(PUBLISHED[name][1]) == sorted(files)
+    for name in ("CIFAR10", "CIFAR100"):
+        assert PUBLISHED[name][1] == (getattr(published, name).filename,)
+    for part, file in zip(("train", "test"), PUBLISHED["SVHN"][1], strict=True):
+        assert published.SVHN.split_list[part][1] == file
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_a_missing_image_folder_is_named(tmp_path):
     with pytest.raises(DataError) as raised:
         ImageFolder(tmp_path / "nowhere", 4).read()
     assert str(raised.value) == (
-        f"image_folder.path={tmp_path}/nowhere: no such folder in {tmp_path}; give an existing one"
+        f"image_folder.path={tmp_path}/nowhere: no such folder; give an existing one"
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasopt.errors import BenchmarkError, closest
+from nasopt.paths import looked_in
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def read_bytes(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise BenchmarkError(
-            f"{path}: cannot be read ({error.strerror}); give the path of a table"
+            f"{path}: cannot be read ({error.strerror}{looked_in(path)}); give the path of a table"
         ) from error
     if not content.strip():
         raise BenchmarkError(f"{path}: empty; give the path of a table")
