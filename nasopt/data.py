@@ -14,10 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from nasopt.errors import DataError, Spelled, spelled
+from nasopt.errors import DataError, Spelled, check_name, spelled
 from nasopt.images import IdxFolder, ImageFolder, Raw, Split, checked, read_digits, read_torchvision
 from nasopt.layers import Shape
+from nasopt.paths import located, looked_in
+
+Array = torch.Tensor | NDArray[Any]
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
 TEST_SHARE = 0.2  # of all images, where a data set brings no test split of its own
@@ -158,7 +162,7 @@ def fashion_mnist(folder: str | Path | None = None, *, limit: int | None = None)
     if folder is None and DEBIAN_FASHION_MNIST.is_dir():
         folder = DEBIAN_FASHION_MNIST
     dataset = _torchvision("FashionMNIST", "fashion_mnist", (1, 28, 28), FASHION, 60_000, limit)
-    return dataset if folder is None else replace(dataset, read=IdxFolder(Path(folder)))
+    return dataset if folder is None else replace(dataset, read=IdxFolder(located(folder)))
 
 
 @spelled(DataError)
@@ -197,13 +201,20 @@ CIFAR10 = (
 
 @spelled(DataError)
 def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Dataset:
-    """Images of your own: one sub-folder of `path` a class, any format and mode that Pillow reads.
+    """Images of your own: one sub-folder of `path` a class, in any common format.
 
-    Each is converted to RGB, its centre square scaled to `size` x `size` pixels.
+    Each is converted to RGB, its centre square scaled to `size` x `size` pixels; of several frames
+    or pages the first is taken. Nothing but hidden files is passed over: a folder within a class,
+    a link to nothing, or values without a known white is a DataError that names it. In a study
+    file, a relative path is looked up from the file's folder, then from the working folder.
     """
     if type(size) is not int or size < 1:
         raise DataError(f"image_folder.size={size!r}: use 1, 2, 3, ... pixels")
-    folder = ImageFolder(Path(path), size)
+    folder = ImageFolder(located(path), size)
+    if not folder.path.is_dir():
+        raise DataError(
+            f"image_folder.path={path}: no such folder{looked_in(path)}; give an existing one"
+        )
     return Dataset(
         name="image_folder", input_shape=(3, size, size), read=folder.read, limit=limit,
         content=folder.digest, class_names=folder.class_names, has_test=False,
@@ -212,21 +223,34 @@ def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Da
 
 @spelled(DataError)
 def tensors(
-    images: torch.Tensor,
-    labels: torch.Tensor,
+    images: Array,
+    labels: Array,
     *,
-    test: tuple[torch.Tensor, torch.Tensor] | None = None,
+    test: tuple[Array, Array] | None = None,
     name: str = "tensors",
     limit: int | None = None,
 ) -> Dataset:
-    """Tensors of your own: uint8 images (n, channels, height, width), labels 0, 1, 2, ... (n,)."""
-    parts = [checked(images, labels)] + ([checked(*test)] if test else [])
-    if test and parts[1].images.shape[1:] != parts[0].images.shape[1:]:
+    """Tensors of your own: uint8 images (n, channels, height, width), labels 0, 1, 2, ... (n,).
+
+    NumPy arrays will do as well. `test` is a pair of images and labels that no search sees.
+    """
+    check_name(name, "tensors.name", DataError)
+    parts = [checked(images, labels)]
+    if test is not None:
+        if not isinstance(test, tuple | list) or len(test) != 2:
+            raise DataError("tensors.test: give a pair, test=(images, labels)")
+        parts.append(checked(*test, field="tensors.test"))
+    shapes = [tuple(part.images.shape[1:]) for part in parts]
+    if shapes[-1] != shapes[0]:
         raise DataError(
-            f"tensors.test: images of shape {tuple(parts[1].images.shape[1:])} beside "
-            f"{tuple(parts[0].images.shape[1:])}; give them one shape"
+            f"tensors.test: images of shape {shapes[1]} beside {shapes[0]}; give them one shape"
         )
     classes = int(max(part.labels.max() for part in parts)) + 1
+    if classes > len(parts[0].labels):  # each would need an image; and a name, which takes memory
+        raise DataError(
+            f"tensors.labels: a label {classes - 1} among {len(parts[0].labels)} images; number "
+            "the classes 0, 1, 2, ..."
+        )
 
     def digest() -> str:
         hashed = hashlib.blake2b(digest_size=16)
@@ -237,8 +261,8 @@ def tensors(
         return hashed.hexdigest()
 
     return Dataset(
-        name=name, input_shape=tuple(images.shape[1:]), limit=limit, content=digest,
-        read=lambda: Raw(*parts[0], parts[1] if test else None),
+        name=name, input_shape=shapes[0], limit=limit, content=digest,
+        read=lambda: Raw(*parts[0], parts[1] if test is not None else None),
         class_names=lambda: tuple(map(str, range(classes))), has_test=test is not None,
     )  # fmt: skip
 

@@ -16,10 +16,13 @@ Anything else that is raised is a bug of nasopt's and keeps its traceback.
 
 import difflib
 import inspect
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
+
+LONGEST_NAME = 400  # of the 512 characters that Optuna's tables have for "name/sampler/seed"
 
 
 class Error(Exception):
@@ -67,6 +70,19 @@ def closest(value: str, choices: Iterable[str]) -> str:
     names = sorted(choices)
     match = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
     return f"did you mean {match[0]}?" if match else f"choose from {', '.join(names)}"
+
+
+def check_name(name: Any, field: str, error: type[Error]) -> None:
+    """Raise `error` for a name that a terminal, a file or a server's database cannot hold."""
+    if not isinstance(name, str) or not name.strip():
+        raise error(f"{field}={name!r}: give it a name")
+    if len(name) > LONGEST_NAME:
+        raise error(
+            f"{field}={name[:20]!r}...: {len(name):,} characters; use {LONGEST_NAME} or fewer"
+        )
+    for each in name:
+        if unicodedata.category(each) in ("Cc", "Cs"):  # control characters, halves of a surrogate
+            raise error(f"{field}={name!r}: {each!r} cannot be stored or shown; leave it out")
 
 
 P = ParamSpec("P")

@@ -1,5 +1,6 @@
 """`Experiment`: what its studies share; and loading one from a study file."""
 
+import difflib
 import math
 import pkgutil
 import re
@@ -9,6 +10,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -18,11 +20,12 @@ from nasopt import model
 from nasopt.architecture import Architecture
 from nasopt.benchmarks import Benchmark
 from nasopt.data import DATASETS, Dataset
-from nasopt.errors import Error, RecipeError, Spelled, StudyError, closest
+from nasopt.errors import Error, RecipeError, Spelled, StudyError, check_name, closest
 from nasopt.evaluation import Evaluation, HasKey, Recipe
 from nasopt.fields import Dice, Open
 from nasopt.limits import Limit
 from nasopt.networks import Networks, Surveys
+from nasopt.paths import relative_to
 from nasopt.problem import Problem
 from nasopt.pruners import make_pruner
 from nasopt.space import Space
@@ -119,10 +122,9 @@ class Experiment(Spelled):
         check_trials(self.trials, "Experiment.trials")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise RecipeError(f"Experiment.name={self.name!r}: give it a name")
         if self.benchmark is not None:
             self._take(self.benchmark)
+        check_name(self.name, "Experiment.name", RecipeError)
         make_pruner(self.pruner, self.recipe.epochs)
         if isinstance(self.space, Space):
             object.__setattr__(self, "space", self.space.on(self.data.input_shape))
@@ -280,15 +282,17 @@ def load_experiment(path: str | Path) -> Experiment:
         example = path / "digits.py"
         raise StudyError(f"{path}: a folder; name a study file in it, as in {example}") from error
     except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise StudyError(f"{path}: {reason}; give the path of a study file") from error
+        if not isinstance(error, FileNotFoundError):
+            raise StudyError(f"{path}: {error.strerror}; give the path of a study file") from error
+        raise StudyError(f"{path}: no such file; {_neighbour(path)}") from error
     module = types.ModuleType(f"nasopt-study:{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # a dataclass in it looks there for its annotations
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)  # as for a script: it may import its neighbours
+    folder = path.resolve().parent
+    sys.path.insert(0, str(folder))  # as for a script: it may import its neighbours
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        with relative_to(folder):
+            exec(compile(source, str(path), "exec"), module.__dict__)
     except SyntaxError as error:  # of this file, or of one that it imports
         where = f"{error.filename or path}:{error.lineno or 1}"
         raise StudyError(f"{where}: {error.msg}; mend that line") from error
@@ -299,7 +303,7 @@ def load_experiment(path: str | Path) -> Experiment:
     except (Exception, SystemExit) as error:
         raise StudyError(f"{path}:{_line(error, path)}: {_message(error)}") from error
     finally:
-        sys.path.remove(folder)
+        sys.path.remove(str(folder))
     experiment = getattr(module, "experiment", None)
     if not isinstance(experiment, Experiment):
         found = "none" if experiment is None else f"a {type(experiment).__name__}"
@@ -307,6 +311,13 @@ def load_experiment(path: str | Path) -> Experiment:
     if experiment.name == "experiment":
         return replace(experiment, name=path.stem)
     return experiment
+
+
+def _neighbour(path: Path) -> str:
+    """The remedy for a file that is not there: the closest study file in that folder, if any."""
+    stems = [each.stem for each in path.parent.glob("*.py")]
+    match = difflib.get_close_matches(path.stem, stems, n=1)
+    return f"did you mean {match[0]}.py?" if match else "give the path of a study file"
 
 
 def _line(error: BaseException, path: Path) -> int:
@@ -320,6 +331,10 @@ def _missing(module: str) -> str:
     if package == "nasopt":
         modules = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)])]
         return f"{module}: no such module; {closest(name, modules)}"
+    known = {"nasopt", *packages_distributions(), *sys.stdlib_module_names}
+    match = difflib.get_close_matches(package, known, n=1, cutoff=0.8)
+    if match:  # never as an argument of pip: strangers publish under mistyped names
+        return f"{module} is not installed; did you mean {match[0]}?"
     return f"{module} is not installed; install it (pip install {package}) or leave it out"
 
 

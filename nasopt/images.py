@@ -14,6 +14,9 @@ import numpy as np
 import torch
 
 from nasopt.errors import DataError
+from nasopt.pictures import read_picture
+
+LEFTOVERS = ("Thumbs.db", "ehthumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "Icon\r")
 
 
 class Split(NamedTuple):
@@ -48,6 +51,20 @@ def read_digits() -> Raw:
     return Raw(images[:, None], torch.from_numpy(bunch.target.astype(np.int64)), None)
 
 
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
+)  # fmt: skip
+# what torchvision takes instead of a download: class -> (folder in `data_dir()`, files)
+PUBLISHED = {
+    "MNIST": ("MNIST/raw", IDX_FILES),
+    "FashionMNIST": ("FashionMNIST/raw", IDX_FILES),
+    "CIFAR10": ("", ("cifar-10-python.tar.gz",)),
+    "CIFAR100": ("", ("cifar-100-python.tar.gz",)),
+    "SVHN": ("", ("train_32x32.mat", "test_32x32.mat")),
+}
+
+
 def read_torchvision(class_name: str, name: str) -> Raw:
     """Both parts by torchvision's own class, downloaded into `data_dir()` on first use."""
     from torchvision import datasets
@@ -63,9 +80,11 @@ def read_torchvision(class_name: str, name: str) -> Raw:
         # torchvision asserts and looks up what it reads
         except (OSError, RuntimeError, ValueError, EOFError, AssertionError, LookupError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
+            folder, files = PUBLISHED[class_name]
             raise DataError(
-                f"{name}: cannot be read from or downloaded to {root} ({reason}); put its files "
-                "there, or name another folder with --data-dir or NASOPT_DATA"
+                f"{name}: cannot be read from or downloaded to {root} ({reason}); put "
+                f"{' and '.join(files)} into {root / folder}, or name another folder with "
+                "--data-dir or NASOPT_DATA"
             ) from error
         images = torch.as_tensor(loaded.data)
         if images.ndim == 3:
@@ -126,37 +145,45 @@ class ImageFolder:
     size: int
 
     def class_names(self) -> tuple[str, ...]:
+        """The names of the folders, with what is not UTF-8 in them spelled as \\xe9."""
+        return tuple(
+            folder.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            for folder in self._folders()
+        )
+
+    def _folders(self) -> list[Path]:
         if not self.path.is_dir():
             raise DataError(f"image_folder.path={self.path}: no such folder; give an existing one")
-        names = sorted(
-            each.name
-            for each in self.path.iterdir()
-            if each.is_dir() and not each.name.startswith(".")
-        )
-        if len(names) < 2:
+        folders = [each for each in _inside(self.path) if each.is_dir()]
+        if len(folders) < 2:
             raise DataError(
-                f"image_folder.path={self.path}: {len(names)} sub-folders; "
+                f"image_folder.path={self.path}: {len(folders)} sub-folders; "
                 "give it one for each of two or more classes"
             )
-        return tuple(names)
+        return folders
 
     def files(self) -> list[tuple[int, Path]]:
+        """Each picture with the number of its class. Raises DataError for what is none."""
         found = []
-        for label, name in enumerate(self.class_names()):
-            inside = sorted(
-                file for file in (self.path / name).iterdir()
-                if file.is_file() and not file.name.startswith(".")
-            )  # fmt: skip
+        for label, folder in enumerate(self._folders()):
+            inside = _inside(folder)
+            for each in inside:
+                if each.is_dir():
+                    raise DataError(
+                        f"{each}: a folder within a class; move its pictures into {folder}, or "
+                        f"call image_folder with the folder whose sub-folders are the classes"
+                    )
             if not inside:
-                raise DataError(f"{self.path / name}: no images; add some or remove the folder")
+                raise DataError(f"{folder}: no images; add some or remove the folder")
             found += [(label, file) for file in inside]
         return found
 
     def digest(self) -> str:
         hashed = hashlib.blake2b(str(self.size).encode(), digest_size=16)
         for _, file in self.files():
-            hashed.update(file.relative_to(self.path).as_posix().encode() + b"\0")
-            hashed.update(hashlib.blake2b(file.read_bytes()).digest())
+            name = file.relative_to(self.path).as_posix()
+            hashed.update(name.encode(errors="surrogateescape") + b"\0")
+            hashed.update(hashlib.blake2b(_content(file)).digest())
         return hashed.hexdigest()
 
     def read(self) -> Raw:
@@ -166,41 +193,86 @@ class ImageFolder:
         return Raw(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels, None)
 
     def _image(self, file: Path) -> Any:
-        from PIL import Image, ImageOps, UnidentifiedImageError
-
-        try:
-            with Image.open(file) as image:
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip
-                    upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-                elif upright.mode in ("P", "LA", "PA"):
-                    upright = upright.convert("RGBA")  # a palette may hold transparency
-                rgb = upright.convert("RGB")
-                return np.asarray(ImageOps.fit(rgb, (self.size, self.size)))
-        except UnidentifiedImageError as error:
-            raise DataError(f"{file}: not an image; remove it from the folder") from error
-        except (
-            OSError,
-            RuntimeError,
-            SyntaxError,
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:
-            raise DataError(f"{file}: damaged image ({error}); mend or remove it") from error
+        return read_picture(file, self.size)
 
 
-def checked(images: Any, labels: Any) -> Split:
+def _inside(folder: Path) -> list[Path]:
+    """The files and folders in `folder` by name, without hidden ones and what systems leave.
+
+    Raises DataError where one is a link to nothing, or neither a file nor a folder.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror}); allow it") from error
+    shown = [folder / name for name in names if not (name.startswith(".") or name in LEFTOVERS)]
+    for each in shown:
+        if each.is_file() or each.is_dir():
+            continue
+        if each.is_symlink():
+            raise DataError(
+                f"{each}: a link to {os.readlink(each)}, which is not there; fetch that "
+                "(git annex get, dvc pull), or remove the link"
+            )
+        raise DataError(f"{each}: not a file; remove it from the folder")
+    return shown
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); allow or remove it") from error
+
+
+def checked(images: Any, labels: Any, field: str = "tensors") -> Split:
+    """Tensors or NumPy arrays as a split of their own. Raises DataError for what does not fit."""
+    if isinstance(images, np.ndarray) and images.dtype == np.uint8:
+        images = torch.from_numpy(images.copy())
     if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
-        given = type(images).__name__
-        if hasattr(images, "dtype"):
-            given = f"{images.dtype} {tuple(images.shape)}"
         raise DataError(
-            f"tensors.images={given}: give a torch.uint8 tensor of shape "
+            f"{field}.images={_kind(images)}: give a torch.uint8 tensor of shape "
             "(n, channels, height, width)"
         )
-    if not isinstance(labels, torch.Tensor) or labels.shape != images.shape[:1]:
-        shape = tuple(labels.shape) if hasattr(labels, "shape") else type(labels).__name__
-        raise DataError(f"tensors.labels={shape}: give one label an image, {len(images)} in all")
-    if labels.is_floating_point() or len(labels) == 0 or int(labels.min()) < 0:
-        raise DataError("tensors.labels: give whole numbers from 0, one an image")
-    return Split(images.cpu(), labels.cpu().long())
+    if _has_channels_last(images.shape):
+        raise DataError(
+            f"{field}.images={_kind(images)}: the channels are last; give images of shape "
+            "(n, channels, height, width), as by images.permute(0, 3, 1, 2) of a tensor"
+        )
+    return Split(images.cpu(), _whole_numbers(labels, len(images), f"{field}.labels"))
+
+
+def _whole_numbers(labels: Any, count: int, field: str) -> torch.Tensor:
+    """`count` labels from 0 as int64, on the CPU."""
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iub":
+        labels = torch.from_numpy(labels.astype(np.int64))
+    if not isinstance(labels, torch.Tensor):
+        raise DataError(f"{field}={_kind(labels)}: give a tensor of whole numbers, one an image")
+    if labels.shape != (count,):
+        one_hot = labels.ndim == 2 and labels.shape[1] > 1
+        hint = "; from one-hot labels take labels.argmax(1)" if one_hot else ""
+        raise DataError(
+            f"{field}={tuple(labels.shape)}: give one label an image, {count} in all{hint}"
+        )
+    if labels.is_floating_point() or labels.is_complex() or not count:
+        raise DataError(f"{field}: give whole numbers from 0, one an image")
+    whole: torch.Tensor = labels.cpu().long()
+    if whole.min() < 0:
+        raise DataError(f"{field}: give whole numbers from 0, one an image")
+    return whole
+
+
+def _kind(value: Any) -> str:
+    """What was given, in a few words."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return type(value).__name__
+
+
+def _has_channels_last(shape: torch.Size) -> bool:
+    """Whether (n, channels, height, width) were rather (n, height, width, channels).
+
+    A signal may well be (n, channels, length, 1): there only a square tells.
+    """
+    _, first, second, last = shape
+    return min(first, second) > 4 and (last in (3, 4) or (last == 1 and first == second))

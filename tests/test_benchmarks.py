@@ -214,25 +214,6 @@ def test_the_order_of_rows_and_columns_does_not_matter_but_for_the_parameters(tm
     assert other.fingerprint == table.fingerprint
 
 
-def test_words_that_spell_numbers_are_numbers_and_others_stay_words(tmp_path):
-    path = tmp_path / "mine.csv"
-    marked = "\ufeffa,b,c,accuracy\n"  # as spreadsheets begin a file
-    path.write_text(f"{marked}1,0.5,2x,1e1\n10,0.5,2x,5\n2,0.5,2x,6\n")
-    benchmark = load_benchmark(str(path))
-    assert dict(benchmark.space.parameters) == {
-        "a": categorical(1, 2, 10),
-        "b": categorical(0.5),
-        "c": categorical("2x"),
-    }
-    assert benchmark.optimum == 10
-
-
-def test_a_column_that_begins_with_an_underscore_is_ignored(tmp_path):
-    noted = [{**row, "_note": number} for number, row in enumerate(rows())]
-    benchmark = load_benchmark(str(written(tmp_path / "mine.csv", noted)))
-    assert list(benchmark.space.parameters) == ["op", "width"]
-
-
 def test_replicates_may_be_fewer_for_some_networks(tmp_path):
     fewer = [row for row in rows() if row["seed"] == 1 or row["op"] != "a"]
     benchmark = load_benchmark(str(written(tmp_path / "mine.csv", fewer)))
@@ -404,103 +385,6 @@ def test_parameters_that_are_not_in_the_table_are_named(table, params, message):
     with pytest.raises(SpaceError) as error:
         table.space.decode(params)
     assert str(error.value) == message
-
-
-HEADER = "op,width,accuracy\n"
-FULL = HEADER + "a,1,5\na,2,6\nb,1,7\nb,2,8\n"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "empty; give the path of a table"),
-        (HEADER, "no rows; write a row for each training"),
-        (FULL.replace("accuracy", "score"), "no metric: no column accuracy among op, width, score"),
-        ("accuracy,seed\n5,0\n", "no parameter: only accuracy, seed; add a column for each choice"),
-        (FULL.replace("b,1,7", "b,1,n/a"), "row 4, column accuracy: 'n/a' is no number; give one"),
-        (FULL.replace("b,1,7", "b,1,nan"), "row 4, column accuracy: 'nan' is no number; give one"),
-        (FULL.replace("b,1,7", "b,1,"), "row 4, column accuracy: '' is no number; give one"),
-        (FULL.replace("b,1,7", "b,,7"), "row 4, column width: '' is no choice; give a number or a"),
-        (FULL.replace("b,1,7\n", "b,1,7,9\n"), "row 4: 4 values, not 3 as in row 1; mend it"),
-        (FULL.replace("b,1,7\n", "\nb,1\n"), "row 5: 2 values, not 3 as in row 1; mend it"),
-        (FULL.replace("b,1,7\n", '"b,1,7\n'), "row 5: unexpected end of data; mend it"),
-        (
-            FULL.replace("b,1,7\n", ""),
-            "no row has op=b, width=1 (1 of 4 combinations are missing); add them",
-        ),
-        (
-            FULL + "b,1,7\n",
-            "row 6, column op and width: the same as row 4; leave one out",
-        ),
-        (FULL.replace("op,width", "op,op"), "row 1, column 1: 'op' stands there twice; name it"),
-        (FULL.replace("op,width", "op,"), "row 1, column 2: '' has no name; name it"),
-        ("op,accuracy,epoch\na,1,0\n", "row 2, column epoch: '0': give 1 or more"),
-        ("op,accuracy,epoch\na,1,1.5\n", "row 2, column epoch: '1.5' is no whole number; give one"),
-        (
-            "op,accuracy,epoch\na,1,1\na,2,2\nb,1,1\nb,2,3\n",
-            "row 2, column epoch: this training has no row for epoch 3; add it",
-        ),
-        (
-            "op,accuracy,epoch\na,1,1\nb,1,99999999999\n",
-            "row 3, column epoch: more epochs than rows; number from 1",
-        ),
-        ("op,accuracy,seed\na,1,x\n", "row 2, column seed: 'x' is no whole number; give one"),
-        ("op,accuracy,macs\na,1,-5\n", "row 2, column macs: '-5': give 0 or more"),
-        ("op,accuracy,seconds\na,1,soon\n", "row 2, column seconds: 'soon' is no number; give one"),
-        (
-            "op,accuracy,seed,macs\na,1,0,5\na,1,1,6\n",
-            "row 3, column macs: 6, but 5 in row 2 of the same network; make them equal",
-        ),
-    ],
-)
-def test_what_is_wrong_with_a_table_is_named_by_row_and_column(tmp_path, content, message):
-    path = tmp_path / "mine.csv"
-    path.write_text(content)
-    with pytest.raises(BenchmarkError) as error:
-        load_benchmark(str(path))
-    assert str(error.value).startswith(f"{path}: {message}")
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"[{]", "row 1, column 3: no JSON (Expecting property name"),
-        (b'{"op": "a"}', "no list of objects; write [{column: value, ...}, ...]"),
-        (b"[]", "no rows; write a row for each training"),
-        (b'[{"op": "a", "accuracy": 1}, {"op": "b"}]', "row 2, column accuracy: missing; mend it"),
-        (b'[{"op": "a"}, {"op": "b", "x": 1}]', "row 2, column x: not in row 1; mend it"),
-        (b'[{"op": "a", "accuracy": true}]', "row 1, column accuracy: True is no number"),
-        (b'[{"op": null, "accuracy": 1}]', "row 1, column op: None is no choice; give a number or"),
-        (b'[{"op": NaN, "accuracy": 1}]', "row 1, column op: nan is no choice; give a number or a"),
-        (b'[{"": 1}]', "no metric: no column accuracy among ; call the column"),
-        (b'[{"op": 1, "accuracy": 1' + b"0" * 400 + b"}]", "row 1, column accuracy: 1000"),
-        (b'[{"op": 1, "accuracy": 1, "macs": 1e30}]', "row 1, column macs: 1e+30 is no whole"),
-        (b'[{"op": [1], "accuracy": 1}]', "row 1, column op: [1] is no choice; give a number or a"),
-        (b'[\n{"op": "\xe4"}]', "row 2: not UTF-8; save it in that encoding"),
-    ],
-)
-def test_what_is_wrong_with_a_json_table_is_named(tmp_path, content, message):
-    path = tmp_path / "mine.json"
-    path.write_bytes(content)
-    with pytest.raises(BenchmarkError) as error:
-        load_benchmark(str(path))
-    assert str(error.value).startswith(f"{path}: {message}")
-
-
-def test_files_that_cannot_be_read_are_named(tmp_path):
-    (tmp_path / "folder.csv").mkdir()
-    (tmp_path / "text.parquet").write_text("op,accuracy\na,1\n")
-    (tmp_path / "latin.csv").write_bytes(b"op,accuracy\n\xe4,1\n")
-    for name, message in [
-        ("none.csv", "cannot be read (No such file or directory); give the path of a table"),
-        ("folder.csv", "cannot be read (Is a directory); give the path of a table"),
-        ("text.parquet", "no Parquet, or damaged; write it again"),
-        ("latin.csv", "row 2: not UTF-8; save it in that encoding"),
-    ]:
-        with pytest.raises(BenchmarkError) as error:
-            load_benchmark(str(tmp_path / name))
-        assert str(error.value).startswith(f"{tmp_path / name}: {message}")
 
 
 @pytest.mark.parametrize(

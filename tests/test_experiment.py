@@ -1,8 +1,10 @@
+import optuna
 import pytest
 
+import nasopt
 from nasopt import Conv, Error, Experiment, Recipe, Space, categorical, macs, parameters, real
-from nasopt.data import digits
-from nasopt.errors import RecipeError, StudyError
+from nasopt.data import digits, image_folder
+from nasopt.errors import DataError, RecipeError, StudyError
 from nasopt.experiment import load_experiment
 from tests.examples import small, small_space
 
@@ -68,6 +70,11 @@ def test_a_sample_is_as_large_as_there_are_networks():
         ({"limits": (5,)}, "Experiment.limits: 5 is no limit; write parameters <= 5_000, say"),
         ({"seed": -1}, "Experiment.seed=-1: use a whole number from 0"),
         ({"name": " "}, "Experiment.name=' ': give it a name"),
+        ({"name": "a\0b"}, r"Experiment.name='a\x00b': '\x00' cannot be stored or shown; leave"),
+        ({"name": "a\nb"}, r"Experiment.name='a\nb': '\n' cannot be stored or shown; leave it out"),
+        ({"name": "\x1b[2J"}, r"Experiment.name='\x1b[2J': '\x1b' cannot be stored or shown"),
+        ({"name": "\ud800"}, r"Experiment.name='\ud800': '\ud800' cannot be stored or shown"),
+        ({"name": "x" * 401}, "Experiment.name='xxxxxxxxxxxxxxxxxxxx'...: 401 characters; use 400"),
         ({"space": Conv(filters=3)}, "Experiment.space=Conv("),
     ],
 )  # fmt: skip
@@ -75,6 +82,13 @@ def test_a_field_that_cannot_be_is_named_with_its_remedy(fields, message):
     with pytest.raises(Error) as error:
         small(**fields)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["x" * 400, "é/../%s 'a' \N{GRINNING FACE}"])
+def test_a_database_holds_long_and_strange_names_of_experiments(empty_database, name):
+    study = nasopt.run(small(name=name, trials=1), storage=empty_database, device="cpu")
+    assert study.study_name == f"{name}/surrogate/0"
+    assert optuna.get_all_study_names(study._storage) == [study.study_name]
 
 
 def test_a_missing_field_is_named():
@@ -113,6 +127,9 @@ def test_a_study_file_may_import_its_neighbours(tmp_path):
         (("from nasopt.data", "import no_such\nfrom nasopt.data"), 2, "no_such is not installed;"),
         (("dataset=digits()", "dataset=1 / 0"), 5, "ZeroDivisionError: division by zero"),
         (("Space(Conv(", "Space(4, Conv("), 6, "Space(): 4 is no layer"),
+        (("from nasopt.data", "import nasop\nfrom nasopt.data"), 2, "nasop is not installed; did"),
+        (("nasopt import Conv", "nasotp import Conv"), 1, "nasotp is not installed; did you mean "),
+        (("from nasopt.data", "import maths\nfrom nasopt.data"), 2, "maths is not installed; did "),
         (("digits()", "digits(limt=5)"), 5, "digits(limt=...): no such argument; did you mean"),
         (("nasopt.data", "nasopt.dta"), 2, "nasopt.dta: no such module; did you mean data?"),
         (("dataset=", "d=exit('bye'), dataset="), 5, "SystemExit: bye; mend that line"),
@@ -125,6 +142,78 @@ def test_an_error_in_a_study_file_names_its_line(tmp_path, change, line, message
         load_experiment(path)
     assert str(error.value).startswith(f"{path}:{line}: {message}")
     assert "\n" not in str(error.value)
+
+
+def test_a_mistyped_package_is_never_given_to_pip(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from nasop import Conv\n")
+    with pytest.raises(StudyError) as error:
+        load_experiment(path)
+    assert str(error.value) == f"{path}:1: nasop is not installed; did you mean nasopt?"
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("lecture", "did you mean lecture.py?"),
+        ("lectur.py", "did you mean lecture.py?"),
+        ("a", "did you mean a.py?"),
+        ("lecture.txt", "did you mean lecture.py?"),
+        ("zzz", "give the path of a study file"),
+        ("nowhere/lecture.py", "give the path of a study file"),
+    ],
+)
+def test_a_study_file_that_is_missing_is_answered_with_the_closest(tmp_path, name, remedy):
+    for each in ("lecture.py", "a.py"):
+        (tmp_path / each).write_text(STUDY)
+    with pytest.raises(StudyError) as error:
+        load_experiment(tmp_path / name)
+    assert str(error.value) == f"{tmp_path / name}: no such file; {remedy}"
+
+
+FOLDER_STUDY = STUDY.replace("import digits", "import image_folder").replace(
+    "digits()", 'image_folder("pics", 4)'
+)
+
+
+def test_a_relative_path_is_looked_up_from_the_study_file_then_from_the_working_folder(
+    tmp_path, monkeypatch
+):
+    """A study means the same wherever it is started; what worked from elsewhere goes on to."""
+    studies, elsewhere = tmp_path / "studies", tmp_path / "elsewhere"
+    for folder in (studies, elsewhere):
+        folder.mkdir()
+    (studies / "mine.py").write_text(FOLDER_STUDY)
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(StudyError) as error:
+        load_experiment("../studies/mine.py")
+    assert str(error.value) == (
+        "../studies/mine.py:5: image_folder.path=pics: no such folder in "
+        f"{studies} or {elsewhere}; give an existing one"
+    )
+    for folder, names in ((elsewhere, "ab"), (studies, "cd")):
+        for name in names:
+            (folder / "pics" / name).mkdir(parents=True)
+        loaded = load_experiment("../studies/mine.py")
+        assert loaded.data.class_names() == tuple(names)
+    assert not (elsewhere / "mine.py").exists()
+    with pytest.raises(DataError, match=f"no such folder in {elsewhere}; give"):
+        image_folder("nowhere", 4)  # outside of a study file
+
+
+def test_tables_and_databases_are_looked_up_as_pictures_are(tmp_path, monkeypatch):
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    (studies / "table.csv").write_text("op,accuracy\na,1\nb,2\n")
+    (studies / "mine.py").write_text(
+        "from nasopt import Experiment, load_benchmark\n"
+        'experiment = Experiment(dataset=load_benchmark("table.csv"))\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment("studies/mine.py").name == "table"
+    (studies / "table.csv").unlink()
+    with pytest.raises(StudyError, match=rf"table\.csv: .* in {studies} or {tmp_path}\); give"):
+        load_experiment("studies/mine.py")
 
 
 def test_a_study_file_that_is_missing_a_folder_or_without_experiment_is_named(tmp_path):

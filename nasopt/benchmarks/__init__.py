@@ -14,11 +14,12 @@ from nasopt.benchmarks.searches import searches
 from nasopt.benchmarks.sheet import READERS
 from nasopt.benchmarks.table import Benchmark, Entry, TableSpace
 from nasopt.errors import BenchmarkError, closest
+from nasopt.paths import located
 
 KINDS: dict[str, Callable[[str], Benchmark]] = {
     "nasbench201": nasbench201,
-    "nasbenchmacro": lambda path: nasbench_macro(Path(path)),
-    "ledger": searches,
+    "nasbenchmacro": lambda path: nasbench_macro(located(path)),
+    "ledger": lambda place: searches(place if "://" in place else str(located(place))),
 }
 EXAMPLES = {
     "nasbench201": "nasbench201:cifar10",
@@ -36,6 +37,8 @@ def load_benchmark(name: str) -> Benchmark:
     - "ledger:DB", a database of finished searches that know at least 5 % of a small space;
     - the path of a table of one's own, .csv, .json or .parquet: see `own_table` for its columns.
 
+    In a study file, a relative path is looked up from the file's folder, then from the working one.
+
     Raises BenchmarkError for an unknown name, a missing package, or a table that cannot be used.
     """
     kind, _, rest = name.partition(":")
@@ -44,7 +47,7 @@ def load_benchmark(name: str) -> Benchmark:
     if kind in KINDS:
         raise BenchmarkError(f"benchmark={name!r}: of what? write {EXAMPLES[kind]}, say")
     if Path(name).suffix.lower() in READERS:
-        return own_table(Path(name))
+        return own_table(located(name))
     remedy = closest(name, [f"nasbench201:{data}" for data in NASBENCH201])
     if not remedy.startswith("did you mean"):
         paths = [f"PATH{suffix}" for suffix in READERS]

@@ -9,7 +9,7 @@ import numpy as np
 
 from nasopt.benchmarks.sheet import Sheet, read_sheet
 from nasopt.benchmarks.table import Benchmark, Floats, Ints, TableSpace
-from nasopt.errors import BenchmarkError
+from nasopt.errors import BenchmarkError, check_name
 from nasopt.fields import Categorical
 
 METRIC = "accuracy"
@@ -26,12 +26,16 @@ def own_table(path: Path) -> Benchmark:
       parameters, macs what the network costs (whole numbers)
       seconds          what the epoch took, or the training where there are no epochs
       _anything        ignored
-      any other        a parameter of the search; its values are its choices
+      any other        a parameter of the search; its values are its choices: numbers if all are,
+                       else words (as digits that begin with a zero, or are too many for a number)
     Every combination of choices has a row, and every training the same epochs.
 
     Raises BenchmarkError, with row and column.
     """
     sheet = read_sheet(path)
+    for name in sheet.columns:
+        if name not in RESERVED and name.lower() in RESERVED:
+            raise BenchmarkError(f"{path}: column {name}: call it {name.lower()}, or _{name}")
     names = [name for name in sheet.columns if name not in RESERVED and not name.startswith("_")]
     if METRIC not in sheet.columns:
         raise BenchmarkError(
@@ -45,6 +49,7 @@ def own_table(path: Path) -> Benchmark:
         )
     fields, places = {}, []
     for name in names:
+        check_name(name, f"{path}: column", BenchmarkError)
         choices, place = sheet.choices(name)
         fields[name] = Categorical(tuple(choices))
         places.append(place)

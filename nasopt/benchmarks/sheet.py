@@ -1,17 +1,21 @@
 """A user's file as rows and columns, each mistake named by its place."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nasopt.benchmarks.cells import EXACT, as_number, is_choice, meaning, spelling, typed
 from nasopt.errors import BenchmarkError, closest
+from nasopt.paths import looked_in
 
 
 @dataclass(frozen=True)
@@ -33,26 +37,45 @@ class Sheet:
     def _numbers(self, column: str, least: float, whole: bool) -> Iterator[float]:
         kind = "whole number" if whole else "number"
         for row, value in enumerate(self.columns[column]):
-            number = _number(value)
-            if number is None or (whole and (number % 1 or abs(number) > 2**53)):
-                raise self.error(row, column, f"{value!r} is no {kind}; give one, or drop the row")
+            number = as_number(value)
+            if number is None or (whole and (number % 1 or abs(number) > EXACT)):
+                comma = "," in str(value) and as_number(str(value).replace(",", ".")) is not None
+                remedy = "write a point for the comma" if comma else "give one, or drop the row"
+                raise self.error(row, column, f"{value!r} is no {kind}; {remedy}")
             if number < least:
                 raise self.error(row, column, f"{value!r}: give {least:g} or more")
             yield number
 
     def choices(self, column: str) -> tuple[list[Any], NDArray[np.int64]]:
-        """The different values of a column in order, and which of them each row has."""
-        values = self.columns[column]
-        for row, value in enumerate(values):
-            if value == "" or (not isinstance(value, bool | str) and _number(value) is None):
-                raise self.error(row, column, f"{value!r} is no choice; give a number or a word")
-        values = _typed(values)
+        """The different values of a column in order, and which of them each row has.
+
+        Raises BenchmarkError for a cell that is no choice, and for one choice in two spellings:
+        whether they are one or two is not ours to say.
+        """
+        cells = self.columns[column]
+        for row, cell in enumerate(cells):
+            if not is_choice(cell):
+                raise self.error(row, column, f"{cell!r} is no choice; give a number or a word")
+        values = typed(cells)
+        self._demand_one_spelling(column, values)
         try:
             choices = sorted(set(values))
         except TypeError:  # numbers and words
             choices = sorted(set(values), key=str)
         places = {choice: place for place, choice in enumerate(choices)}
         return choices, np.array([places[value] for value in values])
+
+    def _demand_one_spelling(self, column: str, values: list[Any]) -> None:
+        cells = self.columns[column]
+        words = all(isinstance(value, str) for value in values)
+        first: dict[Any, int] = {}
+        for row, value in enumerate(values):
+            before = first.setdefault(meaning(value, words), row)
+            if spelling(cells[before]) != spelling(cells[row]):
+                other = f"{cells[before]!r} in row {self.numbers[before]}"
+                raise self.error(
+                    row, column, f"{cells[row]!r} is {other}, spelled otherwise; write both alike"
+                )
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -75,7 +98,7 @@ def read_bytes(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise BenchmarkError(
-            f"{path}: cannot be read ({error.strerror}); give the path of a table"
+            f"{path}: cannot be read ({error.strerror}{looked_in(path)}); give the path of a table"
         ) from error
     if not content.strip():
         raise BenchmarkError(f"{path}: empty; give the path of a table")
@@ -84,7 +107,7 @@ def read_bytes(path: Path) -> bytes:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(read_bytes(path))
+        return json.loads(read_bytes(path), object_pairs_hook=lambda each: _object(path, each))
     except json.JSONDecodeError as error:
         raise BenchmarkError(
             f"{path}: row {error.lineno}, column {error.colno}: no JSON ({error.msg}); mend it"
@@ -95,12 +118,21 @@ def read_json(path: Path) -> Any:
         raise BenchmarkError(f"{path}: no table ({error}); give a list of rows") from error
 
 
+def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        twice = next(name for n, (name, _) in enumerate(pairs) if name in dict(pairs[:n]))
+        raise BenchmarkError(f"{path}: an object has {twice!r} twice; leave one out")
+    return names
+
+
 def _csv(path: Path) -> Sheet:
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _encoding(path, error) from error
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    _demand_commas(path, text)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, numbers = [], []
     try:
         header = [name.strip() for name in next(reader)]
@@ -122,6 +154,16 @@ def _csv(path: Path) -> Sheet:
             )
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     return Sheet(path, {name: list(c) for name, c in zip(header, columns, strict=True)}, numbers)
+
+
+def _demand_commas(path: Path, text: str) -> None:
+    first = text.strip().splitlines()[0]
+    other = next((each for each in (";", "\t", "|", " ") if each in first), None)
+    if other and "," not in first:
+        raise BenchmarkError(
+            f"{path}: row 1: no comma, but {other!r}; separate columns by commas (and write "
+            "numbers with a decimal point)"
+        )
 
 
 def _json(path: Path) -> Sheet:
@@ -151,11 +193,22 @@ def _parquet(path: Path) -> Sheet:
             "pyarrow is not installed; run: pip install 'nasopt[bench]'"
         ) from error
     try:
-        columns = parquet.read_table(pa.BufferReader(content)).to_pydict()
-    except pa.ArrowException as error:
+        # in no thread of pyarrow's: one that still reads a damaged file aborts Python's exit
+        table = parquet.read_table(pa.BufferReader(content), use_threads=False, pre_buffer=False)
+        cells = [column.to_pylist() for column in table.columns]
+    except (pa.ArrowException, OSError) as error:
         raise BenchmarkError(f"{path}: no Parquet, or damaged; write it again") from error
-    rows = len(next(iter(columns.values()), []))
-    return Sheet(path, columns, range(1, rows + 1))
+    names = table.column_names
+    for name in names:
+        if names.count(name) > 1:
+            raise BenchmarkError(f"{path}: column {name!r} stands there twice; leave one out")
+    columns = {name: list(map(_plain, column)) for name, column in zip(names, cells, strict=True)}
+    return Sheet(path, columns, range(1, table.num_rows + 1))
+
+
+def _plain(cell: Any) -> Any:
+    """A decimal as a CSV file would have it, with all of its digits."""
+    return format(cell, "f") if isinstance(cell, Decimal) else cell
 
 
 READERS: dict[str, Callable[[Path], Sheet]] = {".csv": _csv, ".json": _json, ".parquet": _parquet}
@@ -164,25 +217,3 @@ READERS: dict[str, Callable[[Path], Sheet]] = {".csv": _csv, ".json": _json, ".p
 def _encoding(path: Path, error: UnicodeDecodeError) -> BenchmarkError:
     row = error.object[: error.start].count(b"\n") + 1
     return BenchmarkError(f"{path}: row {row}: not UTF-8; save it in that encoding")
-
-
-def _number(value: Any) -> float | None:
-    """`value` as a finite number, if it is one or spells one."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _typed(values: list[Any]) -> list[Any]:
-    """Words that all spell numbers, as a CSV file has them, as these numbers."""
-    if not all(isinstance(value, str) for value in values):
-        return values
-    numbers = [number for value in values if (number := _number(value)) is not None]
-    if len(numbers) < len(values):
-        return values
-    whole = all(number % 1 == 0 for number in numbers)
-    return [int(number) for number in numbers] if whole else numbers

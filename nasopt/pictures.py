@@ -1,0 +1,101 @@
+"""One picture file as a square of RGB bytes. Nothing is assumed sound."""
+
+import struct
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasopt.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+# Not all of Pillow's: for EPS it runs another program. TGA is last because it has no signature.
+FORMATS = (
+    "PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000",
+    "PPM", "ICO", "PCX", "QOI", "SGI", "TGA",
+)  # fmt: skip
+# what Pillow raises from one damaged file or another
+DAMAGED = (OSError, EOFError, RuntimeError, SyntaxError, ValueError, LookupError, TypeError,
+           AttributeError, OverflowError, struct.error)  # fmt: skip
+LEAST_WHITE = 4096  # of 16 bits: below it the values have 12 bits or fewer, and would be black
+ONE_SCALE = "its white is unknown: save all pictures with 8 bits a channel, by one scale for all"
+
+
+def read_picture(file: Path, size: int) -> NDArray[np.uint8]:
+    """The centre square of `file`, upright, as (size, size, 3); the first frame where it has many.
+
+    8 bits a channel are taken as they are, and 16 as a number from 0 to 65,535.
+
+    Raises DataError, naming the file: no picture, damaged, larger than Pillow's limit, or with
+    values whose range is not known.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged notes beside the pixels
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as image:
+                square = ImageOps.fit(_in_bytes(file, image), (size, size))
+                return np.asarray(square.convert("RGB"))
+    except UnidentifiedImageError as error:
+        remedy = "convert it to PNG, say, or remove it from the folder"
+        raise DataError(f"{file}: not an image of {', '.join(FORMATS)}; {remedy}") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{file}: more than {Image.MAX_IMAGE_PIXELS:,} pixels, which take too much memory; "
+            "scale it down, raise PIL.Image.MAX_IMAGE_PIXELS, or remove it"
+        ) from error
+    except DAMAGED as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{file}: damaged image ({reason}); replace or remove it") from error
+
+
+def _in_bytes(file: Path, opened: "ImageFile") -> "Image":
+    """The picture as L or RGB, turned as its camera says."""
+    from PIL import ImageOps
+
+    stored = str([tile.args for tile in opened.tile])
+    deep = ";16" in stored and "BGR" not in stored  # BGR;16 are 16 bits for all three channels
+    ImageOps.exif_transpose(opened, in_place=True)
+    image: Image = opened
+    if image.mode.startswith("I"):
+        return _from_integers(file, image, opened.format)
+    if image.mode == "F":
+        raise _unknown_white(file, image)
+    if image.mode == "LAB":
+        raise DataError(f"{file}: colours in {image.mode}; save it in RGB")
+    if image.mode in ("P", "LA", "PA"):
+        image = image.convert("RGBA")  # a palette may hold transparency
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    if deep and np.max(image.getextrema()) < LEAST_WHITE >> 8:
+        raise DataError(f"{file}: 16 bits a channel, none above {LEAST_WHITE - 1:,}; {ONE_SCALE}")
+    return image
+
+
+def _from_integers(file: Path, image: "Image", format: str | None) -> "Image":
+    """A grey image of 16 bits with the high 8 of them, where convert() would clip."""
+    from PIL import Image
+
+    of_16_bits = image.mode.startswith("I;16") or format in ("PNG", "PPM")
+    dark = 0 < _extrema(image)[1] < LEAST_WHITE and format != "PPM"  # which states its white
+    if dark or not of_16_bits:
+        raise _unknown_white(file, image)
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _unknown_white(file: Path, image: "Image") -> DataError:
+    low, high = _extrema(image)
+    return DataError(f"{file}: values from {low:,} to {high:,} (mode {image.mode}); {ONE_SCALE}")
+
+
+def _extrema(image: "Image") -> tuple[Any, Any]:
+    """The lowest and the highest value of an image with one channel."""
+    values = np.asarray(image)
+    return values.min().item(), values.max().item()
