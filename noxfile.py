@@ -39,6 +39,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def kernels(session: nox.Session) -> None:
+    """Random layers against float64, with every instruction set of oneDNN, one thread and two."""
+    python = _python_of_tests(session)
+    session.run(python, "-m", "tests.kernels", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Figures beside their targets; fails where one is missed by more than a tenth.
 

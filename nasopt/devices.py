@@ -14,7 +14,11 @@ from nasopt.wording import several
 Settings = Callable[[], AbstractContextManager[None]]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-OUT_OF_MEMORY = ("allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")  # CPU, mps, cuBLAS
+OUT_OF_MEMORY = (
+    "allocate memory", "bad_alloc",  # CPU
+    "could not create a primitive", "could not create a memory object",  # oneDNN
+    "out of memory", "_STATUS_ALLOC_FAILED",  # mps, cuBLAS
+)  # fmt: skip
 # On a CPU that computes in bf16, training takes .6 of the time from here on; on the 8 pixels of
 # digits casting costs as much as it saves (Xeon with AMX, torch 2.14; 1.2 to 1.6 times faster on an
 # EPYC Zen 5). Accuracies of 12 networks: -.001 +- .001, Spearman .99.
@@ -90,12 +94,18 @@ def _cpu_has_bf16() -> bool:
 def training_on(device: torch.device) -> Iterator[None]:
     """torch as fast as it goes on `device`, and the user's settings back afterwards.
 
-    Raises OutOfMemory for torch's errors, which have no class of their own on the CPU.
+    Raises OutOfMemory.
     """
     settings = _fast_and_exact if device.type == "cuda" else _memory_kept
+    with out_of_memory_told(device), _for_all(settings):
+        yield
+
+
+@contextmanager
+def out_of_memory_told(device: torch.device) -> Iterator[None]:
+    """Raise OutOfMemory for Python's and torch's errors: on the CPU torch's have no class."""
     try:
-        with _for_all(settings):
-            yield
+        yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(f"out of memory on {device}; {SMALLER}") from error
     except RuntimeError as error:

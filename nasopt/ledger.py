@@ -12,6 +12,8 @@ import math
 import os
 import tempfile
 import time
+import zipfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -124,13 +126,14 @@ class Ledger:
     def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
         connection.execute(_inserting(table, connection.dialect.name), values)
 
-    def checkpoint(self, key: str, *, expected: bool = False) -> dict[str, Any] | None:
+    def checkpoint(
+        self, key: str, fits: Callable[[Any], bool], *, expected: bool = False
+    ) -> dict[str, Any] | None:
         """The state last saved for `key`; None, with a line in the log, if none can be used.
 
-        That there is no file is worth a line only if one is `expected`.
+        `fits` says whether one can be gone on from. That there is no file is worth a line only if
+        one is `expected`.
         """
-        import torch  # two seconds that reading results need not pay
-
         path = self._path(key)
         self.saved = time.monotonic()
         try:
@@ -138,18 +141,19 @@ class Ledger:
         except FileNotFoundError:
             if not expected:
                 return None
-            content, reason = b"", "is missing"
+            saved, reason = None, "is missing"
         except OSError:
-            content, reason = b"", "cannot be read"
+            saved, reason = None, "cannot be read"
         else:
-            reason = "is damaged"  # torn by a crash of the machine, say
-        body = content[DIGEST_BYTES:]
-        if content[:DIGEST_BYTES] == _digest(body):
-            saved = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-            if saved["version"] == VERSION and saved["key"] == key:
-                state: dict[str, Any] = saved["state"]
+            saved, reason = _unpacked(content), "is damaged"  # torn by a crash of the machine, say
+        if saved is not None:
+            state: dict[str, Any] = saved["state"]
+            if (saved["version"], saved["key"]) != (VERSION, key):
+                reason = "is of another version"
+            elif fits(state):
                 return state
-            reason = "is of another version"
+            else:
+                reason = "does not fit"
         logger.warning("%s %s; its evaluation is trained again from the start", path, reason)
         return None
 
@@ -215,6 +219,24 @@ class Ledger:
 def _inserting(table: sa.Table, dialect: str) -> Any:
     insert = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert
     return insert(table).on_conflict_do_nothing()
+
+
+def _unpacked(content: bytes) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, or None: nothing in it is executed, whoever wrote it."""
+    import torch  # two seconds that reading results need not pay
+
+    body = content[DIGEST_BYTES:]
+    if content[:DIGEST_BYTES] != _digest(body):
+        return None
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > len(body):
+                return None  # torch compresses nothing; this would fill the memory
+        saved = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except Exception:  # of any class: it follows from the bytes
+        return None
+    whole = isinstance(saved, dict) and saved.keys() == {"version", "key", "state"}
+    return saved if whole else None
 
 
 def _digest(content: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """The torch modules that `Conv` stands for, one short function or class each."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -31,11 +32,28 @@ class Residual(nn.Module):
         return summed.relu_()
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution without padding or bias; its stride is a choice of pixels before it.
+
+    Given the stride itself, oneDNN corrupts memory or gradients where the input has few channels
+    and the processor no AVX-512. A pool of one pixel is exact, and unlike a slice it keeps the
+    layout of the gradients.
+    """
+
+    def __init__(self, channels: int, filters: int, stride: int, groups: int) -> None:
+        super().__init__(channels, filters, 1, groups=groups, bias=False)
+        self.step = stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.avg_pool2d(x, 1, self.step) if self.step > 1 else x)
+
+
 def _convolved(
     channels: int, filters: int, kernel_size: int, stride: int, groups: int = 1
 ) -> list[nn.Module]:
-    padding = kernel_size // 2
-    return [
-        nn.Conv2d(channels, filters, kernel_size, stride, padding, groups=groups, bias=False),
-        nn.BatchNorm2d(filters),
-    ]
+    if kernel_size == 1:
+        conv: nn.Conv2d = Pointwise(channels, filters, stride, groups)
+    else:
+        padding = kernel_size // 2
+        conv = nn.Conv2d(channels, filters, kernel_size, stride, padding, groups=groups, bias=False)
+    return [conv, nn.BatchNorm2d(filters)]

@@ -22,6 +22,8 @@ class Engine(Protocol):
 
     def state_dict(self) -> dict[str, Any]: ...
 
+    def fits(self, state: Any, /) -> bool: ...
+
     def load_state_dict(self, state: dict[str, Any], /) -> None: ...
 
 
@@ -79,7 +81,9 @@ def _trained_on(
     """The epochs after the `known` ones, from the checkpoint if there is one."""
     key = evaluation.key
     trainer = engine(evaluation)
-    state = ledger.checkpoint(key, expected=bool(known))
+    # the last epoch may have been recorded just before a checkpoint was due
+    due = sum(result.seconds for result in known[:-1]) >= ledger.checkpoint_seconds
+    state = ledger.checkpoint(key, trainer.fits, expected=due)
     # a state of rows that a power cut took, or that went with a removed database, is not used
     if state is not None and state["epoch"] <= len(known):
         trainer.load_state_dict(state)

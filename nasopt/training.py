@@ -156,6 +156,21 @@ class Trainer:
             "seconds": self.seconds,
         }
 
+    def fits(self, state: Any) -> bool:
+        """Whether `load_state_dict` can go on from `state`, which may be anything at all."""
+        own = self.state_dict()
+        if not (isinstance(state, dict) and state.keys() == own.keys()):
+            return False
+        optimizer, scaler = state["optimizer"], state["scaler"]
+        return (
+            all(_alike(state[name], own[name]) for name in own.keys() - {"optimizer", "scaler"})
+            and isinstance(optimizer, dict)
+            and _alike(optimizer.get("state"), own["optimizer"]["state"])
+            and (scaler == {} or _alike(scaler, torch.amp.GradScaler("cpu").state_dict()))
+            and 0 <= state["epoch"] < self.recipe.epochs
+            and 0 <= state["batch"] <= self.steps_per_epoch
+        )
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave, before a step of one's own."""
         self.network.load_state_dict(state["network"])
@@ -172,6 +187,22 @@ class Trainer:
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.train_loss.copy_(state["train_loss"])
         self.seconds = state["seconds"]
+
+
+def _alike(value: Any, own: Any) -> bool:
+    """Whether `value` is nested as `own` is, with the same types and shapes, all of it finite."""
+    if isinstance(own, dict):
+        nested = isinstance(value, dict) and value.keys() == own.keys()
+        return nested and all(_alike(value[name], own[name]) for name in own)
+    if isinstance(own, torch.Tensor):
+        return (
+            type(value) is torch.Tensor
+            and (value.shape, value.dtype) == (own.shape, own.dtype)
+            and value.layout is torch.strided
+            and not value.is_meta
+            and bool(value.isfinite().all())
+        )
+    return type(value) is type(own) and math.isfinite(value)
 
 
 def _compiled(network: nn.Module) -> nn.Module:
@@ -263,6 +294,13 @@ def _optimizer(recipe: Recipe, network: nn.Module, device: torch.device) -> torc
         adamw = torch.optim.AdamW(groups, lr=lr, fused=fused, capturable=on_cuda)
         # of steps that are not captured: the first few are not, and are meant to be so
         adamw._warned_capturable_if_run_uncaptured = True
+        for parameter in network.parameters():
+            # as torch would at the first step: then a state has one form, whenever it is taken
+            adamw.state[parameter] = {
+                "step": torch.zeros((), device=device if fused else None),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
         return adamw
     optimizer = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=fused)
     for parameter in network.parameters():

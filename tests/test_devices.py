@@ -97,6 +97,9 @@ def test_data_always_has_room_on_the_host():
     [
         torch.OutOfMemoryError("CUDA out of memory"),
         MemoryError(),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("could not create a memory object"),
+        RuntimeError("std::bad_alloc"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 2 bytes"),
     ],
 )
@@ -197,3 +200,33 @@ def test_memory_is_kept_from_step_to_step_while_something_trains_and_given_back_
     assert (
         after < 5 * 8_000_000 // resource.getpagesize()
     )  # of 20: glibc's own way of keeping is not lost
+
+
+LIMITED = """
+import resource, sys
+import torch
+from nasopt import Conv, Experiment, Recipe, Space, categorical
+from nasopt.data import digits
+from nasopt.worker import Search
+
+space = Space(Conv(filters=8), Conv(filters=categorical(4, 12_000)))
+recipe = Recipe(epochs=1, batch_size=150)
+experiment = Experiment(dataset=digits(limit=200), space=space, recipe=recipe, trials=2)
+search = Search(experiment, sampler="random", storage=sys.argv[1], device="cpu")
+status = open("/proc/self/status").read()
+used = int(status.split("VmSize:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + 250 * 2**20,) * 2)
+for _ in search:
+    pass
+for trial in search.study.trials:
+    filters, state = trial.params["conv02.filters"], trial.state.name
+    rows = len(search.workshop.ledger.results(trial.user_attrs["key"]))
+    print(filters, state, rows, trial.user_attrs.get("reason"))
+"""
+
+
+def test_under_a_limit_of_memory_what_does_not_fit_is_pruned_and_the_study_goes_on(tmp_path):
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "x.db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    reason = "out of memory on cpu; use a smaller batch_size, or limits=(macs <= ...)"
+    assert set(done.stdout.splitlines()) >= {"4 COMPLETE 1 None", f"12000 PRUNED 0 {reason}"}

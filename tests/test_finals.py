@@ -32,7 +32,7 @@ def test_a_retraining_that_is_stopped_goes_on_where_it_was(tmp_path):
     with pytest.raises(Stopped):
         retrain(workshop, evaluation, replicates=1, stop=lambda: next(asked))
     (fresh,) = fresh_seeds(evaluation, 1)
-    assert workshop.ledger.checkpoint(fresh.key) is not None
+    assert workshop.ledger.checkpoint(fresh.key, bool) is not None
     whole = Workshop(experiment, tmp_path / "y.db", "cpu")
     assert retrain(workshop, evaluation, 1) == retrain(whole, evaluation, 1)
 

@@ -32,6 +32,10 @@ OTHER = replace(EVALUATION, seed=8)
 STATE = {"network": {"weight": torch.arange(6.0).view(2, 3)}, "epoch": 2, "lr": 0.1}
 
 
+def anything(state: Any) -> bool:
+    return True
+
+
 def result(epoch: int, **values: Any) -> EpochResult:
     known = {"accuracy": 0.1, "loss": 2.3, "train_loss": 2.25, "seconds": 1.5}
     return EpochResult(epoch=epoch, device="cpu, 1 thread", torch="2.6.0", **known | values)
@@ -143,7 +147,7 @@ def test_a_seed_may_be_as_large_as_a_sampler_would_take(empty_database, tmp_path
 
 def test_a_checkpoint_comes_back_bit_for_bit(ledger, caplog):
     ledger.save_checkpoint(EVALUATION.key, STATE)
-    loaded = ledger.checkpoint(EVALUATION.key)
+    loaded = ledger.checkpoint(EVALUATION.key, anything)
     torch.testing.assert_close(loaded, STATE, rtol=0, atol=0)
     assert (loaded["epoch"], loaded["lr"]) == (2, 0.1)
     assert caplog.records == []
@@ -152,20 +156,20 @@ def test_a_checkpoint_comes_back_bit_for_bit(ledger, caplog):
 def test_a_later_checkpoint_takes_the_place_of_the_earlier_one(ledger):
     ledger.save_checkpoint(EVALUATION.key, STATE)
     ledger.save_checkpoint(EVALUATION.key, {"epoch": 3})
-    assert ledger.checkpoint(EVALUATION.key) == {"epoch": 3}
+    assert ledger.checkpoint(EVALUATION.key, anything) == {"epoch": 3}
     assert [path.name for path in ledger.folder.iterdir()] == [f"{EVALUATION.key}.pt"]
 
 
 def test_no_checkpoint_is_none_without_a_word(ledger, caplog):
-    assert ledger.checkpoint(EVALUATION.key) is None
+    assert ledger.checkpoint(EVALUATION.key, anything) is None
     ledger.save_checkpoint(EVALUATION.key, STATE)
-    assert ledger.checkpoint(OTHER.key) is None
+    assert ledger.checkpoint(OTHER.key, anything) is None
     assert caplog.records == []
 
 
 def test_reading_results_makes_no_folder(ledger):
     ledger.results(EVALUATION.key)
-    ledger.checkpoint(EVALUATION.key)
+    ledger.checkpoint(EVALUATION.key, anything)
     ledger.discard_checkpoint(EVALUATION.key)
     assert not ledger.folder.exists()
 
@@ -176,7 +180,7 @@ def test_a_torn_checkpoint_is_none_and_one_warning(ledger, caplog, share):
     path = ledger.folder / f"{EVALUATION.key}.pt"
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    assert ledger.checkpoint(EVALUATION.key) is None
+    assert ledger.checkpoint(EVALUATION.key, anything) is None
     assert [record.getMessage() for record in caplog.records] == [
         f"{path} is damaged; its evaluation is trained again from the start"
     ]
@@ -191,7 +195,7 @@ def test_a_checkpoint_overwritten_by_something_else_is_none_and_one_warning(
     ledger.save_checkpoint(EVALUATION.key, STATE)
     path = ledger.folder / f"{EVALUATION.key}.pt"
     path.write_bytes(content)
-    assert ledger.checkpoint(EVALUATION.key) is None
+    assert ledger.checkpoint(EVALUATION.key, anything) is None
     assert [record.getMessage() for record in caplog.records] == [
         f"{path} is damaged; its evaluation is trained again from the start"
     ]
@@ -201,7 +205,7 @@ def test_a_checkpoint_overwritten_by_something_else_is_none_and_one_warning(
 def test_a_file_of_another_shape_is_none_and_one_warning(ledger, caplog, saved):
     ledger.folder.mkdir()
     torch.save(saved, ledger.folder / f"{EVALUATION.key}.pt")
-    assert ledger.checkpoint(EVALUATION.key) is None
+    assert ledger.checkpoint(EVALUATION.key, anything) is None
     assert len(caplog.records) == 1
 
 
@@ -212,7 +216,7 @@ def test_a_checkpoint_with_a_flipped_bit_is_none_and_one_warning(ledger, caplog)
     for place in range(0, len(whole), 97):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         caplog.clear()
-        assert ledger.checkpoint(EVALUATION.key) is None
+        assert ledger.checkpoint(EVALUATION.key, anything) is None
         assert len(caplog.records) == 1
 
 
@@ -220,7 +224,7 @@ def test_a_checkpoint_of_another_version_is_none_and_one_warning(ledger, caplog,
     ledger.save_checkpoint(EVALUATION.key, STATE)
     path = ledger.folder / f"{EVALUATION.key}.pt"
     monkeypatch.setattr("nasopt.ledger.VERSION", VERSION + 1)
-    assert ledger.checkpoint(EVALUATION.key) is None
+    assert ledger.checkpoint(EVALUATION.key, anything) is None
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (
             logging.WARNING,
@@ -232,16 +236,16 @@ def test_a_checkpoint_of_another_version_is_none_and_one_warning(ledger, caplog,
 def test_a_checkpoint_under_the_name_of_another_is_not_used(ledger, caplog):
     ledger.save_checkpoint(EVALUATION.key, STATE)
     (ledger.folder / f"{EVALUATION.key}.pt").rename(ledger.folder / f"{OTHER.key}.pt")
-    assert ledger.checkpoint(OTHER.key) is None
+    assert ledger.checkpoint(OTHER.key, anything) is None
     assert len(caplog.records) == 1
 
 
 def test_a_kill_while_writing_leaves_the_checkpoint_that_was_there(ledger, caplog):
     ledger.save_checkpoint(EVALUATION.key, STATE)
     (ledger.folder / f"{EVALUATION.key}.x7.tmp").write_bytes(b"half of a ")
-    assert ledger.checkpoint(EVALUATION.key)["epoch"] == 2
+    assert ledger.checkpoint(EVALUATION.key, anything)["epoch"] == 2
     ledger.save_checkpoint(EVALUATION.key, {"epoch": 3})
-    assert ledger.checkpoint(EVALUATION.key) == {"epoch": 3}
+    assert ledger.checkpoint(EVALUATION.key, anything) == {"epoch": 3}
     assert caplog.records == []
 
 

@@ -62,6 +62,9 @@ class Instant:
     def state_dict(self) -> dict[str, Any]:
         return {}
 
+    def fits(self, state: Any) -> bool:
+        return True
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
 
