@@ -21,6 +21,7 @@ from nasopt.analysis.selection import (
     read_study,
     rows_of,
 )
+from nasopt.analysis.start_up import start_up
 from nasopt.analysis.winners import quarter_winners
 from nasopt.claims import EXPERIMENT
 from nasopt.errors import RecipeError, StudyError, Unsuitable
@@ -290,6 +291,7 @@ class Comparison:
             replicates=self.replicates,
             baseline=self.baseline,
             benchmark=self.experiment.benchmark,
+            start_ups={name: start_up(sampler) for name, sampler in self.samplers.items()},
             notes=self.left_out,
         )
 

@@ -1,7 +1,7 @@
 """Limits on what a network may cost: `parameters <= 5_000` is a value."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from nasopt.errors import SpaceError
 
@@ -12,6 +12,12 @@ class Limit:
 
     quantity: str
     bound: float
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the limit that `str` wrote."""
+        quantity, _, bound = text.partition(" <= ")
+        return cls(quantity, float(bound.replace(",", "")))
 
     def violation(self, cost: Any) -> float:
         """By which share of the bound `cost` is over it; 0 or less if it is not.

@@ -11,12 +11,13 @@ from nasopt.analysis.outcome import Outcome, Result, layer_rows
 from nasopt.analysis.studies import StudySummary
 from nasopt.analysis.why import Why
 from nasopt.architecture import Architecture
-from nasopt.wording import trained_on
+from nasopt.wording import done_of, several, trained_on
 
 WIDEST_LABEL = "Size of filters"  # of `layer_rows`
 KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 LONGEST = 30  # columns of a sparkline
+ONLY_KNOWN = ("trained again", "again", "left out")  # columns that may be empty
 
 
 def outcome_table(outcome: Outcome, width: int) -> Group:
@@ -83,12 +84,23 @@ def _facts(outcome: Outcome) -> Table:
         table.add_row("Dense widths", widths or "none")
     for name, value in outcome.recipe.items():
         table.add_row(f"Recipe: {name.removeprefix('recipe.')}", f"{value:.4g}")
-    accuracy = "none" if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
-    table.add_row("Validation accuracy", accuracy)
+    for label, accuracy in _accuracies(outcome):
+        table.add_row(label, accuracy)
     for label, count in (("Parameters", outcome.parameters), ("MACs", outcome.macs)):
         if count is not None:
             table.add_row(label, f"{count:,}")
     return table
+
+
+def _accuracies(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """What the network gave with other seeds leads; what it was chosen for is flattered by luck."""
+    accuracy = "none" if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
+    if outcome.fresh_mean is None:
+        yield "Validation accuracy", accuracy
+        return
+    again = f"{outcome.fresh_mean:.4f} (mean of {several(len(outcome.fresh), 'other seed')})"
+    yield "Accuracy, trained again", again
+    yield "Accuracy, as seen", f"{accuracy} (what the search chose it for, luck included)"
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -112,7 +124,7 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     notes = {
         "reason": "Why it ended early",
         "repeat_of": "The network of trial",
-        "infeasible": "Over the limit",
+        "infeasible": "Never trained, over",
         "epochs": "Epochs",
         "seconds": "Seconds of training",
         "replayed_epochs": "Epochs known before",
@@ -126,6 +138,8 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
             value = outcome.attributes[key]
             text = f"{value:.1f}" if isinstance(value, float) else str(value)
             facts.add_row(label, "yes" if value is True else text)
+    if outcome.over and "infeasible" not in outcome.attributes:
+        facts.add_row("Over the limit in force", ", ".join(outcome.over))
     if outcome.accuracies and _can_draw(out):
         facts.add_row("Learning curve", _curve(outcome, outcome.accuracies))
     elif outcome.accuracies:
@@ -160,8 +174,7 @@ def print_why(out: Console, why: Why) -> None:
 
 def print_result(out: Console, result: Result) -> None:
     """A study's outcome: the best network's table, or the Pareto front."""
-    total = f" of {result.trials}" if result.trials is not None else ""
-    parts = [f"{result.done}{total} trials"]
+    parts = [done_of(result.done, result.trials)]
     if result.pruned:
         parts.append(f"{result.pruned} of them pruned")
     if result.free:
@@ -173,9 +186,15 @@ def print_result(out: Console, result: Result) -> None:
             "or worse.",
             highlight=False,
         )
+    for note in result.notes:
+        out.print(note, highlight=False)
     out.print()
     if not result.best:
-        out.print("No trial is complete yet.")
+        limits = " and ".join(result.limits)
+        none = (
+            f"No complete trial is within {limits}." if result.over else "No trial is complete yet."
+        )
+        out.print(none)
     elif len(result.objectives) == 1:
         out.print(f"The best network, trial {result.best[0].number}:")
         out.print()
@@ -203,16 +222,20 @@ def print_runners_up(out: Console, result: Result) -> None:
 def _numbers(outcome: Outcome) -> dict[str, Text]:
     """A network's row of a table."""
     counts = {"parameters": outcome.parameters, "MACs": outcome.macs}
+    again = "" if outcome.fresh_mean is None else f"{outcome.fresh_mean:.4f}"
     return {
         "trial": Text(str(outcome.number)),
-        "accuracy": Text(f"{outcome.accuracy:.4f}"),
+        "trained again": Text(again),
+        "accuracy seen": Text(f"{outcome.accuracy:.4f}"),
         **{name: Text("" if count is None else f"{count:,}") for name, count in counts.items()},
     }
 
 
 def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[str]) -> Table:
     """A table of `rows`, without as many of the `dispensable` columns as do not fit `width`."""
-    headers = list(rows[0])
+    headers = [
+        header for header in rows[0] if header not in ONLY_KNOWN or any(row[header] for row in rows)
+    ]
     for header in dispensable:
         widths = [max(len(each), *(len(row[each]) for row in rows)) for each in headers]
         if sum(widths) + 2 * (len(headers) - 1) <= width:
@@ -248,7 +271,11 @@ def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
 
 
 def _summary(summary: StudySummary) -> dict[str, Text]:
-    total = f"/{summary.trials}" if summary.trials is not None else ""
+    total = ""
+    if summary.trials is not None:
+        total = (
+            f"/{summary.trials}" if summary.done <= summary.trials else f" ({summary.trials} asked)"
+        )
     cells = {
         "study": summary.study,
         "done": f"{summary.done}{total}",
@@ -256,7 +283,9 @@ def _summary(summary: StudySummary) -> dict[str, Text]:
         "queued": str(summary.queued),
         "pruned": str(summary.pruned),
         "free": str(summary.free),
-        "best": "" if summary.best is None else f"{summary.best:.4f}",
+        "left out": str(summary.over + summary.foreign or ""),
+        "again": "" if summary.fresh is None else f"{summary.fresh:.4f}",
+        "seen": "" if summary.best is None else f"{summary.best:.4f}",
         "last activity": (summary.last_activity or "")[5:],  # UTC
     }
     return {header: Text(text) for header, text in cells.items()}

@@ -14,6 +14,7 @@ from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
 from nasopt.comparison import Comparison, ComparisonProgress
 from nasopt.database import shown_url
 from nasopt.terminal import live
+from nasopt.wording import several
 
 
 def follow_comparison(out: Console, comparison: Comparison) -> None:
@@ -86,13 +87,13 @@ def comparison_table(result: ComparisonResult) -> Table:
     tested = any(each.difference and each.difference.p is not None for each in result.standings)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("sampler", no_wrap=True)
-    headers = ["volume" if result.score == "hypervolume" else "seen"]
-    headers += ["again" if result.truth is None else "true"] * again
+    headers = ["again" if result.truth is None else "true"] * again
+    headers += ["volume" if result.score == "hypervolume" else "seen"]
     headers += ["difference (95 %)"] + ["p"] * tested
     for header in (*headers, "wins", "rank", "epochs"):
         table.add_column(header, justify="right", no_wrap=True)
     for each in result.standings:
-        cells = [_number(each.seen)] + [_number(each.fresh)] * again
+        cells = [_number(each.fresh)] * again + [_number(each.seen)]
         cells += _against(each, result.baseline, tested, _digits(result))
         rank = "" if each.rank is None else f"{each.rank:.1f}"
         table.add_row(each.sampler, *cells, rank, f"{each.epochs:,.0f}")
@@ -142,13 +143,16 @@ def _number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
 
 
 def _legend(result: ComparisonResult) -> str:
-    lines = ["seen: the accuracy that the winner was chosen for, flattered by its luck."]
-    if result.score == "hypervolume":
-        lines = ["volume: of accuracy against cost, what the front dominates."]
+    lines = []
     if result.score == "fresh" and result.truth is None:
-        lines.append(f"again: the same network trained with {result.replicates} other seeds.")
+        seeds = several(result.replicates, "other seed")
+        lines.append(f"again: the mean of the winner's network trained with {seeds}.")
     elif result.score == "fresh":
-        lines.append("true: the mean of all trainings that the table has of the same network.")
+        lines.append("true: the mean of all trainings that the table has of the winner's network.")
+    if result.score == "hypervolume":
+        lines.append("volume: of accuracy against cost, what the front dominates.")
+    else:
+        lines.append("seen: the accuracy that the winner was chosen for, flattered by its luck.")
     lines.append(f"difference: to {result.baseline}, seed by seed, with its 95 % interval.")
     if any(each.difference and each.difference.p is not None for each in result.standings):
         lines.append("p: Wilcoxon's, corrected for the number of samplers (Holm).")
@@ -163,7 +167,12 @@ def _legend(result: ComparisonResult) -> str:
 
 
 def _equivalent(standing: Standing, unit: str) -> str:
-    """The figure that everybody understands, at half of the budget or later."""
+    """The figure that everybody understands, at half of the budget or later.
+
+    A single study has no interval, and tells nothing.
+    """
+    if len(standing.seeds) < 2:
+        return ""
     for each in standing.equivalents[1:] or standing.equivalents:
         at = f"{each.sampler} at {each.at:,} {unit if each.at > 1 else unit.removesuffix('s')}"
         return f"{at} is as good as {each.baseline} at {_equals(each)}."

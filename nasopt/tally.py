@@ -1,5 +1,6 @@
 """`Tally`: what a worker has to know of the finished trials of its study, each read once."""
 
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -72,8 +73,9 @@ class Tally:
         else:
             self.done += 1
             self.pruned += row.state is TrialState.PRUNED
-        if "key" in attrs and "epochs" in attrs:
-            self._count_epochs(row.trial_id, attrs["key"].strip('"'), int(attrs["epochs"]), attrs)
+        key, epochs = (json.loads(attrs.get(name, "null")) for name in ("key", "epochs"))
+        if isinstance(key, str) and isinstance(epochs, int):  # plain Optuna may call anything so
+            self._count_epochs(row.trial_id, key, epochs, attrs)
 
     def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, str]) -> None:
         known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)

@@ -73,3 +73,12 @@ def several(count: int, noun: str) -> str:
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{count:,} {noun}s"
+
+
+def done_of(done: int, total: int | None) -> str:
+    """ "6 of 12 trials"; where fewer were asked for than there are, "11 trials (6 asked for)" """
+    if total is None:
+        return several(done, "trial")
+    if done > total:
+        return f"{several(done, 'trial')} ({total:,} asked for)"
+    return f"{done:,} of {total:,} trials"

@@ -176,7 +176,7 @@ def test_compare_on_a_benchmark_looks_results_up_and_prints_their_regret(study, 
     out = capsys.readouterr().out
     assert "[4/4] mine/tpe/1: 8 trials, 8 epochs, best " in out
     assert "mine: 4 studies of 8 evaluations" in out
-    assert re.search(r"\nsampler +seen +true +difference", out)
+    assert re.search(r"\nsampler +true +seen +difference", out)
     assert re.search(r"\nregret after evaluations +1 +2 +4 +8 +place\nrandom, exact +\S+ ", out)
     flat = " ".join(out.split())
     assert "- mine: 25 networks, 1 replicate, 1 epoch, optimum 6." in flat

@@ -1,14 +1,25 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 import nasopt
+from nasopt.analysis.beliefs import Expectation
 from nasopt.analysis.choices import choices
-from nasopt.analysis.front import trade_off
+from nasopt.analysis.curves import Curve
+from nasopt.analysis.front import Point, TradeOff, trade_off
+from nasopt.analysis.learning import LearningCurve
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import compare_studies, read_study
-from nasopt.figures import choices_figure, comparison_figure, front_figure
-from nasopt.figures.palette import COLOURS, GREY, styles
+from nasopt.figures import (
+    beliefs_figure,
+    choices_figure,
+    comparison_figure,
+    curves_figure,
+    front_figure,
+    learning_figure,
+)
+from nasopt.figures.palette import COLOURS, GREY, log_axis, styles
 from nasopt.storage import open_storage
 from tests.examples import small
 
@@ -86,3 +97,62 @@ def test_samplers_differ_in_dash_and_mark_as_well_as_colour():
 def test_many_samplers_are_told_apart():
     found = styles([f"sampler{number}" for number in range(12)])
     assert len({(style.colour, style.dash) for style in found.values()}) == 12
+
+
+def equal(value: float) -> TradeOff:
+    points = tuple(Point("x/tpe/0", number, value, 1_000 * (number + 1)) for number in range(5))
+    return TradeOff("macs", points, points[:1])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.75, 1.0, 75.0, 100.0, 250.0])
+def test_axes_of_equal_accuracies_stay_near_them(value):
+    curve = Curve("tpe", "evaluation", (1.0, 2.0), *[(value, value)] * 3)
+    learnt = LearningCurve("x/tpe/0", 0, False, (1, 2), (value, value))
+    held = [Expectation("x/tpe/0", number, value, value, value, value) for number in range(5)]
+    axes = [
+        front_figure(equal(value)).layout.yaxis,
+        curves_figure([curve], "evaluation").layout.yaxis,
+        learning_figure([learnt], None).layout.yaxis,
+        beliefs_figure(held).layout.xaxis,
+    ]
+    unit = 1 if value <= 1 else 100
+    for axis in axes:
+        low, high = axis.range
+        assert low < value < high
+        assert high - low <= 0.11 * max(unit, value)
+        assert value > unit or (low >= -0.01 * unit and high <= 1.01 * unit)
+
+
+def test_studies_of_equal_accuracies_stand_in_the_middle(database):
+    result = compare_studies(database, "*", replicates=0)
+    winners = tuple(replace(each, seen=0.5) for each in result.winners)
+    axis = comparison_figure(replace(result, score="seen", winners=winners)).layout.xaxis
+    assert tuple(axis.range) == pytest.approx((0.45, 0.55))
+
+
+@pytest.mark.parametrize(
+    ("costs", "texts"),
+    [
+        ([68_000, 1_088_000], ["100k", "200k", "500k", "1M"]),
+        ([2_000, 8_000], ["2,000", "4,000", "6,000", "8,000"]),
+        ([300_000, 2_000_000_000], ["1M", "10M", "100M", "1G"]),
+        ([770], ["770"]),
+        ([101, 109], ["102", "104", "106", "108"]),
+    ],
+)
+def test_a_logarithmic_axis_has_a_few_counts_written_out(costs, texts):
+    axis = log_axis(costs)
+    assert axis["type"] == "log"
+    assert axis["ticktext"] == texts
+    low, high = (10**end for end in axis["range"])
+    assert low < min(costs) <= max(costs) < high
+    assert all(low <= tick <= high for tick in axis["tickvals"])
+
+
+def test_counts_of_nothing_have_no_logarithm():
+    assert "type" not in log_axis([0, 100])
+
+
+def test_between_two_trials_or_epochs_there_is_no_tick():
+    curve = Curve("tpe", "evaluation", (1.0, 2.0, 3.0), *[(0.1, 0.2, 0.3)] * 3)
+    assert curves_figure([curve], "evaluation").layout.xaxis.dtick == 1

@@ -134,7 +134,14 @@ def test_importances_are_those_that_optuna_has_whatever_the_kind_of_field(tmp_pa
     for _ in range(120):
         params = {name: f.suggest(dice, name) for name, f in Record.of(study).parameters.items()}
         good = params["dense01.width"] / 400 - params["recipe.lr"] + params["conv02.filters"] / 60
-        study.add_trial(create_trial(params=params, distributions=first.distributions, value=good))
+        study.add_trial(
+            create_trial(
+                params=params,
+                distributions=first.distributions,
+                value=good,
+                user_attrs=first.user_attrs,
+            )
+        )
     found = importances([Record.of(study)])
     theirs = optuna.importance.get_param_importances(
         study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()

@@ -47,9 +47,9 @@ def test_a_comparison_is_a_table_and_a_sentence_of_80_columns():
     text = shown(RESULT)
     assert max(map(len, text.splitlines())) <= 80
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
-    assert rows["random"] == [".9671", ".9500", "baseline", "1.8", "612"]
+    assert rows["random"] == [".9500", ".9671", "baseline", "1.8", "612"]
     assert rows["tpe-univariate"] == [
-        "1.0000", ".9500", "+.0123", "(-.0012", "+.0234)", ".016", ".70", "1.8", "612",
+        ".9500", "1.0000", "+.0123", "(-.0012", "+.0234)", ".016", ".70", "1.8", "612",
     ]  # fmt: skip
     flat = " ".join(text.split())
     assert "After 40 evaluations tpe-univariate (+0.0123, p = 0.016) is better than random." in flat
@@ -91,7 +91,7 @@ def test_regret_on_a_benchmark_is_a_table_of_80_columns():
     percent = [replace(each, seen=93.0, fresh=92.0) for each in (RANDOM, TPE)]
     text = shown(replace(RESULT, truth=truth, standings=tuple(percent)))
     assert max(map(len, text.splitlines())) <= 80
-    assert re.search(r"^sampler +seen +true +difference \(95 %\) +p ", text, re.MULTILINE)
+    assert re.search(r"^sampler +true +seen +difference \(95 %\) +p ", text, re.MULTILINE)
     rows = {line[:14].strip(): line[25:].split() for line in text.splitlines() if line}
     assert rows["random, exact"] == ["12.35", ".457", "1,234"]
     assert re.search(r"^random +none +\.500 +1$", text, re.MULTILINE)
@@ -137,3 +137,9 @@ def test_what_to_type_next_depends_on_what_is_missing(seeds):
 )
 def test_how_far_the_baseline_has_to_go_is_said_in_words(places, text):
     assert _equals(Equivalent("tpe", "random", 10, *places, most=2000)) == text
+
+
+def test_a_single_pair_of_studies_has_no_interval_to_be_told():
+    one = [replace(each, seeds=(0,)) for each in (RANDOM, TPE)]
+    assert "is as good as" in shown(RESULT)
+    assert "is as good as" not in shown(replace(RESULT, standings=tuple(one)))

@@ -2,7 +2,7 @@ import pytest
 
 from nasopt.analysis.curves import study_rows
 from nasopt.analysis.statistics import Difference
-from nasopt.analysis.verdict import limits, verdict
+from nasopt.analysis.verdict import limits, verdict, without_model
 from nasopt.noise import variance_components
 from tests.test_curves import CLIMBING, COMPLETE, PRUNED, planted
 
@@ -28,15 +28,13 @@ def difference(sampler: str, mean: float, p: float | None = None, pairs: int = 8
         (
             [difference("a", 0.02, pairs=5), difference("b", -0.02, pairs=5),
              difference("c", 0.0, pairs=5)],
-            "After 40 evaluations 5 pairs of studies cannot tell (a test needs 8); by the "
-            "intervals alone a (+0.0200) is ahead of random, b (-0.0200) is behind random, "
-            "c (+0.0000) is level with random.",
+            "After 40 evaluations 5 pairs of studies cannot tell: there is no verdict on a "
+            "(+0.0200), b (-0.0200) and c (+0.0000), since a test needs 8 seeds.",
         ),
         (
             [difference("a", 0.02, 0.016), difference("b", 0.0, pairs=1)],
             "After 40 evaluations a (+0.0200, p = 0.016) is better than random; 1 pair of studies "
-            "cannot tell (a test needs 8); by the intervals alone b (+0.0000) is level with "
-            "random.",
+            "cannot tell: there is no verdict on b (+0.0000), since a test needs 8 seeds.",
         ),
     ],
 )  # fmt: skip
@@ -72,3 +70,19 @@ def test_what_limits_the_claims_is_said():
     (line,) = limits({}, {"random": many}, "random", "hypervolume", replicates=0)
     assert line.startswith("With two objectives the fronts are compared as the searches saw them")
     assert limits({}, {"random": many}, "random", "fresh", replicates=3) == []
+
+
+@pytest.mark.parametrize(("trials", "told"), [(9, True), (10, True), (11, False)])
+def test_within_its_start_up_a_sampler_is_random_sampling_and_that_is_said(trials, told):
+    rows = study_rows([planted("tpe", 0, [(COMPLETE, [0.5], 2)] * trials)])
+    assert without_model(rows, {"tpe": 10, "random": 0}) == told * [
+        f"tpe has nothing to go by in its first 10 trials, and no study has more than {trials}: "
+        "here it is random sampling."
+    ]
+    assert without_model(rows, {}) == []
+
+
+def test_one_study_beyond_the_start_up_is_enough_and_free_trials_count():
+    short, long = [(COMPLETE, [0.5], 2)] * 4, [(COMPLETE, [0.5], 2), (COMPLETE, [0.5], 0)] * 6
+    rows = study_rows([planted("tpe", 0, short), planted("tpe", 1, [*long, *short])])
+    assert without_model(rows, {"tpe": 10}) == []

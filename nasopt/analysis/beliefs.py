@@ -1,7 +1,7 @@
 """What a sampler with a model expected of its trials, against what was seen."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from optuna.trial import TrialState
@@ -31,7 +31,7 @@ class Expectation:
 class Beliefs:
     """`typical` is the median distance between what was expected and what was seen."""
 
-    trials: tuple[Expectation, ...]
+    trials: tuple[Expectation, ...] = field(repr=False)
     within: float  # share of the trials that are in their interval
     typical: float
 

@@ -95,9 +95,9 @@ class Choices:
 def choices(studies: Sequence[Record]) -> Choices | None:
     """Of `studies` of one experiment; None below 21 different networks, or 3 that are the best.
 
-    The best are of those that were trained to their end.
+    The best are of those that were trained to their end; all are within the limits in force.
     """
-    tried = networks(studies)
+    tried = networks(studies, within_limits=True)
     complete = [trial for trial in tried if trial.state is TrialState.COMPLETE]
     if len(tried) < FEWEST or len(complete) < FEWEST_BEST:
         return None

@@ -20,7 +20,7 @@ from nasopt.analysis.statistics import (
     differences,
     equivalent,
 )
-from nasopt.analysis.verdict import Spelling, limits, verdict
+from nasopt.analysis.verdict import Spelling, limits, verdict, without_model
 from nasopt.analysis.winners import QUARTERS, Winner, fresh_accuracies, quarter_winners
 from nasopt.noise import SAMPLE_SEED, Noise, recorded_noise
 
@@ -56,6 +56,17 @@ class Standing:
     rank: float | None
     difference: Difference | None
     equivalents: tuple[Equivalent, ...]
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """Texts: the sampler, its studies, what they gave again, saw, are ahead, and took."""
+        gap = self.difference
+        accuracies = ["" if value is None else f"{value:.4f}" for value in (self.fresh, self.seen)]
+        ahead = ("", "")
+        if gap is not None:
+            interval = "" if math.isnan(gap.low) else f"{gap.low:+.4f} to {gap.high:+.4f}"
+            ahead = f"{gap.mean:+.4f}", interval
+        return self.sampler, str(len(self.seeds)), *accuracies, *ahead, f"{self.epochs:,.0f}"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -125,6 +136,22 @@ class ComparisonResult:
         found = [each.difference for each in self.standings if each.difference is not None]
         return verdict(found, self.baseline, str(self.budget), self.noise, spelled)
 
+    def __repr__(self) -> str:
+        """A table in a notebook, of the samplers; rows and curves would be pages."""
+        seen = "volume" if self.score == "hypervolume" else "seen"
+        again = "again" if self.truth is None else "true"
+        lines: list[tuple[str, ...]] = [
+            ("sampler", "studies", again, seen, f"over {self.baseline}", "95 %", "epochs")
+        ]
+        lines += [each.row for each in self.standings]
+        lines = [line[:2] + line[3:] if self.score != "fresh" else line for line in lines]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = "\n".join(
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+            for line in lines
+        )
+        return f"{self.experiment}: {self.budget} a study\n{table}\n{self.verdict}"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "experiment": self.experiment,
@@ -152,12 +179,13 @@ def compared(
     baseline: str,
     replicates: int,
     benchmark: "Benchmark | None" = None,
+    start_ups: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
     """What finished `studies` of one experiment tell, within `budget`.
 
     `accuracies` are those of whole trainings in the ledger, by key. Studies of a `benchmark` are
-    judged by all its replicates.
+    judged by all its replicates. `start_ups` say how many first trials of a sampler are random.
     """
     rows = {
         sampler: {seed: budget.within(each) for seed, each in sorted(by_seed.items())}
@@ -178,7 +206,11 @@ def compared(
     for winner in last if again else ():
         fresh.setdefault(winner.sampler, {})[winner.seed] = winner.fresh_mean
     scores = fresh if again else seen
-    lines = [*notes, *limits(rows, scores, baseline, score, replicates)]
+    lines = [
+        *notes,
+        *without_model(rows, start_ups or {}),
+        *limits(rows, scores, baseline, score, replicates),
+    ]
     return ComparisonResult(
         experiment=studies[0].name.rsplit("/", 2)[0],
         objectives=studies[0].objectives,

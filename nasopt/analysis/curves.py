@@ -7,13 +7,13 @@ import csv
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nasopt.analysis.record import Record
 from nasopt.budget import Spent, spent
@@ -30,8 +30,9 @@ class Row:
     """One evaluation of a study: a trial that counts to its budget.
 
     `value` is the accuracy (a fraction; the last one reported), `cost` the second objective where
-    there are two. `incumbent` is the best value of a complete trial so far, and `winner` the number
-    of that trial; with two objectives it is the hypervolume of the front, and there is no winner.
+    there are two. `incumbent` is the best value so far of a complete trial within the limits in
+    force, and `winner` the number of that trial; with two objectives it is the hypervolume of the
+    front, and there is no winner.
     `epochs` and `seconds` are what the evaluation costs, as if trained; `total_...` up to here.
     `true` is what the winner is worth by all replicates of a benchmark; None where nobody knows.
     """
@@ -98,30 +99,17 @@ def study_rows(studies: Sequence[Record]) -> dict[str, dict[int, list[Row]]]:
     point is accuracy 0 at the greatest cost of a complete trial of these studies, and costs are
     fractions of that.
     """
-    finished = {study: _counted(study) for study in studies}
-    greatest = max(
-        (
-            trial.values[1]
-            for trials in finished.values()
-            for trial, _ in trials
-            if _has_cost(trial)
-        ),
-        default=0.0,
-    )
+    complete = (trial for study in studies for trial in study.complete)
+    greatest = max((trial.values[1] for trial in complete if len(trial.values) > 1), default=0.0)
     rows: dict[str, dict[int, list[Row]]] = {}
-    for study, trials in finished.items():
-        rows.setdefault(study.sampler, {})[study.seed] = _rows(study, trials, greatest)
+    for study in studies:
+        rows.setdefault(study.sampler, {})[study.seed] = _rows(study, _counted(study), greatest)
     return rows
 
 
 def _counted(study: Record) -> list[tuple[FrozenTrial, Spent]]:
-    trials = [trial for trial in study.trials if trial.state.is_finished()]
-    pairs = zip(trials, spent(trials), strict=True)
+    pairs = zip(study.ended, spent(study.ended), strict=True)
     return [(trial, cost) for trial, cost in pairs if FREE not in trial.user_attrs]
-
-
-def _has_cost(trial: FrozenTrial) -> bool:
-    return trial.state is TrialState.COMPLETE and len(trial.values) > 1
 
 
 def _rows(study: Record, trials: Sequence[tuple[FrozenTrial, Spent]], greatest: float) -> list[Row]:
@@ -129,12 +117,13 @@ def _rows(study: Record, trials: Sequence[tuple[FrozenTrial, Spent]], greatest: 
     best, winner = None, None
     points: list[tuple[float, float]] = []  # accuracy and cost, with two objectives
     total = Spent()
+    candidates = {trial.number for trial in study.complete}
     for evaluation, (trial, cost) in enumerate(trials, 1):
         values = trial.values or []
-        if _has_cost(trial):
+        if trial.number in candidates and len(values) > 1:
             points.append((values[0], values[1]))
             best = hypervolume(points, greatest)
-        elif trial.state is TrialState.COMPLETE and (best is None or values[0] > best):
+        elif trial.number in candidates and (best is None or values[0] > best):
             best, winner = values[0], trial.number
         total = Spent(total.epochs + cost.epochs, total.seconds + cost.seconds)
         rows.append(
@@ -189,7 +178,7 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
 
     Raises StorageError where it cannot be written.
     """
-    names = [field.name for field in fields(Row)]
+    names = [each.name for each in fields(Row)]
     try:
         with Path(path).open("w", newline="") as file:
             writer = csv.DictWriter(file, names)
@@ -232,10 +221,10 @@ class Curve:
 
     sampler: str
     axis: str
-    positions: tuple[float, ...]
-    lower: tuple[float, ...]
-    median: tuple[float, ...]
-    upper: tuple[float, ...]
+    positions: tuple[float, ...] = field(repr=False)
+    lower: tuple[float, ...] = field(repr=False)
+    median: tuple[float, ...] = field(repr=False)
+    upper: tuple[float, ...] = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

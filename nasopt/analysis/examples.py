@@ -4,17 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from nasopt.analysis.outcome import Outcome, outcome_of, rank, space_of
+from nasopt.analysis.outcome import Outcome, honest_first, outcome_of, rank
 from nasopt.analysis.record import Record
+from nasopt.claims import Storage
 
 
 @dataclass(frozen=True)
 class Examples:
     """Of `complete` networks trained to their end; a pruned one's accuracy is no measure of it.
 
-    They are different ones: one that was trained in several studies has its best accuracy.
+    They are different ones: one that was trained in several studies has its best accuracy. All are
+    within the limits in force.
     """
 
     complete: int
@@ -23,25 +25,22 @@ class Examples:
     worst: Outcome
 
 
-def examples(studies: Sequence[Record]) -> Examples | None:
-    """By accuracy, of all `studies` of one experiment; None where no trial is complete."""
-    trials = [
-        (study, trial)
-        for study in studies
-        for trial in study.counted
-        if trial.state is TrialState.COMPLETE
-    ]
+def examples(studies: Sequence[Record], storage: Storage | None = None) -> Examples | None:
+    """By accuracy, of all `studies` of one experiment; None where no trial is complete.
+
+    In their `storage` it is looked up what they gave when they were trained again.
+    """
+    trials = [(study, trial) for study in studies for trial in study.complete]
     if not trials:
         return None
     ranked: dict[str, tuple[Record, FrozenTrial]] = {}
-    for study, trial in sorted(trials, key=lambda each: rank(each[1])):
+    for study, trial in honest_first(sorted(trials, key=lambda each: rank(each[1])), storage):
         ranked.setdefault(trial.user_attrs["key"], (study, trial))
     networks = list(ranked.values())
-    space = space_of(studies[0].attrs)
 
     def outcome(place: int) -> Outcome:
         study, trial = networks[place]
-        return outcome_of(study.name, space, trial)
+        return outcome_of(study, trial, storage)
 
     return Examples(
         complete=len(networks),

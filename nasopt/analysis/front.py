@@ -1,11 +1,10 @@
 """The Pareto front of accuracy against cost: what a network of each size can reach."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-from optuna.trial import TrialState
 
 from nasopt.analysis.record import Record
 
@@ -54,7 +53,7 @@ class TradeOff:
     """Accuracy against `cost` ("macs" or "parameters"). `front` is in order of cost."""
 
     cost: str
-    points: tuple[Point, ...]
+    points: tuple[Point, ...] = field(repr=False)
     front: tuple[Point, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -76,12 +75,12 @@ class TradeOff:
 
 
 def trade_off(studies: Sequence[Record], cost: str) -> TradeOff:
-    """The complete trials of `studies`, each network once a study."""
+    """The complete trials of `studies` within their limits, each network once a study."""
     points = [
         Point(study.name, trial.number, trial.values[0], trial.user_attrs[cost])
         for study in studies
-        for trial in study.counted
-        if trial.state is TrialState.COMPLETE and trial.user_attrs.get(cost) is not None
+        for trial in study.complete
+        if trial.user_attrs.get(cost) is not None
     ]
     best = front(points, lambda point: (point.accuracy, point.cost))
     return TradeOff(cost, tuple(points), tuple(best))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import TrialState
 
 from nasopt.analysis.choices import BEST, kind_of
 from nasopt.analysis.record import Record
@@ -59,7 +58,7 @@ def importances(studies: Sequence[Record]) -> Importances | None:
     None below 20 complete trials, or where nothing that was chosen made a difference.
     Source: Watanabe et al. 2023 (arXiv:2304.10255); how far the best chose otherwise than all.
     """
-    trials = [t for s in studies for t in s.counted if t.state is TrialState.COMPLETE]
+    trials = [trial for study in studies for trial in study.complete]
     if len(trials) < FEWEST:
         return None
     accuracies = np.array([trial.values[0] for trial in trials])

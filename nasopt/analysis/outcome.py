@@ -4,6 +4,7 @@ It needs the database alone: no study file, no images, no torch.
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,46 +13,69 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.front import front
-from nasopt.analysis.record import devices_of
+from nasopt.analysis.record import Record, devices_of, remarks
+from nasopt.analysis.winners import trained_again
 from nasopt.architecture import Architecture
-from nasopt.claims import EXPERIMENT, FREE, LAST, Storage
+from nasopt.claims import EXPERIMENT, LAST, Storage
 from nasopt.database import shown_url
 from nasopt.errors import StudyError, closest
 from nasopt.layers import Conv, Layer, Pool
-from nasopt.space import Space
+from nasopt.wording import done_of
 
 RUNNERS_UP = 4
+REPR_BEST = 8  # of a front, at most
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One trial of a study. `recipe` has the values of the recipe's open fields."""
+    """One trial of a study. `recipe` has the values of the recipe's open fields.
+
+    The best of many accuracies was chosen for its luck, too: `fresh` are those of the same network
+    trained with other seeds, where it was (see `Retrained`). `over` are the limits in force that it
+    is over.
+    """
 
     study: str
     number: int
     state: str
     architecture: Architecture | dict[str, Any]  # of a benchmark: the parameters
     recipe: dict[str, Any]
-    accuracy: float | None  # a fraction; the last one reported
+    accuracy: float | None  # a fraction, as the search saw it; the last one reported
     accuracies: tuple[float, ...]  # after each epoch
     parameters: int | None
     macs: int | None
     attributes: dict[str, Any]
+    fresh: tuple[float, ...] = ()
+    over: tuple[str, ...] = ()
+
+    @property
+    def fresh_mean(self) -> float | None:
+        """The honest accuracy; None where nobody knows."""
+        return statistics.fmean(self.fresh) if self.fresh else None
 
     def to_json(self) -> dict[str, Any]:
         chosen = self.architecture
         return {
             **asdict(self),
             "architecture": chosen.to_json() if isinstance(chosen, Architecture) else chosen,
+            "fresh_mean": self.fresh_mean,
         }
+
+    def __repr__(self) -> str:
+        accuracy = "no accuracy" if self.accuracy is None else f"{self.accuracy:.4f}"
+        if self.fresh_mean is not None:
+            accuracy = f"{self.fresh_mean:.4f} trained again, {accuracy} as seen"
+        return f"<Outcome: trial {self.number} of {self.study}, {self.state}, {accuracy}>"
 
 
 @dataclass(frozen=True)
 class Result:
     """A study as it stands. `best` has one trial, or the Pareto front in order of cost.
 
-    `runners_up` are the trials behind the best, four at most; of a front there are none. `devices`
-    are what the counted trials were trained on, with their numbers.
+    They go by the `limits` in force, under which a study need not have begun: `over` trials that
+    count are over them. `foreign` trials were made by plain Optuna. `runners_up` are the trials
+    behind the best, four at most; of a front there are none. `devices` are what the counted trials
+    were trained on, with their numbers. `notes` are sentences on what is left out.
     """
 
     study: str
@@ -63,6 +87,15 @@ class Result:
     best: tuple[Outcome, ...]
     runners_up: tuple[Outcome, ...] = ()
     devices: Mapping[str, int] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    over: int = 0
+    foreign: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        best = "".join(f"\n  {each!r}" for each in self.best[-REPR_BEST:])
+        notes = "".join(f"\n  {note}" for note in self.notes)
+        return f"<Result: {self.study}, {done_of(self.done, self.trials)}{best}{notes}>"
 
     def to_json(self) -> dict[str, Any]:
         lists = {name: getattr(self, name) for name in ("best", "runners_up")}
@@ -97,50 +130,66 @@ def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
         shown = storage.path or shown_url(storage.url)
         raise StudyError(f"storage={shown}: no study of nasopt's in it; name another database")
     if name is not None and name not in names:
+        if any(each.study_name == name for each in storage.get_all_studies()):
+            raise StudyError(f"study={name!r}: not one of nasopt's; {closest(name, names)}")
         raise StudyError(f"study={name!r}: not in this database; {closest(name, names)}")
     return optuna.load_study(study_name=name or names[-1], storage=storage)
 
 
 def outcome(study: optuna.Study, number: int) -> Outcome:
-    """Trial `number` of `study`. Raises StudyError if there is none, or it has no network yet."""
-    trials = study.get_trials(deepcopy=False)
-    if not 0 <= number < len(trials):
+    """Trial `number` of `study`. Raises StudyError if there is none, or it has no network."""
+    record = Record.of(study)
+    if not 0 <= number < len(record.trials):
         raise StudyError(
-            f"trial={number}: {study.study_name} has {len(trials)}, numbered from 0; choose one"
+            f"trial={number}: {record.name} has {len(record.trials)}, numbered from 0; choose one"
         )
-    if "key" not in trials[number].user_attrs:
+    trial = record.trials[number]
+    if trial in record.foreign:
+        raise StudyError(
+            f"trial={number}: made by plain Optuna (study.add_trial, study.optimize), so no "
+            f"network of it is known; study.trials[{number}] has what there is"
+        )
+    if "key" not in trial.user_attrs:
+        if trial.state.is_finished():
+            raise StudyError(f"trial={number}: it failed before it had a network; ask for another")
         raise StudyError(f"trial={number}: it has no network yet; look again when it runs")
-    return outcome_of(study.study_name, space_of(study.user_attrs), trials[number])
+    return outcome_of(record, trial, opened(study))
+
+
+def opened(study: optuna.Study) -> Storage | None:
+    """Return nasopt's storage that `study` is in, if it is; Optuna has put a cache before it."""
+    storage = getattr(study._storage, "_backend", study._storage)
+    return storage if isinstance(storage, Storage) else None
 
 
 def result(study: optuna.Study) -> Result:
     """The best of `study` and its counts."""
-    trials = study.get_trials(deepcopy=False)
-    finished = [trial for trial in trials if trial.state.is_finished()]
-    counted = [trial for trial in finished if FREE not in trial.user_attrs]
-    complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
-    space = space_of(study.user_attrs)
-    objectives = study.user_attrs[EXPERIMENT]["objectives"]
-    if len(objectives) > 1:
-        best, others = front(complete, lambda trial: (trial.values[0], trial.values[1])), []
+    record = Record.of(study)
+    storage = opened(study)
+    if len(record.objectives) > 1:
+        best, others = front(record.complete, lambda t: (t.values[0], t.values[1])), []
     else:
-        ranked = sorted(complete, key=rank)
-        best = ranked[:1]
-        others = [trial for trial in ranked[1:] if FREE not in trial.user_attrs][:RUNNERS_UP]
+        ranked = honest_first([(record, t) for t in sorted(record.complete, key=rank)], storage)
+        trials = [trial for _, trial in ranked[: 1 + RUNNERS_UP]]
+        best, others = trials[:1], trials[1:]
 
     def told(trials: list[FrozenTrial]) -> tuple[Outcome, ...]:
-        return tuple(outcome_of(study.study_name, space, trial) for trial in trials)
+        return tuple(outcome_of(record, trial, storage) for trial in trials)
 
     return Result(
-        study=study.study_name,
-        objectives=tuple(objectives),
-        trials=study.user_attrs.get("trials"),
-        done=len(counted),
-        pruned=sum(trial.state is TrialState.PRUNED for trial in counted),
-        free=len(finished) - len(counted),
+        study=record.name,
+        objectives=record.objectives,
+        trials=record.attrs.get("trials"),
+        done=len(record.counted),
+        pruned=sum(trial.state is TrialState.PRUNED for trial in record.counted),
+        free=len(record.ended) - len(record.counted),
         best=told(best),
         runners_up=told(others),
-        devices=devices_of(counted),
+        devices=devices_of(record.counted),
+        limits=tuple(record.limits),
+        over=len(record.over),
+        foreign=len(record.foreign),
+        notes=tuple(remarks([record])),
     )
 
 
@@ -150,22 +199,34 @@ def rank(trial: FrozenTrial) -> tuple[float, float, int]:
     return -trial.values[0], math.inf if macs is None else macs, trial.number
 
 
-def space_of(attrs: Mapping[str, Any]) -> Space | None:
-    """The space of the study with these user attributes; None where it was of a benchmark."""
-    begun = attrs[EXPERIMENT]
-    if "table" in begun["space"]:
-        return None
-    return Space.from_json(begun["space"]).on(tuple(begun["input_shape"]))
+def honest_first(
+    ranked: list[tuple[Record, FrozenTrial]], storage: Storage | None
+) -> list[tuple[Record, FrozenTrial]]:
+    """Of the equally accurate at the head put one first that was trained again, if one was.
+
+    It is mostly the first that a study found: that is the winner of a comparison.
+    """
+    if not ranked or storage is None:
+        return ranked
+    top = [pair for pair in ranked if pair[1].values[0] == ranked[0][1].values[0]]
+    found_first: dict[str, tuple[Record, FrozenTrial]] = {}
+    for pair in sorted(top, key=lambda each: each[1].number):
+        found_first.setdefault(pair[0].name, pair)
+    for study, trial in (top[0], *found_first.values()):
+        if trained_again(study, trial.params, storage):
+            return [(study, trial), *(pair for pair in ranked if pair[1] is not trial)]
+    return ranked
 
 
-def outcome_of(study: str, space: Space | None, trial: FrozenTrial) -> Outcome:
-    """A trial of `study` that has a network."""
+def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None) -> Outcome:
+    """A trial of `study` that has a network; what it gave again is looked up in `storage`."""
     steps = sorted(trial.intermediate_values.items())
     reported = tuple(value for _, value in steps)
     attributes = dict(trial.user_attrs)
     recipe = {k: v for k, v in trial.params.items() if k.startswith("recipe.")}
+    space = study.space
     return Outcome(
-        study=study,
+        study=study.name,
         number=trial.number,
         state=trial.state.name.lower(),
         architecture=dict(trial.params) if space is None else space.decode(trial.params),
@@ -175,6 +236,8 @@ def outcome_of(study: str, space: Space | None, trial: FrozenTrial) -> Outcome:
         parameters=attributes.pop("parameters", None),
         macs=attributes.pop("macs", None),
         attributes=attributes,
+        fresh=() if storage is None else trained_again(study, trial.params, storage),
+        over=tuple(study.broken(trial)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,18 +12,24 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.claims import EXPERIMENT, FREE
 from nasopt.evaluation import Evaluation, Recipe
 from nasopt.fields import Dice, Open, field_from_json
+from nasopt.limits import Limit
+from nasopt.own_trials import is_own
 from nasopt.space import Space
+from nasopt.wording import listed, several
 
 NOT_NOTED = "a device that was not noted"  # by an older version
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A study as it stands: its user attributes, and its trials by number."""
+    """A study as it stands: its user attributes, and its trials by number.
+
+    Of the finished trials those are read that a search made (`ended`); the others are `foreign`.
+    """
 
     name: str
-    attrs: Mapping[str, Any]
-    trials: Sequence[FrozenTrial]
+    attrs: Mapping[str, Any] = field(repr=False)
+    trials: Sequence[FrozenTrial] = field(repr=False)
 
     @classmethod
     def of(cls, study: optuna.Study) -> Self:
@@ -39,7 +45,8 @@ class Record:
 
     @property
     def limits(self) -> list[str]:
-        limits: list[str] = self.attrs["limits"]
+        """Those in force: a study may go on with others than it began with."""
+        limits: list[str] = self.attrs.get("limits", [])
         return limits
 
     @property
@@ -64,11 +71,56 @@ class Record:
             return {name: field_from_json(field) for name, field in table.items()}
         return {**self.begun.space.parameters, **self.begun.recipe.parameters}
 
+    @cached_property
+    def ended(self) -> list[FrozenTrial]:
+        """The finished trials that a search made."""
+        fields = self.parameters if EXPERIMENT in self.attrs else {}
+        return [trial for trial in self._finished if is_own(trial, fields)]
+
+    @cached_property
+    def foreign(self) -> list[FrozenTrial]:
+        """The finished trials that plain Optuna made; of a network they tell nothing."""
+        own = {trial.number for trial in self.ended}
+        return [trial for trial in self._finished if trial.number not in own]
+
     @property
+    def _finished(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if trial.state.is_finished()]
+
+    @cached_property
     def counted(self) -> list[FrozenTrial]:
-        """The finished trials that count to the budget: repeats and the like are left out."""
-        finished = (trial for trial in self.trials if trial.state.is_finished())
-        return [trial for trial in finished if FREE not in trial.user_attrs]
+        """The trials of `ended` that count to the budget: repeats and the like are left out."""
+        return [trial for trial in self.ended if FREE not in trial.user_attrs]
+
+    @cached_property
+    def over(self) -> list[FrozenTrial]:
+        """The trials of `counted` that are over the limits in force: they began under others."""
+        return [trial for trial in self.counted if self.broken(trial)]
+
+    @cached_property
+    def complete(self) -> list[FrozenTrial]:
+        """The trials among which the best is: trained to their end, and within the limits."""
+        complete = (trial for trial in self.counted if trial.state is TrialState.COMPLETE)
+        return [trial for trial in complete if not self.broken(trial)]
+
+    def broken(self, trial: FrozenTrial) -> list[str]:
+        """Return the limits in force that the network of `trial` is over, as far as is known."""
+        costs = {each.quantity: trial.user_attrs.get(each.quantity) for each in self._bounds}
+        return [
+            str(limit)
+            for limit in self._bounds
+            if (cost := costs[limit.quantity]) is not None and cost > limit.bound
+        ]
+
+    @cached_property
+    def _bounds(self) -> list[Limit]:
+        bounds = (text for text in self.limits if " <= " in text)  # a table may have one of words
+        return [Limit.from_text(text) for text in bounds]
+
+    @property
+    def space(self) -> Space | None:
+        """None where the study was of a benchmark."""
+        return None if self.is_benchmark else self.begun.space
 
     @cached_property
     def begun(self) -> "Begun":
@@ -89,10 +141,37 @@ def devices_of(trials: Iterable[FrozenTrial]) -> dict[str, int]:
     return dict(counts.most_common()) if counts.keys() - {NOT_NOTED} else {}
 
 
-def networks(studies: Iterable[Record]) -> list[FrozenTrial]:
-    """A trial of each different network that was trained: the one that took it furthest."""
+def remarks(studies: Sequence[Record]) -> list[str]:
+    """Return a sentence on each kind of trials of `studies` that are not among the best."""
+    over = sum(len(study.over) for study in studies)
+    foreign = sum(len(study.foreign) for study in studies)
+    found = []
+    if over:
+        limits = listed(list(dict.fromkeys(each for study in studies for each in study.limits)))
+        are, they = ("is", "it is") if over == 1 else ("are", "they are")
+        found.append(
+            f"{several(over, 'earlier trial')} {are} over the limits in force ({limits}): {they} "
+            "left out of what is the best."
+        )
+    if foreign:
+        was, they = ("was", "it is") if foreign == 1 else ("were", "they are")
+        found.append(
+            f"{several(foreign, 'trial')} {was} made by plain Optuna (study.add_trial, "
+            f"study.optimize): {they} left out."
+        )
+    return found
+
+
+def networks(studies: Iterable[Record], *, within_limits: bool = False) -> list[FrozenTrial]:
+    """A trial of each different network that was trained: the one that took it furthest.
+
+    Those `within_limits` are within those in force.
+    """
     furthest: dict[str, FrozenTrial] = {}
-    for trial in (trial for study in studies for trial in study.counted):
+    tried = ((trial, each.broken(trial)) for each in studies for trial in each.counted)
+    for trial, broken in tried:
+        if within_limits and broken:
+            continue
         key = trial.user_attrs.get("key")
         if key is None or trial.state is TrialState.FAIL:
             continue

@@ -1,7 +1,7 @@
 """Comparisons on a benchmark: what winners are truly worth, their regret, and what chance gives."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class Truth:
     optimum: float
     regrets: tuple[Regret, ...]
     random: Curve | None = None
-    expected: tuple[float, ...] = ()
+    expected: tuple[float, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -12,10 +12,11 @@ from nasopt.alike import difference
 from nasopt.analysis.compared import ComparisonResult, compared
 from nasopt.analysis.curves import Budget, Row, study_rows
 from nasopt.analysis.outcome import attributes_of, load_study, studies_of
-from nasopt.analysis.record import Record, devices_of
-from nasopt.analysis.winners import QUARTERS, quarter_winners
+from nasopt.analysis.record import Record, devices_of, remarks
+from nasopt.analysis.start_up import start_up
+from nasopt.analysis.winners import MOST_REPLICATES, QUARTERS, quarter_winners
 from nasopt.budget import spent
-from nasopt.claims import EXPERIMENT, Storage
+from nasopt.claims import EXPERIMENT, FREE, Storage
 from nasopt.errors import RecipeError, StudyError, closest
 from nasopt.finals import fresh_seeds
 from nasopt.ledger import Ledger
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # it imports torch
     from nasopt.benchmarks import Benchmark
 
 NAMED = 10  # studies in an error, at most
-MOST_REPLICATES = 20  # that are looked for
 
 
 def compare_studies(
@@ -107,9 +107,12 @@ def analyse(
     replicates: int | None,
     baseline: str,
     benchmark: "Benchmark | None" = None,
+    start_ups: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
     """What `studies` tell of their samplers within `budget`; `benchmark` is what they searched.
+
+    `start_ups` say how many first trials of a sampler are random; without them it goes by names.
 
     With `replicates` None their winners are compared by as many other seeds as all were trained
     with. Raises StudyError if one is unfinished, or they differ in more than sampler and seed.
@@ -133,7 +136,13 @@ def analyse(
         baseline=baseline,
         replicates=replicates,
         benchmark=benchmark,
-        notes=[*notes, *_ended_early(studies, budget), *_on_devices(studies)],
+        start_ups=start_ups or {study.sampler: start_up(study.sampler) for study in studies},
+        notes=[
+            *notes,
+            *remarks(studies),
+            *_ended_early(studies, budget),
+            *_on_devices(studies),
+        ],
     )
 
 
@@ -181,7 +190,8 @@ def is_done(study: Record, budget: Budget) -> bool:
 def spent_of(study: Record, budget: Budget) -> int:
     """What `study` has spent, in the unit of `budget`."""
     if budget.unit == "evaluations":
-        return len(study.counted)
+        foreign = [trial for trial in study.foreign if FREE not in trial.user_attrs]
+        return len(study.counted) + len(foreign)  # they count to what a search may still try
     return sum(each.epochs for each in spent(study.counted))
 
 

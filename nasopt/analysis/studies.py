@@ -1,5 +1,6 @@
 """The studies of a database, a line each."""
 
+import statistics
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import Any
@@ -7,13 +8,19 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from nasopt.analysis.outcome import studies_of
-from nasopt.claims import FREE, Storage
+from nasopt.analysis.outcome import rank, studies_of
+from nasopt.analysis.record import Record
+from nasopt.analysis.winners import trained_again
+from nasopt.claims import Storage
 
 
 @dataclass(frozen=True)
 class StudySummary:
-    """Where a study stands; `live` if a worker has one of its trials in hand."""
+    """Where a study stands; `live` if a worker has one of its trials in hand.
+
+    `best` is the accuracy of its best network as the search saw it, and `fresh` the mean of what it
+    gave when it was trained again; None where it was not. `over` and `foreign` are as in `Result`.
+    """
 
     study: str
     sampler: str | None
@@ -27,6 +34,9 @@ class StudySummary:
     best: float | None
     last_activity: str | None  # ISO 8601, UTC
     live: bool
+    fresh: float | None = None
+    over: int = 0
+    foreign: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -41,23 +51,29 @@ def study_summaries(storage: Storage) -> list[StudySummary]:
 
 
 def _summary(storage: Storage, study: optuna.Study) -> StudySummary:
-    trials = study.get_trials(deepcopy=False)
-    counted = [t for t in trials if t.state.is_finished() and FREE not in t.user_attrs]
-    times = [time for t in trials for time in (t.datetime_start, t.datetime_complete) if time]
-    complete = [t.values[0] for t in trials if t.state is TrialState.COMPLETE]
-    running = [t for t in trials if t.state is TrialState.RUNNING]
+    record = Record.of(study)
+    times = [
+        time for t in record.trials for time in (t.datetime_start, t.datetime_complete) if time
+    ]
+    running = [t for t in record.trials if t.state is TrialState.RUNNING]
     last = max(times).astimezone(UTC).strftime("%Y-%m-%d %H:%M") if times else None
+    best = min(record.complete, key=rank, default=None)
+    single = len(record.objectives) == 1
+    fresh = trained_again(record, best.params, storage) if best is not None and single else ()
     return StudySummary(
-        study=study.study_name,
-        sampler=study.user_attrs.get("sampler"),
-        seed=study.user_attrs.get("seed"),
-        trials=study.user_attrs.get("trials"),
-        done=len(counted),
+        study=record.name,
+        sampler=record.attrs.get("sampler"),
+        seed=record.attrs.get("seed"),
+        trials=record.attrs.get("trials"),
+        done=len(record.counted),
         running=len(running),
-        queued=sum(t.state is TrialState.WAITING for t in trials),
-        pruned=sum(t.state is TrialState.PRUNED for t in counted),
-        free=sum(FREE in t.user_attrs for t in trials),
-        best=max(complete, default=None),
+        queued=sum(t.state is TrialState.WAITING for t in record.trials),
+        pruned=sum(t.state is TrialState.PRUNED for t in record.counted),
+        free=len(record.ended) - len(record.counted),
+        best=None if best is None else best.values[0],
         last_activity=last,
         live=storage.has_living_owner([t._trial_id for t in running]),
+        fresh=statistics.fmean(fresh) if fresh else None,
+        over=len(record.over),
+        foreign=len(record.foreign),
     )

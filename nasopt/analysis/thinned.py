@@ -1,7 +1,7 @@
 """Which trials of a large search are shown one by one; numbers are always of all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nasopt.analysis.record import Record
 
@@ -13,7 +13,7 @@ class Shown:
     """`trials` (study, number) of `total` that count to the budgets."""
 
     total: int
-    trials: frozenset[tuple[str, int]]
+    trials: frozenset[tuple[str, int]] = field(repr=False)
 
     @property
     def is_thinned(self) -> bool:

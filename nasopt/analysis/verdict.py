@@ -1,11 +1,11 @@
 """What a comparison comes to, in plain words; and what limits it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nasopt.analysis.curves import Studies
 from nasopt.analysis.statistics import TEST_PAIRS, Difference, Scores
 from nasopt.noise import WEAK_SHARE, Noise
-from nasopt.wording import several
+from nasopt.wording import listed, several
 
 Spelling = Callable[[float], str]  # of a difference, in the unit of what stands around it
 
@@ -13,7 +13,10 @@ Spelling = Callable[[float], str]  # of a difference, in the unit of what stands
 def verdict(
     found: Sequence[Difference], baseline: str, budget: str, noise: Noise | None, spelled: Spelling
 ) -> str:
-    """One sentence on which sampler is better than `baseline`, after `budget`."""
+    """One sentence on which sampler is better than `baseline`, after `budget`.
+
+    Nothing is claimed without a test, and none is made with few seeds: it says how many it needs.
+    """
     if not found:
         return f"There is nothing to compare with {baseline}."
     if noise is not None and noise.share < WEAK_SHARE:
@@ -21,15 +24,22 @@ def verdict(
             "Which sampler is better cannot be told here: of the variance between trainings only "
             f"{noise.share:.2f} is architecture, the rest is the luck of their seeds."
         )
+    tested = [each for each in found if each.p is not None]
     few = [each for each in found if each.p is None]
-    claims = [_claims([each for each in found if each.p is not None], baseline, spelled)]
-    if few:
-        pairs = min(each.pairs for each in few)
-        claims.append(
-            f"{pairs} {'pair' if pairs == 1 else 'pairs'} of studies cannot tell (a test needs "
-            f"{TEST_PAIRS}); by the intervals alone {_leanings(few, baseline, spelled)}"
-        )
+    claims = [_claims(tested, baseline, spelled), *_undecided(few, spelled)]
     return f"After {budget} {'; '.join(filter(None, claims))}."
+
+
+def _undecided(found: Sequence[Difference], spelled: Spelling) -> Iterator[str]:
+    """What is missing for a verdict on these: differences of so few studies are none."""
+    alike: dict[int, list[str]] = {}
+    for each in found:
+        alike.setdefault(each.pairs, []).append(f"{each.sampler} ({spelled(each.mean)})")
+    for pairs, samplers in alike.items():
+        yield (
+            f"{several(pairs, 'pair')} of studies cannot tell: there is no verdict on "
+            f"{listed(samplers)}, since a test needs {TEST_PAIRS} seeds"
+        )
 
 
 def _claims(found: Sequence[Difference], baseline: str, spelled: Spelling) -> str:
@@ -38,25 +48,11 @@ def _claims(found: Sequence[Difference], baseline: str, spelled: Spelling) -> st
         f"worse than {baseline}": [e for e in found if e.significant and e.mean < 0],
         f"not told apart from {baseline}": [e for e in found if not e.significant],
     }
-    return _sentence(groups, spelled)
-
-
-def _leanings(found: Sequence[Difference], baseline: str, spelled: Spelling) -> str:
-    groups = {
-        f"ahead of {baseline}": [e for e in found if e.low > 0],
-        f"behind {baseline}": [e for e in found if e.high < 0],
-        f"level with {baseline}": [e for e in found if not (e.low > 0 or e.high < 0)],
-    }
-    return _sentence(groups, spelled)
-
-
-def _sentence(groups: Mapping[str, Sequence[Difference]], spelled: Spelling) -> str:
     parts = []
     for what, members in groups.items():
         names = [f"{each.sampler} ({spelled(each.mean)}{_p(each)})" for each in members]
         if names:
-            listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
-            parts.append(f"{listed} {'are' if names[1:] else 'is'} {what}")
+            parts.append(f"{listed(names)} {'are' if names[1:] else 'is'} {what}")
     return ", ".join(parts)
 
 
@@ -92,3 +88,20 @@ def limits(rows: Studies, scores: Scores, baseline: str, score: str, replicates:
             f"The least p of 5 pairs is .0625, so there is no test below {TEST_PAIRS} seeds."
         )
     return notes
+
+
+def without_model(rows: Studies, start_ups: Mapping[str, int]) -> list[str]:
+    """A sentence on each sampler whose studies all end within its start-up (sampler -> trials).
+
+    Trials that cost nothing, as repeats, count there.
+    """
+    found = []
+    for sampler, by_seed in rows.items():
+        trials = max((each[-1].number + 1 for each in by_seed.values() if each), default=0)
+        start_up = start_ups.get(sampler, 0)
+        if 0 < trials <= start_up:
+            found.append(
+                f"{sampler} has nothing to go by in its first {start_up} trials, and no study has "
+                f"more than {trials}: here it is random sampling."
+            )
+    return found

@@ -10,10 +10,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nasopt.analysis.curves import Budget, Row, last_by
+from nasopt.analysis.record import Record
+from nasopt.claims import Storage
 from nasopt.evaluation import Evaluation
 from nasopt.finals import fresh_seeds
+from nasopt.ledger import Ledger
+from nasopt.storage import folders
 
 QUARTERS = 4
+MOST_REPLICATES = 20  # that are looked for
 
 
 @dataclass(frozen=True)
@@ -60,3 +65,20 @@ def fresh_accuracies(
     if not all(key in accuracies for key in keys):
         return ()
     return tuple(accuracies[key] for key in keys)
+
+
+def trained_again(study: Record, params: Mapping[str, Any], storage: Storage) -> tuple[float, ...]:
+    """Return what the network of `params` gave with the seeds after its own: those in the ledger.
+
+    `nasopt compare` and `nasopt noise` train them. Of a benchmark nothing is in the ledger.
+    """
+    if study.is_benchmark:
+        return ()
+    ledger = Ledger(storage.engine, folders(storage).checkpoints)
+    found = []
+    for fresh in fresh_seeds(study.begun.evaluation(params), MOST_REPLICATES):
+        results = ledger.results(fresh.key)
+        if not results or not (results[-1].diverged or len(results) == fresh.recipe.epochs):
+            break
+        found.append(results[-1].accuracy)
+    return tuple(found)

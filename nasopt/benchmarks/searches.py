@@ -21,6 +21,7 @@ from nasopt.errors import BenchmarkError
 from nasopt.evaluation import Evaluation, Recipe
 from nasopt.fields import Open, field_from_json
 from nasopt.ledger import EPOCHS, EVALUATIONS
+from nasopt.own_trials import is_own
 from nasopt.space import Space
 from nasopt.storage import open_storage
 
@@ -144,7 +145,7 @@ def _costs(study: optuna.Study, searched: _Searched) -> list[tuple[str, tuple[in
     return [
         (searched.network(trial.params), (attrs["parameters"], attrs["macs"]))
         for trial in study.get_trials(deepcopy=False)
-        if "key" in (attrs := trial.user_attrs)
+        if "key" in (attrs := trial.user_attrs) and is_own(trial, searched.parameters)
     ]
 
 

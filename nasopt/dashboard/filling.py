@@ -96,8 +96,7 @@ class Filling:
         known = self.storage.get_study_system_attrs(study._study_id)
         kind = ViewNotebook if isinstance(self.storage, View) else Notebook
         notebook = kind(self.storage, study._study_id, record.attrs)
-        ended = (trial for trial in record.trials if trial.state.is_finished())
-        notebook.write([t for t in ended if version_key(t._trial_id) not in known])
+        notebook.write([t for t in record.ended if version_key(t._trial_id) not in known])
         found = result(study)
         notebook.write_study(study_note(record, found, study._study_id, self.location))
         if self.artifacts is not None and found.best:

@@ -3,16 +3,15 @@
 import re
 import shlex
 
-from optuna.trial import FrozenTrial, TrialState
-
-from nasopt.analysis.outcome import Result, rank
+from nasopt.analysis.outcome import Outcome, Result
 from nasopt.analysis.record import Record
 from nasopt.claims import EXPERIMENT
 from nasopt.notes import escaped, table
 from nasopt.report.again import commands, needed
 from nasopt.report.story import opening, pairs, searched, training
+from nasopt.wording import done_of
 
-BEST = 5  # networks that are listed
+SEEN = "Validation accuracy"
 
 
 def study_note(study: Record, result: Result, study_id: int, location: str) -> str:
@@ -20,7 +19,7 @@ def study_note(study: Record, result: Result, study_id: int, location: str) -> s
     return "\n\n".join(
         (
             _standing(study, result),
-            _best(study, result, study_id),
+            _best(result, study_id),
             "### What was searched",
             _searched(study),
             "### How each network was trained",
@@ -32,42 +31,42 @@ def study_note(study: Record, result: Result, study_id: int, location: str) -> s
 
 
 def _standing(study: Record, result: Result) -> str:
-    best = max((trial.accuracy or 0 for trial in result.best), default=None)
-    total = "" if result.trials is None else f" of {result.trials:,}"
-    counts = [f"{result.done:,}{total} trials are done"]
+    best = result.best[-1] if result.best else None
+    counts = [f"{done_of(result.done, result.trials)} are done"]
     if result.pruned:
         counts.append(f"{result.pruned:,} of them pruned")
     if result.free:
         counts.append(f"{result.free:,} more were free (known networks, or over a limit)")
-    return f"{escaped(opening(study, result.done, best))}\n\n**{', '.join(counts)}.**"
+    lines = [f"**{', '.join(counts)}.**", *map(escaped, result.notes)]
+    return "\n\n".join((escaped(opening([study], result.done, best)), *lines))
 
 
-def _best(study: Record, result: Result, study_id: int) -> str:
+def _best(result: Result, study_id: int) -> str:
     """The best networks of one objective, the front of two."""
     if not result.best:
-        return "No trial is complete yet."
+        return "No trial is complete yet." if not result.over else ""
+    title = (
+        "The best networks. Each was chosen for its luck, too: trained again, it is likely to be a "
+        "little less accurate."
+    )
     if len(result.objectives) > 1:
-        numbers = [outcome.number for outcome in result.best]
         title = "The networks that no other beats in accuracy at the same or less cost:"
-    else:
-        complete = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
-        own = [trial for trial in complete if "repeat_of" not in trial.user_attrs]
-        ranked = sorted(own, key=rank)
-        numbers = [trial.number for trial in ranked[:BEST]]
-        title = (
-            "The best networks. Each was chosen for its luck, too: trained again, it is likely to "
-            "be a little less accurate."
-        )
-    rows = [_row(study.trials[number], study_id) for number in numbers]
-    columns = ("Trial", "Validation accuracy", "Parameters", "MACs")
-    return f"{title}\n\n{table(columns, rows)}"
+    outcomes = (*result.best, *result.runners_up)
+    again = any(outcome.fresh for outcome in outcomes)
+    accuracies = ("Accuracy, trained again", "As the search saw it") if again else (SEEN,)
+    rows = [_row(outcome, study_id, again) for outcome in outcomes]
+    return f"{title}\n\n{table(('Trial', *accuracies, 'Parameters', 'MACs'), rows)}"
 
 
-def _row(trial: FrozenTrial, study_id: int) -> tuple[str, ...]:
-    link = f"[{trial.number}](/dashboard/studies/{study_id}/trials?numbers={trial.number})"
-    counts = [trial.user_attrs.get(name) for name in ("parameters", "macs")]
-    shown = ("" if count is None else f"{count:,}" for count in counts)
-    return link, f"{trial.values[0]:.4f}", *shown
+def _row(outcome: Outcome, study_id: int, again: bool) -> tuple[str, ...]:
+    link = f"[{outcome.number}](/dashboard/studies/{study_id}/trials?numbers={outcome.number})"
+    accuracies = [outcome.fresh_mean, outcome.accuracy] if again else [outcome.accuracy]
+    counts = [outcome.parameters, outcome.macs]
+    return (
+        link,
+        *("" if value is None else f"{value:.4f}" for value in accuracies),
+        *("" if count is None else f"{count:,}" for count in counts),
+    )
 
 
 def _searched(study: Record) -> str:

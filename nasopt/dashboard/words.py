@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.analysis.record import Record
 from nasopt.claims import EXPERIMENT, LAST
 from nasopt.dashboard.view import View
+from nasopt.own_trials import belief_of
 from nasopt.report.story import outline, pairs, size_in_words, training
 from nasopt.wording import listed
 
@@ -63,11 +64,11 @@ def study_words(study: Record) -> dict[str, Any]:
 
 def trial_words(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of a trial; what a model held of it comes first."""
-    belief = attrs.get("belief")
+    belief = belief_of(attrs)
     known = {
         key: round(value, DIGITS) if isinstance(value, float) else value
         for key, value in attrs.items()
-        if key != "belief"
+        if key != "belief" or belief is None
     }
     if belief is None:
         return known

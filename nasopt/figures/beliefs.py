@@ -6,14 +6,14 @@ import plotly.graph_objects as go
 
 from nasopt.analysis.beliefs import Expectation
 from nasopt.analysis.front import usual_range
-from nasopt.figures.palette import BLUE, FADED, GREY, accuracy_axis, new_figure
+from nasopt.figures.palette import BLUE, FADED, GREY, accuracy_axis, around, new_figure
 
 
 def beliefs_figure(trials: Sequence[Expectation]) -> go.Figure:
     """A dot a trial with its interval upright; on the dashed line what is expected is seen."""
     seen = [each.seen for each in trials]
     shown = usual_range(seen)
-    ends = list(shown) if shown is not None else [min(seen), max(seen)]
+    ends = list(shown or around(seen[0]))
     return new_figure(
         go.Scatter(
             name="seen as expected", mode="lines", x=ends, y=ends,
@@ -31,6 +31,6 @@ def beliefs_figure(trials: Sequence[Expectation]) -> go.Figure:
             customdata=[f"{each.study}, trial {each.number}" for each in trials],
             hovertemplate="%{customdata}<br>seen %{x}<br>expected %{y}<extra></extra>",
         ),
-        xaxis=accuracy_axis(seen) | {"title": {"text": "seen"}, "range": shown},
-        yaxis=accuracy_axis(seen) | {"title": {"text": "expected"}, "range": shown},
+        xaxis=accuracy_axis(seen) | {"title": {"text": "seen"}, "range": ends},
+        yaxis=accuracy_axis(seen) | {"title": {"text": "expected"}, "range": ends},
     )  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from nasopt.analysis.curves import Curve
-from nasopt.figures.palette import accuracy_axis, faint, new_figure, styles
+from nasopt.figures.palette import accuracy_axis, around, counting_axis, faint, new_figure, styles
 
 NAMES = {
     "evaluation": "networks tried",
@@ -23,10 +23,12 @@ def curves_figure(curves: Sequence[Curve], axis: str, best: str = "best so far")
     here = [curve for curve in curves if curve.axis == axis]
     marks = styles(curve.sampler for curve in here)
     values = [value for curve in here for value in curve.median]
+    last = max((curve.positions[-1] for curve in here if curve.positions), default=0)
+    counts = {} if axis == "total_seconds" else counting_axis(last)
     figure = new_figure(
         height=HEIGHT,
-        xaxis={"title": {"text": NAMES[axis]}, "rangemode": "tozero"},
-        yaxis=accuracy_axis(values) | {"range": _range(here)},
+        xaxis={"title": {"text": NAMES[axis]}, "rangemode": "tozero"} | counts,
+        yaxis=accuracy_axis(values, _range(here)),
         showlegend=False,  # three of them share one, beside them
     )
     figure.update_yaxes(title_text=best)
@@ -54,5 +56,5 @@ def _range(curves: Sequence[Curve]) -> tuple[float, float] | None:
         return None
     low = min(curve.median[len(curve.median) // 10] for curve in known)
     high = max(curve.upper[-1] for curve in known)
-    margin = 0.05 * (high - low) or 0.01 * high
-    return low - margin, high + margin
+    margin = 0.05 * (high - low)
+    return (low - margin, high + margin) if margin else around(high)

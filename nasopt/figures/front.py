@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from nasopt.analysis.front import Point, TradeOff
-from nasopt.figures.palette import BLUE, FADED, accuracy_axis, new_figure
+from nasopt.figures.palette import BLUE, FADED, accuracy_axis, log_axis, new_figure
 
 NAMES = {"macs": "MACs (multiplications for one image)", "parameters": "parameters (weights)"}
 
@@ -11,6 +11,7 @@ NAMES = {"macs": "MACs (multiplications for one image)", "parameters": "paramete
 def front_figure(trade_off: TradeOff) -> go.Figure:
     """Every network as a dot, those that no other beats joined by a line: the Pareto front."""
     others = sorted(set(trade_off.points) - set(trade_off.front), key=lambda point: point.number)
+    costs = [point.cost for point in trade_off.points]
     accuracies = [point.accuracy for point in trade_off.points]
     return new_figure(
         go.Scatter(
@@ -21,8 +22,8 @@ def front_figure(trade_off: TradeOff) -> go.Figure:
             line={"color": BLUE, "shape": "hv", "width": 2},
             marker={"color": BLUE, "size": 10, "symbol": "diamond"}, **_places(trade_off.front),
         ),
-        xaxis={"title": {"text": NAMES[trade_off.cost]}, "type": "log", "dtick": "D2"},
-        yaxis=accuracy_axis(accuracies) | {"range": trade_off.shown},
+        xaxis={"title": {"text": NAMES[trade_off.cost]}} | log_axis(costs),
+        yaxis=accuracy_axis(accuracies, trade_off.shown),
     )  # fmt: skip
 
 

@@ -6,9 +6,8 @@ import plotly.graph_objects as go
 
 from nasopt.analysis.front import usual_range
 from nasopt.analysis.learning import LearningCurve
-from nasopt.figures.palette import BLUE, GREY, RED, accuracy_axis, faint, new_figure
+from nasopt.figures.palette import BLUE, GREY, RED, accuracy_axis, counting_axis, faint, new_figure
 
-FEW = 12  # epochs that are all named on the axis
 DIGITS = 4  # of an accuracy: more would double the size of a page
 
 
@@ -24,11 +23,11 @@ def learning_figure(curves: Sequence[LearningCurve], best: tuple[str, int] | Non
         "stopped early": {"color": faint(GREY, 0.7), "width": 1},
         "the best": {"color": RED, "width": 3},
     }
+    values = [value for curve in curves for value in curve.accuracies]
     last = max((curve.steps[-1] for curve in curves), default=0)
     figure = new_figure(
-        xaxis={"title": {"text": "epoch"}, "dtick": 1 if last <= FEW else None},
-        yaxis=accuracy_axis([curve.accuracies[-1] for curve in curves])
-        | {"range": usual_range([value for curve in curves for value in curve.accuracies])},
+        xaxis={"title": {"text": "epoch"}} | counting_axis(last),
+        yaxis=accuracy_axis(values, usual_range(values)),
     )
     for name, members in groups.items():
         if members:

@@ -1,5 +1,6 @@
 """Colours, marks and the template that all figures share."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ HEIGHT = 380  # pixels
 BASELINE = "random"  # in grey, and dotted: the others are seen against it
 FADED = "rgba(128, 128, 128, 0.35)"
 GRID = "rgba(128, 128, 128, 0.25)"
+MOST_TICKS = 6  # of a logarithmic axis: two of them stand side by side
+FEW = 12  # whole numbers, each of which is named on its axis
 
 _axis = go.layout.XAxis(
     gridcolor=GRID, zeroline=False, linecolor=GREY, ticks="", automargin=True, title_standoff=8
@@ -80,12 +83,76 @@ def faint(colour: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
 
-def accuracy_axis(values: Sequence[float]) -> dict[str, object]:
-    """An axis of accuracies: fractions are shown in percent, as tables in percent are."""
+def accuracy_axis(
+    values: Sequence[float], shown: tuple[float, float] | None = None
+) -> dict[str, object]:
+    """An axis of accuracies: fractions are shown in percent, as tables in percent are.
+
+    It has the range `shown`; without one Plotly's own, unless all values are equal: then it would
+    go from -100% to 100% around them.
+    """
+    axis: dict[str, object] = {"title": {"text": "validation accuracy"}}
     if max(values, default=0.0) <= 1:
-        return {
-            "title": {"text": "validation accuracy"},
-            "tickformat": ".1~%",
-            "hoverformat": ".2%",
-        }
-    return {"title": {"text": "validation accuracy"}, "ticksuffix": "%", "hoverformat": ".2f"}
+        axis |= {"tickformat": ".1~%", "hoverformat": ".2%"}
+    else:
+        axis |= {"ticksuffix": "%", "hoverformat": ".2f"}
+    if shown is None and len(set(values)) == 1:
+        shown = around(values[0])
+    return axis if shown is None else axis | {"range": shown}
+
+
+def around(value: float) -> tuple[float, float]:
+    """Five points to both sides of an accuracy, hardly beyond 0 and 100%."""
+    point = 0.01 if value <= 1 else max(1.0, value / 100)
+    low, high = value - 5 * point, value + 5 * point
+    if 0 <= value <= 100 * point:
+        low, high = max(low, -0.5 * point), min(high, 100.5 * point)
+    return low, high
+
+
+def log_axis(values: Sequence[float]) -> dict[str, object]:
+    """A logarithmic axis of counts with a few round numbers on it, written out.
+
+    Plotly's own are "2" and "5" between 10k and 100k. Counts of 0 have no logarithm: their axis is
+    linear.
+    """
+    low, high = min(values, default=1), max(values, default=1)
+    if low <= 0:
+        return {"rangemode": "tozero"}
+    ends = math.log10(low), math.log10(high)
+    margin = 0.05 * (ends[1] - ends[0]) or 0.1
+    ticks = _ticks(10 ** (ends[0] - margin), 10 ** (ends[1] + margin)) if low < high else [low]
+    return {
+        "type": "log",
+        "range": (ends[0] - margin, ends[1] + margin),
+        "tickvals": ticks,
+        "ticktext": [_short(tick) for tick in ticks],
+    }
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """As many round numbers from `low` to `high` as have room: even steps, or some of a decade."""
+    if high < 10 * low:
+        finest = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+        steps = [finest * lead for lead in (1, 2, 5, 10, 20, 50)]
+        kinds = [[n * step for n in range(1, 1 + math.floor(high / step))] for step in steps]
+    else:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+        leads = ((1, 2, 5), (1, 3), (1,))
+        kinds = [[lead * 10.0**decade for decade in decades for lead in each] for each in leads]
+        kinds.append([10.0**decade for decade in decades[:: 1 + len(decades) // MOST_TICKS]])
+    within = [[tick for tick in kind if low <= tick <= high] for kind in kinds]
+    return max((ticks for ticks in within if len(ticks) <= MOST_TICKS), key=len)
+
+
+def _short(count: float) -> str:
+    """ "9,500", "12.5k", "3M" """
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if count >= size:
+            return f"{count / {'k': 1e3}.get(unit, size):.6g}{unit}"
+    return f"{count:,.6g}"
+
+
+def counting_axis(last: float) -> dict[str, object]:
+    """An axis of 1, 2, ... `last`: of few each is named, and none between them."""
+    return {"dtick": 1 if last <= FEW else None}

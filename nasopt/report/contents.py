@@ -14,8 +14,8 @@ from nasopt.analysis.curves import Row, study_rows
 from nasopt.analysis.examples import examples
 from nasopt.analysis.front import COSTS
 from nasopt.analysis.learning import savings
-from nasopt.analysis.outcome import Outcome, layer_rows, space_of
-from nasopt.analysis.record import Record, devices_of, networks
+from nasopt.analysis.outcome import Outcome, layer_rows
+from nasopt.analysis.record import Record, devices_of, networks, remarks
 from nasopt.analysis.selection import budget_of, compare_records, is_done, spent_of
 from nasopt.analysis.thinned import shown
 from nasopt.architecture import Architecture
@@ -27,7 +27,7 @@ from nasopt.report import exhibits, story
 from nasopt.report.again import commands, needed
 from nasopt.report.exhibits import Exhibit
 from nasopt.report.picture import Part, pictured
-from nasopt.wording import duration, percent, points, trained_on
+from nasopt.wording import duration, percent, points, several, trained_on
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
 
@@ -39,6 +39,21 @@ class Drawn:
     name: str
     outcome: Outcome
     blocks: list[Block]
+
+    @property
+    def title(self) -> str:
+        """ "The best: 95.00%": trained again, if it was."""
+        honest, seen = self.outcome.fresh_mean, self.outcome.accuracy or 0
+        return f"{self.name}: {percent(seen if honest is None else honest)}"
+
+    @property
+    def accuracies(self) -> list[str]:
+        """What that figure is, and what stands beside it."""
+        seen, fresh = percent(self.outcome.accuracy or 0), self.outcome.fresh_mean
+        if fresh is None:
+            return [f"Validation accuracy: {seen}"]
+        seeds = several(len(self.outcome.fresh), "other seed")
+        return [f"Trained again with {seeds}: {percent(fresh)}", f"As the search saw it: {seen}"]
 
     @property
     def size(self) -> str:
@@ -69,18 +84,23 @@ class Contents:
         self.studies, self.others, self.storage = studies, others, storage
         self.first = studies[0]
         self.title = self.first.name if len(studies) == 1 else self.first.name.rsplit("/", 2)[0]
-        self.space = space_of(self.first.attrs)
+        self.space = self.first.space
         self.networks = None if self.space is None else ActingLayers(self.space)
         self.shown = shown(studies)
         self.savings = savings(studies)
         self.tried = len(networks(studies))
-        self.examples = examples(studies)
+        self.examples = examples(studies, storage)
+        self.remarks = remarks(studies)
         self.by_sampler = study_rows(studies)
 
     @property
     def opening(self) -> str:
-        best = None if self.examples is None else self.examples.best.accuracy
-        return story.opening(self.first, self.tried, best)
+        best = None if self.examples is None else self.examples.best
+        return story.opening(self.studies, self.tried, best)
+
+    @property
+    def nothing_found(self) -> str:
+        return story.nothing_found(self.studies)
 
     @property
     def searched(self) -> str:
@@ -105,8 +125,14 @@ class Contents:
         """Figures to begin with, each with what it counts."""
         yield "possible networks", story.size_in_words(self.first)
         yield "networks tried", f"{self.tried:,}"
-        if self.examples is not None and self.examples.best.accuracy is not None:
-            yield "best accuracy", percent(self.examples.best.accuracy)
+        best = self.examples and self.examples.best
+        if best and best.fresh_mean is not None:
+            yield "accuracy of the best, trained again", percent(best.fresh_mean)
+        if best and best.accuracy is not None:
+            seen = (
+                "best accuracy" if best.fresh_mean is None else "its accuracy as the search saw it"
+            )
+            yield seen, percent(best.accuracy)
         yield "epochs of training", f"{self.savings.epochs:,}"
         if self.savings.share > 0:
             yield "epochs saved by pruning", f"{self.savings.share:.0%}"
@@ -195,8 +221,8 @@ class Contents:
             yield (
                 each.sampler,
                 str(len(each.seeds)),
-                "" if each.seen is None else percent(each.seen),
                 "" if each.fresh is None else percent(each.fresh),
+                "" if each.seen is None else percent(each.seen),
                 "baseline" if gap is None else points(gap.mean, unit, sign=True),
                 ""
                 if gap is None or isnan(gap.low)
@@ -210,7 +236,7 @@ class Contents:
         assert not isinstance(self.comparison, str)
         of_front = self.comparison.score == "hypervolume"
         return (
-            "sampler", "studies", "share dominated" if of_front else "best seen", "trained again",
+            "sampler", "studies", "trained again", "share dominated" if of_front else "best seen",
             f"{'share' if of_front else 'points'} over {self.comparison.baseline}",
             "95% interval", "p", "epochs a study",
         )  # fmt: skip
@@ -221,9 +247,8 @@ class Contents:
         best = None
         if self.examples is not None:
             best = self.examples.best.study, self.examples.best.number
-        two_objectives = len(self.first.objectives) > 1
         found = [
-            exhibits.progress(course(self.studies, self.by_sampler), two_objectives),
+            exhibits.progress(course(self.studies, self.by_sampler), self.studies),
             exhibits.comparison(self.comparison),
             exhibits.learning(self.studies, self.shown, best),
             *(exhibits.front(self.studies, self.shown, cost) for cost in COSTS),
@@ -251,7 +276,7 @@ class Contents:
         return TrialRow(
             study=study.name,
             number=trial.number,
-            ended=str(attrs.get("reason", trial.state.name.lower())),
+            ended=", ".join([attrs.get("reason", trial.state.name.lower()), *_over(study, trial)]),
             accuracy=percent(trial.values[0]) if trial.values else "",
             parameters=_count(attrs.get("parameters")),
             macs=_count(attrs.get("macs")),
@@ -292,6 +317,10 @@ class Contents:
     @property
     def needed(self) -> str:
         return needed(self.first)
+
+
+def _over(study: Record, trial: FrozenTrial) -> list[str]:
+    return ["over the limits in force"] if study.broken(trial) else []
 
 
 def _count(value: int | None) -> str:

@@ -54,12 +54,13 @@ class Exhibit:
         return [Markup(figure.to_json().replace("<", "\\u003c")) for figure in self.figures]
 
 
-def progress(found: Course, two_objectives: bool) -> Exhibit:
+def progress(found: Course, studies: Sequence[Record]) -> Exhibit:
+    two_objectives = len(studies[0].objectives) > 1
     title, best = "The best found so far", "best so far"
     if two_objectives:
         title, best = "The front found so far (the share of all that it dominates)", "share so far"
     if not found.ends:
-        return Exhibit("progress", title, missing="no network has been trained to its end yet")
+        return Exhibit("progress", title, missing=story.nothing_found(studies))
     axes = [
         axis
         for axis in AXES
@@ -90,8 +91,7 @@ def comparison(result: ComparisonResult | str) -> Exhibit:
     return Exhibit(
         "comparison",
         title,
-        "A dot is a study, a large mark the mean of a sampler with its standard error. Where bars "
-        "overlap, the samplers can hardly be told apart.",
+        story.about_spreads(result),
         (comparison_figure(result),),
         table=(("sampler", "its studies", "mean", "standard error"), *_spreads(result)),
     )
@@ -162,7 +162,7 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Exhibit:
     found = trade_off(studies, cost)
     if not found.points:
         known = any(trial.user_attrs.get(cost) is not None for s in studies for trial in s.counted)
-        why = "no network has been trained to its end yet" if known else f"{cost} are not known"
+        why = story.nothing_found(studies) if known else f"{cost} are not known"
         return Exhibit(f"front-{cost}", title, missing=why)
     seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)
     rows = ((f"{p.study}, {p.number}", percent(p.accuracy), f"{p.cost:,}") for p in found.front)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from optuna.trial import TrialState
+
 from nasopt.analysis.beliefs import Beliefs
 from nasopt.analysis.choices import FEWEST_BEST, Choices
 from nasopt.analysis.compared import ComparisonResult
@@ -13,7 +15,9 @@ from nasopt.analysis.examples import Examples
 from nasopt.analysis.front import TradeOff
 from nasopt.analysis.importance import Importances
 from nasopt.analysis.learning import Savings
+from nasopt.analysis.outcome import Outcome
 from nasopt.analysis.record import Record
+from nasopt.analysis.statistics import TEST_PAIRS
 from nasopt.fields import Integer, Open, Real, field_from_json
 from nasopt.figures.choices import kind_name
 from nasopt.layers import Conv, Dense, Layer
@@ -53,8 +57,9 @@ NEAR = 0.005  # of an accuracy: half a point
 FEW = 100  # complete trials, below which importances are a hint
 
 
-def opening(first: Record, tried: int, best: float | None) -> str:
+def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
     """What was looked for and what was found, in two sentences."""
+    first = studies[0]
     size = space_size(first)
     what = (
         "in a table of networks that were trained before"
@@ -67,10 +72,24 @@ def opening(first: Record, tried: int, best: float | None) -> str:
         else f"{tried:,} of {roughly(size)} possible ones"
     )
     text = f"This search looked for a good neural network {what}. It tried {possible}"
-    if best is None:
-        return f"{text}; none has been trained to its end yet."
+    if best is None or best.accuracy is None:
+        return f"{text}; {nothing_found(studies)}."
     where = "" if first.is_benchmark else ", on images that it was not trained on"
-    return f"{text}; the best has an accuracy of {percent(best)}{where}."
+    if best.fresh_mean is None:
+        return f"{text}; the best has an accuracy of {percent(best.accuracy)}{where}."
+    return (
+        f"{text}; the best has an accuracy of {percent(best.fresh_mean)}{where}: the mean of "
+        f"{several(len(best.fresh), 'training')} with other seeds. The search saw "
+        f"{percent(best.accuracy)} of it, and chose it for that, luck included."
+    )
+
+
+def nothing_found(studies: Sequence[Record]) -> str:
+    """Why there is no best network."""
+    limits = dict.fromkeys(limit for study in studies for limit in study.limits)
+    if any(trial.state is TrialState.COMPLETE for study in studies for trial in study.over):
+        return f"none that was trained to its end is within {listed([*limits])}"
+    return "none has been trained to its end yet"
 
 
 def data_name(study: Record) -> str:
@@ -160,13 +179,21 @@ def about_examples(found: Examples) -> str:
         percent(each.accuracy or 0) for each in (found.best, found.median, found.worst)
     )
     if found.complete == 1:
-        return f"A single network was trained to the end. It has {best}."
-    text = f"Of {found.complete:,} networks trained to the end, the best has {best}, "
+        return f"A single network was trained to the end. It has {best}{_again(found.best)}."
+    text = f"Of {found.complete:,} networks trained to the end, the best has {best}"
+    text += f"{_again(found.best)}, "
     if found.complete == 2:
         return f"{text}the other {worst}."
     text += f"the one in the middle {median}, the worst {worst}."
     ratio = _ratio(found.best.macs, found.median.macs)
     return f"{text} {ratio}" if ratio else text
+
+
+def _again(best: Outcome) -> str:
+    """What the figure beside it is, and the honest one, where that is known."""
+    if best.fresh_mean is None:
+        return ""
+    return f" as the search saw it (trained again {percent(best.fresh_mean)})"
 
 
 def _ratio(ours: int | None, theirs: int | None) -> str:
@@ -184,6 +211,19 @@ def verdict(result: ComparisonResult) -> str:
     of = max((each.seen or 0.0 for each in result.standings), default=0.0)
     unit = "% of the whole" if result.score == "hypervolume" else "points"
     return result.told(lambda gap: f"{points(gap, of, sign=True)} {unit}")
+
+
+def about_spreads(result: ComparisonResult) -> str:
+    """How to read the comparison's figure: a single study has no standard error."""
+    if all(each.error is None for each in result.spreads):
+        return (
+            "A mark is the only study of a sampler. Another seed may turn it around: "
+            f"{TEST_PAIRS} seeds are needed to tell."
+        )
+    return (
+        "A dot is a study, a large mark the mean of a sampler with its standard error. Where bars "
+        "overlap, the samplers can hardly be told apart."
+    )
 
 
 def about_curves(found: Course, two_objectives: bool) -> str:
