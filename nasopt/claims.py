@@ -319,9 +319,12 @@ class Storage(RDBStorage):
 
     def unfinished(self, study_id: int) -> int:
         """Number of trials that wait, or that a worker of ours has in hand."""
-        waiting = TRIALS.c.state == TrialState.WAITING
-        running = (TRIALS.c.state == TrialState.RUNNING) & self._has_owner
-        query = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id, waiting | running)
+        states = (TrialState.RUNNING, TrialState.WAITING)  # by which the index finds the few
+        query = sa.select(sa.func.count()).where(
+            TRIALS.c.study_id == study_id,
+            TRIALS.c.state.in_(states),
+            (TRIALS.c.state == TrialState.WAITING) | self._has_owner,
+        )
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
