@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nasopt.fields import categorical as categorical
     from nasopt.fields import integer as integer
     from nasopt.fields import real as real
+    from nasopt.interruption import Interrupted as Interrupted
     from nasopt.layers import Conv as Conv
     from nasopt.layers import Dense as Dense
     from nasopt.layers import Pool as Pool
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from nasopt.model import cost as cost
     from nasopt.space import Space as Space
     from nasopt.space import repeat as repeat
-    from nasopt.worker import Interrupted as Interrupted
     from nasopt.worker import run as run
 
 # Imported when first used, so that `nasopt --help` loads neither torch nor optuna.
@@ -33,7 +33,7 @@ _HOMES = {
     "Dense": "layers",
     "Error": "errors",
     "Experiment": "experiment",
-    "Interrupted": "worker",
+    "Interrupted": "interruption",
     "Pool": "layers",
     "Recipe": "evaluation",
     "Space": "space",

@@ -25,6 +25,7 @@ from nasopt import owners
 from nasopt.reads import (
     PARAMS,
     REPORTS,
+    STUDY_ATTRS,
     SYSTEM_ATTRS,
     TRIALS,
     USER_ATTRS,
@@ -35,11 +36,14 @@ from nasopt.reads import (
 )
 
 STUDIES = models.StudyModel.__table__
+STUDY_USER_ATTRS = models.StudyUserAttributeModel.__table__
 EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
 LAST = "versions"  # the user attribute of a study that is written last
+IDENTITY = "nasopt:identity"  # system attribute: SQLite gives the id of a deleted study again
 FREE = "free"  # user attribute of trials that do not count to the budget
 VERDICT = "nasopt:verdict"  # system attribute: [step, whether to prune] of the last rung
 OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
+DEATHS = "nasopt:deaths"  # system attribute: workers that died of it in a row, and how far it was
 
 # Statements that every epoch needs are built once: building one takes SQLAlchemy as long as SQLite
 # needs to execute it.
@@ -91,10 +95,9 @@ class Storage(RDBStorage):
         """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
 
         The budget counts all trials without the attribute `free`. None: there is nothing to
-        claim at the moment.
+        claim at the moment. Raises KeyError if the study was deleted.
         """
-        with self.engine.begin() as connection:
-            self._lock(connection, study_id)
+        with self.changing(study_id) as connection:
             waiting = sa.select(sa.func.min(TRIALS.c.trial_id)).where(
                 TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING
             )
@@ -164,6 +167,34 @@ class Storage(RDBStorage):
         super().delete_study(study_id)
         self._settled.pop(study_id, None)  # SQLite gives its id, and those of its trials, again
 
+    def describe_study(
+        self,
+        study_id: int,
+        *,
+        lasting: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        system: Mapping[str, Any],
+    ) -> None:
+        """Write attributes of a study: all of them or nothing.
+
+        Those of `lasting` and `system` stand as they are where they are known.
+        """
+        with self.changing(study_id) as connection:
+            for table, attrs, stand in (
+                (STUDY_USER_ATTRS, lasting, True),
+                (STUDY_ATTRS, system, True),
+                (STUDY_USER_ATTRS, settings, False),
+            ):
+                self._set_attrs(connection, table, study_id, attrs, stand=stand)
+
+    def is_there(self, study_id: int, identity: str) -> bool:
+        """Whether the study is still there, and no other that was given its id."""
+        query = sa.select(STUDY_ATTRS.c.value_json).where(
+            STUDY_ATTRS.c.study_id == study_id, STUDY_ATTRS.c.key == IDENTITY
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar() == json.dumps(identity)
+
     def begin(
         self,
         trial_id: int,
@@ -227,10 +258,24 @@ class Storage(RDBStorage):
         with self._owned(trial_id) as connection:
             self._release(connection, trial_id)
 
-    def requeue_orphans(self, study_id: int) -> list[int]:
+    def ask_for_params(self, trial_id: int) -> None:
+        """Take what plain Optuna's `add_trial` has chosen for a waiting trial as enqueued.
+
+        Its distributions need not be those of the space.
+        """
+        known = self.get_trial(trial_id)
+        asked = {**known.params, **known.system_attrs.get("fixed_params", {})}
+        with self._owned(trial_id) as connection:
+            connection.execute(sa.delete(PARAMS).where(PARAMS.c.trial_id == trial_id))
+            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {"fixed_params": asked})
+
+    def requeue_orphans(
+        self, study_id: int, reached: Callable[[str | None], Any] = lambda key: None
+    ) -> list[int]:
         """Give back the running trials whose workers are dead: their numbers.
 
-        Trials that no worker of ours began (plain Optuna's) are left alone.
+        Trials that no worker of ours began (plain Optuna's) are left alone. `reached` tells by the
+        key of a trial's network how far that is, so that deaths without any progress are counted.
         """
         query = (
             sa.select(TRIALS.c.trial_id, TRIALS.c.number, SYSTEM_ATTRS.c.value_json)
@@ -248,12 +293,20 @@ class Storage(RDBStorage):
         for row in running:
             if json.loads(row.value_json) in alive:
                 continue
+            far = reached(self.get_trial_user_attrs(row.trial_id).get("key"))
             with self.engine.begin() as connection:  # again: another may have been quicker
                 orphan = self._touch(connection, row.trial_id, row.value_json)
                 if orphan:
+                    self._count_death(connection, row.trial_id, far)
                     self._release(connection, row.trial_id)
                     numbers.append(row.number)
         return numbers
+
+    def _count_death(self, connection: sa.Connection, trial_id: int, reached: Any) -> None:
+        last = read_attrs(connection, SYSTEM_ATTRS, trial_id).get(DEATHS, {})
+        count = last["count"] + 1 if last and last["reached"] == reached else 1
+        deaths = {"count": count, "reached": reached}
+        self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {DEATHS: deaths})
 
     def has_living_owner(self, trial_ids: Sequence[int]) -> bool:
         """Whether a worker that lives has one of these trials in hand."""
@@ -265,13 +318,27 @@ class Storage(RDBStorage):
             return bool(tokens and owners.living(connection, tokens))
 
     def unfinished(self, study_id: int) -> int:
-        """Number of trials that run or wait."""
-        states = (TrialState.RUNNING, TrialState.WAITING)
+        """Number of trials that wait, or that a worker of ours has in hand."""
+        states = (TrialState.RUNNING, TrialState.WAITING)  # by which the index finds the few
         query = sa.select(sa.func.count()).where(
-            TRIALS.c.study_id == study_id, TRIALS.c.state.in_(states)
+            TRIALS.c.study_id == study_id,
+            TRIALS.c.state.in_(states),
+            (TRIALS.c.state == TrialState.WAITING) | self._has_owner,
         )
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def running_elsewhere(self, study_id: int) -> list[int]:
+        """Numbers of the trials that plain Optuna has begun and not ended."""
+        running = (TRIALS.c.state == TrialState.RUNNING) & ~self._has_owner
+        query = sa.select(TRIALS.c.number).where(TRIALS.c.study_id == study_id, running)
+        with self.engine.connect() as connection:
+            return sorted(connection.execute(query).scalars())
+
+    @property
+    def _has_owner(self) -> sa.ColumnElement[bool]:
+        of_trial = SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id
+        return sa.exists().where(of_trial, SYSTEM_ATTRS.c.key == OWNER)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         with self.engine.connect() as connection:
@@ -396,15 +463,31 @@ class Storage(RDBStorage):
             )
         )
 
+    @contextmanager
+    def changing(self, study_id: int) -> Iterator[sa.Connection]:
+        """A transaction on a study. Raises KeyError if it was deleted."""
+        with self.engine.begin() as connection:
+            self._lock(connection, study_id)
+            yield connection
+
     def _lock_study_of(self, connection: sa.Connection, trial_id: int) -> None:
         study = sa.select(TRIALS.c.study_id).where(TRIALS.c.trial_id == trial_id)
         self._lock(connection, study.scalar_subquery())
 
     def _lock(self, connection: sa.Connection, study_id: Any) -> None:
-        """Make what follows atomic on a server; in SQLite the first write does."""
-        if connection.dialect.name != "sqlite":
-            mine = STUDIES.c.study_id == study_id
-            connection.execute(sa.select(STUDIES.c.study_id).where(mine).with_for_update())
+        """Let nobody else claim or end a trial of the study, or delete it, until this commits.
+
+        Raises KeyError without such a study.
+        """
+        mine = STUDIES.c.study_id == study_id
+        if connection.dialect.name == "sqlite":  # where the first write locks everything
+            same = sa.update(STUDIES).where(mine).values(study_name=STUDIES.c.study_name)
+            found = connection.execute(same).rowcount
+        else:
+            locking = sa.select(STUDIES.c.study_id).where(mine).with_for_update()
+            found = len(connection.execute(locking).all())
+        if not found:
+            raise KeyError(models.NOT_FOUND_MSG)
 
     def _report(self, connection: sa.Connection, trial_id: int, step: int, value: float) -> None:
         stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
@@ -412,18 +495,25 @@ class Storage(RDBStorage):
         connection.execute(self._insert_report, row | {"intermediate_value_type": kind})
 
     def _set_attrs(
-        self, connection: sa.Connection, table: Any, trial_id: int, attrs: Mapping[str, Any]
+        self,
+        connection: sa.Connection,
+        table: Any,
+        owner_id: int,
+        attrs: Mapping[str, Any],
+        stand: bool = False,
     ) -> None:
+        """Write attributes of a trial or study; with `stand` only those that it has not yet."""
         if not attrs:
             return
+        owner = "trial_id" if "trial_id" in table.c else "study_id"
         insert = self.dialect.insert(table)
+        replacing = insert.on_conflict_do_update(
+            index_elements=[owner, "key"], set_={"value_json": insert.excluded.value_json}
+        )
         connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["trial_id", "key"],
-                set_={"value_json": insert.excluded.value_json},
-            ),
+            insert.on_conflict_do_nothing() if stand else replacing,
             [
-                {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+                {owner: owner_id, "key": key, "value_json": json.dumps(value)}
                 for key, value in attrs.items()
             ],
         )
@@ -435,6 +525,26 @@ class Storage(RDBStorage):
     @property
     def dialect(self) -> Any:
         return {"sqlite": sqlite, "postgresql": postgresql}[self.engine.dialect.name]
+
+
+def clear_orphans(connection: sa.Connection) -> None:
+    """Remove what belongs to no study or trial any more.
+
+    SQLite checks no foreign keys, and gives the ids of what was deleted again: the trials that a
+    worker made of a deleted study would be those of the next one.
+    """
+    studies = sa.select(STUDIES.c.study_id)
+    lost = sa.select(TRIALS.c.trial_id).where(TRIALS.c.study_id.not_in(studies))
+    for table in reversed(models.BaseModel.metadata.sorted_tables):  # a trial after what it has
+        for key in table.foreign_keys:
+            newest = sa.select(sa.func.coalesce(sa.func.max(key.column), 0)).scalar_subquery()
+            orphan = key.parent > newest
+            if key.parent.name == "trial_id":
+                orphan |= key.parent.in_(lost)
+            elif table is TRIALS:
+                orphan = TRIALS.c.trial_id.in_(lost)
+            if connection.execute(sa.select(sa.exists().where(orphan))).scalar():
+                connection.execute(sa.delete(table).where(orphan))
 
 
 def _now() -> datetime:

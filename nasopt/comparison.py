@@ -28,12 +28,13 @@ from nasopt.errors import RecipeError, StudyError, Unsuitable
 from nasopt.evaluation import Evaluation
 from nasopt.experiment import Experiment, check_budget
 from nasopt.finals import Retrained, fresh_seeds, retrain
+from nasopt.interruption import Interrupted, interruptible
 from nasopt.ledger import Ledger
 from nasopt.paid import Stopped
 from nasopt.samplers import SAMPLERS, make_sampler, sampler_name
 from nasopt.storage import open_storage
 from nasopt.study import may_change, refuse_difference, study_name
-from nasopt.worker import Interrupted, Progress, Search, interruptible
+from nasopt.worker import Progress, Search
 from nasopt.workshop import Workshop, default_location
 
 DEFAULT = ("random", "largest", "one-epoch", "tpe")  # the baselines had better not be left out

@@ -157,6 +157,15 @@ class Ledger:
         logger.warning("%s %s; its evaluation is trained again from the start", path, reason)
         return None
 
+    def reached(self, key: str) -> list[int | str]:
+        """How far an evaluation is: epochs known, and the digest of its checkpoint, if any."""
+        try:
+            with self._path(key).open("rb") as file:
+                digest = file.read(DIGEST_BYTES).hex()
+        except OSError:
+            digest = ""
+        return [len(self.results(key)), digest]
+
     def due(self) -> bool:
         """Whether the last checkpoint is so long ago that a kill would cost too much."""
         return time.monotonic() - self.saved >= self.checkpoint_seconds

@@ -37,8 +37,8 @@ class Pointwise(nn.Conv2d):
 
     Given the stride itself, oneDNN corrupts memory or gradients where the input has few channels
     and the processor no AVX-512. A pool of one pixel is exact, and unlike a slice it keeps the
-    layout of the gradients. One channel is multiplied: oneDNN sums the gradient of its weights, whose
-    terms cancel before a batch norm, with errors of up to 2 %.
+    layout of the gradients. One channel is multiplied: oneDNN sums the gradient of its weights,
+    whose terms cancel before a batch norm, with errors of up to 2 %.
     """
 
     def __init__(self, channels: int, filters: int, stride: int, groups: int) -> None:

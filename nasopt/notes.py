@@ -1,13 +1,14 @@
 """Notes for optuna-dashboard, in Markdown: what became of a trial, and where notes are kept.
 
 A person's note is never touched: ours are written where there is none, and that of a study anew
-only while it is as we left it.
+only while it is as we left it. A study that was deleted gets none.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,7 +44,7 @@ class Notebook:
             return
         by_key = {version_key(trial._trial_id): trial for trial in trials}
         insert = self.storage.dialect.insert(STUDY_ATTRS).on_conflict_do_nothing()
-        with self.storage.engine.begin() as connection:
+        with suppress(KeyError), self.storage.changing(self.study_id) as connection:
             versions = [self._row(key, 1) for key in by_key]
             new = connection.execute(insert.returning(STUDY_ATTRS.c.key), versions).scalars()
             for key in new.all():
@@ -58,7 +59,7 @@ class Notebook:
             return
         key = version_key(None)
         insert = self.storage.dialect.insert(STUDY_ATTRS)
-        with self.storage.engine.begin() as connection:
+        with suppress(KeyError), self.storage.changing(self.study_id) as connection:
             if key in attrs:
                 mine = (STUDY_ATTRS.c.study_id == self.study_id) & (STUDY_ATTRS.c.key == key)
                 as_read = STUDY_ATTRS.c.value_json == json.dumps(attrs[key])

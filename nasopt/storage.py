@@ -1,9 +1,11 @@
 """`open_storage`: the one place where a database is opened."""
 
+import fcntl
 import os
 import sqlite3
-import uuid
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from nasopt import ledger, owners
-from nasopt.claims import INDICES, Storage
+from nasopt.claims import INDICES, Storage, clear_orphans
 from nasopt.database import (
     BUSY_SECONDS,
     TABLES,
@@ -26,13 +28,23 @@ from nasopt.database import (
 )
 from nasopt.errors import StorageError
 
+_making = threading.Lock()  # the lock of a file is one for all threads of a process
 
-class _Connection(sqlite3.Connection):
+
+class _Existing(sqlite3.Connection):
+    """To a file that is there: SQLite's own would make one in the place of a file that was moved,
+    and an empty file beside a -wal spoils both."""
+
+    def __init__(self, database: str, **kwargs: Any) -> None:
+        super().__init__(f"file://{quote(os.fsencode(database))}?mode=rw", uri=True, **kwargs)
+
+
+class _Connection(_Existing):
     """WAL: readers and the one writer do not wait for each other (1.7x the throughput); with
     NORMAL a power cut may cost the last commits, a kill none."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, database: str, **kwargs: Any) -> None:
+        super().__init__(database, **kwargs)
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=NORMAL")
 
@@ -46,7 +58,8 @@ def open_storage(
     writes nor makes anything. What cannot be used is left as it was, byte for byte.
 
     Raises StorageError: missing, empty, damaged, another program's, of another Optuna's schema,
-    read-only, a server that refuses, a driver that is not installed.
+    read-only, a server that refuses, a driver that is not installed. Whatever uses it later raises
+    one, too, once the file was moved, removed or replaced.
     """
     url = storage_url(location)
     path = file_of(url)
@@ -57,17 +70,20 @@ def open_storage(
     name = str(path)
     if _is_there(path):
         inspect(path)
-    elif mode == "create":
-        _make(path)
     else:
-        raise StorageError(f"storage={name}: no such file; look for the path that a run printed")
+        _refuse_left_over(path)
+        if mode != "create":
+            remedy = "look for the path that a run printed"
+            raise StorageError(f"storage={name}: no such file; {remedy}")
+        _make(path)
     if mode == "read":
         writable = is_writable(path) and is_writable(path.parent)
         if not writable and not path.with_name(path.name + "-wal").exists():
             url = sa.URL.create(
                 "sqlite", database=f"file:{quote(name)}", query={"immutable": "1", "uri": "true"}
             ).render_as_string()
-        return _connect(url, {"timeout": BUSY_SECONDS}, name, mode)
+            return _connect(url, {"timeout": BUSY_SECONDS}, name, mode)
+        return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Existing}, name, mode)
     if not is_writable(path) or not is_writable(path.parent):
         other = "look on with --read-only" if mode == "write" else "name another with --storage"
         raise StorageError(f"storage={name}: read-only; change its permissions, or {other}")
@@ -82,6 +98,22 @@ def _is_there(path: Path) -> bool:
     except PermissionError:  # of its folder
         pass
     return True
+
+
+def _refuse_left_over(path: Path) -> None:
+    """Raise StorageError where SQLite would add what was written to a file that is gone.
+
+    It takes a -wal or -journal for that of the next file of the name: the new database is malformed
+    or holds the old studies.
+    """
+    for end in ("-wal", "-journal"):
+        left = path.with_name(path.name + end)
+        if _is_there(left) and left.stat().st_size and not _is_there(path):
+            others = f"{left} and {path}-shm" if end == "-wal" else left
+            raise StorageError(
+                f"storage={path}: no such file, but {left} has what was last written to it; "
+                f"restore {path} beside it, or remove {others}"
+            )
 
 
 def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> Storage:
@@ -108,9 +140,50 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
         ) from error
     except RuntimeError as error:  # Optuna's: the schema of another version
         raise other_schema(shown) from error
-    storage.path = None if "://" in name else Path(name)
+    if "://" not in name:
+        storage.path = Path(name)
+        _watch(storage.engine, storage.path.absolute(), writes=mode != "read")
     sa.event.listen(storage.engine, "handle_error", name_error)
     return storage
+
+
+def _watch(engine: sa.Engine, path: Path, *, writes: bool) -> None:
+    """Let no transaction begin once `path` is not the file that was opened.
+
+    SQLite would go on for ever with a file that nobody else can see.
+    """
+    opened = path.stat()
+
+    def look(connection: sa.Connection) -> None:
+        try:
+            now = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            what, then = (
+                "moved or removed",
+                "put it back, or begin anew: run the same command again",
+            )
+        except OSError:  # of a mount that fails for a moment, say
+            return
+        else:
+            if os.path.samestat(now, opened):
+                return
+            what, then = "replaced by another file", "run the same command again to go on with that"
+        if writes:
+            _let_go(connection)
+        raise StorageError(f"storage={path}: {what} while it was in use; {then}")
+
+    sa.event.listen(engine, "begin", look)
+
+
+def _let_go(connection: sa.Connection) -> None:
+    """Give the file what its -wal holds, wherever it is now, and leave that empty.
+
+    SQLite does not do so where the file has moved, and would give it to the next file of the name.
+    """
+    with suppress(sqlite3.Error):
+        database: Any = connection.connection.driver_connection
+        database.execute("PRAGMA busy_timeout=1000")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _look_at_server(url: str, shown: str) -> None:
@@ -136,7 +209,7 @@ def _make_on_server(url: str) -> None:
 
 
 def _make_tables(storage: Storage) -> None:
-    """Our own, and our indices of Optuna's, where they are not there yet."""
+    """Our own, and our indices of Optuna's, where they are not there yet; orphans go."""
     with storage.engine.begin() as connection:
         if connection.dialect.name == "postgresql":  # it does not order two that begin at once
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7230416)"))
@@ -144,31 +217,53 @@ def _make_tables(storage: Storage) -> None:
             tables.create_all(connection)
         for index in INDICES:
             connection.execute(sa.text(index))
+        clear_orphans(connection)
 
 
 def _make(path: Path) -> None:
-    """Make an empty database under a name of its own, then link it in place.
+    """Make an empty database under another name, then move it into place.
 
-    A kill in between leaves no half-made file, and of two workers that begin at once one wins.
+    A kill in between leaves no half-made database, and of workers that begin at once one makes it.
     """
-    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
+    place = path.resolve()  # of a link that leads nowhere yet
+    draft = place.with_name(f"{place.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage = Storage(storage_url(draft))
-        _make_tables(storage)
-        storage.remove_session()
-        storage.engine.dispose()
-        with suppress(FileExistsError):  # another worker's is as good
-            os.link(draft, path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(place):
+            _remove(draft)  # of one that was killed
+            if _is_there(place):
+                return
+            try:
+                storage = Storage(storage_url(draft))
+                _make_tables(storage)
+                storage.remove_session()
+                storage.engine.dispose()
+                draft.replace(place)
+            finally:
+                _remove(draft)
     except (OSError, sa.exc.OperationalError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.orig
         raise StorageError(
             f"storage={path}: cannot be made ({reason}); choose another --storage"
         ) from error
-    finally:
-        for left in (draft, draft.with_name(f"{draft.name}-journal")):
-            with suppress(OSError):
-                left.unlink()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time makes `path`; a link could not tell who was first on exFAT and others.
+
+    SQLite needs the same kind of lock: where there is none, no database can be either.
+    """
+    lock = path.with_name(f"{path.name}.making")
+    with _making, lock.open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        yield
+        lock.unlink(missing_ok=True)  # whoever locks another of this name finds `path` there
+
+
+def _remove(draft: Path) -> None:
+    for end in ("", "-journal"):
+        draft.with_name(draft.name + end).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

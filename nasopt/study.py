@@ -4,13 +4,14 @@ import json
 import logging
 from importlib.metadata import version
 from typing import Any
+from uuid import uuid4
 
 import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from nasopt.alike import difference
-from nasopt.claims import EXPERIMENT, LAST, Storage
+from nasopt.claims import EXPERIMENT, IDENTITY, LAST, Storage
 from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
 from nasopt.pruners import make_pruner, pruner_name
@@ -46,36 +47,42 @@ def open_study(
     if isinstance(seeded.inner, BasePruner):
         pruner, changeable["pruner"] = seeded.inner, sampler_name(sampler)
     study = _create_or_load(experiment, storage, name, seeded, pruner)
-    begun = study.user_attrs.get(EXPERIMENT)
-    if begun is None:
-        wanted = [DIRECTIONS[objective].upper() for objective in experiment.objectives]
-        other = [direction.name for direction in study.directions] != wanted
-        if other or study.get_trials(deepcopy=False):
-            raise StudyError(
-                f"study={name}: not begun by nasopt; "
-                "choose another --storage, or Experiment(name=...)"
-            )
-        study.set_user_attr(EXPERIMENT, experiment.describe())
-        study._storage.set_study_system_attr(
-            study._study_id, "study:metric_names", list(experiment.objectives)
-        )
-        study.set_user_attr("sampler", sampler_name(sampler))
-        study.set_user_attr("seed", seed)
+    before = study.user_attrs
+    if EXPERIMENT in before:
+        refuse_difference(name, before[EXPERIMENT], experiment)
     else:
-        refuse_difference(name, begun, experiment)
+        _refuse_others(study, experiment)
     settings = {
         "trials": trials,
         "epochs_budget": epochs_budget,
         **changeable,
         LAST: {each: version(each) for each in ("nasopt", "optuna", "torch")},
     }
-    before = study.user_attrs
     for key, value in settings.items():
         if key in before and before[key] != value:
             logger.warning("%s: %s is %s from here on, was %s", name, key, value, before[key])
-        if before.get(key) != value:
-            study.set_user_attr(key, value)
+    storage.describe_study(
+        study._study_id,
+        lasting={
+            EXPERIMENT: experiment.describe(),
+            "sampler": sampler_name(sampler),
+            "seed": seed,
+        },
+        settings={key: value for key, value in settings.items() if before.get(key) != value},
+        system={"study:metric_names": list(experiment.objectives), IDENTITY: uuid4().hex},
+    )
     return study
+
+
+def _refuse_others(study: optuna.Study, experiment: Experiment) -> None:
+    """Raise StudyError unless `study` is one that was being made when its worker died."""
+    wanted = [DIRECTIONS[objective].upper() for objective in experiment.objectives]
+    other = [direction.name for direction in study.directions] != wanted
+    if other or study.get_trials(deepcopy=False):
+        raise StudyError(
+            f"study={study.study_name}: not begun by nasopt; "
+            "choose another --storage, or Experiment(name=...)"
+        )
 
 
 def may_change(experiment: Experiment) -> dict[str, Any]:

@@ -1,15 +1,22 @@
 """`Tally`: what a worker has to know of the finished trials of its study, each read once."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from nasopt.claims import FREE, Storage
+from nasopt.limits import Limit
 from nasopt.reads import TRIALS, USER_ATTRS, VALUES, newer_trials, stored_value
 
 ATTRS = ("key", "epochs", FREE)
+
+
+def is_within(limits: Sequence[Limit], amounts: Mapping[str, Any]) -> bool:
+    """Whether a network of `amounts` (quantity -> number) is within all limits."""
+    return all(amounts.get(each.quantity, 0) <= each.bound for each in limits)
 
 
 class Tally:
@@ -17,14 +24,17 @@ class Tally:
 
     `done` counts to the budget, `pruned` is how many of those were pruned, `free` how many more
     cost nothing. `epochs_spent` is what all of them cost as if trained (see `budget`). `best` is
-    the highest first value of a complete trial. `trained` has the trial (its id) that took each
-    evaluation, by its key, furthest; of several the first; and `epochs` how far that is.
+    the highest first value of a complete trial within `limits`. `foreign` is how many were plain
+    Optuna's; they count to the budget, but their values may be of anything. `trained` has the
+    trial (its id) that took each evaluation, by its key, furthest; of several the first; and
+    `epochs` how far that is.
     """
 
-    def __init__(self, storage: Storage, study_id: int) -> None:
+    def __init__(self, storage: Storage, study_id: int, limits: Sequence[Limit] = ()) -> None:
         self.storage = storage
         self.study_id = study_id
-        self.done = self.pruned = self.free = 0
+        self.limits = limits
+        self.done = self.pruned = self.free = self.foreign = 0
         self.epochs_spent = 0
         self.best: float | None = None
         self.trained: dict[str, int] = {}
@@ -43,7 +53,8 @@ class Tally:
             .outerjoin(VALUES, first)
             .where(of)
         )
-        names = USER_ATTRS.c.key.in_(ATTRS)
+        quantities = [limit.quantity for limit in self.limits]
+        names = USER_ATTRS.c.key.in_([*ATTRS, *quantities])
         attrs = (
             sa.select(USER_ATTRS.c.trial_id, USER_ATTRS.c.key, USER_ATTRS.c.value_json)
             .join(TRIALS, TRIALS.c.trial_id == USER_ATTRS.c.trial_id)
@@ -51,9 +62,9 @@ class Tally:
         )
         with self.storage.engine.connect() as connection:
             rows = sorted(connection.execute(trials).all(), key=lambda row: row.trial_id)
-            of_trial: dict[int, dict[str, str]] = {}
+            of_trial: dict[int, dict[str, Any]] = {}
             for trial_id, name, value in connection.execute(attrs):
-                of_trial.setdefault(trial_id, {})[name] = value
+                of_trial.setdefault(trial_id, {})[name] = json.loads(value)
         for row in rows:
             if row.trial_id <= self._last and row.trial_id not in self._unfinished:
                 continue  # counted before; they come, too, where too many are unfinished
@@ -64,20 +75,22 @@ class Tally:
             else:
                 self._unfinished.add(row.trial_id)
 
-    def _count(self, row: Any, attrs: dict[str, str]) -> None:
-        if row.state is TrialState.COMPLETE:
-            value = stored_value(row.value, row.value_type)
-            self.best = value if self.best is None else max(value, self.best)
+    def _count(self, row: Any, attrs: dict[str, Any]) -> None:
         if FREE in attrs:
             self.free += 1
         else:
             self.done += 1
             self.pruned += row.state is TrialState.PRUNED
-        key, epochs = (json.loads(attrs.get(name, "null")) for name in ("key", "epochs"))
-        if isinstance(key, str) and isinstance(epochs, int):  # plain Optuna may call anything so
-            self._count_epochs(row.trial_id, key, epochs, attrs)
+        if "key" not in attrs:
+            self.foreign += FREE not in attrs  # one of ours that failed early is free
+            return
+        if row.state is TrialState.COMPLETE and is_within(self.limits, attrs):
+            value = stored_value(row.value, row.value_type)
+            self.best = value if self.best is None else max(value, self.best)
+        if isinstance(attrs["key"], str) and isinstance(attrs.get("epochs"), int):
+            self._count_epochs(row.trial_id, attrs["key"], attrs["epochs"], attrs)
 
-    def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, str]) -> None:
+    def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, Any]) -> None:
         known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)
         if (epochs, -trial_id) > known:
             self.epochs[key], self.trained[key] = epochs, trial_id

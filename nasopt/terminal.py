@@ -199,7 +199,9 @@ def print_ended(out: Console, search: "Search") -> None:
         out.print(f"Ended early: {search.ended}.")
         out.print()
     elif not search.ran:
-        out.print("Nothing left to do: all trials are done.")
+        done = search.standing.done
+        more = f"{done} trials are done, {search.trials} were asked for"
+        out.print(f"Nothing left to do: {more if done > search.trials else 'all trials are done'}.")
         out.print()
 
 

@@ -2,25 +2,25 @@
 
 import logging
 import math
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
+import sqlalchemy as sa
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.claims import FREE, Lost
+from nasopt.claims import DEATHS, FREE, IDENTITY, Lost
 from nasopt.devices import wait_for
-from nasopt.errors import Error, OutOfMemory, SpaceError
+from nasopt.errors import Error, OutOfMemory, SpaceError, StudyError
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment, check_budget
+from nasopt.interruption import Interrupted, interruptible
 from nasopt.notes import Notebook
 from nasopt.objective import Objective
 from nasopt.owners import Owner, forget_dead
@@ -36,24 +36,18 @@ logger = logging.getLogger("nasopt")
 
 REPEATS_IN_A_ROW = 100  # after which a sampler has nothing new to say
 DRAWS_IN_A_ROW = 1_000  # without a network within the limits, after which there is likely none
+MOST_DEATHS = 5  # of workers in a row, without an epoch or checkpoint more, before a trial fails
 POLL_SECONDS = 1.0  # between two looks at trials that other workers have in hand
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM: the trial under way waits in the queue, and the study can go on."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
-        self.signum = signum
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a study stands.
 
-    `done` counts to `trials`; `pruned` is how many of those were pruned, `free` how many more cost
-    nothing. `epochs_spent` is what all of them cost as if trained. `best` is the highest accuracy
-    of a complete trial. `number` is the trial of this worker, `epoch` its last finished epoch of
+    `done` counts to `trials`, which is as many as are asked for or there are; `pruned` is how many
+    of those were pruned, `free` how many more cost nothing. `epochs_spent` is what all of them cost
+    as if trained. `best` is the highest accuracy of a complete trial within the limits. `number` is
+    the trial of this worker, `epoch` its last finished epoch of
     `epochs`; `finished` is set when it has just ended, and so is `seconds`, what its time went
     into, if the search is profiled.
     """
@@ -119,8 +113,10 @@ class Search:
             trials=self.trials if epochs_budget is None else None,
             epochs_budget=epochs_budget,
         )
-        self.tally = Tally(self.storage, self._study._study_id)
-        self.notebook = Notebook(self.storage, self._study._study_id, self._study.user_attrs)
+        study_id = self._study._study_id
+        self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
+        self.tally = Tally(self.storage, study_id, experiment.limits)
+        self.notebook = Notebook(self.storage, study_id, self._study.user_attrs)
         self.objective = Objective(experiment, self._epochs, self.storage.should_prune, self.lap)
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
@@ -130,22 +126,40 @@ class Search:
     def study(self) -> optuna.Study:
         """The study as plain Optuna opens it."""
         return optuna.load_study(
-            study_name=self._study.study_name, storage=open_storage(self.workshop.location)
+            study_name=self._study.study_name, storage=open_storage(self.workshop.location, "write")
         )
 
     def __iter__(self) -> Iterator[Progress]:
         self.signum = None
         forget_dead(self.storage.engine)
         leases = folders(self.storage).leases
-        with interruptible(self), Owner(self.storage.engine, leases) as owner:
-            self.storage.owner = owner.token
-            self.standing = self._standing()
-            yield self.standing
-            if self.profile is not None:
-                self.profile.begin()
-            yield from self._loop()
-        if self.ended:
-            self._study.set_user_attr("ended", self.ended)
+        try:
+            with interruptible(self), Owner(self.storage.engine, leases) as owner:
+                self.storage.owner = owner.token
+                self._refuse_deleted()
+                self.standing = self._standing()
+                if self.tally.foreign:
+                    logger.warning(
+                        "%d trials of plain Optuna's count, but are not taken for networks",
+                        self.tally.foreign,
+                    )
+                yield self.standing
+                if self.profile is not None:
+                    self.profile.begin()
+                yield from self._loop()
+            if self.ended:
+                self._study.set_user_attr("ended", self.ended)
+        except (KeyError, sa.exc.IntegrityError):  # what Optuna and a server say of a deleted study
+            self._refuse_deleted()
+            raise
+
+    def _refuse_deleted(self) -> None:
+        """Raise StudyError if the study was deleted, also where another has its id by now."""
+        if not self.storage.is_there(self._study._study_id, self.identity):
+            raise StudyError(
+                f"study={self._study.study_name}: deleted while it was in use; to begin it anew, "
+                "run the same command again"
+            )
 
     def _loop(self) -> Iterator[Progress]:
         repeats = draws = 0
@@ -153,7 +167,8 @@ class Search:
         while True:
             if self.signum is not None:
                 raise Interrupted(self.signum)
-            for number in self.storage.requeue_orphans(study_id):
+            self._refuse_deleted()
+            for number in self.storage.requeue_orphans(study_id, self._reached):
                 logger.warning("trial %d was left by a worker that died; it goes on", number)
             if self.epochs_budget and self.standing.epochs_spent >= self.epochs_budget:
                 return
@@ -161,6 +176,8 @@ class Search:
             self.lap("storage")
             if trial_id is None:
                 if not self.storage.unfinished(study_id):
+                    for number in self.storage.running_elsewhere(study_id):
+                        logger.warning("trial %d: plain Optuna's; it is not waited for", number)
                     return
                 threading.Event().wait(POLL_SECONDS)  # for the trials of other workers
                 self.lap("waiting")
@@ -170,6 +187,7 @@ class Search:
                 yield from self._trial(trial_id)
                 self.lap("display")
             except Lost:
+                self._refuse_deleted()
                 logger.warning("another worker took the trial in hand; asking for the next")
                 continue
             told = self.storage.get_trial(trial_id)
@@ -210,10 +228,18 @@ class Search:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             attrs = {FREE: True, "reason": reason}
-            self.storage.finish(trial_id, TrialState.FAIL, None, attrs)
+            with suppress(Lost):  # of a study that was deleted, say
+                self.storage.finish(trial_id, TrialState.FAIL, None, attrs)
             raise
 
     def _evaluate(self, trial_id: int) -> Iterator[Progress]:
+        claimed = self.storage.get_trial(trial_id)
+        if claimed.system_attrs.get(DEATHS, {}).get("count", 0) >= MOST_DEATHS:
+            self._give_up(claimed)
+            yield self._ended(trial_id)
+            return
+        if claimed.params and not self._has_begun(claimed):
+            self.storage.ask_for_params(trial_id)
         trial = optuna.Trial(self._study, trial_id)
         evaluation, attrs = self._begin(trial)
         if "infeasible" in attrs:
@@ -268,7 +294,7 @@ class Search:
         """Sample the parameters, unless the trial has them since an earlier life."""
         frozen = trial._cached_frozen_trial
         distributions = self.experiment.problem.distributions
-        if "key" in frozen.user_attrs:
+        if self._has_begun(frozen):
             return self.experiment.evaluation(frozen.params), dict(frozen.user_attrs)
         params = trial.relative_params
         proposal = self.seeded.proposal
@@ -294,6 +320,24 @@ class Search:
         frozen.params.update(params)
         frozen.distributions.update(distributions)
         return evaluation, attrs
+
+    def _has_begun(self, trial: FrozenTrial) -> bool:
+        """Whether a worker has written a trial's network: key and parameters, at once."""
+        whole = self.experiment.problem.distributions.keys() <= trial.params.keys()
+        return whole and "key" in trial.user_attrs
+
+    def _reached(self, key: str | None) -> list[int | str] | None:
+        return None if key is None else self.workshop.ledger.reached(key)
+
+    def _give_up(self, trial: FrozenTrial) -> None:
+        """Fail a trial that no worker survives; its network is not tried again in this study."""
+        reason = f"{MOST_DEATHS} workers in a row died of it, and it got no further"
+        attrs: dict[str, Any] = {FREE: True, "reason": reason}
+        if "key" in trial.user_attrs:
+            known = self.workshop.ledger.results(trial.user_attrs["key"])
+            attrs |= {"epochs": len(known), "seconds": sum(each.seconds for each in known)}
+            attrs["replayed_epochs"] = len(known)
+        self._finish(trial._trial_id, TrialState.FAIL, None, attrs)
 
     def _ended(self, trial_id: int) -> Progress:
         self.standing = self._standing()
@@ -335,8 +379,9 @@ class Search:
         """Where the study stands now, by what its database has."""
         tally = self.tally
         tally.refresh()
+        trials = max(self.trials, tally.done)  # where there were more once
         counts = tally.done, tally.pruned, tally.free
-        return Progress(self.trials, *counts, best=tally.best, epochs_spent=tally.epochs_spent)
+        return Progress(trials, *counts, best=tally.best, epochs_spent=tally.epochs_spent)
 
     def _is_exhausted(self) -> bool:
         networks = self.experiment.networks
@@ -377,36 +422,3 @@ def run(
     for _ in search:
         pass
     return search.study
-
-
-class Interruptible(Protocol):
-    """What can be asked to stop."""
-
-    signum: int | None
-
-
-@contextmanager
-def interruptible(asked: Interruptible) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM notes its number; the same once more ends the process at once.
-
-    Another than the first is no impatience: after the Ctrl-C of a terminal, which all of its
-    processes get, the first worker sends the others SIGTERM besides.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    seen = set()
-
-    def ask(signum: int, frame: FrameType | None) -> None:
-        if signum in seen:
-            os._exit(128 + signum)
-        seen.add(signum)
-        asked.signum = asked.signum or signum
-
-    before = {signum: signal.signal(signum, ask) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nasopt.claims import FREE, Storage
+from nasopt.limits import parameters
 from nasopt.reads import MOST_VARIABLES
 from nasopt.storage import open_storage
 from nasopt.tally import Tally
@@ -40,7 +41,7 @@ def study_id(storage: Storage) -> int:
     return storage.create_new_study([StudyDirection.MAXIMIZE])
 
 
-def begin(storage: Storage, study_id: int, key: str | None = None) -> int:
+def begin(storage: Storage, study_id: int, key: str | None = "k") -> int:
     trial_id = storage.next_trial(study_id, budget=10**6)
     assert trial_id is not None
     attrs = {} if key is None else {"key": key}
@@ -83,7 +84,10 @@ def counted(storage: Storage, study_id: int) -> tuple[Any, ...]:
         len(paid),
         sum(each.state is PRUNED for each in paid),
         len(trials) - len(paid),
-        max((each.value for each in trials if each.state is COMPLETE), default=None),
+        max(
+            (each.value for each in trials if each.state is COMPLETE and "key" in each.user_attrs),
+            default=None,
+        ),
         trained,
     )
 
@@ -116,7 +120,7 @@ def test_free_trials_cost_nothing_whether_complete_or_pruned(storage, study_id):
 
 def test_a_network_that_was_not_trained_to_its_outcome_is_not_known(storage, study_id):
     finish(storage, begin(storage, study_id, "a"), FAIL)
-    finish(storage, begin(storage, study_id), epochs=2)
+    finish(storage, begin(storage, study_id, None), epochs=2)
     assert refreshed(storage, study_id).trained == {}
 
 
@@ -168,7 +172,7 @@ def test_a_trial_that_waits_again_counts_when_it_ends(storage, study_id):
     storage.requeue(trial_id)
     tally.refresh()
     assert tally.done == 0
-    assert begin(storage, study_id) == trial_id
+    assert begin(storage, study_id, None) == trial_id
     finish(storage, trial_id, epochs=2)
     tally.refresh()
     assert numbers_of(tally) == (1, 0, 0, 0.5, {"a": trial_id})
@@ -237,3 +241,30 @@ def test_it_counts_what_the_study_has_in_whatever_order_workers_finish(storage, 
                 finish(storage, trial_id, state, value, **attrs)
     tally.refresh()
     assert numbers_of(tally) == counted(storage, study_id)
+
+
+def test_the_best_is_within_the_limits_in_force(storage, study_id):
+    for value, amount in ((0.5, 100), (0.75, 200), (0.25, 50)):
+        finish(storage, begin(storage, study_id), value=value, parameters=amount)
+    for limits, best in (((), 0.75), ((parameters <= 100,), 0.5), ((parameters <= 99,), 0.25)):
+        tally = Tally(storage, study_id, limits)
+        tally.refresh()
+        assert (tally.best, tally.done) == (best, 3)
+    tally = Tally(storage, study_id, (parameters <= 49,))
+    tally.refresh()
+    assert tally.best is None
+
+
+def test_trials_of_plain_optuna_count_and_are_no_networks(storage, study_id):
+    finish(storage, begin(storage, study_id), value=0.25, epochs=2)
+    plain = optuna.load_study(
+        study_name=storage.get_study_name_from_id(study_id), storage=storage.url
+    )
+    attrs = [{}, {"key": "k", "epochs": "many"}, {"key": ["k"], "epochs": 2}, {"epochs": None}]
+    for user_attrs in attrs:
+        plain.add_trial(optuna.create_trial(value=0.125, user_attrs=user_attrs))
+    plain.add_trial(optuna.create_trial(value=0.75))
+    plain.add_trial(optuna.create_trial(state=FAIL))
+    tally = refreshed(storage, study_id)
+    assert (tally.done, tally.foreign, tally.best) == (7, 4, 0.25)
+    assert tally.epochs == {"k": 2, "['k']": 2}

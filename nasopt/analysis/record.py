@@ -37,11 +37,11 @@ class Record:
 
     @property
     def sampler(self) -> str:
-        return str(self.attrs["sampler"])
+        return str(self.attrs.get("sampler", sampler_of(self.name)))
 
     @property
     def seed(self) -> int:
-        return int(self.attrs["seed"])
+        return int(self.attrs.get("seed", self.name.rpartition("/")[2]))
 
     @property
     def limits(self) -> list[str]:
@@ -132,6 +132,14 @@ class Record:
             seed=begun["seed"],
             objectives=tuple(begun["objectives"]),
         )
+
+
+def sampler_of(study: str) -> str:
+    """The sampler in a study's name, where it has no attribute of it.
+
+    One whose worker was killed by an older version gets that only when it is run again.
+    """
+    return study.rpartition("/")[0].rpartition("/")[2]
 
 
 def devices_of(trials: Iterable[FrozenTrial]) -> dict[str, int]:

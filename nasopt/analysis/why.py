@@ -6,6 +6,7 @@ from typing import Any, Self
 import optuna
 
 from nasopt.analysis.outcome import outcome
+from nasopt.analysis.record import sampler_of
 from nasopt.errors import StudyError
 
 
@@ -46,7 +47,7 @@ class Why:
 
 
 def _unexplained(study: optuna.Study, attributes: dict[str, Any]) -> str:
-    sampler = str(study.user_attrs["sampler"])
+    sampler = str(study.user_attrs.get("sampler", sampler_of(study.study_name)))
     if not sampler.lower().startswith("surrogate"):  # by name, or an object of the class
         return f"{sampler} keeps no reasons; surrogate does"
     return (
