@@ -144,11 +144,12 @@ def compare(args: argparse.Namespace) -> None:
     trained. Ctrl-C stops within a batch; the same command goes on.
     """
     from nasopt import scoreboard, terminal
-    from nasopt.analysis.curves import check_csv, write_csv
+    from nasopt.analysis.curves import csv_output, write_csv
     from nasopt.analysis.selection import compare_studies
     from nasopt.workers import beside, check_workers
 
-    check_csv(args.csv)
+    if args.csv:
+        csv_output(args.csv).check()
     check_workers(args.workers)
     if args.studies is not None:
         if not args.storage:
