@@ -69,7 +69,7 @@ class Integer:
 
     @property
     def size(self) -> int:
-        return len(self.candidates)
+        return (self.high - self.low) // self.step + 1  # of a range beyond 2**63 there is no len
 
     @property
     def candidates(self) -> Sequence[int]:

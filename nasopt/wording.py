@@ -23,9 +23,11 @@ def roughly(number: int) -> str:
 
 
 def _scientific(number: int) -> tuple[str, int]:
-    exponent = len(str(number)) - 1
-    mantissa = number / 10**exponent if exponent < 300 else int(str(number)[:3]) / 100
-    return f"{mantissa:.1f}", exponent
+    if number < 10**300:
+        exponent = len(str(number)) - 1
+        return f"{number / 10**exponent:.1f}", exponent
+    share, whole = math.modf(math.log10(number))  # Python spells out no more than 4,300 digits
+    return f"{10**share:.1f}", int(whole)
 
 
 def duration(seconds: float) -> str:

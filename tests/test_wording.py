@@ -49,3 +49,8 @@ def test_devices_are_counted_where_there_are_several():
     assert trained_on({"cpu, 2 threads": 12, "NVIDIA H200": 1}) == (
         "cpu, 2 threads (12 trials) and NVIDIA H200 (1 trial)"
     )
+
+
+def test_a_number_of_more_digits_than_python_spells_out_has_a_magnitude():
+    assert big(7 * 10**5000) == "7.0e5000"
+    assert roughly(123 * 10**3000) == "1.2 × 10³⁰⁰²"
