@@ -1,9 +1,29 @@
-"""Numbers as one would say them."""
+"""Numbers as one would say them, and texts as a terminal may show them."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 
+UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # categories of Unicode that act and are not seen
+JOINERS = (
+    "\u200c\u200d"  # but these belong to letters: Persian ones, and pictures of several people
+)
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def visible(text: str) -> str:
+    """`text` in one line, its control characters spelled out: on a terminal they would act.
+
+    So are those of Unicode that turn the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each.encode("unicode_escape").decode()
+        if unicodedata.category(each) in UNSEEN and each not in JOINERS
+        else each
+        for each in text
+    )
 
 
 def big(number: int) -> str:
