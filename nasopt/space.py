@@ -200,7 +200,7 @@ class Space(Spelled):
         layers: list[Layer | Repeat] = []
         for each in value["layers"]:
             layer = layer_from_json({k: v for k, v in each.items() if k != "repeat"})
-            layers.append(Repeat(layer, *each["repeat"]) if "repeat" in each else layer)
+            layers.append(repeat(layer, *each["repeat"]) if "repeat" in each else layer)
         return cls(*layers, min_resolution=value["min_resolution"])
 
     @cached_property

@@ -15,8 +15,10 @@ from nasopt import ledger, owners
 from nasopt.claims import INDICES, Storage
 from nasopt.database import (
     BUSY_SECONDS,
+    LONGEST,
     TABLES,
     file_of,
+    has_wal,
     inspect,
     is_writable,
     name_error,
@@ -27,7 +29,16 @@ from nasopt.database import (
 from nasopt.errors import StorageError
 
 
-class _Connection(sqlite3.Connection):
+class _Reading(sqlite3.Connection):
+    """No text can take all memory, and nothing that a stranger's schema calls is run."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+        self.execute("PRAGMA trusted_schema=OFF")
+
+
+class _Connection(_Reading):
     """WAL: readers and the one writer do not wait for each other (1.7x the throughput); with
     NORMAL a power cut may cost the last commits, a kill none."""
 
@@ -63,11 +74,11 @@ def open_storage(
         raise StorageError(f"storage={name}: no such file; look for the path that a run printed")
     if mode == "read":
         writable = is_writable(path) and is_writable(path.parent)
-        if not writable and not path.with_name(path.name + "-wal").exists():
+        if not writable and not has_wal(path):
             url = sa.URL.create(
                 "sqlite", database=f"file:{quote(name)}", query={"immutable": "1", "uri": "true"}
             ).render_as_string()
-        return _connect(url, {"timeout": BUSY_SECONDS}, name, mode)
+        return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Reading}, name, mode)
     if not is_writable(path) or not is_writable(path.parent):
         other = "look on with --read-only" if mode == "write" else "name another with --storage"
         raise StorageError(f"storage={name}: read-only; change its permissions, or {other}")

@@ -10,6 +10,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from nasopt.alike import difference
+from nasopt.attributes import check_trials
 from nasopt.claims import EXPERIMENT, LAST, Storage
 from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
@@ -63,6 +64,7 @@ def open_study(
         study.set_user_attr("seed", seed)
     else:
         refuse_difference(name, begun, experiment)
+        check_trials(name, study.user_attrs, study.get_trials(deepcopy=False))
     settings = {
         "trials": trials,
         "epochs_budget": epochs_budget,

@@ -12,8 +12,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.front import front
-from nasopt.analysis.record import devices_of
+from nasopt.analysis.record import Record, devices_of
 from nasopt.architecture import Architecture
+from nasopt.attributes import check_study
 from nasopt.claims import EXPERIMENT, FREE, LAST, Storage
 from nasopt.database import shown_url
 from nasopt.errors import StudyError, closest
@@ -80,11 +81,14 @@ def studies_of(storage: Storage) -> list[str]:
 def attributes_of(storage: Storage) -> dict[str, dict[str, Any]]:
     """Name -> user attributes of nasopt's studies, in the order in which they were begun.
 
-    Optuna's summaries would read and copy every trial.
+    Optuna's summaries would read and copy every trial. Raises StudyError where one cannot be.
     """
     begun = {EXPERIMENT, LAST}  # a study in between is being made at this moment
     studies = storage.get_all_studies()
-    return {each.study_name: each.user_attrs for each in studies if begun <= each.user_attrs.keys()}
+    ours = {each.study_name: each.user_attrs for each in studies if begun <= each.user_attrs.keys()}
+    for name, attrs in ours.items():
+        check_study(name, attrs)
+    return ours
 
 
 def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
@@ -103,7 +107,7 @@ def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
 
 def outcome(study: optuna.Study, number: int) -> Outcome:
     """Trial `number` of `study`. Raises StudyError if there is none, or it has no network yet."""
-    trials = study.get_trials(deepcopy=False)
+    trials = Record.of(study).trials
     if not 0 <= number < len(trials):
         raise StudyError(
             f"trial={number}: {study.study_name} has {len(trials)}, numbered from 0; choose one"
@@ -115,7 +119,7 @@ def outcome(study: optuna.Study, number: int) -> Outcome:
 
 def result(study: optuna.Study) -> Result:
     """The best of `study` and its counts."""
-    trials = study.get_trials(deepcopy=False)
+    trials = Record.of(study).trials
     finished = [trial for trial in trials if trial.state.is_finished()]
     counted = [trial for trial in finished if FREE not in trial.user_attrs]
     complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]

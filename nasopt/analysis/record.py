@@ -9,7 +9,9 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.attributes import check_study, check_trials
 from nasopt.claims import EXPERIMENT, FREE
+from nasopt.errors import StudyError
 from nasopt.evaluation import Evaluation, Recipe
 from nasopt.fields import Dice, Open, field_from_json
 from nasopt.space import Space
@@ -27,15 +29,27 @@ class Record:
 
     @classmethod
     def of(cls, study: optuna.Study) -> Self:
-        return cls(study.study_name, study.user_attrs, study.get_trials(deepcopy=False))
+        """Raises StudyError where what is there cannot be a study of nasopt's."""
+        name, attrs = study.study_name, study.user_attrs
+        check_study(name, attrs)
+        trials = study.get_trials(deepcopy=False)
+        check_trials(name, attrs, trials)
+        return cls(name, attrs, trials)
 
     @property
     def sampler(self) -> str:
-        return str(self.attrs["sampler"])
+        return str(self._needed("sampler"))
 
     @property
     def seed(self) -> int:
-        return int(self.attrs["seed"])
+        return int(self._needed("seed"))
+
+    def _needed(self, key: str) -> Any:
+        if key not in self.attrs:
+            raise StudyError(
+                f"study={self.name}: its {key} is not known; run it again, and it will be"
+            )
+        return self.attrs[key]
 
     @property
     def limits(self) -> list[str]:

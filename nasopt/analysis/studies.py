@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import TrialState
 
 from nasopt.analysis.outcome import studies_of
+from nasopt.analysis.record import Record
 from nasopt.claims import FREE, Storage
 
 
@@ -41,7 +42,7 @@ def study_summaries(storage: Storage) -> list[StudySummary]:
 
 
 def _summary(storage: Storage, study: optuna.Study) -> StudySummary:
-    trials = study.get_trials(deepcopy=False)
+    trials = Record.of(study).trials
     counted = [t for t in trials if t.state.is_finished() and FREE not in t.user_attrs]
     times = [time for t in trials for time in (t.datetime_start, t.datetime_complete) if time]
     complete = [t.values[0] for t in trials if t.state is TrialState.COMPLETE]

@@ -46,7 +46,7 @@ class Why:
 
 
 def _unexplained(study: optuna.Study, attributes: dict[str, Any]) -> str:
-    sampler = str(study.user_attrs["sampler"])
+    sampler = str(study.user_attrs.get("sampler"))
     if not sampler.lower().startswith("surrogate"):  # by name, or an object of the class
         return f"{sampler} keeps no reasons; surrogate does"
     return (
