@@ -32,10 +32,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
-    """A hundred kills, a minute of a locked database, 2,000 trials by four processes."""
+    """A hundred kills, a minute of a locked database, 2,000 trials, 425 crafted databases."""
     python = _python_of_tests(session)
     session.run(python, "-m", "tests.faults", "--kills=100", "--lock=61", external=True)
     session.run(python, "-m", "tests.stress", "--trials", "2000", external=True)
+    session.run(python, "-m", "tests.crafted", external=True)
 
 
 @nox.session(venv_backend="none")

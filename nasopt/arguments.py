@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from nasopt.errors import closest
+from nasopt.wording import visible
 
 Verb = Callable[[argparse.Namespace], None]
 BESIDE_THE_STUDY = "runs/<name of the study file>.db"
@@ -26,7 +27,7 @@ class Parser(argparse.ArgumentParser):
             message = f"{option}: unknown; {closest(option, known)}"
         else:
             message = f"{message.removeprefix('argument ')}; see {self.prog} --help"
-        print(f"nasopt: {message}", file=sys.stderr)
+        print(f"nasopt: {visible(message)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -30,6 +31,7 @@ from nasopt.reads import (
     TRIALS,
     USER_ATTRS,
     VALUES,
+    legible,
     newer_trials,
     read_attrs,
     read_trials,
@@ -339,6 +341,18 @@ class Storage(RDBStorage):
     def _has_owner(self) -> sa.ColumnElement[bool]:
         of_trial = SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id
         return sa.exists().where(of_trial, SYSTEM_ATTRS.c.key == OWNER)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        with legible():
+            return super().get_all_studies()
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        with legible():
+            return super().get_study_user_attrs(study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        with legible():
+            return super().get_study_system_attrs(study_id)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         with self.engine.connect() as connection:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasopt.arguments import Verb, make_parser
 from nasopt.errors import Error, StudyError, closest
+from nasopt.wording import visible
 
 if TYPE_CHECKING:
     from nasopt.comparison import Comparison
@@ -144,11 +145,12 @@ def compare(args: argparse.Namespace) -> None:
     trained. Ctrl-C stops within a batch; the same command goes on.
     """
     from nasopt import scoreboard, terminal
-    from nasopt.analysis.curves import check_csv, write_csv
+    from nasopt.analysis.curves import csv_output, write_csv
     from nasopt.analysis.selection import compare_studies
     from nasopt.workers import beside, check_workers
 
-    check_csv(args.csv)
+    if args.csv:
+        csv_output(args.csv).check()
     check_workers(args.workers)
     if args.studies is not None:
         if not args.storage:
@@ -284,9 +286,9 @@ def dashboard(args: argparse.Namespace) -> None:
     )
     if args.json:
         print(json.dumps({"url": opened.url, "read_only": opened.read_only}), flush=True)
-        print(*opened.warnings, sep="\n", end="", file=sys.stderr)
+        print(*map(visible, opened.warnings), sep="\n", end="", file=sys.stderr)
     else:
-        print(*opened.notice, sep="\n", flush=True)
+        print(*map(visible, opened.notice), sep="\n", flush=True)
     if not args.no_browser:
         open_browser(opened.url)
     opened.serve()
@@ -312,11 +314,15 @@ VERBS: dict[str, Verb] = {
 }
 
 
+def _tell(what: str) -> None:
+    print(f"nasopt: {visible(what)}", file=sys.stderr)
+
+
 class _Lines(logging.Handler):
     """What the library logs, as lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"nasopt: {record.getMessage()}", file=sys.stderr)
+        _tell(record.getMessage())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -330,7 +336,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     if not words[0].startswith("-") and words[0] not in verbs:
-        print(f"nasopt: {words[0]}: unknown verb; {closest(words[0], verbs)}", file=sys.stderr)
+        _tell(f"{words[0]}: unknown verb; {closest(words[0], verbs)}")
         return 2
     known, unknown = parser.parse_known_args(words)
     if unknown:
@@ -349,11 +355,11 @@ def _guarded(command: Callable[[], None]) -> int:
         _quieten_optuna()
         command()
     except Error as error:
-        print(f"nasopt: {error}", file=sys.stderr)
+        _tell(str(error))
         return 2
     except KeyboardInterrupt as interrupted:
         signum = getattr(interrupted, "signum", 2)
-        print(f"nasopt: {str(interrupted) or 'stopped'}; the same command goes on", file=sys.stderr)
+        _tell(f"{str(interrupted) or 'stopped'}; the same command goes on")
         return 128 + int(signum)
     except BrokenPipeError:  # `nasopt show DB | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

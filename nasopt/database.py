@@ -8,10 +8,12 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from nasopt.columns import Unsound, refuse_other_values, refuse_what_runs, tables_of
 from nasopt.errors import StorageError
 
 SCHEMA = "v3.2.0.a"  # of Optuna 4 and 5
 TABLES = {"studies", "trials", "version_info", "alembic_version"}  # by which a file is Optuna's
+LONGEST = 2**26  # bytes of a text: what is longer is no attribute of anybody's
 BUSY_SECONDS = 120  # how long a statement waits while another process writes
 
 
@@ -52,18 +54,23 @@ def is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK)
 
 
+def has_wal(path: Path) -> bool:
+    """Whether some of it is in a -wal; an empty one counts where somebody may write to it."""
+    wal = path.with_name(f"{path.name}-wal")
+    return wal.exists() and (wal.stat().st_size > 0 or is_writable(path.parent))
+
+
 def inspect(path: Path) -> None:
     """Raise StorageError unless `path` is a sound database of this Optuna; change nothing."""
     if not os.access(path, os.R_OK):
         raise StorageError(
             f"storage={path}: cannot be read (Permission denied); change its permissions"
         )
-    wal = path.with_name(f"{path.name}-wal")
-    writing = wal.exists()
+    writing = has_wal(path)
     try:
         _inspect(path, writing)
     except StorageError:
-        if writing or not wal.exists():
+        if writing or not has_wal(path):
             raise
         _inspect(path, True)  # a worker began to write while it was read as if nobody did
 
@@ -84,14 +91,26 @@ def _inspect(path: Path, writing: bool) -> None:
             ((page_size,),) = db.execute("PRAGMA page_size")
             if not writing and path.stat().st_size < pages * page_size:
                 raise StorageError(f"storage={path}: truncated; restore a copy, or {begin_anew}")
-            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-            if not tables >= TABLES:
+            db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+            if not tables_of(db) >= TABLES:
                 raise StorageError(f"storage={path}: another program's database; {begin_anew}")
+            refuse_what_runs(db)
             schemas = [each for (each,) in db.execute("SELECT version_num FROM alembic_version")]
             sound = db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            if sound and schemas == [SCHEMA]:
+                refuse_other_values(db)
+    except Unsound as error:
+        raise StorageError(
+            f"storage={path}: damaged ({error}); restore a copy, or {begin_anew}"
+        ) from error
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error):
             raise StorageError(f"storage={path}: no SQLite database; {begin_anew}") from error
+        if writing and not is_writable(path.parent):  # SQLite would make a -shm beside it
+            raise StorageError(
+                f"storage={path}: a killed run left a part of it in {path.name}-wal, which "
+                "cannot be read in a folder that is read-only; copy both to another"
+            ) from error
         raise StorageError(
             f"storage={path}: damaged ({error}); restore a copy, or {begin_anew}"
         ) from error
@@ -123,6 +142,8 @@ def name_error(context: sa.engine.ExceptionContext) -> None:
         ("disk I/O error", "see to the disk (was the file moved?) and run the same command again"),
         ("database is locked", f"another program has held it for {BUSY_SECONDS} s; close that"),
         ("file is not a database", "the file was overwritten; restore a copy, or name another"),
+        ("Could not decode", "the file is damaged; restore a copy, or name another"),
+        ("too big", "the file is damaged; restore a copy, or name another"),
         ("malformed", "the file is damaged; restore a copy, or begin anew with another --storage"),
         ("unable to open database file", "was its folder removed? run the same command again"),
         ("server closed the connection", "see to the server and run the same command again"),

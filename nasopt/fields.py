@@ -69,7 +69,7 @@ class Integer:
 
     @property
     def size(self) -> int:
-        return len(self.candidates)
+        return (self.high - self.low) // self.step + 1  # of a range beyond 2**63 there is no len
 
     @property
     def candidates(self) -> Sequence[int]:
@@ -176,13 +176,17 @@ def real(low: float, high: float, *, log: bool = False) -> Real:
 
 
 def field_from_json(value: Any) -> Any:
-    """The open field that `to_json` wrote, or the chosen value itself."""
+    """The open field that `to_json` wrote, or the chosen value itself.
+
+    Raises SpaceError for one that cannot be.
+    """
     if not isinstance(value, dict):
         return value
     ((kind, arguments),) = value.items()
-    if kind == "categorical":
-        return Categorical(tuple(arguments))
-    return {"integer": Integer, "real": Real}[kind](*arguments)
+    if kind == "real":
+        low, high, log = arguments
+        return real(low, high, log=log)
+    return integer(*arguments) if kind == "integer" else categorical(*arguments)
 
 
 def field_to_json(value: Any) -> Any:

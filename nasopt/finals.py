@@ -47,10 +47,10 @@ def retrain(
     return Retrained(evaluation, tuple(_accuracies(workshop, evaluation, replicates, stop)))
 
 
-def fresh_seeds(evaluation: Evaluation, replicates: int) -> list[Evaluation]:
+def fresh_seeds(evaluation: Evaluation, replicates: int) -> Iterator[Evaluation]:
     """The evaluations that `retrain` trains."""
-    seeds = range(evaluation.seed + 1, evaluation.seed + replicates + 1)
-    return [replace(evaluation, seed=seed) for seed in seeds]
+    for seed in range(evaluation.seed + 1, evaluation.seed + replicates + 1):
+        yield replace(evaluation, seed=seed)
 
 
 def _accuracies(

@@ -19,6 +19,8 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 
+from nasopt.errors import StorageError
+
 TRIALS = models.TrialModel.__table__
 PARAMS = models.TrialParamModel.__table__
 VALUES = models.TrialValueModel.__table__
@@ -42,9 +44,10 @@ def read_trials(connection: sa.Connection, of: sa.ColumnElement[bool]) -> list[F
     columns = (TRIALS.c[name] for name in ("trial_id", "number", "state"))
     times = (TRIALS.c.datetime_start, TRIALS.c.datetime_complete)
     # first: a trial that is finished here has all that belongs to it
-    rows = sorted(
-        connection.execute(sa.select(*columns, *times).where(of)), key=lambda row: row.trial_id
-    )
+    with legible():
+        rows = sorted(
+            connection.execute(sa.select(*columns, *times).where(of)), key=lambda row: row.trial_id
+        )
     if not rows:
         return []
     one = rows[0].trial_id if len(rows) == 1 else None
@@ -59,7 +62,7 @@ def read_trials(connection: sa.Connection, of: sa.ColumnElement[bool]) -> list[F
         found = groupby(chain.from_iterable(result.partitions(ROWS_AT_ONCE)), itemgetter(0))
         return {trial_id: decode(list(rows)) for trial_id, rows in found}
 
-    with _no_collection():
+    with _no_collection(), legible(KeyError):
         return _assembled(rows, by_trial)
 
 
@@ -93,6 +96,22 @@ def _assembled(rows: list[Any], by_trial: Callable[..., dict[int, Any]]) -> list
 
 
 @contextmanager
+def legible(*also: type[Exception]) -> Iterator[None]:
+    """Raise StorageError for what neither Optuna nor nasopt would have written."""
+    wrong: tuple[type[Exception], ...] = (
+        ArithmeticError, AttributeError, IndexError, RecursionError, TypeError, ValueError, *also
+    )  # fmt: skip
+    try:
+        yield
+    except wrong as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StorageError(
+            f"storage: what it has of a study or trial cannot be read ({reason[:200]}); "
+            "the database was changed by hand: restore a copy, or name another"
+        ) from error
+
+
+@contextmanager
 def _no_collection() -> Iterator[None]:
     """Nothing read is a circle, and to look for some takes a third of a long reading."""
     was_enabled = gc.isenabled()
@@ -123,7 +142,8 @@ def read_attrs(connection: sa.Connection, table: Any, trial_id: int) -> dict[str
     rows = connection.execute(query).all()
     if not rows:
         raise KeyError(models.NOT_FOUND_MSG)
-    return _attrs([row for row in rows if row.key is not None])
+    with legible():
+        return _attrs([row for row in rows if row.key is not None])
 
 
 def _local(stored: datetime | None) -> datetime | None:

@@ -13,6 +13,9 @@ from nasopt.errors import SpaceError, Spelled, spelled
 from nasopt.fields import Integer, Open, Suggests
 from nasopt.layers import Layer, Shape, layer_from_json
 
+MOST_LAYERS = 1_000  # of a network: each has parameters of its own
+MOST_CANDIDATES = 100_000  # of a field: they are spelled out, to be counted and measured
+
 
 @dataclass(frozen=True)
 class Repeat:
@@ -58,6 +61,15 @@ class Part:
         return sum(self.layer_size**depth for depth in range(self.low, len(self.names) + 1))
 
 
+def _refuse_long_ranges(layer: Layer) -> None:
+    for name, field in layer.open_fields.items():
+        if field.size > MOST_CANDIDATES:
+            raise SpaceError(
+                f"{type(layer).__name__}.{name}={field!r}: more than {MOST_CANDIDATES:,} values; "
+                "use a larger step"
+            )
+
+
 @dataclass(frozen=True, init=False)
 class Space(Spelled):
     """The networks of a search: layers with open fields, in order.
@@ -86,6 +98,11 @@ class Space(Spelled):
                 raise SpaceError(f"Space(): {layer!r} is no layer; give Conv, Pool, Dense, repeat")
         if type(min_resolution) is not int or min_resolution < 1:
             raise SpaceError(f"Space.min_resolution={min_resolution!r}: use 1, 2, 3, ... pixels")
+        most = sum(each.high if isinstance(each, Repeat) else 1 for each in layers)
+        if most > MOST_LAYERS:
+            raise SpaceError(f"Space(): up to {most:,} layers; use {MOST_LAYERS:,} or fewer")
+        for layer in (each.layer if isinstance(each, Repeat) else each for each in layers):
+            _refuse_long_ranges(layer)
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "min_resolution", min_resolution)
         object.__setattr__(self, "input_shape", input_shape)
@@ -183,7 +200,7 @@ class Space(Spelled):
         layers: list[Layer | Repeat] = []
         for each in value["layers"]:
             layer = layer_from_json({k: v for k, v in each.items() if k != "repeat"})
-            layers.append(Repeat(layer, *each["repeat"]) if "repeat" in each else layer)
+            layers.append(repeat(layer, *each["repeat"]) if "repeat" in each else layer)
         return cls(*layers, min_resolution=value["min_resolution"])
 
     @cached_property

@@ -17,8 +17,10 @@ from nasopt import ledger, owners
 from nasopt.claims import INDICES, Storage, clear_orphans
 from nasopt.database import (
     BUSY_SECONDS,
+    LONGEST,
     TABLES,
     file_of,
+    has_wal,
     inspect,
     is_writable,
     name_error,
@@ -31,7 +33,16 @@ from nasopt.errors import StorageError
 _making = threading.Lock()  # the lock of a file is one for all threads of a process
 
 
-class _Existing(sqlite3.Connection):
+class _Limited(sqlite3.Connection):
+    """No text can take all memory, and nothing that a stranger's schema calls is run."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+        self.execute("PRAGMA trusted_schema=OFF")
+
+
+class _Existing(_Limited):
     """To a file that is there: SQLite's own would make one in the place of a file that was moved,
     and an empty file beside a -wal spoils both."""
 
@@ -78,11 +89,11 @@ def open_storage(
         _make(path)
     if mode == "read":
         writable = is_writable(path) and is_writable(path.parent)
-        if not writable and not path.with_name(path.name + "-wal").exists():
+        if not writable and not has_wal(path):
             url = sa.URL.create(
                 "sqlite", database=f"file:{quote(name)}", query={"immutable": "1", "uri": "true"}
             ).render_as_string()
-            return _connect(url, {"timeout": BUSY_SECONDS}, name, mode)
+            return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Limited}, name, mode)
         return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Existing}, name, mode)
     if not is_writable(path) or not is_writable(path.parent):
         other = "look on with --read-only" if mode == "write" else "name another with --storage"

@@ -11,6 +11,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from nasopt.alike import difference
+from nasopt.attributes import check_trials
 from nasopt.claims import EXPERIMENT, IDENTITY, LAST, Storage
 from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
@@ -50,6 +51,7 @@ def open_study(
     before = study.user_attrs
     if EXPERIMENT in before:
         refuse_difference(name, before[EXPERIMENT], experiment)
+        check_trials(name, before, study.get_trials(deepcopy=False))
     else:
         _refuse_others(study, experiment)
     settings = {

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
-from nasopt.wording import big, duration
+from nasopt.wording import big, duration, visible
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.describe import Description, Range
@@ -23,6 +25,18 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
 
 
 class _Console(Console):
+    """It shows texts as they are: no markup, and control characters spelled out."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        if isinstance(renderable, Text) and not renderable.plain.isprintable():
+            renderable = Text(visible(renderable.plain), renderable.style)
+        return super().render(renderable, options)
+
     def on_broken_pipe(self) -> None:
         """Rich's own ends the process as if it had failed."""
         raise BrokenPipeError
@@ -250,7 +264,7 @@ def live(out: Console) -> Iterator[Any]:
         return
     bar = Progress(
         TextColumn("{task.completed:.0f}/{task.total:.0f}"), BarColumn(bar_width=20),
-        TextColumn("{task.fields[text]}"), console=out, transient=True,
+        TextColumn("{task.fields[text]}", markup=False), console=out, transient=True,
     )  # fmt: skip
     task = bar.add_task("", total=1, text="")
     with Live(bar, console=out, transient=True, refresh_per_second=8):

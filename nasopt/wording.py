@@ -1,9 +1,29 @@
-"""Numbers as one would say them."""
+"""Numbers as one would say them, and texts as a terminal may show them."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 
+UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # categories of Unicode that act and are not seen
+JOINERS = (
+    "\u200c\u200d"  # but these belong to letters: Persian ones, and pictures of several people
+)
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def visible(text: str) -> str:
+    """`text` in one line, its control characters spelled out: on a terminal they would act.
+
+    So are those of Unicode that turn the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each.encode("unicode_escape").decode()
+        if unicodedata.category(each) in UNSEEN and each not in JOINERS
+        else each
+        for each in text
+    )
 
 
 def big(number: int) -> str:
@@ -23,9 +43,11 @@ def roughly(number: int) -> str:
 
 
 def _scientific(number: int) -> tuple[str, int]:
-    exponent = len(str(number)) - 1
-    mantissa = number / 10**exponent if exponent < 300 else int(str(number)[:3]) / 100
-    return f"{mantissa:.1f}", exponent
+    if number < 10**300:
+        exponent = len(str(number)) - 1
+        return f"{number / 10**exponent:.1f}", exponent
+    share, whole = math.modf(math.log10(number))  # Python spells out no more than 4,300 digits
+    return f"{10**share:.1f}", int(whole)
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ import pytest
 import nasopt
 from nasopt import Conv, Interrupted, Recipe, Space, categorical, parameters
 from nasopt.analysis.compared import ComparisonResult
-from nasopt.analysis.curves import check_csv, write_csv
+from nasopt.analysis.curves import csv_output, write_csv
 from nasopt.analysis.outcome import studies_of
 from nasopt.analysis.selection import compare_studies
 from nasopt.comparison import Comparison
@@ -350,7 +350,7 @@ def test_a_study_that_is_missing_or_unfinished_is_named(tmp_path):
 def test_a_table_that_cannot_be_written_is_named_before_anything_is_trained(tmp_path, name, reason):
     (tmp_path / "there").mkdir()
     with pytest.raises(StorageError, match=f"csv={tmp_path / name}: {reason}"):
-        check_csv(str(tmp_path / name))
+        csv_output(tmp_path / name).check()
 
 
 def test_studies_of_different_devices_are_compared_with_a_word_on_that(tmp_path):

@@ -1,4 +1,5 @@
 import hashlib
+import http.client
 import json
 import os
 import signal
@@ -599,3 +600,60 @@ def test_names_from_a_database_are_text_and_nothing_else(browser, tmp_path):
             f"show {database} --study '{HOSTILE}/surrogate/0'"
             in asked(f"{url}/api/studies/1")["note"]["body"]
         )
+
+
+# Who may ask
+
+
+def status(url: str, method: str, headers: dict[str, str], body: bytes | None = None) -> int:
+    """What is answered, `headers` as a browser would send them."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    with closing(connection):
+        connection.request(method, "/api/studies", body, headers)
+        return connection.getresponse().status
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "LOCALHOST:8080", "[::1]:8080", "127.0.0.1:1"]
+)
+def test_a_name_of_this_machines_is_answered(served, host):
+    assert status(served, "GET", {"Host": host}) == 200
+
+
+STRANGERS = (
+    "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example",
+    "localhost@evil.example", "evil.example@localhost", "evil.example#localhost", "localhost:x",
+    "[::1", "", "192.0.2.1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_strangers_name_that_leads_here_is_refused(done, read_only):
+    with serving(done, read_only=read_only) as url:
+        study_id = load(done, RANDOM)._study_id
+        for host in STRANGERS:
+            for method, place in (("GET", "/api/studies"), ("DELETE", f"/api/studies/{study_id}")):
+                with closing(http.client.HTTPConnection(url.removeprefix("http://"))) as connection:
+                    connection.request(method, place, headers={"Host": host})
+                    answer = connection.getresponse()
+                    assert answer.status == 403, host
+                    assert "not this machine's" in json.loads(answer.read())["reason"]
+    assert load(done, RANDOM).trials
+
+
+def test_all_addresses_are_called_by_number_or_by_the_name_of_the_machine(done):
+    with serving(done, host="0.0.0.0") as url:
+        for host in ("192.0.2.1:8080", "[2001:db8::1]", socket.gethostname(), "localhost"):
+            assert status(url, "GET", {"Host": host}) == 200
+        assert status(url, "GET", {"Host": "evil.example"}) == 403
+
+
+def test_a_page_of_another_site_can_change_nothing(done):
+    name = {"study_name": "theirs", "directions": ["maximize"]}
+    body = json.dumps(name).encode()
+    json_type = {"Content-Type": "application/json"}
+    with serving(done) as url:
+        for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://["):
+            assert status(url, "POST", {**json_type, "Origin": origin}, body) == 403
+        assert status(url, "POST", {**json_type, "Origin": url}, body) == 201
+    assert "theirs" in optuna.get_all_study_names(open_storage(done, "read"))

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 import nasopt
 from nasopt import Conv, Experiment, Recipe, Space, categorical, real
-from nasopt.analysis.selection import studies_together
+from nasopt.analysis.selection import compare_studies, studies_together
 from nasopt.analysis.thinned import shown
 from nasopt.cli import main
 from nasopt.errors import StudyError
@@ -283,7 +283,8 @@ def test_a_file_that_is_no_page_is_not_written_over(tmp_path, capsys, name):
     before = path.read_bytes()
     assert main(["report", str(tmp_path / "x.db"), "-o", str(path)]) == 2
     assert capsys.readouterr().err == (
-        f"nasopt: output={path}: there is such a file, and it is no page; choose another with -o\n"
+        f"nasopt: output={path}: there is such a file, and it is no page; "
+        "choose another file with -o\n"
     )
     assert path.read_bytes() == before
 
@@ -335,3 +336,17 @@ def test_a_report_says_as_json_what_it_wrote(database, tmp_path, capsys):
         "output": str(output),
         "bytes": output.stat().st_size,
     }
+
+
+def test_the_value_of_a_seed_or_budget_costs_nothing(tmp_path):
+    """Spelled out, so many of either would not fit the memory."""
+    seed, large = 2**32 - 1, 2**40
+    experiment = small(space=Space(Conv(filters=categorical(2, 4))), trials=large)
+    for sampler in ("random", "tpe"):
+        nasopt.run(experiment, sampler=sampler, seed=seed, storage=tmp_path / "x.db", device="cpu")
+    page = written(tmp_path / "x.db", tmp_path)
+    assert f"--sampler tpe --seed {seed} --trials {large}" in page
+    assert "Left out: " in page  # of two networks there is not all to be told
+    result = compare_studies(tmp_path / "x.db", "*", replicates=large)
+    assert result.score == "seen"
+    assert [c.positions[-1] for c in result.curves if c.axis == "evaluation"] == [large] * 2

@@ -228,3 +228,16 @@ def test_the_same_space_on_other_images_is_another_value():
     space = Space(LECTURE)
     assert space.on((3, 8, 8)) == space.on([3, 8, 8]) != space.on((3, 9, 9))
     assert space.on((3, 8, 8)).layers == space.layers
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([repeat(Conv(filters=8), 1, 10**9)], r"Space\(\): up to 1,000,000,000 layers; use 1,000"),
+        ([Conv(filters=integer(1, 10**9))], r"Conv\.filters=integer\(1, 1000000000\): more than"),
+        ([Conv(filters=8), Dense(width=integer(1, 10**30))], r"Dense\.width=integer\(1, 1"),
+    ],
+)
+def test_a_space_beyond_what_can_be_spelled_out_is_refused_at_once(layers, message):
+    with pytest.raises(SpaceError, match=message):
+        Space(*layers)

@@ -1,6 +1,16 @@
 import pytest
 
-from nasopt.wording import big, duration, listed, percent, points, roughly, several, trained_on
+from nasopt.wording import (
+    big,
+    duration,
+    listed,
+    percent,
+    points,
+    roughly,
+    several,
+    trained_on,
+    visible,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +59,23 @@ def test_devices_are_counted_where_there_are_several():
     assert trained_on({"cpu, 2 threads": 12, "NVIDIA H200": 1}) == (
         "cpu, 2 threads (12 trials) and NVIDIA H200 (1 trial)"
     )
+
+
+def test_a_number_of_more_digits_than_python_spells_out_has_a_magnitude():
+    assert big(7 * 10**5000) == "7.0e5000"
+    assert roughly(123 * 10**3000) == "1.2 × 10³⁰⁰²"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
+        ("two\nlines\r\tand a tab\x85", "two\\nlines\\r\\tand a tab\\x85"),
+        ("abc\u202egpj.exe\u2066", "abc\\u202egpj.exe\\u2066"),
+        ("\u2028\x9b", "\\u2028\\x9b"),
+        ("naïve 層 4.0 × 10²⁷\u00a0%", "naïve 層 4.0 × 10²⁷\u00a0%"),
+        ("न्\u200dय 👩\u200d👧", "न्\u200dय 👩\u200d👧"),
+    ],
+)
+def test_what_would_act_on_a_terminal_is_spelled_out(text, shown):
+    assert visible(text) == shown

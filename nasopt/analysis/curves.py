@@ -4,7 +4,7 @@ Costs are as if each network had been trained in its study: see `nasopt.budget`.
 """
 
 import csv
-import os
+import io
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from nasopt.analysis.record import Record
 from nasopt.budget import Spent, spent
 from nasopt.claims import FREE
-from nasopt.errors import StorageError
+from nasopt.outputs import Output
 
 AXES = ("evaluation", "total_epochs", "total_seconds")
 POINTS = 100  # of a curve over epochs or seconds
@@ -62,6 +62,7 @@ class Row:
         return asdict(self)
 
 
+NAMES = [field.name for field in fields(Row)]  # of the columns of a table
 Studies = Mapping[str, Mapping[int, Sequence[Row]]]  # sampler -> seed -> rows, in order
 
 
@@ -160,34 +161,27 @@ def hypervolume(points: Iterable[tuple[float, float]], greatest: float) -> float
     return area
 
 
-def check_csv(path: str | None) -> None:
-    """Raise StorageError where `write_csv` will fail, before hours are spent."""
-    if path is None:
-        return
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise StorageError(f"csv={path}: no such folder; make it, or choose another file")
-    if Path(path).is_dir():
-        raise StorageError(f"csv={path}: a folder; name a file in it")
-    if not os.access(path if Path(path).exists() else folder, os.W_OK):
-        raise StorageError(f"csv={path}: may not be written; choose another file")
+def csv_output(path: str | Path) -> Output:
+    return Output(Path(path), "csv", "table of ours", ",".join(NAMES[:6]).encode())
 
 
 def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
     """A line an evaluation, under a line of the names; what is None is empty.
 
-    Raises StorageError where it cannot be written.
+    Raises StorageError where it cannot be written, or is a file that is no such table.
     """
-    names = [each.name for each in fields(Row)]
-    try:
-        with Path(path).open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(row.to_json() for row in rows)
-    except OSError as error:
-        raise StorageError(
-            f"csv={path}: cannot be written ({error.strerror}); choose another file"
-        ) from error
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, NAMES)
+    writer.writeheader()
+    writer.writerows({n: in_a_cell(v) for n, v in row.to_json().items()} for row in rows)
+    csv_output(path).write(text.getvalue().encode(errors="replace"))
+
+
+def in_a_cell(value: Any) -> Any:
+    """As a spreadsheet shows it: a text that it would take for a formula begins with an ', then."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return f"'{value}"
+    return value
 
 
 def last_by(rows: Sequence[Row], axis: str, position: float) -> Row | None:
@@ -245,10 +239,12 @@ def curves(studies: Studies, budget: Budget | None = None) -> list[Curve]:
 def _curve(
     sampler: str, axis: str, studies: Sequence[Sequence[Row]], budget: Budget | None
 ) -> Curve:
-    shortest = min(float(getattr(rows[-1], axis)) if rows else 0.0 for rows in studies)
+    ends = [float(getattr(rows[-1], axis)) if rows else 0.0 for rows in studies]
+    shortest = min(ends)
     end = float(budget.amount) if budget is not None and axis == budget.axis else shortest
     if axis == "evaluation":
-        positions = np.arange(1.0, end + 1)
+        # of studies that ended long before their budget, not each evaluation that never was
+        positions = np.append(np.arange(1.0, min(end, max(ends) + 1)), end if end else [])
     else:
         positions = np.linspace(end / POINTS, end, POINTS if end else 0)
     table = incumbents(studies, axis, positions.tolist())

@@ -16,6 +16,7 @@ from nasopt.analysis.front import front
 from nasopt.analysis.record import Record, devices_of, remarks
 from nasopt.analysis.winners import trained_again
 from nasopt.architecture import Architecture
+from nasopt.attributes import check_study
 from nasopt.claims import EXPERIMENT, LAST, Storage
 from nasopt.database import shown_url
 from nasopt.errors import StudyError, closest
@@ -113,11 +114,14 @@ def studies_of(storage: Storage) -> list[str]:
 def attributes_of(storage: Storage) -> dict[str, dict[str, Any]]:
     """Name -> user attributes of nasopt's studies, in the order in which they were begun.
 
-    Optuna's summaries would read and copy every trial.
+    Optuna's summaries would read and copy every trial. Raises StudyError where one cannot be.
     """
     begun = {EXPERIMENT, LAST}  # a study in between is being made at this moment
     studies = storage.get_all_studies()
-    return {each.study_name: each.user_attrs for each in studies if begun <= each.user_attrs.keys()}
+    ours = {each.study_name: each.user_attrs for each in studies if begun <= each.user_attrs.keys()}
+    for name, attrs in ours.items():
+        check_study(name, attrs)
+    return ours
 
 
 def load_study(storage: Storage, name: str | None = None) -> optuna.Study:

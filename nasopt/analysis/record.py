@@ -9,7 +9,9 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.attributes import check_study, check_trials
 from nasopt.claims import EXPERIMENT, FREE
+from nasopt.errors import StudyError
 from nasopt.evaluation import Evaluation, Recipe
 from nasopt.fields import Dice, Open, field_from_json
 from nasopt.limits import Limit
@@ -33,7 +35,12 @@ class Record:
 
     @classmethod
     def of(cls, study: optuna.Study) -> Self:
-        return cls(study.study_name, study.user_attrs, study.get_trials(deepcopy=False))
+        """Raises StudyError where what is there cannot be a study of nasopt's."""
+        name, attrs = study.study_name, study.user_attrs
+        check_study(name, attrs)
+        trials = study.get_trials(deepcopy=False)
+        check_trials(name, attrs, trials)
+        return cls(name, attrs, trials)
 
     @property
     def sampler(self) -> str:
@@ -41,7 +48,12 @@ class Record:
 
     @property
     def seed(self) -> int:
-        return int(self.attrs.get("seed", self.name.rpartition("/")[2]))
+        seed = self.attrs.get("seed", self.name.rpartition("/")[2])
+        if not str(seed).isdecimal():
+            raise StudyError(
+                f"study={self.name}: its seed is not known; run it again, and it will be"
+            )
+        return int(seed)
 
     @property
     def limits(self) -> list[str]:

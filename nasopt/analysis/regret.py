@@ -88,10 +88,11 @@ def truth(benchmark: "Benchmark", studies: Studies, budget: Budget, limits: Sequ
     if not studies or limits != own or budget.unit != "evaluations":
         return Truth(benchmark.summary, benchmark.optimum, tuple(regrets))
     seeds = sorted({seed for by_seed in studies.values() for seed in by_seed})
-    chances = np.mean([winners(benchmark, seed, budget.amount) for seed in seeds], axis=0)
+    amount = min(budget.amount, len(benchmark.true))  # after that all networks are known
+    chances = np.mean([winners(benchmark, seed, amount) for seed in seeds], axis=0)
     quartiles = np.array([_quantile(benchmark.true, chances, share) for share in QUARTILES])
-    exact = [_regret(benchmark, EXACT, at, quartiles[:, at - 1]) for at in places]
-    positions = tuple(np.arange(1.0, budget.amount + 1).tolist())
+    exact = [_regret(benchmark, EXACT, at, quartiles[:, min(at, amount) - 1]) for at in places]
+    positions = tuple(np.arange(1.0, amount + 1).tolist())
     return Truth(
         benchmark=benchmark.summary,
         optimum=benchmark.optimum,

@@ -61,10 +61,12 @@ def fresh_accuracies(
 
     `evaluation` is the training that a winner won by.
     """
-    keys = [each.key for each in fresh_seeds(evaluation, replicates)]
-    if not all(key in accuracies for key in keys):
-        return ()
-    return tuple(accuracies[key] for key in keys)
+    found = []
+    for fresh in fresh_seeds(evaluation, replicates):
+        if fresh.key not in accuracies:
+            return ()
+        found.append(accuracies[fresh.key])
+    return tuple(found)
 
 
 def trained_again(study: Record, params: Mapping[str, Any], storage: Storage) -> tuple[float, ...]:

@@ -4,6 +4,8 @@ import io
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
@@ -29,11 +31,27 @@ def keep_best(study: optuna.Study, best: Outcome, store: FileSystemArtifactStore
     """One file a study, which is written anew as a better network is found."""
     text = json.dumps(best.to_json(), indent=2).encode()
     attrs = study._storage.get_study_system_attrs(study._study_id)
-    for meta in (json.loads(attrs[key]) for key in attrs if key.startswith("artifacts:")):
-        if meta is not None and meta["filename"] == NAME:  # None: it was deleted on a page
-            store.write(meta["artifact_id"], io.BytesIO(text))
-            return
+    known = next((kept for key in attrs if (kept := _kept(key, attrs[key]))), None)
+    if known is not None:
+        store.write(known, io.BytesIO(text))
+        return
     with TemporaryDirectory() as folder:
         file = Path(folder, NAME)
         file.write_bytes(text)
         upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=study)
+
+
+def _kept(key: str, value: Any) -> str | None:
+    """The id of our file, if this attribute of a study tells of it.
+
+    It is as Optuna makes them: another would be a path that leads out of the folder.
+    """
+    if not key.startswith("artifacts:"):
+        return None
+    try:
+        meta = json.loads(value)
+        if meta["filename"] == NAME:  # of one deleted on a page there is nothing
+            return str(UUID(meta["artifact_id"]))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        pass
+    return None

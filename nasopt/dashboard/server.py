@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -27,6 +28,9 @@ from nasopt.storage import open_storage
 App = Callable[[dict[str, Any], Any], Iterable[bytes]]  # WSGI
 CHORE_SECONDS = 10.0  # between two looks at what was finished since: as often as its pages look
 READING = ("GET", "HEAD", "OPTIONS")
+NAMED = re.compile(r"([^:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")  # a name or number, and a port
+EVERYWHERE = ("", "0.0.0.0")  # hosts that stand for all addresses of this machine
+REMEDY = "use the address that was printed"
 REFUSAL = "read-only: started with --read-only, so nothing can be changed here"
 
 
@@ -55,7 +59,8 @@ class Dashboard:
         self.storage = View(storage) if read_only else storage
         store = None if artifact_dir is None else open_store(artifact_dir)
         app = shown_apart(wsgi(InWords(self.storage), store), wsgi(self.storage, store))
-        self.server = _listen(host, port, refuse_changes(app) if read_only else app)
+        app = refuse_strangers(refuse_changes(app) if read_only else app, host)
+        self.server = _listen(host, port, app)
         kept = None if read_only else store
         self.server.chore = Filling(self.storage, self.location, kept).refresh
         try:
@@ -118,10 +123,57 @@ def refuse_changes(app: App) -> App:
     def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in READING:
             return app(environ, start_response)
-        start_response("403 Forbidden", [("Content-Type", "application/json")])
-        return [json.dumps({"reason": REFUSAL}).encode()]
+        return _refused(start_response, REFUSAL)
 
     return guarded
+
+
+def refuse_strangers(app: App, host: str) -> App:
+    """`app` for those who call it by a name of this machine's, as who listens at `host`.
+
+    A page of another site may be looked at in the browser of whoever runs this: its name may lead
+    here (DNS rebinding), or it may send what changes something to this address.
+    """
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        named = environ.get("HTTP_HOST", "")
+        origin = environ.get("HTTP_ORIGIN")
+        if not _is_ours(named, host):
+            return _refused(start_response, f"Host: {named}: not this machine's; {REMEDY}")
+        reads = environ["REQUEST_METHOD"] in READING
+        if not reads and origin is not None and origin.partition("://")[2] != named:
+            return _refused(start_response, f"Origin: {origin}: a page of another site")
+        return app(environ, start_response)
+
+    return guarded
+
+
+def _is_ours(named: str, host: str) -> bool:
+    """Whether `named`, of a request, is what one who listens at `host` is called.
+
+    The port is not looked at: it may have been forwarded.
+    """
+    found = NAMED.fullmatch(named)
+    name = found[1].strip("[]").lower() if found else ""
+    if name and name in (host.lower(), "127.0.0.1", "localhost", "::1"):
+        return True
+    if host not in EVERYWHERE:
+        return False
+    return name == socket.gethostname().lower() or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    """Whether it is a number, which leads nowhere else."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _refused(start_response: Any, reason: str) -> Iterable[bytes]:
+    start_response("403 Forbidden", [("Content-Type", "application/json")])
+    return [json.dumps({"reason": reason}).encode()]
 
 
 class _Server(ThreadingMixIn, WSGIServer):

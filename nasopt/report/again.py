@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 from nasopt.analysis.curves import Budget
 from nasopt.analysis.record import Record
@@ -64,9 +63,10 @@ def _comparison(studies: Sequence[Record], budget: Budget) -> list[str]:
 def _is_whole(studies: Sequence[Record]) -> bool:
     """Whether they are those of a comparison: several samplers, each with all seeds."""
     samplers = {study.sampler for study in studies}
-    seeds = range(1 + max(study.seed for study in studies))
     found = {(study.sampler, study.seed) for study in studies}
-    return len(samplers) > 1 and found == set(product(samplers, seeds))
+    seeds = {study.seed for study in studies}
+    whole = len(samplers) * (1 + max(seeds))  # counted, not spelled out: a seed may be 20240101
+    return len(samplers) > 1 and min(seeds) >= 0 and len(found) == whole
 
 
 def _is_of_option(study: Record) -> bool:

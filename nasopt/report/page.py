@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from nasopt.analysis.selection import studies_together
 from nasopt.claims import Storage
-from nasopt.errors import StorageError
+from nasopt.outputs import Output
 from nasopt.report.contents import Contents
 from nasopt.wording import duration, percent
 
-DOCTYPE = b"<!doctype html>"
+SIGN = b": a search for networks</title>"  # of a page, near its beginning
 
 
 def write_report(storage: Storage, path: str | Path, study: str | None = None) -> int:
@@ -23,28 +23,10 @@ def write_report(storage: Storage, path: str | Path, study: str | None = None) -
     bytes written. Raises StudyError for an unknown study or none; StorageError where `path` cannot
     be written, or is a file that is no page.
     """
-    path = Path(path)
-    _refuse_to_overwrite(path)
-    page = render(Contents(*studies_together(storage, study), storage)).encode()
-    try:
-        path.write_bytes(page)
-    except OSError as error:
-        raise StorageError(
-            f"output={path}: cannot be written ({error.strerror}); choose another file with -o"
-        ) from error
+    output = Output(Path(path), "output", "page", SIGN, "choose another file with -o")
+    page = render(Contents(*studies_together(storage, study), storage)).encode(errors="replace")
+    output.write(page)
     return len(page)
-
-
-def _refuse_to_overwrite(path: Path) -> None:
-    """A slip of the hand must not cost a database."""
-    if not path.is_file() or not path.stat().st_size:
-        return
-    with path.open("rb") as file:
-        begins = file.read(len(DOCTYPE)).lower()
-    if begins != DOCTYPE:
-        raise StorageError(
-            f"output={path}: there is such a file, and it is no page; choose another with -o"
-        )
 
 
 def render(contents: Contents) -> str:
