@@ -15,8 +15,11 @@ from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
 from nasopt.pruners import make_pruner, pruner_name
 from nasopt.samplers import Seeded, sampler_name
+from nasopt.samplers.settings import has_own_seed, settings_of
 
 logger = logging.getLogger("nasopt")
+
+SETTINGS = "sampler_settings"  # user attribute of a study whose sampler was an object
 
 
 def study_name(experiment: Experiment, sampler: str | BaseSampler, seed: int) -> str:
@@ -61,8 +64,15 @@ def open_study(
         )
         study.set_user_attr("sampler", sampler_name(sampler))
         study.set_user_attr("seed", seed)
+        if not isinstance(sampler, str) and has_own_seed(sampler):
+            logger.warning(
+                "%s: the sampler's own seed is not used, seed=%d of the study is", name, seed
+            )
     else:
         refuse_difference(name, begun, experiment)
+        refuse_other_settings(name, study.user_attrs, sampler)
+    if not isinstance(sampler, str) and SETTINGS not in study.user_attrs:
+        study.set_user_attr(SETTINGS, settings_of(sampler))
     settings = {
         "trials": trials,
         "epochs_budget": epochs_budget,
@@ -76,6 +86,27 @@ def open_study(
         if before.get(key) != value:
             study.set_user_attr(key, value)
     return study
+
+
+def refuse_other_settings(name: str, attrs: dict[str, Any], sampler: str | BaseSampler) -> None:
+    """Raise StudyError if a study with these user attributes had a sampler of other settings.
+
+    Names compare by name, which is in that of the study. Only what both tell is compared: another
+    version of Optuna may have settings that the one before had not.
+    """
+    if isinstance(sampler, str) or SETTINGS not in attrs:
+        return
+    before, now = attrs[SETTINGS], json.loads(json.dumps(settings_of(sampler)))
+    both = before.keys() & now.keys()
+    found = difference(
+        {k: before[k] for k in both}, {k: now[k] for k in both}, sampler_name(sampler)
+    )
+    if found is not None:
+        place, was, is_ = found
+        raise StudyError(
+            f"study={name}: {place} is {is_} now, was {was} when it began; set it back, "
+            "or choose another --storage or Experiment(name=...)"
+        )
 
 
 def may_change(experiment: Experiment) -> dict[str, Any]:
