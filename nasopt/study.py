@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -88,7 +89,7 @@ def open_study(
     return study
 
 
-def refuse_other_settings(name: str, attrs: dict[str, Any], sampler: str | BaseSampler) -> None:
+def refuse_other_settings(name: str, attrs: Mapping[str, Any], sampler: str | BaseSampler) -> None:
     """Raise StudyError if a study with these user attributes had a sampler of other settings.
 
     Names compare by name, which is in that of the study. Only what both tell is compared: another

@@ -42,9 +42,11 @@ class Choices:
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
         # Optuna takes equal choices (0 and False, 2 and 2.0) for the first of them
-        first = [int(distribution.to_internal_repr(choice)) for choice in distribution.choices]
-        different = sorted(set(first))
-        self.choices = tuple(distribution.choices[place] for place in different)
+        first: list[int] = [
+            int(distribution.to_internal_repr(choice)) for choice in distribution.choices
+        ]
+        different: list[int] = sorted(set(first))
+        self.choices = tuple(distribution.choices[int(place)] for place in different)
         self.size = len(self.choices)
         self.span = self.size - 1
         # by repr: a choice need not be hashable
