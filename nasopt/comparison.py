@@ -33,7 +33,7 @@ from nasopt.ledger import Ledger
 from nasopt.paid import Stopped
 from nasopt.samplers import SAMPLERS, make_sampler, sampler_name
 from nasopt.storage import open_storage
-from nasopt.study import may_change, refuse_difference, study_name
+from nasopt.study import may_change, refuse_difference, refuse_other_settings, study_name
 from nasopt.worker import Progress, Search
 from nasopt.workshop import Workshop, default_location
 
@@ -260,6 +260,7 @@ class Comparison:
 
     def _refuse_change(self, study: Record) -> None:
         refuse_difference(study.name, study.attrs[EXPERIMENT], self._experiment(study.seed))
+        refuse_other_settings(study.name, study.attrs, self.studies[study.name][1])
         for place, now in may_change(self.experiment).items():
             was = study.attrs.get(place, now)
             if was not in (now, study.sampler):  # which may be a pruner of its own

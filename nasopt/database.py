@@ -19,6 +19,11 @@ BUSY_SECONDS = 120  # how long a statement waits while another process writes
 
 def storage_url(location: str | Path) -> str:
     """The SQLAlchemy URL of a path or URL. Raises StorageError for other kinds of database."""
+    if not isinstance(location, str | os.PathLike):
+        raise StorageError(
+            f"storage: a {type(location).__name__}, but nasopt opens databases itself; "
+            "give the path or URL as a string, as in runs/x.db"
+        )
     text = str(location)
     if "://" not in text:
         if not text or text == ":memory:":

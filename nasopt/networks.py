@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasopt.fields import Categorical, Integer
-from nasopt.layers import Conv, Dense, Layer
+from nasopt.layers import CONV_OPS, Conv, Dense, Layer
 from nasopt.space import Space
 
 Floats = NDArray[np.float64]
@@ -188,7 +188,6 @@ def _cost(
     if isinstance(ops, str):
         used, norms = weights(ops)
     else:
-        kinds = np.unique(ops).tolist()
-        each = zip(*map(weights, kinds), strict=True)
-        used, norms = (np.select([ops == kind for kind in kinds], list(of)) for of in each)
+        each = zip(*map(weights, CONV_OPS), strict=True)  # all: of no networks there are none
+        used, norms = (np.select([ops == kind for kind in CONV_OPS], list(of)) for of in each)
     return used + norms, used * area, filters

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
@@ -17,8 +18,11 @@ from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
 from nasopt.pruners import make_pruner, pruner_name
 from nasopt.samplers import Seeded, sampler_name
+from nasopt.samplers.settings import has_own_seed, settings_of
 
 logger = logging.getLogger("nasopt")
+
+SETTINGS = "sampler_settings"  # user attribute of a study whose sampler was an object
 
 
 def study_name(experiment: Experiment, sampler: str | BaseSampler, seed: int) -> str:
@@ -51,9 +55,20 @@ def open_study(
     before = study.user_attrs
     if EXPERIMENT in before:
         refuse_difference(name, before[EXPERIMENT], experiment)
+        refuse_other_settings(name, before, sampler)
         check_trials(name, before, study.get_trials(deepcopy=False))
     else:
         _refuse_others(study, experiment)
+        if not isinstance(sampler, str) and has_own_seed(sampler):
+            logger.warning(
+                "%s: the sampler's own seed is not used, seed=%d of the study is", name, seed
+            )
+    lasting = {
+        EXPERIMENT: experiment.describe(),
+        "sampler": sampler_name(sampler),
+        "seed": seed,
+        **({} if isinstance(sampler, str) else {SETTINGS: settings_of(sampler)}),
+    }
     settings = {
         "trials": trials,
         "epochs_budget": epochs_budget,
@@ -65,11 +80,7 @@ def open_study(
             logger.warning("%s: %s is %s from here on, was %s", name, key, value, before[key])
     storage.describe_study(
         study._study_id,
-        lasting={
-            EXPERIMENT: experiment.describe(),
-            "sampler": sampler_name(sampler),
-            "seed": seed,
-        },
+        lasting=lasting,
         settings={key: value for key, value in settings.items() if before.get(key) != value},
         system={"study:metric_names": list(experiment.objectives), IDENTITY: uuid4().hex},
     )
@@ -84,6 +95,27 @@ def _refuse_others(study: optuna.Study, experiment: Experiment) -> None:
         raise StudyError(
             f"study={study.study_name}: not begun by nasopt; "
             "choose another --storage, or Experiment(name=...)"
+        )
+
+
+def refuse_other_settings(name: str, attrs: Mapping[str, Any], sampler: str | BaseSampler) -> None:
+    """Raise StudyError if a study with these user attributes had a sampler of other settings.
+
+    Names compare by name, which is in that of the study. Only what both tell is compared: another
+    version of Optuna may have settings that the one before had not.
+    """
+    if isinstance(sampler, str) or SETTINGS not in attrs:
+        return
+    before, now = attrs[SETTINGS], json.loads(json.dumps(settings_of(sampler)))
+    both = before.keys() & now.keys()
+    found = difference(
+        {k: before[k] for k in both}, {k: now[k] for k in both}, sampler_name(sampler)
+    )
+    if found is not None:
+        place, was, is_ = found
+        raise StudyError(
+            f"study={name}: {place} is {is_} now, was {was} when it began; set it back, "
+            "or choose another --storage or Experiment(name=...)"
         )
 
 

@@ -41,12 +41,19 @@ class Choices:
     """A parameter with choices."""
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
-        # by repr: True is not 1, and a choice need not be hashable; one may stand there twice
-        different = {repr(choice): choice for choice in distribution.choices}
-        self.choices = tuple(different.values())
+        # Optuna takes equal choices (0 and False, 2 and 2.0) for the first of them
+        first: list[int] = [
+            int(distribution.to_internal_repr(choice)) for choice in distribution.choices
+        ]
+        different: list[int] = sorted(set(first))
+        self.choices = tuple(distribution.choices[int(place)] for place in different)
         self.size = len(self.choices)
         self.span = self.size - 1
-        self._places = {word: float(place) for place, word in enumerate(different)}
+        # by repr: a choice need not be hashable
+        self._places = {
+            repr(choice): float(different.index(place))
+            for choice, place in zip(distribution.choices, first, strict=True)
+        }
         self._places[repr(MISSING)] = math.nan
 
     def encode(self, values: Sequence[Any]) -> Floats:

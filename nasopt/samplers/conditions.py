@@ -61,6 +61,43 @@ def _both(one: BaseDistribution, other: BaseDistribution) -> BaseDistribution:
     return one
 
 
+class Ranges:
+    """Which part of a range a trial with certain values may take, as `b` in `a..10`.
+
+    `points` (n, parameters) are those of trials that had `bounds` (n, parameters, 2), the lowest
+    and the highest coordinates. A range depends on parameters that stand before it if it came back
+    after another: one that was changed in between does not. A decision tree each tells the ranges
+    without error for the trials that it has learnt from.
+    """
+
+    def __init__(self, points: Floats, bounds: Floats) -> None:
+        self._trees = {}
+        for column in range(1, points.shape[1]):
+            rows = np.isfinite(bounds[:, column]).all(axis=1)
+            if _comes_back(bounds[rows, column]):
+                before = _filled(points[rows, :column])
+                self._trees[column] = _regression(before, bounds[rows, column])
+
+    def applied(self, points: Floats) -> Floats:
+        """`points` (m, parameters), each value the nearest that its range has."""
+        points = points.copy()
+        for column, tree in self._trees.items() if len(points) else ():
+            low, high = np.rint(tree.predict(_filled(points[:, :column]))).T
+            points[:, column] = np.clip(points[:, column], low, np.maximum(low, high))
+        return points
+
+
+def _comes_back(bounds: Floats) -> bool:
+    runs = 1 + int(np.any(bounds[1:] != bounds[:-1], axis=1).sum())
+    return runs > max(1, len(np.unique(bounds, axis=0)))
+
+
+def _regression(before: Floats, bounds: Floats) -> Any:
+    from sklearn.tree import DecisionTreeRegressor
+
+    return DecisionTreeRegressor(random_state=0).fit(before, bounds)
+
+
 class Conditions:
     """What define-by-run trials with these `points` (n, parameters) tell, NaN being absence.
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
+from optuna.distributions import IntDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.samplers.candidates import neighbours
-from nasopt.samplers.conditions import Conditions
+from nasopt.samplers.conditions import Conditions, Ranges
 from nasopt.samplers.domain import Domain, Look
 from nasopt.samplers.observations import is_feasible
 
@@ -55,6 +56,7 @@ class History:
         # one that failed, was pruned, or still runs, may not have asked for all
         self._whole = self._conditions.whole(self.known.points)
         self._tried = Tried(self.known.points[self._whole | self._failing()])
+        self._ranges = Ranges(self.known.points, self._bounds())
         (self._fixed,) = domain.axes.encode([fixed])
         self._fixed[~domain.axes.among(self._fixed)] = np.nan
 
@@ -83,7 +85,23 @@ class History:
     def look(self, points: Floats) -> Look:
         """What is known of `points` (n, parameters), less what they would not ask for."""
         points = np.where(np.isnan(self._fixed), points, self._fixed)
-        return self.domain.look(self._conditions.applied(points))
+        points = self._ranges.applied(self._conditions.applied(points))
+        return self.domain.look(points)
+
+    def _bounds(self) -> Floats:
+        """(n, parameters, 2) the coordinates between which whole numbers of each trial were to be.
+
+        NaN where a parameter is not there, is no whole number, or has one range in all trials.
+        """
+        bounds = np.full((*self.known.points.shape, 2), np.nan)
+        for column, (name, axis) in enumerate(self.domain.axes.axes.items()):
+            now = self.domain.axes.distributions[name]
+            theirs = [trial.distributions.get(name, now) for trial in self.trials]
+            if isinstance(now, IntDistribution) and any(each != now for each in theirs):
+                for row, each in enumerate(theirs):
+                    if isinstance(each, IntDistribution) and name in self.trials[row].params:
+                        bounds[row, column] = axis.encode([each.low, each.high])
+        return bounds
 
     @property
     def running(self) -> list[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -126,6 +126,8 @@ class Seeded(BaseSampler):
         relative_space: dict[str, BaseDistribution],
         attempt: int,
     ) -> dict[str, Any]:
+        if isinstance(self.inner, GridSampler) and "grid_id" not in trial.system_attrs:
+            return self._uniform(trial.number, attempt)  # an enqueued trial has no point of a grid
         self._reseed(trial.number, "relative", attempt)
         relative = self.inner.sample_relative(study, trial, relative_space)
         trial = copy.copy(trial)  # it shows what it has already, as in `Trial.suggest_...`

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -18,7 +18,7 @@ from nasopt.problem import Problem
 from nasopt.samplers.axes import Axes
 from nasopt.samplers.conditions import search_space
 from nasopt.samplers.domain import Domain
-from nasopt.samplers.history import History, other_trials
+from nasopt.samplers.history import FEW_POINTS, History, other_trials
 from nasopt.samplers.largest import Lattice
 
 Floats = NDArray[np.float64]
@@ -83,19 +83,32 @@ class StatelessSampler(BaseSampler):
         self.check_objectives(len(study.directions))
         if not search_space:
             return {}
+        whole = self.infer_relative_search_space(study, trial)
+        held = {
+            name: value
+            for name, value in held_fast(study.sampler).items()
+            if name in whole.keys() - search_space.keys()
+        }
         with self._lock:
             study_now = id(study._storage), study._study_id
             if study_now != self._study:  # the sampler may serve one after the other
                 self._study = study_now
                 self._suggested.clear()
                 self._at_a_loss.clear()
-            params = self._suggested[trial.number] = self._new(study, trial, search_space)
-        return params
+            params = self._suggested[trial.number] = self._new(study, trial, whole, held)
+        return {name: value for name, value in params.items() if name in search_space}
 
     def _new(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+        held: dict[str, Any],
     ) -> dict[str, Any]:
-        """What to try; with what other threads were told, and have not written down yet."""
+        """What to try beside what a wrapper has `held` fast.
+
+        It knows what other threads were told, and have not written down yet.
+        """
         domain = self._domain
         if domain is None or domain.axes.distributions != search_space:
             domain = self._domain = self.make_domain(search_space)
@@ -105,7 +118,7 @@ class StatelessSampler(BaseSampler):
             if other.state.is_finished():
                 self._suggested.pop(other.number, None)
         fixed = trial.system_attrs.get("fixed_params", {})
-        history = History(domain, others, self._suggested, fixed)
+        history = History(domain, others, self._suggested, {**held, **fixed})
         point = self.suggest(study, trial, history, rng)
         if point is None and not history.told:
             point = self._within_limits(history, rng)
@@ -138,14 +151,20 @@ class StatelessSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """At random, or where a suggestion is out of range what is nearest, unless it is known."""
+        """At random, or where a suggestion is out of range the nearest that is not known."""
         axes = Axes({param_name: param_distribution})
         suggested = axes.encode([self._suggested.get(trial.number, {})])
         if np.isfinite(suggested[0, 0]):
-            nearest = axes.decode(axes.nearest(suggested)[0])
-            so_far = {**trial.params, **nearest}.items()
-            if not any(so_far <= other.params.items() for other in other_trials(study, trial)):
-                return nearest[param_name]
+            others = other_trials(study, trial)
+            points = axes.nearest(suggested)
+            if axes.count <= FEW_POINTS:  # else no two are alike
+                points = axes.everything()
+                points = points[np.argsort(abs(points - suggested)[:, 0], kind="stable")]
+            for point in points:
+                nearest = axes.decode(point)
+                so_far = {**trial.params, **nearest}.items()
+                if not any(so_far <= other.params.items() for other in others):
+                    return nearest[param_name]
         return axes.decode(axes.draw(1, self._rng.rng)[0])[param_name]
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
@@ -157,6 +176,14 @@ class StatelessSampler(BaseSampler):
             whole = getattr(study, "_study", study)  # Hyperband shows one of its brackets
             if whole._thread_local.in_optimize_loop:  # with ask and tell there is nothing to stop
                 whole.stop()
+
+
+def held_fast(sampler: BaseSampler) -> dict[str, Any]:
+    """The parameters that a PartialFixedSampler around others has fixed, and their values."""
+    if isinstance(sampler, PartialFixedSampler):
+        return {**held_fast(sampler._base_sampler), **sampler._fixed_params}
+    inner = getattr(sampler, "inner", None)  # of one that is seeded trial by trial
+    return held_fast(inner) if isinstance(inner, BaseSampler) else {}
 
 
 def sign_of(study: Study) -> int:

@@ -67,6 +67,7 @@ class SurrogateSampler(StatelessSampler):
         self._price = 0.0
         if cost_aware:
             self._costs, self._price = self._priced(problem), PRICE
+        self._cost_aware = cost_aware  # for its settings
         self._features = features
         self._kernels: dict[bytes, Kernel] = {}  # by what they were fitted to
         self.belief: Belief | None = None  # of what was suggested last; None without a model

@@ -1,0 +1,74 @@
+"""`settings_of`: what a sampler object was made with, as JSON that is the same in every process."""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+
+NOT_SETTINGS = {"seed", "problem"}  # the study has its own
+
+
+def settings_of(sampler: BaseSampler) -> dict[str, Any]:
+    """The class of `sampler` and the arguments of its constructor, as far as it keeps them.
+
+    An argument is looked for under its name, with an underscore or without, and in the named
+    tuples that the sampler keeps several in. A function is told by its name, never by its address.
+    """
+    return {"class": _name(type(sampler)), **_arguments(sampler)}
+
+
+def has_own_seed(sampler: BaseSampler) -> bool:
+    """Whether it was given a seed, or has drawn already: Optuna makes generators when needed."""
+    states = [value for value in vars(sampler).values() if isinstance(value, LazyRandomState)]
+    inner = [value for value in vars(sampler).values() if isinstance(value, BaseSampler)]
+    return any(state._rng is not None for state in states) or any(map(has_own_seed, inner))
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    kept = {name.lstrip("_"): each for name, each in getattr(value, "__dict__", {}).items()}
+    for each in list(kept.values()):
+        if isinstance(each, tuple) and hasattr(each, "_asdict"):
+            kept |= each._asdict()
+    names = sorted(_parameters(type(value)) & kept.keys() - NOT_SETTINGS)
+    return {name: _described(kept[name]) for name in names}
+
+
+def _parameters(kind: type) -> set[str]:
+    """The names that its constructor takes; those of its bases as well, for **kwargs."""
+    found: set[str] = set()
+    for each in kind.__mro__:
+        if each is not object and "__init__" in vars(each):
+            found |= set(inspect.signature(vars(each)["__init__"]).parameters)
+    return found - {"self", "args", "kwargs"}
+
+
+def _described(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return _described(value.tolist())
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, Mapping):
+        return {str(key): _described(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_described(each) for each in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
+    if isinstance(value, BaseSampler | BasePruner):
+        return {"class": _name(type(value)), **_arguments(value)}
+    if isinstance(value, functools.partial):
+        return [_described(value.func), _described(value.args), _described(value.keywords)]
+    if inspect.isroutine(value) or isinstance(value, type):
+        return _name(value)
+    return {"class": _name(type(value)), **_arguments(value)}
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
