@@ -25,6 +25,7 @@ from nasopt.database import (
     storage_url,
 )
 from nasopt.errors import StorageError
+from nasopt.locks import Locks, file_locks, server_locks
 
 
 class _Connection(sqlite3.Connection):
@@ -180,12 +181,21 @@ class Folders:
 
 
 def folders(storage: Storage) -> Folders:
-    """Beside a database file; for a server in the working folder, and leases with the host's.
+    """Beside a database file; for a server in the working folder, and leases with the user's.
 
     One file has one of each, under whatever links it is reached.
     """
     file = storage.path and storage.path.resolve()
     if file is None:
         name = sa.make_url(storage.url).database
-        return Folders(Path(f"{name}.checkpoints"), owners.default_folder(None))
-    return Folders(file.with_name(f"{file.name}.checkpoints"), owners.default_folder(file))
+        return Folders(Path(f"{name}.checkpoints"), storage.leases)
+    return Folders(file.with_name(f"{file.name}.checkpoints"), storage.leases)
+
+
+def locks_of(storage: Storage) -> Locks:
+    """Names of which one process holds each: of all hosts that use a server, or of one file."""
+    if storage.path is not None:
+        return file_locks(storage.leases / "locks")
+    engine = sa.create_engine(storage.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    sa.event.listen(engine, "handle_error", name_error)
+    return server_locks(engine)

@@ -41,6 +41,12 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder of its own for what is kept of workers, for these processes and those they start."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(autouse=True)
 def _engines_are_disposed() -> Iterator[None]:
     """A program leaves its connections to its end; here a warning of one is an error."""
