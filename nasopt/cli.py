@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nasopt.arguments import Verb, make_parser
+from nasopt.arguments import Verb, complain, make_parser
 from nasopt.errors import Error, StudyError, closest
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def noise(args: argparse.Namespace) -> None:
         return
     out = terminal.console()
     terminal.print_noise(out, study.noise)
-    terminal.print_next(out, [(_again("run", args), "search")])
+    terminal.print_next(out, [(_again("run", args), "search")], args.storage)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -109,6 +109,7 @@ def run(args: argparse.Namespace) -> None:
             (f"{_again('run', args)} --sampler {other}", "the same search by another sampler"),
             (f"nasopt dashboard {location}", "browse it"),
         ],
+        args.storage,
     )
 
 
@@ -174,7 +175,8 @@ def compare(args: argparse.Namespace) -> None:
     verbs = ("noise", "compare") if args.study else ("compare",) if args.benchmark else ()
     again = {verb: _again(verb, args) for verb in verbs}
     location = args.storage or comparison.location
-    terminal.print_next(out, scoreboard.next_commands(result, str(location), again))
+    commands = scoreboard.next_commands(result, str(location), again)
+    terminal.print_next(out, commands, args.storage, args.benchmark)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -212,6 +214,7 @@ def show(args: argparse.Namespace) -> None:
     from nasopt.analysis.outcome import load_study, outcome, result
     from nasopt.analysis.studies import study_summaries
     from nasopt.analysis.why import Why
+    from nasopt.database import shown_url
     from nasopt.storage import open_storage
 
     storage = open_storage(args.db, "read")
@@ -245,8 +248,8 @@ def show(args: argparse.Namespace) -> None:
         terminal.print_json(found.to_json())
         return
     results.print_result(out, found)
-    listing = f"nasopt show {shlex.quote(args.db)} --studies"
-    terminal.print_next(out, [(listing, "the studies of this database")])
+    listing = f"nasopt show {shlex.quote(shown_url(args.db))} --studies"
+    terminal.print_next(out, [(listing, "the studies of this database")], args.db)
 
 
 def report(args: argparse.Namespace) -> None:
@@ -294,6 +297,8 @@ def dashboard(args: argparse.Namespace) -> None:
 
 def _again(verb: str, args: argparse.Namespace) -> str:
     """The command of `verb` on the same study file or benchmark, database, data and device."""
+    from nasopt.database import shown_url
+
     named = [args.study] if args.study else ["--benchmark", args.benchmark]
     words = ["nasopt", verb, *named]
     usual: dict[str, object] = {"device": "auto"}
@@ -303,7 +308,7 @@ def _again(verb: str, args: argparse.Namespace) -> str:
         value = getattr(args, option, None)
         if value not in (None, usual.get(option)):
             words += [f"--{option.replace('_', '-')}", str(value)]
-    return shlex.join(words)
+    return shlex.join(map(shown_url, words))
 
 
 VERBS: dict[str, Verb] = {
@@ -316,7 +321,7 @@ class _Lines(logging.Handler):
     """What the library logs, as lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"nasopt: {record.getMessage()}", file=sys.stderr)
+        complain(record.getMessage())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -330,7 +335,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     if not words[0].startswith("-") and words[0] not in verbs:
-        print(f"nasopt: {words[0]}: unknown verb; {closest(words[0], verbs)}", file=sys.stderr)
+        complain(f"{words[0]}: unknown verb; {closest(words[0], verbs)}")
         return 2
     known, unknown = parser.parse_known_args(words)
     if unknown:
@@ -349,7 +354,7 @@ def _guarded(command: Callable[[], None]) -> int:
         _quieten_optuna()
         command()
     except Error as error:
-        print(f"nasopt: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     except KeyboardInterrupt as interrupted:
         signum = getattr(interrupted, "signum", 2)

@@ -10,12 +10,14 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
 
 from nasopt import ledger, owners
 from nasopt.claims import INDICES, Storage
 from nasopt.database import (
     BUSY_SECONDS,
     TABLES,
+    explained,
     file_of,
     inspect,
     is_writable,
@@ -52,8 +54,6 @@ def open_storage(
     url = storage_url(location)
     path = file_of(url)
     if path is None:
-        if mode == "create":
-            _make_on_server(url)
         return _connect(url, {}, str(location), mode)
     name = str(path)
     if _is_there(path):
@@ -89,6 +89,8 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
     shown = shown_url(name)
     try:
         if "://" in name:
+            if mode == "create":
+                _make_on_server(url)
             _look_at_server(url, shown)
         storage = Storage(
             url,
@@ -102,11 +104,12 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
             f"storage={shown}: {error.name or error.__cause__.name} is not installed; "  # type: ignore[union-attr]
             "run: pip install 'nasopt[postgresql]'"
         ) from error
-    except sa.exc.OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise StorageError(
-            f"storage={shown}: cannot be opened ({reason}); see to the server or name another"
-        ) from error
+    except (sa.exc.DBAPIError, StorageInternalError) as error:
+        cause = error if isinstance(error, sa.exc.DBAPIError) else error.__cause__
+        said = explained(cause) if isinstance(cause, sa.exc.DBAPIError) else None
+        if said is None:
+            raise
+        raise StorageError(f"storage={shown}: cannot be opened ({said[0]}); {said[1]}") from error
     except RuntimeError as error:  # Optuna's: the schema of another version
         raise other_schema(shown) from error
     storage.path = None if "://" in name else Path(name)
@@ -123,17 +126,14 @@ def _look_at_server(url: str, shown: str) -> None:
 
 def _make_on_server(url: str) -> None:
     """Make the tables, one worker at a time: PostgreSQL does not order two that begin at once."""
-    try:
-        engine = sa.create_engine(url, poolclass=sa.NullPool)
-        with engine.connect() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
-            if not set(sa.inspect(engine).get_table_names()) >= TABLES:
-                storage = Storage(url)
-                _make_tables(storage)
-                storage.remove_session()
-                storage.engine.dispose()
-    except (ImportError, sa.exc.OperationalError):
-        pass  # `_connect` will say it
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
+        if not set(sa.inspect(engine).get_table_names()) >= TABLES:
+            storage = Storage(url)
+            _make_tables(storage)
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def _make_tables(storage: Storage) -> None:
