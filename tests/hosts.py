@@ -15,8 +15,8 @@ from nasopt.data import digits
 
 experiment = Experiment(
     dataset=digits(),
-    space=Space(Conv(filters=categorical(*range(8, 40)), kernel_size=categorical(1, 3, 5))),
-    recipe=Recipe(epochs=3),
+    space=Space(Conv(filters=categorical(*range(8, 24)), kernel_size=categorical(1, 3, 5))),
+    recipe=Recipe(epochs=2),
     trials={trials},
 )
 """

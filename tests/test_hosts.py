@@ -10,7 +10,7 @@ from nasopt.owners import WORKERS
 from nasopt.storage import open_storage
 from tests.hosts import Host, ended, kill_in_mid_trial, study_file
 
-TRIALS = 8
+TRIALS = 5
 RUN = ("--sampler", "random", "--device", "cpu", "--storage")
 
 
@@ -111,7 +111,7 @@ def test_a_dead_worker_of_this_host_is_known_at_once_with_a_server_too(
 
 
 def test_two_hosts_compare_as_one(tmp_path, study, postgresql):
-    words = ("compare", study, "--samplers", "random,tpe", "--seeds", "2", "--trials", "4")
+    words = ("compare", study, "--samplers", "random,tpe", "--seeds", "2", "--trials", "2")
     options = ("--replicates", "1", "--device", "cpu", "--storage")
     alone = str(tmp_path / "alone.db")
     url = postgresql()

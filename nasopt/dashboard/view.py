@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
 from nasopt.claims import Storage
+from nasopt.database import name_error
 from nasopt.notes import Notebook, note_attributes, renewed
 
 
@@ -15,6 +17,7 @@ class View(Storage):
 
     def __init__(self, opened: Storage) -> None:
         super().__init__(opened.url, engine_kwargs=opened.engine_kwargs, skip_table_creation=True)
+        sa.event.listen(self.engine, "handle_error", name_error)
         self.path = opened.path
         # study id -> system attributes; one view of another shows what is kept there
         self.kept: dict[int, dict[str, Any]] = (
