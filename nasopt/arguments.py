@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 def complain(message: str) -> None:
     """Print a line for the user on stderr, without the passwords of the URLs in it."""
-    if "://" in message:
+    if ":/" in message:
         from nasopt.database import without_passwords  # its imports take time
 
         message = without_passwords(message)

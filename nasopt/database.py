@@ -14,7 +14,7 @@ from nasopt.errors import StorageError
 SCHEMA = "v3.2.0.a"  # of Optuna 4 and 5
 TABLES = {"studies", "trials", "version_info", "alembic_version"}  # by which a file is Optuna's
 URL = re.compile(r"[\w+]+://")
-IN_TEXT = re.compile(r"[\w+]+://(?:[^/\s:@]*:[^@\n]*@)?\S+?(?=[:;,.]?(?:\s|$))")
+IN_TEXT = re.compile(r"[\w+]+:/{1,2}(?:[^/\s:@]*:[^@\n]*@)?\S+?(?=[:;,.]?(?:\s|$))")
 NO_PATH = re.compile(r"postgres(ql)?[\w+]*:|.*\bpassword *=")  # a URL or libpq's words, mistyped
 SECRET = re.compile(r"pass(?!file)|pwd|secret|token|scram", re.IGNORECASE)  # options of libpq
 BUSY_SECONDS = 120  # how long a statement waits while another process writes
@@ -77,8 +77,13 @@ def shown_url(location: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """Return `text` with each URL in it as `shown_url` has it."""
-    return IN_TEXT.sub(lambda found: shown_url(found[0]), text)
+    """Return `text` with each URL in it as `shown_url` has it; `Path` makes one slash of two."""
+
+    def shown(found: re.Match[str]) -> str:
+        url = found[0].replace(":/", "://", 1) if "://" not in found[0] else found[0]
+        return found[0] if shown_url(url) == url else shown_url(url)
+
+    return IN_TEXT.sub(shown, text)
 
 
 def password_hint(location: str) -> str:

@@ -99,7 +99,13 @@ class Cluster:
         """Replace what may connect how (pg_hba.conf), the tests' own user excepted."""
         own = "host all nasopt 127.0.0.1/32 trust"
         (self.folder / "data" / "pg_hba.conf").write_text("\n".join([own, *lines, ""]))
-        self.execute("SELECT pg_reload_conf()")
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            before = connection.execute("SELECT pg_conf_load_time()").fetchone()
+            connection.execute("SELECT pg_reload_conf()")
+        after = before
+        while after == before:  # until those who connect see it
+            with psycopg.connect(self.url("postgres")) as connection:
+                after = connection.execute("SELECT pg_conf_load_time()").fetchone()
 
     def _run(self, program: str, *arguments: Any) -> None:
         subprocess.run(
