@@ -368,7 +368,12 @@ def _guarded(command: Callable[[], None]) -> int:
 
 
 def _quieten_optuna() -> None:
-    """Optuna's log of studies made would stand among the tables."""
+    """Optuna's log of studies made would stand among the tables.
+
+    And SQLAlchemy's has a traceback of each connection that a server has ended, where the error
+    that ends the command tells of it in a line.
+    """
     import optuna
 
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

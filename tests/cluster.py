@@ -64,8 +64,8 @@ class Cluster:
     def _answers(self) -> bool:
         try:
             self.execute("SELECT 1")
-        except psycopg.OperationalError as error:
-            return "starting up" not in str(error) and "refused" not in str(error)
+        except psycopg.OperationalError:
+            return False
         return True
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:

@@ -162,7 +162,7 @@ def test_workers_whose_server_fails_end_with_a_line_and_go_on_later(server, tmp_
         _, said = ended(worker, code=2)
         *before, line = said.splitlines()
         assert line.startswith("nasopt: storage")
-        assert all("could not be refreshed" in each for each in before)
+        assert all("could not be refreshed" in each for each in before), said
     if stop in ("stopped", "gone"):
         server.start()
     if stop in ("stopped", "gone", "restarted"):
