@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from nasopt.errors import closest
-from nasopt.wording import visible
 
 Verb = Callable[[argparse.Namespace], None]
 BESIDE_THE_STUDY = "runs/<name of the study file>.db"
@@ -27,8 +26,17 @@ class Parser(argparse.ArgumentParser):
             message = f"{option}: unknown; {closest(option, known)}"
         else:
             message = f"{message.removeprefix('argument ')}; see {self.prog} --help"
-        print(f"nasopt: {visible(message)}", file=sys.stderr)
+        complain(message)
         sys.exit(2)
+
+
+def complain(message: str) -> None:
+    """Print a line for the user on stderr, without the passwords of the URLs in it."""
+    if ":/" in message:
+        from nasopt.database import without_passwords  # its imports take time
+
+        message = without_passwords(message)
+    print(f"nasopt: {visible(message)}", file=sys.stderr)
 
 
 def make_parser(verbs: Mapping[str, Verb]) -> tuple[Parser, dict[str, Parser]]:

@@ -88,6 +88,11 @@ class Storage(RDBStorage):
 
     path: Path | None = None  # of the file, where there is one
 
+    @property
+    def leases(self) -> Path:
+        """The folder where workers on this host tell that they live."""
+        return owners.default_folder(self.path)
+
     @cached_property
     def _settled(self) -> dict[int, tuple[int, int]]:
         """Study -> (id of a trial up to which all have ended, how many of them are free)."""
@@ -290,7 +295,8 @@ class Storage(RDBStorage):
         )
         with self.engine.connect() as connection:
             running = connection.execute(query).all()
-            alive = owners.living(connection, [json.loads(row.value_json) for row in running])
+            tokens = [json.loads(row.value_json) for row in running]
+            alive = owners.living(connection, self.leases, tokens)
         numbers = []
         for row in running:
             if json.loads(row.value_json) in alive:
@@ -317,7 +323,7 @@ class Storage(RDBStorage):
         )
         with self.engine.connect() as connection:
             tokens = [json.loads(value) for value in connection.execute(query).scalars()]
-            return bool(tokens and owners.living(connection, tokens))
+            return bool(owners.living(connection, self.leases, tokens))
 
     def unfinished(self, study_id: int) -> int:
         """Number of trials that wait, or that a worker of ours has in hand."""

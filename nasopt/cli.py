@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nasopt.arguments import Verb, make_parser
+from nasopt.arguments import Verb, complain, make_parser
 from nasopt.errors import Error, StudyError, closest
 from nasopt.wording import visible
 
@@ -72,7 +72,7 @@ def noise(args: argparse.Namespace) -> None:
         return
     out = terminal.console()
     terminal.print_noise(out, study.noise)
-    terminal.print_next(out, [(_again("run", args), "search")])
+    terminal.print_next(out, [(_again("run", args), "search")], args.storage)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -110,6 +110,7 @@ def run(args: argparse.Namespace) -> None:
             (f"{_again('run', args)} --sampler {other}", "the same search by another sampler"),
             (f"nasopt dashboard {location}", "browse it"),
         ],
+        args.storage,
     )
 
 
@@ -176,7 +177,8 @@ def compare(args: argparse.Namespace) -> None:
     verbs = ("noise", "compare") if args.study else ("compare",) if args.benchmark else ()
     again = {verb: _again(verb, args) for verb in verbs}
     location = args.storage or comparison.location
-    terminal.print_next(out, scoreboard.next_commands(result, str(location), again))
+    commands = scoreboard.next_commands(result, str(location), again)
+    terminal.print_next(out, commands, args.storage, args.benchmark)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -214,6 +216,7 @@ def show(args: argparse.Namespace) -> None:
     from nasopt.analysis.outcome import load_study, outcome, result
     from nasopt.analysis.studies import study_summaries
     from nasopt.analysis.why import Why
+    from nasopt.database import shown_url
     from nasopt.storage import open_storage
 
     storage = open_storage(args.db, "read")
@@ -247,8 +250,8 @@ def show(args: argparse.Namespace) -> None:
         terminal.print_json(found.to_json())
         return
     results.print_result(out, found)
-    listing = f"nasopt show {shlex.quote(args.db)} --studies"
-    terminal.print_next(out, [(listing, "the studies of this database")])
+    listing = f"nasopt show {shlex.quote(shown_url(args.db))} --studies"
+    terminal.print_next(out, [(listing, "the studies of this database")], args.db)
 
 
 def report(args: argparse.Namespace) -> None:
@@ -296,6 +299,8 @@ def dashboard(args: argparse.Namespace) -> None:
 
 def _again(verb: str, args: argparse.Namespace) -> str:
     """The command of `verb` on the same study file or benchmark, database, data and device."""
+    from nasopt.database import shown_url
+
     named = [args.study] if args.study else ["--benchmark", args.benchmark]
     words = ["nasopt", verb, *named]
     usual: dict[str, object] = {"device": "auto"}
@@ -305,7 +310,7 @@ def _again(verb: str, args: argparse.Namespace) -> str:
         value = getattr(args, option, None)
         if value not in (None, usual.get(option)):
             words += [f"--{option.replace('_', '-')}", str(value)]
-    return shlex.join(words)
+    return shlex.join(map(shown_url, words))
 
 
 VERBS: dict[str, Verb] = {
@@ -314,15 +319,11 @@ VERBS: dict[str, Verb] = {
 }
 
 
-def _tell(what: str) -> None:
-    print(f"nasopt: {visible(what)}", file=sys.stderr)
-
-
 class _Lines(logging.Handler):
     """What the library logs, as lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _tell(record.getMessage())
+        complain(record.getMessage())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -336,7 +337,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     if not words[0].startswith("-") and words[0] not in verbs:
-        _tell(f"{words[0]}: unknown verb; {closest(words[0], verbs)}")
+        complain(f"{words[0]}: unknown verb; {closest(words[0], verbs)}")
         return 2
     known, unknown = parser.parse_known_args(words)
     if unknown:
@@ -355,11 +356,11 @@ def _guarded(command: Callable[[], None]) -> int:
         _quieten_optuna()
         command()
     except Error as error:
-        _tell(str(error))
+        complain(str(error))
         return 2
     except KeyboardInterrupt as interrupted:
         signum = getattr(interrupted, "signum", 2)
-        _tell(f"{str(interrupted) or 'stopped'}; the same command goes on")
+        complain(f"{str(interrupted) or 'stopped'}; the same command goes on")
         return 128 + int(signum)
     except BrokenPipeError:  # `nasopt show DB | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -369,7 +370,12 @@ def _guarded(command: Callable[[], None]) -> int:
 
 
 def _quieten_optuna() -> None:
-    """Optuna's log of studies made would stand among the tables."""
+    """Optuna's log of studies made would stand among the tables.
+
+    And SQLAlchemy's has a traceback of each connection that a server has ended, where the error
+    that ends the command tells of it in a line.
+    """
     import optuna
 
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

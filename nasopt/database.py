@@ -1,6 +1,7 @@
 """What a database must be to be opened: URLs, the soundness of files, and errors in words."""
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,10 @@ from nasopt.errors import StorageError
 SCHEMA = "v3.2.0.a"  # of Optuna 4 and 5
 TABLES = {"studies", "trials", "version_info", "alembic_version"}  # by which a file is Optuna's
 LONGEST = 2**26  # bytes of a text: what is longer is no attribute of anybody's
+URL = re.compile(r"[\w+]+://")
+IN_TEXT = re.compile(r"[\w+]+:/{1,2}(?:[^/\s:@]*:[^@\n]*@)?\S+?(?=[:;,.]?(?:\s|$))")
+NO_PATH = re.compile(r"postgres(ql)?[\w+]*:|.*\bpassword *=")  # a URL or libpq's words, mistyped
+SECRET = re.compile(r"pass(?!file)|pwd|secret|token|scram", re.IGNORECASE)  # options of libpq
 BUSY_SECONDS = 120  # how long a statement waits while another process writes
 
 
@@ -25,29 +30,74 @@ def storage_url(location: str | Path) -> str:
             "give the path or URL as a string, as in runs/x.db"
         )
     text = str(location)
+    shown = shown_url(text)
     if "://" not in text:
         if not text or text == ":memory:":
             raise StorageError(f"storage={text!r}: give the path of a file, as in runs/x.db")
+        if NO_PATH.match(text):
+            raise StorageError("storage: no path and no URL; use postgresql://user@host/database")
         text = os.path.expanduser(text)
         return sa.URL.create("sqlite", database=text).render_as_string()  # "#", "?", "%"
     try:
-        url = sa.make_url(text)
+        url = _parsed(text)
         if url.get_backend_name() not in ("sqlite", "postgresql"):
-            shown = url.render_as_string()  # without its password
             raise StorageError(f"storage={shown}: use a file (SQLite) or postgresql://...")
         if url.drivername == "postgresql":  # SQLAlchemy 2.0 would take psycopg2, 2.1 takes psycopg
             url = url.set(drivername="postgresql+psycopg")
         url.get_dialect()
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise StorageError(f"storage={text}: no path and no URL; use runs/x.db, say") from error
+    except (sa.exc.ArgumentError, ValueError):  # which repeats a password
+        remedy = "write @ in a password as %40" if "@" in text else "use runs/x.db, say"
+        raise StorageError(f"storage={shown}: no path and no URL; {remedy}") from None
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise StorageError(f"storage={text}: give the path of a file, as in runs/x.db")
+        raise StorageError(f"storage={shown}: give the path of a file, as in runs/x.db")
     return url.render_as_string(hide_password=False)
 
 
+def _parsed(text: str) -> sa.URL:
+    """Raise ArgumentError or ValueError where a part of a password is taken for something else."""
+    url = sa.make_url(text)
+    if "@" in (url.host or "") or re.search(r"/.*\?.*=", url.password or ""):
+        raise ValueError("an @ in the password")
+    return url
+
+
 def shown_url(location: str) -> str:
-    """A path or URL as it may be printed: without its password."""
-    return sa.make_url(location).render_as_string() if "://" in location else location
+    """Return a path or URL as it may be printed and stored: without its passwords.
+
+    It still opens the database where PGPASSWORD or ~/.pgpass gives the password.
+    """
+    found = URL.search(location)
+    if found is None:
+        return location
+    before, text = location[: found.start()], location[found.start() :]  # as in "ledger:"
+    try:
+        url = _parsed(text)
+    except (sa.exc.ArgumentError, ValueError):
+        return f"{before}{found[0]}..." if "@" in text or "?" in text else location
+    secret = [name for name in url.query if SECRET.search(name)]
+    if url.password is None and not secret:
+        return location
+    bare = sa.URL.create(
+        url.drivername, url.username, None, url.host, url.port, url.database, url.query
+    )
+    return before + bare.difference_update_query(secret).render_as_string()
+
+
+def without_passwords(text: str) -> str:
+    """Return `text` with each URL in it as `shown_url` has it; `Path` makes one slash of two."""
+
+    def shown(found: re.Match[str]) -> str:
+        url = found[0].replace(":/", "://", 1) if "://" not in found[0] else found[0]
+        return found[0] if shown_url(url) == url else shown_url(url)
+
+    return IN_TEXT.sub(shown, text)
+
+
+def password_hint(location: str) -> str:
+    """Return where a password comes from that `shown_url` leaves out of commands; "" if none is."""
+    if shown_url(location) == location:
+        return ""
+    return "The password is left out: PGPASSWORD or ~/.pgpass gives it."
 
 
 def file_of(url: str) -> Path | None:
@@ -138,26 +188,53 @@ def other_schema(name: str) -> StorageError:
 
 
 def name_error(context: sa.engine.ExceptionContext) -> None:
-    """Turn what a user can mend at run time into a line; the rest stays a traceback."""
-    reason = str(context.original_exception)
-    line = (reason.strip() or type(context.original_exception).__name__).splitlines()[0]
-    for sign, remedy in (
-        ("disk is full", "make room and run the same command again; what was recorded is kept"),
-        ("readonly database", "make it writable and run the same command again"),
-        ("disk I/O error", "see to the disk (was the file moved?) and run the same command again"),
-        ("database is locked", f"another program has held it for {BUSY_SECONDS} s; close that"),
-        ("file is not a database", "the file was overwritten; restore a copy, or name another"),
-        ("Could not decode", "the file is damaged; restore a copy, or name another"),
-        ("too big", "the file is damaged; restore a copy, or name another"),
-        ("malformed", "the file is damaged; restore a copy, or begin anew with another --storage"),
-        ("unable to open database file", "was its folder removed? run the same command again"),
-        ("server closed the connection", "see to the server and run the same command again"),
-        ("could not connect", "see to the server and run the same command again"),
-        ("No space left", "make room and run the same command again; what was recorded is kept"),
-    ):
-        if sign in reason:
-            raise StorageError(f"storage: {line}; {remedy}") from context.original_exception
-    if context.is_disconnect:
-        raise StorageError(
-            f"storage: {line}; see to the server and run the same command again"
-        ) from context.original_exception
+    """Turn what a user can fix at run time into a line; the rest stays a traceback."""
+    reason = context.sqlalchemy_exception
+    said = explained(reason) if isinstance(reason, sa.exc.DBAPIError) else None
+    if said is not None:
+        raise StorageError(f"storage: {said[0]}; {said[1]}") from context.original_exception
+
+
+def explained(error: sa.exc.DBAPIError) -> tuple[str, str] | None:
+    """Return what a database says in a line, and the remedy; None for mistakes of ours.
+
+    What PostgreSQL calls an operational error is one; SQLite calls mistakes in SQL so, too.
+    """
+    reason = str(error.orig).strip() or type(error.orig).__name__
+    line = reason.splitlines()[0].rstrip(":")
+    state = getattr(error.orig, "sqlstate", None) or ""
+    for sign, remedy in REMEDIES:
+        if sign in reason or sign == state:
+            return line, remedy
+    of_server = not isinstance(error.orig, sqlite3.Error)
+    if of_server and (error.connection_invalidated or isinstance(error, sa.exc.OperationalError)):
+        return line, f"see to the server and {AGAIN}"
+    return None
+
+
+AGAIN = "run the same command again"
+REMEDIES = (  # what a message has in it, or its SQLSTATE
+    ("disk is full", f"make room and {AGAIN}; what was recorded is kept"),
+    ("No space left", f"make room and {AGAIN}; what was recorded is kept"),
+    ("readonly database", f"make it writable and {AGAIN}"),
+    ("disk I/O error", f"see to the disk (was the file moved?) and {AGAIN}"),
+    ("database is locked", f"another program has held it for {BUSY_SECONDS} s; close that"),
+    ("file is not a database", "the file was overwritten; restore a copy, or name another"),
+    ("Could not decode", "the file is damaged; restore a copy, or name another"),
+    ("too big", "the file is damaged; restore a copy, or name another"),
+    ("malformed", "the file is damaged; restore a copy, or begin anew with another --storage"),
+    ("unable to open database file", f"was its folder removed? {AGAIN}"),
+    ("no password supplied", "give it by PGPASSWORD or ~/.pgpass"),
+    ("password authentication failed", "correct it in the URL, PGPASSWORD or ~/.pgpass"),
+    ("pg_hba.conf", "add ?sslmode=require to the URL, or have pg_hba.conf let you in"),
+    ("invalid connection option", "correct the URL"),
+    ('FATAL:  database "', "have it made, or name another"),
+    ("too many clients", f"use fewer workers, or wait, and {AGAIN}"),
+    ("too many connections", f"use fewer workers, or wait, and {AGAIN}"),
+    ("connection slots", f"use fewer workers, or wait, and {AGAIN}"),
+    ("25006", "the server only takes reads; name the one that takes writes"),
+    ("schema public", "have the right to create granted (GRANT CREATE ON SCHEMA public TO ...)"),
+    ("42501", "have the right granted, or name another database"),
+    ("3F000", "its schema is gone; name another database"),
+    ("42P01", f"were its tables removed? {AGAIN}"),
+)

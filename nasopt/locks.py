@@ -2,62 +2,139 @@
 
 import fcntl
 import hashlib
+import os
+import threading
 import weakref
 from pathlib import Path
-from typing import TextIO
+from typing import Any, Protocol
+
+import sqlalchemy as sa
 
 from nasopt.errors import StorageError
 
 
-class Locks:
-    """Names held by processes of this host, as locked bytes of the one file `path`.
+class Locks(Protocol):
+    """Names of which one process at a time holds each. Threads of a process share what it holds."""
 
-    The kernel drops them with the process, however that ends. Threads of one process share what
-    it holds. `path` is made when first needed; StorageError where that cannot be.
+    def take(self, name: str) -> bool:
+        """Hold `name` from here on, unless another process does: whether that worked."""
+        ...
+
+    def release(self, name: str) -> None: ...
+
+
+class FileLocks:
+    """Names held by processes that lock the same file, as bytes of it.
+
+    The kernel drops them with the process, however that ends. Of other hosts they know nothing,
+    unless the file system locks across them. `path` is made when first needed; StorageError where
+    that cannot be.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: TextIO | None = None
+        self._file: int | None = None
 
     def take(self, name: str) -> bool:
-        """Hold `name` from here on, unless another process does: whether that worked."""
         try:
-            fcntl.lockf(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name))
+            fcntl.lockf(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name, 7))
         except BlockingIOError:
             return False
         return True
 
     def release(self, name: str) -> None:
-        fcntl.lockf(self._opened, fcntl.LOCK_UN, 1, _place(name))
+        fcntl.lockf(self._opened, fcntl.LOCK_UN, 1, _place(name, 7))
 
     @property
-    def _opened(self) -> TextIO:
+    def _opened(self) -> int:
         if self._file is None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("a")
+                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
             except OSError as error:
                 raise unwritable(self.path, error) from error
-            weakref.finalize(self, self._file.close)
+            weakref.finalize(self, os.close, self._file)
         return self._file
+
+
+# A connection that waits is not ended for it, and one whose host has died is ended within a minute.
+SESSION = """
+SELECT set_config(name, wanted.value, false) FROM pg_settings JOIN (VALUES
+    ('idle_session_timeout', '0'), ('tcp_keepalives_idle', '30'),
+    ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')
+) AS wanted (name, value) USING (name)
+"""
+
+
+class ServerLocks:
+    """Names held by processes of all hosts, as advisory locks of a PostgreSQL server.
+
+    They are those of one connection, which is kept until the process ends. With it they are lost;
+    whoever then asks for one more gets the error of that, and must take all of them again. A
+    pooler in front of the server has to give each client a connection of its own. `engine` is in
+    autocommit, so that nothing stays open in a transaction.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._connection: sa.Connection | None = None
+        self._held: set[str] = set()
+        self._mutex = threading.Lock()
+
+    def take(self, name: str) -> bool:
+        with self._mutex:
+            if name not in self._held and self._ask(sa.func.pg_try_advisory_lock, name):
+                self._held.add(name)
+            return name in self._held
+
+    def release(self, name: str) -> None:
+        with self._mutex:
+            if name in self._held:
+                self._held.discard(name)
+                self._ask(sa.func.pg_advisory_unlock, name)
+
+    def _ask(self, function: Any, name: str) -> bool:
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+                weakref.finalize(self, self._connection.close).atexit = False
+                self._connection.exec_driver_sql(SESSION)
+            query = sa.select(function(_place(name, 8) - 2**63))
+            return bool(self._connection.execute(query).scalar())
+        except BaseException:
+            self._forget_connection()
+            raise
+
+    def _forget_connection(self) -> None:
+        self._held.clear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+
+def file_locks(path: Path) -> Locks:
+    """The same object for the same file: to close a second one would drop what the first holds."""
+    return _of_files.setdefault(path.absolute(), FileLocks(path))
+
+
+def server_locks(engine: sa.Engine) -> Locks:
+    """The same object for the same database: two connections of a process would be as strangers."""
+    url = engine.url.render_as_string(hide_password=False)
+    return _of_servers.setdefault(url, ServerLocks(engine))
+
+
+_of_files: weakref.WeakValueDictionary[Path, FileLocks] = weakref.WeakValueDictionary()
+_of_servers: weakref.WeakValueDictionary[str, ServerLocks] = weakref.WeakValueDictionary()
 
 
 def unwritable(path: Path, error: OSError) -> StorageError:
     return StorageError(
         f"leases={path}: cannot be written ({error.strerror}); workers tell each other there what "
-        "they have in hand: mend its folder, or choose another --storage"
+        "they have in hand: fix its folder, or choose another --storage"
     )
 
 
-def locks_of(path: Path) -> Locks:
-    """The same object for the same file: to close a second one would drop what the first holds."""
-    return _locks.setdefault(path.absolute(), Locks(path))
-
-
-_locks: weakref.WeakValueDictionary[Path, Locks] = weakref.WeakValueDictionary()
-
-
-def _place(name: str) -> int:
-    """A byte of the file for `name`: of 2**56, so that two names do not meet."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest())
+def _place(name: str, size: int) -> int:
+    """A number of `size` bytes for `name`: so many that two names do not meet."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=size).digest())

@@ -128,4 +128,4 @@ def _print_next(out: Console, location: str) -> None:
         (f"nasopt noise {study}", "how much of it was luck"),
         (f"nasopt run {study} --sampler tpe --seed 1", "another seed"),
     ]
-    terminal.print_next(out, commands)
+    terminal.print_next(out, commands, location)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
 
 from nasopt import ledger, owners
 from nasopt.claims import INDICES, Storage, clear_orphans
@@ -19,6 +20,7 @@ from nasopt.database import (
     BUSY_SECONDS,
     LONGEST,
     TABLES,
+    explained,
     file_of,
     has_wal,
     inspect,
@@ -29,6 +31,7 @@ from nasopt.database import (
     storage_url,
 )
 from nasopt.errors import StorageError
+from nasopt.locks import Locks, file_locks, server_locks
 
 _making = threading.Lock()  # the lock of a file is one for all threads of a process
 
@@ -75,8 +78,6 @@ def open_storage(
     url = storage_url(location)
     path = file_of(url)
     if path is None:
-        if mode == "create":
-            _make_on_server(url)
         return _connect(url, {}, str(location), mode)
     name = str(path)
     if _is_there(path):
@@ -131,6 +132,8 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
     shown = shown_url(name)
     try:
         if "://" in name:
+            if mode == "create":
+                _make_on_server(url)
             _look_at_server(url, shown)
         storage = Storage(
             url,
@@ -144,11 +147,12 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
             f"storage={shown}: {error.name or error.__cause__.name} is not installed; "  # type: ignore[union-attr]
             "run: pip install 'nasopt[postgresql]'"
         ) from error
-    except sa.exc.OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise StorageError(
-            f"storage={shown}: cannot be opened ({reason}); see to the server or name another"
-        ) from error
+    except (sa.exc.DBAPIError, StorageInternalError) as error:
+        cause = error if isinstance(error, sa.exc.DBAPIError) else error.__cause__
+        said = explained(cause) if isinstance(cause, sa.exc.DBAPIError) else None
+        if said is None:
+            raise
+        raise StorageError(f"storage={shown}: cannot be opened ({said[0]}); {said[1]}") from error
     except RuntimeError as error:  # Optuna's: the schema of another version
         raise other_schema(shown) from error
     if "://" not in name:
@@ -206,17 +210,14 @@ def _look_at_server(url: str, shown: str) -> None:
 
 def _make_on_server(url: str) -> None:
     """Make the tables, one worker at a time: PostgreSQL does not order two that begin at once."""
-    try:
-        engine = sa.create_engine(url, poolclass=sa.NullPool)
-        with engine.connect() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
-            if not set(sa.inspect(engine).get_table_names()) >= TABLES:
-                storage = Storage(url)
-                _make_tables(storage)
-                storage.remove_session()
-                storage.engine.dispose()
-    except (ImportError, sa.exc.OperationalError):
-        pass  # `_connect` will say it
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
+        if not set(sa.inspect(engine).get_table_names()) >= TABLES:
+            storage = Storage(url)
+            _make_tables(storage)
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def _make_tables(storage: Storage) -> None:
@@ -286,12 +287,21 @@ class Folders:
 
 
 def folders(storage: Storage) -> Folders:
-    """Beside a database file; for a server in the working folder, and leases with the host's.
+    """Beside a database file; for a server in the working folder, and leases with the user's.
 
     One file has one of each, under whatever links it is reached.
     """
     file = storage.path and storage.path.resolve()
     if file is None:
         name = sa.make_url(storage.url).database
-        return Folders(Path(f"{name}.checkpoints"), owners.default_folder(None))
-    return Folders(file.with_name(f"{file.name}.checkpoints"), owners.default_folder(file))
+        return Folders(Path(f"{name}.checkpoints"), storage.leases)
+    return Folders(file.with_name(f"{file.name}.checkpoints"), storage.leases)
+
+
+def locks_of(storage: Storage) -> Locks:
+    """Names of which one process holds each: of all hosts that use a server, or of one file."""
+    if storage.path is not None:
+        return file_locks(storage.leases / "locks")
+    engine = sa.create_engine(storage.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    sa.event.listen(engine, "handle_error", name_error)
+    return server_locks(engine)

@@ -15,6 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from nasopt.database import password_hint
 from nasopt.wording import big, duration, visible
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
@@ -271,10 +272,12 @@ def live(out: Console) -> Iterator[Any]:
         yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
 
 
-def print_next(out: Console, commands: Iterable[tuple[str, str]]) -> None:
-    """What to type next: command and what it does."""
+def print_next(out: Console, commands: Iterable[tuple[str, str]], *locations: str | None) -> None:
+    """What to type next: command and what it does; and which passwords of `locations` it lacks."""
     out.print()
     out.print("Next:", style="bold")
     for command, what in commands:
         out.print(f"  {command}", soft_wrap=True)
         out.print(f"      {what}", style="dim")
+    for hint in {password_hint(each) for each in locations if each} - {""}:
+        out.print(hint, style="dim")

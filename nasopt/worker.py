@@ -27,7 +27,7 @@ from nasopt.owners import Owner, forget_dead
 from nasopt.paid import Stopped
 from nasopt.profiling import Lap, Profile, no_lap
 from nasopt.samplers import CONTINUES, Seeded, make_sampler
-from nasopt.storage import folders, open_storage
+from nasopt.storage import open_storage
 from nasopt.study import open_study
 from nasopt.tally import Tally
 from nasopt.workshop import Workshop
@@ -131,10 +131,10 @@ class Search:
 
     def __iter__(self) -> Iterator[Progress]:
         self.signum = None
-        forget_dead(self.storage.engine)
-        leases = folders(self.storage).leases
+        engine, leases = self.storage.engine, self.storage.leases
         try:
-            with interruptible(self), Owner(self.storage.engine, leases) as owner:
+            with interruptible(self), Owner(engine, leases) as owner:
+                forget_dead(engine, leases)
                 self.storage.owner = owner.token
                 self._refuse_deleted()
                 self.standing = self._standing()

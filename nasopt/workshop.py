@@ -9,10 +9,9 @@ from nasopt.devices import find_device, has_room
 from nasopt.evaluation import EpochResult, Evaluation
 from nasopt.experiment import Experiment
 from nasopt.ledger import Ledger
-from nasopt.locks import locks_of
 from nasopt.paid import paid_epochs
 from nasopt.profiling import Lap, no_lap
-from nasopt.storage import folders, open_storage
+from nasopt.storage import folders, locks_of, open_storage
 from nasopt.training import Trainer
 
 
@@ -38,7 +37,7 @@ class Workshop:
         self.location = default_location(experiment) if storage is None else storage
         self.storage: Storage = open_storage(self.location)
         self.ledger = Ledger(self.storage.engine, folders(self.storage).checkpoints)
-        self.locks = locks_of(folders(self.storage).leases / "locks")
+        self.locks = locks_of(self.storage)
 
     def epochs(
         self, evaluation: Evaluation, stop: Callable[[], bool] = lambda: False

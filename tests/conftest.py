@@ -7,18 +7,10 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import gzip
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 
 import optuna
-import psycopg
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
@@ -27,6 +19,7 @@ from nasopt import load_benchmark
 from nasopt.benchmarks import Benchmark
 from nasopt.data import DEBIAN_FASHION_MNIST
 from tests.browser import Browser, chromium, is_installed
+from tests.cluster import Cluster, binaries
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # no deadline: the first example waits for torch, and machines are busy
@@ -39,6 +32,12 @@ def missing(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (and CI must have it)")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder of its own for what is kept of workers, for these processes and those they start."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(autouse=True)
@@ -86,59 +85,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[], str]]:
-    """A server of our own on a free port: call it for the URL of a new, empty database."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not folders:
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server of our own; who changes more than a database of it has it restarted."""
+    if binaries() is None:
         missing("PostgreSQL is not here: apt-get install postgresql")
-    cluster = Path(tempfile.mkdtemp(prefix="nasopt-postgresql-"))
-    user = None
-    if os.getuid() == 0:  # it refuses to be run by root
-        user = "nobody"
-        shutil.chown(cluster, user)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    initialise = (folders[-1] / "initdb", "-D", cluster / "data", "-U", "nasopt", "-A", "trust")
-    subprocess.run(
-        [*initialise, "--no-sync"], user=user, cwd=cluster, check=True, stdout=subprocess.DEVNULL
-    )
-    options = {
-        "listen_addresses": "127.0.0.1",
-        "port": port,
-        "unix_socket_directories": "",
-        "fsync": "off",
-    }
-    settings = [f"--{name}={value}" for name, value in options.items()]
-    with (cluster / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [folders[-1] / "postgres", "-D", cluster / "data", *settings],
-            user=user, cwd=cluster, stdout=log, stderr=log,
-        )  # fmt: skip
-    numbers = count()
+    server = Cluster()
+    yield server
+    server.close()
 
-    def new() -> str:
-        name = f"nasopt{next(numbers)}"
-        server = f"postgresql://nasopt@127.0.0.1:{port}"
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return f"{server}/{name}"
 
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                new()
-                break
-            except psycopg.OperationalError:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail((cluster / "log").read_text())
-                time.sleep(0.05)
-        yield new
-    finally:
-        server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
-        server.wait(60)
-        shutil.rmtree(cluster)
+@pytest.fixture(scope="session")
+def postgresql(cluster: Cluster) -> Callable[[], str]:
+    """Call it for the URL of a new, empty database."""
+    return cluster.new
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,16 @@ import pytest
 import sqlalchemy as sa
 
 from nasopt.claims import Storage
-from nasopt.database import SCHEMA, file_of, inspect, other_schema, storage_url
+from nasopt.database import (
+    SCHEMA,
+    file_of,
+    inspect,
+    other_schema,
+    password_hint,
+    shown_url,
+    storage_url,
+    without_passwords,
+)
 from nasopt.errors import StorageError
 from nasopt.storage import open_storage
 
@@ -105,10 +115,63 @@ def test_a_driver_that_does_not_exist_is_refused():
         storage_url("postgresql+psycopg9://host/x")
 
 
-def test_a_password_is_not_repeated():
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("runs/x?y@z.db", "runs/x?y@z.db"),
+        ("sqlite:///runs/x.db", "sqlite:///runs/x.db"),
+        ("postgresql:///x?host=%2Frun%2Fpg", "postgresql:///x?host=%2Frun%2Fpg"),
+        ("postgresql://host:port/x", "postgresql://host:port/x"),
+        ("postgresql://me:secret@host:5/x", "postgresql://me@host:5/x"),
+        ("postgresql://me:sec/r:e?t@host/x", "postgresql://me@host/x"),
+        ("postgresql://me:a secret@host/x", "postgresql://me@host/x"),
+        ("postgresql://me:s%40cret@[::1]/x", "postgresql://me@[::1]/x"),
+        ("postgresql://me:sec@ret@host/x", "postgresql://..."),
+        ("postgresql://me:secret@host:port/x", "postgresql://..."),
+        ("postgresql://host:port/x?password=s@cret", "postgresql://..."),
+        (
+            "postgresql://me@h/x?password=secret&sslmode=require",
+            "postgresql://me@h/x?sslmode=require",
+        ),
+        ("postgresql://me@h/x?sslpassword=secret", "postgresql://me@h/x"),
+        ("postgresql://me@h/x?PASSWORD=secret", "postgresql://me@h/x"),
+        ("postgresql://me@h/x?passwd=secret", "postgresql://me@h/x"),
+        (
+            "postgresql://h/x?passfile=/home/me/.pgpass",
+            "postgresql://h/x?passfile=/home/me/.pgpass",
+        ),
+        ("ledger:postgresql://me:secret@host/x", "ledger:postgresql://me@host/x"),
+        ("ledger:runs/x.db", "ledger:runs/x.db"),
+    ],
+)
+def test_a_location_is_shown_without_its_passwords(location, shown):
+    assert shown_url(location) == shown
+    line = f"study={location}: no such file"
+    assert without_passwords(line) == f"study={shown}: no such file"
+    assert bool(password_hint(location)) == (shown != location)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "mysql://me:secret@host/x",
+        "postgresql://me:secret@host:port/x",
+        "postgresql://me:p@secret@host/x",
+        "postgresql+psycopg9://me:secret@host/x",
+        "postgresql://me:secret@h1:1,h2:2/x",
+        "postgresql:/me:secret@host/x",
+        "postgres:me:secret@host/x",
+        "host=h password=secret dbname=x",
+        "host=h password = 'secret' dbname=x",
+        "sqlite://me:secret@/:memory:",
+    ],
+)
+def test_a_password_is_not_repeated(location):
     with pytest.raises(StorageError) as raised:
-        storage_url("mysql://me:secret@host/x")
+        storage_url(location)
+    assert "secret" not in "".join(traceback.format_exception(raised.value)).replace(location, "")
     assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
 
 
 # files

@@ -19,7 +19,7 @@ from nasopt.data import digits
 from nasopt.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.layers import Conv
 from nasopt.ledger import EPOCHS, Ledger
-from nasopt.locks import locks_of
+from nasopt.locks import file_locks
 from nasopt.paid import Stopped, paid_epochs
 from nasopt.training import Trainer
 
@@ -222,9 +222,9 @@ def test_checkpoints_are_saved_on_the_way_when_they_are_due(ledger):
 BESIDE = """
 import sys
 from pathlib import Path
-from tests.test_paid import EVALUATION, engine, ledger_in, locks_of, paid_epochs
+from tests.test_paid import EVALUATION, engine, ledger_in, file_locks, paid_epochs
 folder = Path(sys.argv[1])
-locks = locks_of(folder / "locks")
+locks = file_locks(folder / "locks")
 for result in paid_epochs(EVALUATION, ledger_in(folder), engine, locks=locks):
     print(result.epoch, flush=True)
     sys.stdin.readline()
@@ -247,7 +247,7 @@ def beside(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_what_another_process_trains_is_replayed_as_it_comes(
     tmp_path, ledger, uninterrupted, beside
 ):
-    locks = locks_of(tmp_path / "locks")
+    locks = file_locks(tmp_path / "locks")
     epochs = paid_epochs(EVALUATION, ledger, no_engine, locks=locks)
     assert next(epochs).epoch == 1
     beside.communicate("\n" * 4)
@@ -256,7 +256,7 @@ def test_what_another_process_trains_is_replayed_as_it_comes(
 
 
 def test_what_a_killed_process_trained_is_gone_on_with(tmp_path, ledger, uninterrupted, beside):
-    epochs = paid_epochs(EVALUATION, ledger, engine, locks=locks_of(tmp_path / "locks"))
+    epochs = paid_epochs(EVALUATION, ledger, engine, locks=file_locks(tmp_path / "locks"))
     assert next(epochs).epoch == 1
     beside.kill()
     beside.wait()
@@ -265,7 +265,7 @@ def test_what_a_killed_process_trained_is_gone_on_with(tmp_path, ledger, uninter
 
 
 def test_who_waits_for_another_process_can_be_stopped(tmp_path, ledger, beside):
-    locks = locks_of(tmp_path / "locks")
+    locks = file_locks(tmp_path / "locks")
     with pytest.raises(Stopped):
         list(paid_epochs(EVALUATION, ledger, no_engine, stop=after(1), locks=locks))
     assert not locks.take(EVALUATION.key)

@@ -96,7 +96,7 @@ def searches(location: str) -> Benchmark:
     table = _filled([curves[key] for key in known], searched.recipe.epochs)
     counts = np.array([costs[key] for key in known], dtype=np.int64)
     return Benchmark(
-        name=f"ledger-{Path(location).stem}",
+        name=f"ledger-{Path(shown_url(location)).stem}",
         space=TableSpace(fields, rows.reshape([len(each) for each in candidates.values()])),  # type: ignore[arg-type]
         accuracies=table[..., 0],
         seconds=table[..., 1],

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import logging
 import os
 import re
 import socket
@@ -25,6 +26,7 @@ from nasopt.database import shown_url
 from nasopt.errors import AddressError
 from nasopt.storage import open_storage
 
+PAGES = logging.getLogger("optuna_dashboard._bottle_util")  # where it tells what a page met
 App = Callable[[dict[str, Any], Any], Iterable[bytes]]  # WSGI
 CHORE_SECONDS = 10.0  # between two looks at what was finished since: as often as its pages look
 READING = ("GET", "HEAD", "OPTIONS")
@@ -53,6 +55,7 @@ class Dashboard:
         read_only: bool = False,
         artifact_dir: str | Path | None = None,
     ) -> None:
+        PAGES.addFilter(_in_a_line)
         self.read_only = read_only
         self.location = shown_url(str(location))
         storage = open_storage(location, "read" if read_only else "write")
@@ -115,6 +118,14 @@ def shown_apart(shown: App, stored: App) -> App:
         return (shown if looks else stored)(environ, start_response)
 
     return apart
+
+
+def _in_a_line(record: logging.LogRecord) -> bool:
+    """Leave out the traceback of what a user can fix, a server that is away, say."""
+    message = record.getMessage()
+    if message.startswith("Exception: storage: "):
+        record.msg, record.args = message.splitlines()[0].removeprefix("Exception: "), None
+    return True
 
 
 def refuse_changes(app: App) -> App:

@@ -17,6 +17,7 @@ class View(Storage):
 
     def __init__(self, opened: Storage) -> None:
         super().__init__(opened.url, engine_kwargs=opened.engine_kwargs, skip_table_creation=True)
+        sa.event.listen(self.engine, "handle_error", name_error)
         self.path = opened.path
         sa.event.listen(self.engine, "handle_error", name_error)
         # study id -> system attributes; one view of another shows what is kept there

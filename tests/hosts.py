@@ -1,0 +1,115 @@
+"""`nasopt` as another host has it: processes with a host name, a clock and folders of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import sqlalchemy as sa
+
+STUDY = """
+from nasopt import Conv, Experiment, Recipe, Space, categorical
+from nasopt.data import digits
+
+experiment = Experiment(
+    dataset=digits(),
+    space=Space(Conv(filters=categorical(*range(8, 24)), kernel_size=categorical(1, 3, 5))),
+    recipe=Recipe(epochs=2),
+    trials={trials},
+)
+"""
+
+MAIN = """
+import socket, sys, time
+
+name, ahead, *words = sys.argv[1:]
+clock = time.time
+socket.gethostname = lambda: name
+time.time = lambda: clock() + float(ahead)
+
+from nasopt import workshop
+from nasopt.cli import main
+
+class Trainer(workshop.Trainer):
+    def __init__(self, evaluation, *arguments, **options):
+        print("trains", evaluation.key, flush=True)
+        super().__init__(evaluation, *arguments, **options)
+
+workshop.Trainer = Trainer
+sys.exit(main(words))
+"""
+
+
+class Host:
+    """A place to run commands in: `folder` is all that its processes have of a disk."""
+
+    def __init__(self, folder: Path, name: str, ahead: float = 0.0, **environment: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.ahead = ahead
+        state = {"XDG_STATE_HOME": str(folder / "state"), "TMPDIR": str(folder)}
+        self.environment = {**os.environ, **state, **environment}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", MAIN, self.name, str(self.ahead), *words],
+            cwd=self.folder,
+            env={**self.environment, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str) -> tuple[list[str], str]:
+        return ended(self.start(*words))
+
+
+def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[list[str], str]:
+    """The keys of what it has trained, and what it said on stderr."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, err
+    return [line.split()[1] for line in out.splitlines() if line.startswith("trains ")], err
+
+
+def study_file(folder: Path, trials: int) -> str:
+    """One that takes a moment a trial, under a name of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine.py").write_text(STUDY.format(trials=trials))
+    return str(folder / "mine.py")
+
+
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    """What a database answers; nothing while it has no such table."""
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError):
+        return []
+    finally:
+        engine.dispose()
+
+
+IN_HAND = (
+    "SELECT trial_id FROM trials JOIN trial_intermediate_values USING (trial_id) "
+    "WHERE state = 'RUNNING' AND number > 1"
+)
+
+
+def kill_in_mid_trial(process: subprocess.Popen[str], url: str) -> None:
+    """Kill it, without a word, in a trial that is neither its first nor before its first epoch."""
+    deadline = time.monotonic() + 240
+    while True:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it has not come so far"
+        if rows(url, IN_HAND):
+            process.send_signal(signal.SIGSTOP)
+            if rows(url, IN_HAND):
+                break
+            process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
