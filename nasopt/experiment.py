@@ -3,6 +3,7 @@
 import math
 import pkgutil
 import re
+import statistics
 import sys
 import traceback
 import types
@@ -29,6 +30,7 @@ from nasopt.space import Space
 
 OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
+TYPICAL_SAMPLE = 50  # random networks that tell what a typical one costs
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",
@@ -200,6 +202,23 @@ class Experiment(Spelled):
         for field in self.recipe.parameters.values():
             count = None if count is None or math.isinf(field.size) else count * field.size
         return None if count is None else int(count)
+
+    @cached_property
+    def batch_macs(self) -> float:
+        """What a batch of a typical network takes, forward: the median of random networks.
+
+        Of those within the limits; where none is, the least of all.
+        """
+        dice = Dice(0)
+        within, of_all = [], []
+        for _ in range(TYPICAL_SAMPLE):
+            fields = self.parameters.items()
+            each = self.evaluation({name: field.suggest(dice, name) for name, field in fields})
+            cost = self.cost(each.architecture)
+            of_all.append(cost.macs * min(each.recipe.chosen("batch_size"), self.data.counts[0]))
+            if all(limit.violation(cost) <= 0 for limit in self.limits):
+                within.append(of_all[-1])
+        return float(statistics.median(within or [min(of_all)]))
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
         """The training that the values of a study's parameters stand for."""
