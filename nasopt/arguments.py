@@ -79,7 +79,7 @@ def _workers(sub: Parser, work: str) -> None:
         type=int,
         default=1,
         metavar="W",
-        help=f"{work} (default: 1)",
+        help=f"{work}; at most one a core, and one that is killed is replaced (default: 1)",
     )
 
 

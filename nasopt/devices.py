@@ -34,16 +34,17 @@ M_TRIM_THRESHOLD, TRIM_BYTES = -1, 64 * 2**20
 def find_device(name: str = "auto") -> torch.device:
     """The device of that name: "auto" is cuda, else mps, else cpu. "cuda:1" is the second GPU."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps_is_available()}
-    if name == "auto":
+    lower = name.lower()
+    if lower == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
-    kind, _, index = name.partition(":")
+    kind, _, index = lower.partition(":")
     if kind not in available or (index and not index.isdigit()):
-        raise StudyError(f"device={name!r}: unknown; {closest(name, DEVICES)}")
+        raise StudyError(f"device={name!r}: unknown; {closest(lower, DEVICES)}")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     missing = index and int(index) >= count
     if not available[kind] or missing:
         raise StudyError(f"device={name!r}: torch finds no such device here; use auto or cpu")
-    return torch.device(name)
+    return torch.device(lower)
 
 
 def _mps_is_available() -> bool:

@@ -83,10 +83,11 @@ class Experiment(Spelled):
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):
-            if self.dataset not in DATASETS:
-                remedy = closest(self.dataset, DATASETS)
+            name = self.dataset.lower()
+            if name not in DATASETS:
+                remedy = closest(name, DATASETS)
                 raise RecipeError(f"Experiment.dataset={self.dataset!r}: unknown; {remedy}")
-            object.__setattr__(self, "dataset", DATASETS[self.dataset]())
+            object.__setattr__(self, "dataset", DATASETS[name]())
         if self.space is None and self.benchmark is None:
             raise RecipeError("Experiment.space: missing; give space=...")
         if isinstance(self.limits, Limit):

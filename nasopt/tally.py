@@ -11,6 +11,14 @@ from nasopt.reads import TRIALS, USER_ATTRS, VALUES, newer_trials, stored_value
 ATTRS = ("key", "epochs", FREE)
 
 
+def ended_trials(storage: Storage) -> int:
+    """How many trials of all studies have ended, however they did."""
+    ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
+    count = sa.select(sa.func.count()).select_from(TRIALS).where(ended)
+    with storage.engine.connect() as connection:
+        return int(connection.execute(count).scalar_one())
+
+
 class Tally:
     """Counts of finished trials and their networks, up to date after `refresh`.
 

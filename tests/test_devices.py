@@ -32,7 +32,7 @@ def test_the_device_auto_is_the_first_that_is_here():
     if torch.backends.mps.is_available():
         here = "mps"
     assert find_device() == find_device("auto") == torch.device(here)
-    assert find_device("cpu") == torch.device("cpu")
+    assert find_device("cpu") == find_device("CPU") == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
