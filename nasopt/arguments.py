@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from nasopt.errors import closest
+from nasopt.wording import visible
 
 Verb = Callable[[argparse.Namespace], None]
 BESIDE_THE_STUDY = "runs/<name of the study file>.db"
@@ -88,7 +89,7 @@ def _workers(sub: Parser, work: str) -> None:
         type=int,
         default=1,
         metavar="W",
-        help=f"{work} (default: 1)",
+        help=f"{work}; at most one a core, and one that is killed is replaced (default: 1)",
     )
 
 

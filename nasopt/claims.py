@@ -42,6 +42,7 @@ STUDY_USER_ATTRS = models.StudyUserAttributeModel.__table__
 EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
 LAST = "versions"  # the user attribute of a study that is written last
 IDENTITY = "nasopt:identity"  # system attribute: SQLite gives the id of a deleted study again
+THREADS = "threads"  # user attribute of a study: of the CPU, that its networks are trained with
 FREE = "free"  # user attribute of trials that do not count to the budget
 VERDICT = "nasopt:verdict"  # system attribute: [step, whether to prune] of the last rung
 OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial

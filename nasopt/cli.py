@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nasopt.arguments import Verb, complain, make_parser
@@ -84,13 +85,15 @@ def run(args: argparse.Namespace) -> None:
     from nasopt import results, terminal
     from nasopt.analysis.outcome import result
     from nasopt.database import shown_url
-    from nasopt.workers import beside, check_workers
+    from nasopt.tally import ended_trials
+    from nasopt.workers import beside, share_cores
 
-    check_workers(args.workers)
     if args.profile and args.workers > 1:
         raise StudyError("--profile: of one worker; leave out --workers")
+    workers = share_cores(args.workers)
     search = _search(args)
-    with beside(_assist_search, args, args.workers):
+    ended = partial(ended_trials, search.storage)
+    with beside(_assist_search, args, min(workers, search.left), ended):
         spent = terminal.follow_search(terminal.console(stderr=args.json), search)
     found = result(search.study)
     if args.json:
@@ -101,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
     if spent:
         terminal.print_profile(out, spent)
     results.print_result(out, found)
-    other = "random" if args.sampler != "random" else "surrogate"
+    other = "random" if args.sampler.lower() != "random" else "surrogate"
     location = shlex.quote(shown_url(str(search.workshop.location)))
     terminal.print_next(
         out,
@@ -148,11 +151,12 @@ def compare(args: argparse.Namespace) -> None:
     from nasopt import scoreboard, terminal
     from nasopt.analysis.curves import csv_output, write_csv
     from nasopt.analysis.selection import compare_studies
-    from nasopt.workers import beside, check_workers
+    from nasopt.tally import ended_trials
+    from nasopt.workers import beside, share_cores
 
     if args.csv:
         csv_output(args.csv).check()
-    check_workers(args.workers)
+    workers = share_cores(args.workers)
     if args.studies is not None:
         if not args.storage:
             raise StudyError("--studies: of which database? name it with --storage")
@@ -164,7 +168,8 @@ def compare(args: argparse.Namespace) -> None:
         )
     else:
         comparison = _comparison(args)
-        with beside(_assist_comparison, args, 1 if args.analyse_only else args.workers):
+        ended = partial(ended_trials, comparison.storage)
+        with beside(_assist_comparison, args, min(workers, comparison.left), ended):
             scoreboard.follow_comparison(terminal.console(stderr=args.json), comparison)
         result = comparison.result
     if args.csv:

@@ -99,14 +99,13 @@ class Comparison:
         self.experiment = experiment
         self.left_out: list[str] = []
         self.samplers = self._suitable(samplers)
-        check_baseline(baseline, list(self.samplers))
+        self.baseline = check_baseline(baseline, list(self.samplers))
         self.seeds = range(seeds)
         self.trials, self.epochs_budget = trials, epochs_budget
         amount = check_budget(experiment, trials, epochs_budget)
         self.budget = Budget(amount, "evaluations" if epochs_budget is None else "epochs")
         again = len(experiment.objectives) == 1 and experiment.benchmark is None
         self.replicates = replicates if again else 0
-        self.baseline = baseline
         self.workshop = None if analyse_only else Workshop(experiment, storage, device)
         self.location = default_location(experiment) if storage is None else storage
         self.storage = (
@@ -121,7 +120,11 @@ class Comparison:
         """Name -> sampler, those left out that cannot do with the experiment."""
         if isinstance(samplers, str):
             listed = [name.strip() for name in samplers.split(",") if name.strip()]
-            samplers = [n for n in SAMPLERS if n not in SLOW] if listed == ["all"] else listed
+            samplers = (
+                [n for n in SAMPLERS if n not in SLOW]
+                if [each.lower() for each in listed] == ["all"]
+                else listed
+            )
         found: dict[str, str | BaseSampler] = {}
         for sampler in samplers:
             name = sampler_name(sampler)
@@ -173,6 +176,14 @@ class Comparison:
             )
             for progress in search:
                 yield ComparisonProgress(numbers[name], len(self.studies), name, progress)
+
+    @property
+    def left(self) -> int:
+        """How many processes find something to do: a study that is not done, or a winner."""
+        if self.workshop is None:
+            return 0
+        not_done = [name for name in self.studies if not self._is_done(name)]
+        return max(len(not_done), len(self._missing(self.workshop.ledger, but=not_done)))
 
     def _is_done(self, name: str) -> bool:
         return name in studies_of(self.storage) and is_done(self._read(name), self.budget)
@@ -226,11 +237,15 @@ class Comparison:
     def _is_stopped(self) -> bool:
         return self.signum is not None
 
-    def _missing(self, ledger: Ledger) -> dict[str, tuple[str, Evaluation]]:
+    def _missing(
+        self, ledger: Ledger, but: Container[str] = ()
+    ) -> dict[str, tuple[str, Evaluation]]:
         """The winners to be trained again, each network once: key -> a study of it, the winner."""
         known = self._known(ledger)
         found: dict[str, tuple[str, Evaluation]] = {}
         for name in self.studies if self.replicates else ():
+            if name in but:
+                continue
             study = self._read(name)
             for winner in quarter_winners(rows_of(study), self.budget):
                 evaluation = self.experiment.evaluation(study.trials[winner.number].params)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nasopt.architecture import Architecture
-from nasopt.devices import find_device
+from nasopt.devices import find_device, suitable_threads, threads_here
 from nasopt.errors import OutOfMemory, SpaceError
 from nasopt.evaluation import Evaluation
 from nasopt.experiment import Experiment
@@ -123,6 +123,7 @@ def _seconds(experiment: Experiment, evaluation: Evaluation, device: torch.devic
             images(batch * TIMED_BATCHES),
             images(scored),
             experiment.data.classes,
+            threads=threads_here(suitable_threads(experiment.batch_macs)),
         )
         for result in trainer.batches():
             if result is None:

@@ -1,9 +1,11 @@
 """Devices: finding one by its name, and how torch is set while something trains on it."""
 
 import ctypes
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +25,8 @@ OUT_OF_MEMORY = (
 # digits casting costs as much as it saves (Xeon with AMX, torch 2.14; 1.2 to 1.6 times faster on an
 # EPYC Zen 5). Accuracies of 12 networks: -.001 +- .001, Spearman .99.
 BF16_SIDE = 16
+MACS_A_THREAD = 1e9  # of a batch, forward: see `suitable_threads`
+CGROUPS, CGROUPS_OF_THIS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 SMALLER = "use a smaller batch_size, or limits=(macs <= ...)"
 # of glibc's malloc.h, and its defaults
 M_MMAP_MAX, MMAP_MAX = -4, 65_536
@@ -34,16 +38,17 @@ M_TRIM_THRESHOLD, TRIM_BYTES = -1, 64 * 2**20
 def find_device(name: str = "auto") -> torch.device:
     """The device of that name: "auto" is cuda, else mps, else cpu. "cuda:1" is the second GPU."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps_is_available()}
-    if name == "auto":
+    lower = name.lower()
+    if lower == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
-    kind, _, index = name.partition(":")
+    kind, _, index = lower.partition(":")
     if kind not in available or (index and not index.isdigit()):
-        raise StudyError(f"device={name!r}: unknown; {closest(name, DEVICES)}")
+        raise StudyError(f"device={name!r}: unknown; {closest(lower, DEVICES)}")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     missing = index and int(index) >= count
     if not available[kind] or missing:
         raise StudyError(f"device={name!r}: torch finds no such device here; use auto or cpu")
-    return torch.device(name)
+    return torch.device(lower)
 
 
 def _mps_is_available() -> bool:
@@ -64,6 +69,60 @@ def device_name(device: torch.device, dtype: torch.dtype = torch.float32) -> str
         precision = "" if dtype is torch.float32 else f", {str(dtype).removeprefix('torch.')}"
         return f"cpu, {several(torch.get_num_threads(), 'thread')}{precision}"
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def suitable_threads(macs: float) -> int:
+    """How many threads suit a network whose batch takes so many `macs`, forward.
+
+    Threads wait for each other after every operation. On two idle cores a second one gains nothing
+    below 1e7 MACs, 8 to 50 % up to 5e8 and 40 to 70 % from 1e9 on. Beside busy processes it costs
+    a factor of 3 to 30 at all of these sizes, least at the largest (`tests.benchmarks.threads`).
+    """
+    return max(1, int(macs / MACS_A_THREAD))
+
+
+def threads_here(wanted: int) -> int:
+    """`wanted` threads, as far as there are cores for them and torch is allowed as many.
+
+    OMP_NUM_THREADS wins, if it is set.
+    """
+    allowed = _usual_threads or torch.get_num_threads()
+    if os.environ.get("OMP_NUM_THREADS"):
+        return allowed
+    return max(1, min(wanted, allowed, free_cores()))
+
+
+def free_cores() -> int:
+    """How many cores this process may use, by its affinity and the quotas of its cgroups."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, int(min([cores or 1, *_quotas()])))
+
+
+def _quotas() -> Iterator[float]:
+    """The cores' worth of time that each cgroup around this process is given, version 2 or 1."""
+    try:
+        lines = CGROUPS_OF_THIS.read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = CGROUPS / controllers
+        inner = root / path.lstrip("/")
+        # a container may find its own at the root, and not under the path that the host has for it
+        for folder in (inner, *inner.parents):
+            if folder.is_relative_to(root):
+                yield from _quota(folder)
+
+
+def _quota(folder: Path) -> Iterator[float]:
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((folder / name).read_text() for name in names).split()
+            if quota not in ("max", "-1"):
+                yield int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):  # of the other version, or none of its own
+            continue
 
 
 def has_room(device: torch.device, size: int) -> bool:
@@ -91,13 +150,17 @@ def _cpu_has_bf16() -> bool:
 
 
 @contextmanager
-def training_on(device: torch.device) -> Iterator[None]:
+def training_on(device: torch.device, threads: int | None = None) -> Iterator[None]:
     """torch as fast as it goes on `device`, and the user's settings back afterwards.
+
+    `threads` is how many it uses on the CPU, by default as many as it is set to.
 
     Raises OutOfMemory.
     """
     settings = _fast_and_exact if device.type == "cuda" else _memory_kept
-    with out_of_memory_told(device), _for_all(settings):
+    with out_of_memory_told(device), _for_all(settings), _for_all(_threads_back):
+        if threads is not None:
+            torch.set_num_threads(threads)
         yield
 
 
@@ -131,6 +194,20 @@ def _for_all(settings: Settings) -> Iterator[None]:
         _users[settings] -= 1
         if not _users[settings]:
             _entered.pop(settings).close()
+
+
+_usual_threads = 0  # what torch is set to when nothing trains; 0: nothing does
+
+
+@contextmanager
+def _threads_back() -> Iterator[None]:
+    global _usual_threads
+    _usual_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(_usual_threads)
+        _usual_threads = 0
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import difflib
 import math
 import pkgutil
 import re
+import statistics
 import sys
 import traceback
 import types
@@ -32,6 +33,7 @@ from nasopt.space import Space
 
 OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
+TYPICAL_SAMPLE = 50  # random networks that tell what a typical one costs
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",
@@ -84,10 +86,11 @@ class Experiment(Spelled):
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):
-            if self.dataset not in DATASETS:
-                remedy = closest(self.dataset, DATASETS)
+            name = self.dataset.lower()
+            if name not in DATASETS:
+                remedy = closest(name, DATASETS)
                 raise RecipeError(f"Experiment.dataset={self.dataset!r}: unknown; {remedy}")
-            object.__setattr__(self, "dataset", DATASETS[self.dataset]())
+            object.__setattr__(self, "dataset", DATASETS[name]())
         if self.space is None and self.benchmark is None:
             raise RecipeError("Experiment.space: missing; give space=...")
         if isinstance(self.limits, Limit):
@@ -202,6 +205,23 @@ class Experiment(Spelled):
         for field in self.recipe.parameters.values():
             count = None if count is None or math.isinf(field.size) else count * field.size
         return None if count is None else int(count)
+
+    @cached_property
+    def batch_macs(self) -> float:
+        """What a batch of a typical network takes, forward: the median of random networks.
+
+        Of those within the limits; where none is, the least of all.
+        """
+        dice = Dice(0)
+        within, of_all = [], []
+        for _ in range(TYPICAL_SAMPLE):
+            fields = self.parameters.items()
+            each = self.evaluation({name: field.suggest(dice, name) for name, field in fields})
+            cost = self.cost(each.architecture)
+            of_all.append(cost.macs * min(each.recipe.chosen("batch_size"), self.data.counts[0]))
+            if all(limit.violation(cost) <= 0 for limit in self.limits):
+                within.append(of_all[-1])
+        return float(statistics.median(within or [min(of_all)]))
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
         """The training that the values of a study's parameters stand for."""

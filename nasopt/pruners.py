@@ -54,15 +54,16 @@ def make_pruner(pruner: str | BasePruner, epochs: int) -> BasePruner:
     """The pruner of that name, or that object. Raises StudyError for an unknown name."""
     if isinstance(pruner, BasePruner):
         return pruner
-    if not isinstance(pruner, str) or pruner not in PRUNERS:
-        raise StudyError(f"pruner={pruner!r}: unknown; {closest(str(pruner), PRUNERS)}")
-    return PRUNERS[pruner](epochs)
+    name = str(pruner).lower()
+    if name not in PRUNERS:
+        raise StudyError(f"pruner={pruner!r}: unknown; {closest(name, PRUNERS)}")
+    return PRUNERS[name](epochs)
 
 
 def pruner_name(pruner: str | BasePruner) -> str:
-    """The name, or the class of an object with its settings."""
+    """The name in small letters, or the class of an object with its settings."""
     if isinstance(pruner, str):
-        return pruner
+        return pruner.lower()
     settings = []
     for name in inspect.signature(type(pruner)).parameters:
         value = vars(pruner).get(f"_{name}")

@@ -13,12 +13,14 @@ from optuna.samplers import BaseSampler
 
 from nasopt.alike import difference
 from nasopt.attributes import check_trials
-from nasopt.claims import EXPERIMENT, IDENTITY, LAST, Storage
+from nasopt.claims import EXPERIMENT, IDENTITY, LAST, THREADS, Storage
+from nasopt.devices import threads_here
 from nasopt.errors import StudyError
 from nasopt.experiment import DIRECTIONS, Experiment
 from nasopt.pruners import make_pruner, pruner_name
 from nasopt.samplers import Seeded, sampler_name
 from nasopt.samplers.settings import has_own_seed, settings_of
+from nasopt.workshop import threads_of
 
 logger = logging.getLogger("nasopt")
 
@@ -38,12 +40,13 @@ def open_study(
     seeded: Seeded,
     trials: int | None,
     epochs_budget: int | None,
+    threads: int | None,
 ) -> optuna.Study:
     """The study of `experiment`, made or taken up.
 
     Raises StudyError if it was begun with another space, recipe, data set, training seed or other
-    objectives. Budgets, limits and the pruner may change; that is noted. A sampler that is a pruner
-    as well decides for itself.
+    objectives. Budgets, limits and the pruner may change; that is noted. So are `threads`, where
+    those that it began with cannot be had. A sampler that is a pruner as well decides for itself.
     """
     name = study_name(experiment, sampler, seed)
     single = len(experiment.objectives) == 1
@@ -75,6 +78,8 @@ def open_study(
         **changeable,
         LAST: {each: version(each) for each in ("nasopt", "optuna", "torch")},
     }
+    if threads is not None:
+        settings[THREADS] = threads_here(threads_of(before) or threads)
     for key, value in settings.items():
         if key in before and before[key] != value:
             logger.warning("%s: %s is %s from here on, was %s", name, key, value, before[key])

@@ -19,6 +19,14 @@ def is_within(limits: Sequence[Limit], amounts: Mapping[str, Any]) -> bool:
     return all(amounts.get(each.quantity, 0) <= each.bound for each in limits)
 
 
+def ended_trials(storage: Storage) -> int:
+    """How many trials of all studies have ended, however they did."""
+    ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
+    count = sa.select(sa.func.count()).select_from(TRIALS).where(ended)
+    with storage.engine.connect() as connection:
+        return int(connection.execute(count).scalar_one())
+
+
 class Tally:
     """Counts of finished trials and their networks, up to date after `refresh`.
 

@@ -34,7 +34,8 @@ class Trainer:
     """Trains the network of `evaluation` on `train`, scores it on `validation`.
 
     It never sees another split. `device` is by default the one on which both lie; if they lie
-    elsewhere, batches are copied as they come. `lap` is told what time went into.
+    elsewhere, batches are copied as they come. `threads` are those of the CPU, by default as many
+    as torch is set to. `lap` is told what time went into.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Trainer:
         classes: int,
         *,
         device: torch.device | None = None,
+        threads: int | None = None,
         lap: Lap = no_lap,
     ) -> None:
         self.recipe = recipe = evaluation.recipe
@@ -54,11 +56,12 @@ class Trainer:
             device = train.images.device
         # with its index: to torch "cuda" is another device than the "cuda:0" where a tensor lies
         self.device = device = torch.empty(0, device=device).device
+        self.threads = threads
         self.lap = lap
         self.precision = autocast_type(recipe.precision, device, train.images.shape[-1])
         self.batches_of = Batches(recipe, train, evaluation.seed, device)
         self.steps_per_epoch = self.batches_of.per_epoch
-        with training_on(device):
+        with training_on(device, threads):
             self.network = _initialised(evaluation, tuple(train.images.shape[1:]), classes)
             self.network.to(device).to(memory_format=torch.channels_last)
             self.optimizer = _optimizer(recipe, self.network, device)
@@ -84,7 +87,7 @@ class Trainer:
         """
         # not an attribute: a circle would keep the network's memory until Python looks for circles
         step = self._step if self.recorder is None else Captured(self._step, self.recorder)
-        with training_on(self.device):
+        with training_on(self.device, self.threads):
             while self.epoch < self.recipe.epochs:
                 started = time.perf_counter() - self.seconds
                 self.network.train()

@@ -30,7 +30,7 @@ from nasopt.samplers import CONTINUES, Seeded, make_sampler
 from nasopt.storage import open_storage
 from nasopt.study import open_study
 from nasopt.tally import Tally
-from nasopt.workshop import Workshop
+from nasopt.workshop import Workshop, threads_of
 
 logger = logging.getLogger("nasopt")
 
@@ -112,7 +112,9 @@ class Search:
             seeded=self.seeded,
             trials=self.trials if epochs_budget is None else None,
             epochs_budget=epochs_budget,
+            threads=self.workshop.threads,
         )
+        self.threads = self.workshop.threads and threads_of(self._study.user_attrs)
         study_id = self._study._study_id
         self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
         self.tally = Tally(self.storage, study_id, experiment.limits)
@@ -128,6 +130,12 @@ class Search:
         return optuna.load_study(
             study_name=self._study.study_name, storage=open_storage(self.workshop.location, "write")
         )
+
+    @property
+    def left(self) -> int:
+        """How many trials are to be done yet, at most."""
+        self.tally.refresh()
+        return max(0, self.trials - self.tally.done)
 
     def __iter__(self) -> Iterator[Progress]:
         self.signum = None
@@ -373,7 +381,7 @@ class Search:
         return self.storage.finish(trial_id, state, values, attrs, reports, unless)
 
     def _epochs(self, evaluation: Evaluation) -> Iterator[EpochResult]:
-        return self.workshop.epochs(evaluation, stop=lambda: self.signum is not None)
+        return self.workshop.epochs(evaluation, lambda: self.signum is not None, self.threads)
 
     def _standing(self) -> Progress:
         """Where the study stands now, by what its database has."""

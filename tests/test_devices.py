@@ -1,14 +1,27 @@
 """`nasopt.devices`: devices by name, and torch's settings while something trains."""
 
 import ctypes
+import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from nasopt.devices import autocast_type, device_name, find_device, has_room, training_on
+from nasopt import devices
+from nasopt.devices import (
+    autocast_type,
+    device_name,
+    find_device,
+    free_cores,
+    has_room,
+    suitable_threads,
+    threads_here,
+    training_on,
+)
 from nasopt.errors import OutOfMemory, StudyError
 
 CPU = torch.device("cpu")
@@ -19,7 +32,7 @@ def test_the_device_auto_is_the_first_that_is_here():
     if torch.backends.mps.is_available():
         here = "mps"
     assert find_device() == find_device("auto") == torch.device(here)
-    assert find_device("cpu") == torch.device("cpu")
+    assert find_device("cpu") == find_device("CPU") == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +133,96 @@ def test_another_error_passes_as_it_is():
 def test_out_of_memory_is_known_by_what_the_backends_say(message):
     with pytest.raises(OutOfMemory), training_on(CPU):
         raise RuntimeError(message)
+
+
+@pytest.mark.parametrize(
+    ("macs", "threads"), [(0, 1), (1e6, 1), (1e8, 1), (1.9e9, 1), (2e9, 2), (4.1e9, 4)]
+)
+def test_small_networks_suit_one_thread_and_large_ones_more(macs, threads):
+    assert suitable_threads(macs) == threads
+
+
+@pytest.fixture
+def eight_threads(monkeypatch) -> Iterator[None]:
+    """On a machine of eight cores."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(8)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("eight_threads")
+def test_threads_are_as_many_as_wanted_where_there_are_cores_for_them(monkeypatch):
+    assert [threads_here(wanted) for wanted in (1, 4, 8, 99)] == [1, 4, 8, 8]
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 5})
+    assert threads_here(4) == 2
+    torch.set_num_threads(1)  # by the user
+    assert threads_here(4) == 1
+
+
+@pytest.mark.usefixtures("eight_threads")
+def test_omp_num_threads_wins(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert threads_here(1) == 8
+    monkeypatch.setenv("OMP_NUM_THREADS", "")  # as good as not set
+    assert threads_here(1) == 1
+
+
+@pytest.mark.usefixtures("eight_threads")
+def test_threads_come_back_whoever_ends_first_and_what_trains_is_no_limit_for_others():
+    first, second = training_on(CPU, 1), training_on(CPU, 2)
+    first.__enter__()
+    assert torch.get_num_threads() == 1
+    assert threads_here(4) == 4
+    second.__enter__()
+    assert torch.get_num_threads() == 2
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert torch.get_num_threads() == 8
+
+
+def test_free_cores_are_those_of_the_affinity():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert free_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert 1 <= free_cores() <= len(before)
+
+
+V1 = {"cpu.cfs_quota_us": "{}\n", "cpu.cfs_period_us": "100000\n"}
+V2 = {"cpu.max": "{} 100000\n"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("0::/", {}, 8),  # no quota, or no cgroups of the CPU
+        ("0::/a/b", {"a/b": (V2, "max"), "a": (V2, "350000")}, 3),  # of the one around it
+        ("0::/a/b", {"a/b": (V2, "250000"), "a": (V2, "350000")}, 2),
+        ("0::/a", {"a": (V2, "50000")}, 1),  # half a core
+        ("0::/host/path", {"": (V2, "200000")}, 2),  # a container that sees its own as the root
+        ("2:cpu,cpuacct:/a", {"cpu,cpuacct/a": (V1, "400000")}, 4),
+        ("2:cpu:/a", {"cpu/a": (V1, "-1"), "cpu": (V1, "600000")}, 6),
+        ("2:cpu:/docker/id", {"cpu": (V1, "200000")}, 2),
+        ("2:memory:/a", {"memory/a": (V1, "200000")}, 8),
+        ("0::/a", {"a": (V2, "nonsense")}, 8),
+    ],
+)
+@pytest.mark.usefixtures("eight_threads")
+def test_free_cores_are_within_the_quotas_of_cgroups(tmp_path, monkeypatch, groups, files, cores):
+    monkeypatch.setattr(devices, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(devices, "CGROUPS_OF_THIS", tmp_path / "own")
+    (tmp_path / "own").write_text(f"{groups}\n")
+    for folder, (version, quota) in files.items():
+        for name, text in version.items():
+            path: Path = tmp_path / "cgroup" / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.format(quota))
+    assert free_cores() == cores
 
 
 SETTINGS = """

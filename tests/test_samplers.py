@@ -10,7 +10,9 @@ import optuna
 import pytest
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
+import nasopt
 from nasopt.architecture import Architecture
+from nasopt.comparison import Comparison
 from nasopt.errors import StudyError
 from nasopt.fields import categorical, integer, real
 from nasopt.layers import Conv, Dense
@@ -22,6 +24,7 @@ from nasopt.samplers import SAMPLERS, Seeded, make_sampler, sampler_name
 from nasopt.samplers.seeded import DRAWS_PER_TRIAL, SAMPLER_DRAWS_PER_TRIAL
 from nasopt.space import Space, repeat
 from nasopt.storage import open_storage
+from tests.examples import small
 
 INPUT_SHAPE, CLASSES = (1, 8, 8), 10
 SPACE = Space(
@@ -349,6 +352,20 @@ def test_an_object_is_pristine_for_each_trial_where_one_by_name_is():
 def test_a_sampler_is_called_by_its_name_or_its_class():
     assert sampler_name("tpe") == "tpe"
     assert sampler_name(TPESampler()) == "TPESampler"
+
+
+def test_the_case_of_a_name_does_not_matter(tmp_path):
+    given = {"storage": tmp_path / "x.db", "trials": 1, "device": "CPU"}
+    study = nasopt.run(small(pruner="Median", dataset="Digits"), sampler="TPE", **given)
+    assert study.study_name == "experiment/tpe/0"
+    assert (study.user_attrs["sampler"], study.user_attrs["pruner"]) == ("tpe", "median")
+    again = nasopt.run(small(pruner="median", dataset="digits"), sampler="tpe", **given)
+    assert len(again.trials) == 1
+    comparison = Comparison(
+        small(), samplers="Random,TPE,tpe", baseline="RANDOM", storage=tmp_path / "y.db"
+    )
+    assert list(comparison.samplers) == ["random", "tpe"]
+    assert comparison.baseline == "random"
 
 
 def test_a_name_that_is_unknown_is_refused_with_the_remedy():

@@ -1,5 +1,6 @@
 """`nasopt.workers`, and the verbs that use it: several processes at one piece of work."""
 
+import itertools
 import os
 import re
 import signal
@@ -7,15 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
 
+from nasopt import workers
 from nasopt.cli import main
-from nasopt.errors import StudyError
-from nasopt.workers import beside, check_workers
+from nasopt.comparison import Comparison
+from nasopt.errors import StorageError, StudyError
+from nasopt.experiment import load_experiment
+from nasopt.worker import Search
+from nasopt.workers import beside, share_cores
+from tests.crew import be_killed, be_killed_three_times, fail, note, wait
 from tests.test_cli import STUDY
 from tests.test_worker import counted, told
 
@@ -29,23 +36,6 @@ def study(tmp_path, monkeypatch) -> Path:
     path = tmp_path / "mine.py"
     path.write_text(STUDY)
     return path
-
-
-def note(folder: Path) -> int:
-    """What a further worker does here: leave its process id and its share of the threads."""
-    (folder / str(os.getpid())).write_text(str(torch.get_num_threads()))
-    return 0
-
-
-def fail(folder: Path) -> int:
-    note(folder)
-    return 3
-
-
-def wait(folder: Path) -> int:
-    note(folder)
-    signal.pause()
-    return 0
 
 
 def lives(pid: int) -> bool:
@@ -75,29 +65,93 @@ def test_one_worker_needs_no_process(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_workers_divide_the_threads_among_them(tmp_path, monkeypatch):
+@pytest.fixture
+def six_cores(monkeypatch) -> Iterator[None]:
+    """As many as this process may use, and torch as it is set on such a machine."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)))
     threads = torch.get_num_threads()
     torch.set_num_threads(6)
-    try:
-        with beside(note, tmp_path, 3):
-            assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("six_cores")
+def test_workers_divide_the_cores_among_them(tmp_path):
+    assert share_cores(3) == 3
+    with beside(note, tmp_path, 3):
+        assert torch.get_num_threads() == 2
     assert [path.read_text() for path in tmp_path.iterdir()] == ["2", "2"]
 
 
-def test_threads_that_the_user_has_set_stay(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    threads = torch.get_num_threads()
-    with beside(note, tmp_path, 2):
-        assert torch.get_num_threads() == threads
+@pytest.mark.usefixtures("six_cores")
+def test_one_worker_has_all_cores():
+    assert share_cores(1) == 1
+    assert torch.get_num_threads() == 6
+
+
+@pytest.mark.usefixtures("six_cores")
+def test_there_are_no_more_workers_than_cores_and_that_is_told(caplog):
+    assert share_cores(64) == 6
+    assert caplog.messages == [
+        "workers=64: 6 cores are free to this process; more workers than that would only wait for "
+        "each other, so there are 6"
+    ]
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.usefixtures("six_cores")
+def test_threads_that_the_user_has_set_stay(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    assert share_cores(2) == 2
+    assert torch.get_num_threads() == 6
 
 
 def test_that_a_worker_failed_is_told(tmp_path, caplog):
     with beside(fail, tmp_path, 2):
         pass
-    assert "a worker ended early, with exit code 3" in caplog.text
+    assert caplog.messages == ["a worker ended early, exit code 3"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_worker_that_fails_is_not_replaced_while_the_block_runs(tmp_path, caplog):
+    with beside(fail, tmp_path, 2):
+        while not caplog.messages:
+            time.sleep(0.05)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_worker_that_is_killed_is_replaced_and_that_is_told_at_once(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(workers, "REPLACEMENTS_IN_A_ROW", 2)
+    trials = itertools.count()
+    with beside(be_killed_three_times, tmp_path, 2, lambda: next(trials)):
+        while len(list(tmp_path.iterdir())) < 4:
+            time.sleep(0.05)
+        told = list(caplog.messages)
+    assert told == ["a worker was killed by SIGKILL; another takes its place"] * 3
+
+
+def test_workers_that_die_again_and_again_are_given_up_where_no_trial_ends(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(workers, "REPLACEMENTS_IN_A_ROW", 2)
+    answers = iter([7, 7])
+
+    def ended() -> int:
+        for answer in answers:
+            return answer
+        raise StorageError("storage: gone")  # what cannot be read is no progress
+
+    with beside(be_killed, tmp_path, 2, ended):
+        while not any("not replaced" in message for message in caplog.messages):
+            time.sleep(0.05)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert caplog.messages[-1] == (
+        "a worker was killed by SIGKILL; 3 were, and no trial ended in between: it is not replaced"
+    )
+    assert len(caplog.messages) == 3
 
 
 def test_workers_are_stopped_where_the_block_fails(tmp_path):
@@ -113,10 +167,10 @@ def test_workers_are_stopped_where_the_block_fails(tmp_path):
     assert not lives(worker)
 
 
-@pytest.mark.parametrize("workers", [0, -1])
-def test_there_is_at_least_one_worker(workers):
-    with pytest.raises(StudyError, match=rf"^workers={workers}: use a whole number from 1$"):
-        check_workers(workers)
+@pytest.mark.parametrize("count", [0, -1])
+def test_there_is_at_least_one_worker(count):
+    with pytest.raises(StudyError, match=rf"^workers={count}: use a whole number from 1$"):
+        share_cores(count)
 
 
 def test_a_run_by_two_workers_has_its_exact_budget(study, capfd):
@@ -226,10 +280,90 @@ def test_workers_end_when_the_first_is_killed(long_run):
     assert sorted(_states()) == ["RUNNING", "WAITING"]  # the killed one's is found by the next run
 
 
-def test_a_run_outlives_one_of_its_workers(long_run):
+def test_a_killed_worker_is_replaced_and_its_trial_goes_on(long_run):
     process, other = long_run
     os.kill(other, signal.SIGKILL)
-    ends(other)
+    assert process.stderr is not None
+    line = process.stderr.readline()  # at once: the run has no end
+    assert line == "nasopt: a worker was killed by SIGKILL; another takes its place\n"
+    before = _epochs()
+    while not all(now > then for now, then in zip(_epochs(), before, strict=True)):
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert err.splitlines()[-1] == "nasopt: stopped by SIGINT; the same command goes on"
+    assert _states() == ["WAITING", "WAITING"]
+
+
+def _epochs() -> list[int]:
+    study = optuna.load_study(study_name="mine/surrogate/0", storage="sqlite:///runs/mine.db")
+    return [trial.last_step or 0 for trial in study.trials]
+
+
+def test_the_ctrl_c_of_a_terminal_is_gentle_while_workers_are_starting(study):
+    study.write_text(LONG)
+    words = ["run", "mine.py", "--device", "cpu", "--workers", "2"]
+    command = [sys.executable, "-m", "nasopt", *words]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while _running() < 1:
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "nasopt: stopped by SIGINT; the same command goes on\n"
+
+
+@pytest.fixture
+def no_process(monkeypatch) -> None:
+    def start(self: SpawnProcess) -> None:
+        pytest.fail("a process was started")
+
+    monkeypatch.setattr(SpawnProcess, "start", start)
+
+
+@pytest.mark.usefixtures("no_process")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "mine.py", "--trials", "1"],
+        ["compare", "mine.py", "--samplers", "random", "--seeds", "1", "--replicates", "0"],
+    ],
+)
+def test_there_are_no_more_workers_than_there_is_left_to_do(study, capsys, words):
+    assert main([*words, "--device", "cpu", "--workers", "2"]) == 0
+    assert main([*words, "--device", "cpu", "--workers", "2"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_left_of_a_study_are_its_trials(study):
+    search = Search(load_experiment(study), storage="x.db", device="cpu")
+    assert search.left == 4
+    progress = iter(search)
+    while next(progress).done < 1:
+        pass
+    assert search.left == 3
+    assert [each.done for each in progress][-1] == 4
+    assert search.left == 0
+
+
+def test_what_is_left_of_a_comparison_are_studies_or_winners(study):
+    experiment = load_experiment(study)
+    given = {"samplers": "random", "seeds": 2, "storage": "x.db", "device": "cpu"}
+    comparison = Comparison(experiment, replicates=0, **given)
+    assert comparison.left == 2
+    for progress in comparison:
+        if progress.number == 2:
+            break
+    assert comparison.left == 1
+    for _ in comparison:
+        pass
+    assert comparison.left == 0
+    again = Comparison(experiment, replicates=1, **given)
+    winners = again.left
+    assert winners > 0
+    assert len([progress for progress in again if progress.again is not None]) == winners
+    assert again.left == 0

@@ -118,7 +118,7 @@ def analyse(
     with. Raises StudyError if one is unfinished, or they differ in more than sampler and seed.
     """
     _check_alike(studies)
-    check_baseline(baseline, [study.sampler for study in studies])
+    baseline = check_baseline(baseline, [study.sampler for study in studies])
     for study in studies:
         if not is_done(study, budget):
             done = spent_of(study, budget)
@@ -205,10 +205,13 @@ def check_replicates(replicates: Any) -> None:
         raise RecipeError(f"replicates={replicates!r}: use a whole number from 0")
 
 
-def check_baseline(baseline: str, samplers: Sequence[str]) -> None:
-    if baseline not in samplers:
+def check_baseline(baseline: str, samplers: Sequence[str]) -> str:
+    """The one of `samplers` that is meant. Raises StudyError if it is none of them."""
+    named = {each.lower(): each for each in samplers}
+    if baseline.lower() not in named:
         remedy = closest(baseline, set(samplers))
         raise StudyError(f"baseline={baseline!r}: not among the samplers; {remedy}")
+    return named[baseline.lower()]
 
 
 def _refuse_tables(studies: Sequence[Record]) -> None:

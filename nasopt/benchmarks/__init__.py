@@ -42,13 +42,14 @@ def load_benchmark(name: str) -> Benchmark:
     Raises BenchmarkError for an unknown name, a missing package, or a table that cannot be used.
     """
     kind, _, rest = name.partition(":")
+    kind = kind.lower()  # what follows may be a path
     if kind in KINDS and rest:
         return KINDS[kind](rest)
     if kind in KINDS:
         raise BenchmarkError(f"benchmark={name!r}: of what? write {EXAMPLES[kind]}, say")
     if Path(name).suffix.lower() in READERS:
         return own_table(located(name))
-    remedy = closest(name, [f"nasbench201:{data}" for data in NASBENCH201])
+    remedy = closest(name.lower(), [f"nasbench201:{data}" for data in NASBENCH201])
     if not remedy.startswith("did you mean"):
         paths = [f"PATH{suffix}" for suffix in READERS]
         remedy = f"choose from {', '.join([*EXAMPLES.values(), *paths])}"

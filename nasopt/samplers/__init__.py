@@ -40,8 +40,8 @@ SAMPLERS: dict[str, Factory] = {
 
 
 def sampler_name(sampler: str | BaseSampler) -> str:
-    """What a study is called by: the name, or the class of an object."""
-    return sampler if isinstance(sampler, str) else type(sampler).__name__
+    """What a study is called by: the name in small letters, or the class of an object."""
+    return sampler.lower() if isinstance(sampler, str) else type(sampler).__name__
 
 
 def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> Seeded:
@@ -55,9 +55,10 @@ def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> See
     if isinstance(sampler, BaseSampler):
         pristine = copy.deepcopy(sampler)
         return Seeded(lambda: copy.deepcopy(pristine), problem, seed)
-    if sampler not in SAMPLERS:
-        raise StudyError(f"sampler={sampler!r}: unknown; {closest(str(sampler), SAMPLERS)}")
-    factory = SAMPLERS[sampler]
+    name = str(sampler).lower()
+    if name not in SAMPLERS:
+        raise StudyError(f"sampler={sampler!r}: unknown; {closest(name, SAMPLERS)}")
+    factory = SAMPLERS[name]
     return Seeded(lambda: factory(problem, seed), problem, seed)
 
 

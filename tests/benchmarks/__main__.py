@@ -10,7 +10,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.benchmarks import gpu, growth, overhead, rejection, search, starting, throughput
+from tests.benchmarks import (
+    gpu,
+    growth,
+    overhead,
+    rejection,
+    search,
+    starting,
+    threads,
+    throughput,
+)
 from tests.benchmarks.figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -19,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "rejection": rejection.figures,
     "growth": growth.figures,
     "throughput": throughput.figures,
+    "threads": threads.figures,
     "gpu": gpu.figures,
     "search": search.figures,
 }
