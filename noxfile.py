@@ -6,7 +6,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "tests"]
+nox.options.sessions = ["lint", "docs", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -18,6 +18,15 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("lint-imports", env={"PYTHONPATH": "."})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, from docs/ to build/site: a broken link fails. `-- serve` shows it as you write."""
+    session.install("-q", *nox.project.dependency_groups(PROJECT, "docs"))
+    session.install("-q", "--no-deps", "-e", ".")  # --help and signatures load nothing else
+    command = session.posargs or ("build", "--strict", "--site-dir=build/site")
+    session.run("mkdocs", *command, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session
