@@ -4,51 +4,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasopt.architecture import Architecture as Architecture
     from nasopt.benchmarks import load_benchmark as load_benchmark
-    from nasopt.comparison import compare as compare
     from nasopt.errors import Error as Error
-    from nasopt.evaluation import Recipe as Recipe
-    from nasopt.experiment import Experiment as Experiment
-    from nasopt.experiment import load_experiment as load_experiment
-    from nasopt.fields import categorical as categorical
-    from nasopt.fields import integer as integer
-    from nasopt.fields import real as real
-    from nasopt.interruption import Interrupted as Interrupted
-    from nasopt.layers import Conv as Conv
-    from nasopt.layers import Dense as Dense
-    from nasopt.layers import Pool as Pool
-    from nasopt.limits import macs as macs
-    from nasopt.limits import parameters as parameters
-    from nasopt.model import build as build
-    from nasopt.model import cost as cost
-    from nasopt.space import Space as Space
-    from nasopt.space import repeat as repeat
-    from nasopt.worker import run as run
+    from nasopt.search.comparison import compare as compare
+    from nasopt.search.experiment import Experiment as Experiment
+    from nasopt.search.experiment import load_experiment as load_experiment
+    from nasopt.search.interruption import Interrupted as Interrupted
+    from nasopt.search.search import run as run
+    from nasopt.space.architecture import Architecture as Architecture
+    from nasopt.space.fields import categorical as categorical
+    from nasopt.space.fields import integer as integer
+    from nasopt.space.fields import real as real
+    from nasopt.space.layers import Conv as Conv
+    from nasopt.space.layers import Dense as Dense
+    from nasopt.space.layers import Pool as Pool
+    from nasopt.space.limits import macs as macs
+    from nasopt.space.limits import parameters as parameters
+    from nasopt.space.model import build as build
+    from nasopt.space.model import cost as cost
+    from nasopt.space.space import Space as Space
+    from nasopt.space.space import repeat as repeat
+    from nasopt.training.evaluation import Recipe as Recipe
 
 # Imported when first used, so that `nasopt --help` loads neither torch nor optuna.
 _HOMES = {
-    "Architecture": "architecture",
-    "Conv": "layers",
-    "Dense": "layers",
+    "Architecture": "space.architecture",
+    "Conv": "space.layers",
+    "Dense": "space.layers",
     "Error": "errors",
-    "Experiment": "experiment",
-    "Interrupted": "interruption",
-    "Pool": "layers",
-    "Recipe": "evaluation",
-    "Space": "space",
-    "build": "model",
-    "categorical": "fields",
-    "compare": "comparison",
-    "cost": "model",
-    "integer": "fields",
+    "Experiment": "search.experiment",
+    "Interrupted": "search.interruption",
+    "Pool": "space.layers",
+    "Recipe": "training.evaluation",
+    "Space": "space.space",
+    "build": "space.model",
+    "categorical": "space.fields",
+    "compare": "search.comparison",
+    "cost": "space.model",
+    "integer": "space.fields",
     "load_benchmark": "benchmarks",
-    "load_experiment": "experiment",
-    "macs": "limits",
-    "parameters": "limits",
-    "real": "fields",
-    "repeat": "space",
-    "run": "worker",
+    "load_experiment": "search.experiment",
+    "macs": "space.limits",
+    "parameters": "space.limits",
+    "real": "space.fields",
+    "repeat": "space.space",
+    "run": "search.search",
 }
 
 __all__ = sorted(_HOMES)

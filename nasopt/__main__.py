@@ -2,7 +2,7 @@
 
 import sys
 
-from nasopt.cli import main
+from nasopt.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from nasopt import load_benchmark
 from nasopt.benchmarks import Benchmark
-from nasopt.data import DEBIAN_FASHION_MNIST
+from nasopt.data.datasets import DEBIAN_FASHION_MNIST
 from tests.browser import Browser, chromium, is_installed
 from tests.cluster import Cluster, binaries
 

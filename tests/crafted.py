@@ -23,11 +23,11 @@ import optuna
 import torch
 
 import nasopt
-import nasopt.report
-import nasopt.results
-import nasopt.worker
+import nasopt.reporting.html
+import nasopt.reporting.terminal.results
+import nasopt.search.search
 from nasopt import Recipe
-from nasopt.cli import main
+from nasopt.cli.main import main
 from tests.examples import small
 
 SECONDS, BYTES = 10, 2**30  # that a change may cost
@@ -70,7 +70,7 @@ def make(folder: Path) -> Path:
         here.backup(there)
         there.execute(
             "INSERT OR IGNORE INTO trial_user_attributes (trial_id, key, value_json) "
-            "SELECT trial_id, 'belief', ? FROM trials",
+            "SELECT trial_id, 'prediction', ? FROM trials",
             (json.dumps(BELIEF),),
         )
         there.commit()

@@ -27,13 +27,13 @@ from typing import Any
 import optuna
 import torch
 
-import nasopt.ledger
+import nasopt.storage.ledger
 from nasopt import Experiment, Recipe
-from nasopt.claims import Storage
 from nasopt.samplers import SAMPLERS, Seeded
-from nasopt.storage import open_storage
-from nasopt.training import Trainer
-from nasopt.worker import Search
+from nasopt.search.search import Search
+from nasopt.storage.opening import open_storage
+from nasopt.storage.rdb import Storage
+from nasopt.training.trainer import Trainer
 from tests.examples import small
 
 POINTS = ("sampling", "training", "reporting", "checkpointing", "telling")
@@ -52,7 +52,7 @@ TRIALS = 12
 
 
 @dataclass
-class Tally:
+class TrialCounts:
     """What the kills did: per point, and the batches that were paid more than once."""
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -81,7 +81,12 @@ def told(storage: Path) -> list[tuple[Any, ...]]:
 
 
 def torment(
-    sampler: str, pruner: str, folder: Path, points: list[str], random: random.Random, tally: Tally
+    sampler: str,
+    pruner: str,
+    folder: Path,
+    points: list[str],
+    random: random.Random,
+    tally: TrialCounts,
 ) -> list[str]:
     """Run one study to its end, dying at each of `points` in turn; add what came of it.
 
@@ -132,7 +137,7 @@ def _worker(
         if deadly is not None and deadly[0] != ANYWHERE:
             _arm(*deadly)
         search = Search(experiment(pruner), sampler=sampler, storage=storage, device="cpu")
-        search.workshop.ledger.checkpoint_seconds = CHECKPOINT_SECONDS
+        search.evaluator.ledger.checkpoint_seconds = CHECKPOINT_SECONDS
         for _ in search:
             pass
         os._exit(0)
@@ -182,16 +187,16 @@ def _arm(point: str, visit: int) -> None:
         "sampling": (Seeded, "_draw"),
         "training": (Trainer, "_step"),
         "reporting": (Storage, "set_trial_intermediate_value"),
-        "checkpointing": (nasopt.ledger.os, "fsync" if visit % 2 else "replace"),
+        "checkpointing": (nasopt.storage.ledger.os, "fsync" if visit % 2 else "replace"),
         "telling": (Storage, "finish"),
     }[point]
     setattr(owner, name, dying(getattr(owner, name), visit % 2))
 
 
-def run(kills: int, samplers: list[str], folder: Path, seed: int = 0) -> Tally:
+def run(kills: int, samplers: list[str], folder: Path, seed: int = 0) -> TrialCounts:
     """At least `kills` deaths over all samplers and pruners, the points dealt evenly."""
     chance = random.Random(seed)
-    tally = Tally()
+    tally = TrialCounts()
     pairs = [(sampler, pruner) for sampler in samplers for pruner in PRUNERS]
     each = -(-kills // len(pairs))
     places = (*POINTS, ANYWHERE)

@@ -29,15 +29,15 @@ clock = time.time
 socket.gethostname = lambda: name
 time.time = lambda: clock() + float(ahead)
 
-from nasopt import workshop
-from nasopt.cli import main
+from nasopt.search import evaluator
+from nasopt.cli.main import main
 
-class Trainer(workshop.Trainer):
+class Trainer(evaluator.Trainer):
     def __init__(self, evaluation, *arguments, **options):
         print("trains", evaluation.key, flush=True)
         super().__init__(evaluation, *arguments, **options)
 
-workshop.Trainer = Trainer
+evaluator.Trainer = Trainer
 sys.exit(main(words))
 """
 

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nasopt.layers import CONV_OPS, Conv, Shape
-from nasopt.modules import Pointwise
+from nasopt.space.blocks import Pointwise
+from nasopt.space.layers import CONV_OPS, Conv, Shape
 
 ISAS = ("native", "AVX2", "AVX", "SSE41")  # the values of ONEDNN_MAX_CPU_ISA, and none
 THREADS = (1, 2)

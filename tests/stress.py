@@ -20,8 +20,8 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
-from nasopt.owners import Owner
-from nasopt.storage import folders, open_storage
+from nasopt.storage.leases import Owner
+from nasopt.storage.opening import folders, open_storage
 
 PARAMETERS = {f"conv{i:02}.filters": CategoricalDistribution((24, 36, 48, 64)) for i in range(62)}
 REPORTS = 10

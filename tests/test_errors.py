@@ -9,10 +9,10 @@ import pytest
 from nasopt import errors
 from nasopt.data import Dataset
 from nasopt.errors import DataError, Error, RecipeError, SpaceError, closest
-from nasopt.evaluation import Recipe
-from nasopt.fields import categorical
-from nasopt.layers import Conv, Dense, Pool
-from nasopt.space import Space, repeat
+from nasopt.space.fields import categorical
+from nasopt.space.layers import Conv, Dense, Pool
+from nasopt.space.space import Space, repeat
+from nasopt.training.evaluation import Recipe
 
 
 def test_the_tree_that_the_module_draws_is_the_family():

@@ -34,7 +34,7 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_help_loads_neither_torch_nor_optuna_nor_rich():
-    statement = "from nasopt.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    statement = "from nasopt.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     assert not {"torch", "optuna", "rich", "numpy"} & loaded_after(statement)
 
 
@@ -49,5 +49,5 @@ def test_showing_a_study_loads_no_torch(tmp_path):
     from tests.examples import small
 
     nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
-    statement = f"from nasopt.cli import main\nassert main(['show', r'{tmp_path}/x.db']) == 0"
+    statement = f"from nasopt.cli.main import main\nassert main(['show', r'{tmp_path}/x.db']) == 0"
     assert "torch" not in loaded_after(statement)

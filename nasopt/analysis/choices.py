@@ -14,10 +14,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.analysis.acting import ActingLayers
+from nasopt.analysis.effective_layers import EffectiveLayers
 from nasopt.analysis.front import front
 from nasopt.analysis.record import Record, networks
-from nasopt.fields import Categorical, Integer, Open, Real
+from nasopt.space.fields import Categorical, Integer, Open, Real
 
 BEST = 0.1  # the share of the networks that are the best
 FEWEST = 21  # networks, of which three are the best tenth
@@ -122,9 +122,9 @@ def _best(complete: Sequence[FrozenTrial], count: int, two_objectives: bool) -> 
     best: list[FrozenTrial] = []
     others = list(complete)
     while len(best) < count and others:
-        peeled = front(others, lambda trial: (trial.values[0], trial.values[1]))
-        best += peeled
-        taken = {id(trial) for trial in peeled}
+        nondominated_sort = front(others, lambda trial: (trial.values[0], trial.values[1]))
+        best += nondominated_sort
+        taken = {id(trial) for trial in nondominated_sort}
         others = [trial for trial in others if id(trial) not in taken]
     return best
 
@@ -134,7 +134,7 @@ def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
     if study.is_benchmark:
         return lambda trial: trial.params
     space = study.begun.space
-    acting = ActingLayers(space)
+    acting = EffectiveLayers(space)
     layers = {name: tuple(p.layer.open_fields) for p in space.parts for name in p.names}
     whole = [
         name for name in study.parameters if name.endswith(".depth") or name not in space.parameters

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nasopt.analysis.curves import Budget, Curve, Row, Studies, curves, incumbents, study_rows
+from nasopt.analysis.noise import SAMPLE_SEED, Noise, recorded_noise
 from nasopt.analysis.record import Record
 from nasopt.analysis.regret import Truth, truth, with_true
 from nasopt.analysis.statistics import (
@@ -22,7 +23,6 @@ from nasopt.analysis.statistics import (
 )
 from nasopt.analysis.verdict import Spelling, limits, verdict, without_model
 from nasopt.analysis.winners import QUARTERS, Winner, fresh_accuracies, quarter_winners
-from nasopt.noise import SAMPLE_SEED, Noise, recorded_noise
 
 if TYPE_CHECKING:  # it imports torch
     from nasopt.benchmarks import Benchmark

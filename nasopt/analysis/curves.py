@@ -1,6 +1,6 @@
 """Finished studies -> tidy rows -> how the best found so far grows with what was spent.
 
-Costs are as if each network had been trained in its study: see `nasopt.budget`.
+Costs are as if each network had been trained in its study: see `nasopt.storage.budget`.
 """
 
 import csv
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
+from nasopt.analysis.outputs import Output
 from nasopt.analysis.record import Record
-from nasopt.budget import Spent, spent
-from nasopt.claims import FREE
-from nasopt.outputs import Output
+from nasopt.storage.budget import Spent, spent
+from nasopt.storage.rdb import FREE
 
 AXES = ("evaluation", "total_epochs", "total_seconds")
 POINTS = 100  # of a curve over epochs or seconds

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from nasopt.analysis.outcome import Outcome, honest_first, outcome_of, rank
 from nasopt.analysis.record import Record
-from nasopt.claims import Storage
+from nasopt.storage.rdb import Storage
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nasopt.analysis.choices import BEST, kind_of
 from nasopt.analysis.record import Record
-from nasopt.fields import Categorical, Open, Real
+from nasopt.space.fields import Categorical, Open, Real
 
 Cells = NDArray[np.int64]
 Density = NDArray[np.float64]

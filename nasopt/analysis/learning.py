@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.record import Record
-from nasopt.budget import spent
+from nasopt.storage.budget import spent
 
 
 @dataclass(frozen=True)

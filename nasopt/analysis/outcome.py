@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.analysis.front import front
 from nasopt.analysis.record import Record, devices_of, remarks
 from nasopt.analysis.winners import trained_again
-from nasopt.architecture import Architecture
-from nasopt.attributes import check_study
-from nasopt.claims import EXPERIMENT, LAST, Storage
-from nasopt.database import shown_url
 from nasopt.errors import StudyError, closest
-from nasopt.layers import Conv, Layer, Pool
-from nasopt.wording import done_of
+from nasopt.space.architecture import Architecture
+from nasopt.space.layers import Conv, Layer, Pool
+from nasopt.storage.attributes import check_study
+from nasopt.storage.database import shown_url
+from nasopt.storage.rdb import EXPERIMENT, LAST, Storage
+from nasopt.text import done_of
 
 RUNNERS_UP = 4
 REPR_BEST = 8  # of a front, at most

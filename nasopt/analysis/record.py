@@ -9,15 +9,15 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.attributes import check_study, check_trials
-from nasopt.claims import EXPERIMENT, FREE
 from nasopt.errors import StudyError
-from nasopt.evaluation import Evaluation, Recipe
-from nasopt.fields import Dice, Open, field_from_json
-from nasopt.limits import Limit
-from nasopt.own_trials import is_own
-from nasopt.space import Space
-from nasopt.wording import listed, several
+from nasopt.space.fields import Open, RandomTrial, field_from_json
+from nasopt.space.limits import Limit
+from nasopt.space.space import Space
+from nasopt.storage.attributes import check_study, check_trials
+from nasopt.storage.own_trials import is_own
+from nasopt.storage.rdb import EXPERIMENT, FREE
+from nasopt.text import listed, several
+from nasopt.training.evaluation import Evaluation, Recipe
 
 NOT_NOTED = "a device that was not noted"  # by an older version
 
@@ -226,7 +226,7 @@ class Begun:
 
     def draws(self, count: int, seed: int) -> Iterator[Evaluation]:
         """What `Experiment.sample` draws first, limits left aside."""
-        dice = Dice(seed)
+        dice = RandomTrial(seed)
         fields = self.space.parameters | self.recipe.parameters
         for _ in range(count):
             yield self.evaluation({name: f.suggest(dice, name) for name, f in fields.items()})

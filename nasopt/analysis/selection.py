@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from nasopt.alike import difference
 from nasopt.analysis.compared import ComparisonResult, compared
 from nasopt.analysis.curves import Budget, Row, study_rows
+from nasopt.analysis.difference import difference
 from nasopt.analysis.outcome import attributes_of, load_study, studies_of
 from nasopt.analysis.record import Record, devices_of, remarks
+from nasopt.analysis.retrained import fresh_seeds
 from nasopt.analysis.start_up import start_up
 from nasopt.analysis.winners import MOST_REPLICATES, QUARTERS, quarter_winners
-from nasopt.budget import spent
-from nasopt.claims import EXPERIMENT, FREE, Storage
 from nasopt.errors import RecipeError, StudyError, closest
-from nasopt.finals import fresh_seeds
-from nasopt.ledger import Ledger
-from nasopt.storage import folders, open_storage
-from nasopt.wording import trained_on
+from nasopt.storage.budget import spent
+from nasopt.storage.ledger import Ledger
+from nasopt.storage.opening import folders, open_storage
+from nasopt.storage.rdb import EXPERIMENT, FREE, Storage
+from nasopt.text import trained_on
 
 if TYPE_CHECKING:  # it imports torch
     from nasopt.benchmarks import Benchmark

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from nasopt.analysis.outcome import rank, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.winners import trained_again
-from nasopt.claims import Storage
+from nasopt.storage.rdb import Storage
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nasopt.analysis.curves import Studies
+from nasopt.analysis.noise import WEAK_SHARE, Noise
 from nasopt.analysis.statistics import TEST_PAIRS, Difference, Scores
-from nasopt.noise import WEAK_SHARE, Noise
-from nasopt.wording import listed, several
+from nasopt.text import listed, several
 
 Spelling = Callable[[float], str]  # of a difference, in the unit of what stands around it
 

@@ -32,12 +32,14 @@ class Why:
     def of(cls, study: optuna.Study, number: int) -> Self:
         """Raises StudyError where there is no such trial, or no model had a say in it."""
         trial = outcome(study, number)
-        belief = trial.attributes.get("belief")
-        if belief is None:
+        prediction = trial.attributes.get("belief")
+        if prediction is None:
             raise StudyError(f"why={number}: {_unexplained(study, trial.attributes)}")
-        near = tuple((each["trial"], each["distance"], each["value"]) for each in belief["nearest"])
+        near = tuple(
+            (each["trial"], each["distance"], each["value"]) for each in prediction["nearest"]
+        )
         names = ("expected", "low", "high", "weights")
-        bounds = {name: belief[name] for name in names}
+        bounds = {name: prediction[name] for name in names}
         return cls(
             study.study_name, number, trial.state, **bounds, seen=trial.accuracy, nearest=near
         )

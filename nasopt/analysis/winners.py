@@ -11,11 +11,11 @@ from typing import Any
 
 from nasopt.analysis.curves import Budget, Row, last_by
 from nasopt.analysis.record import Record
-from nasopt.claims import Storage
-from nasopt.evaluation import Evaluation
-from nasopt.finals import fresh_seeds
-from nasopt.ledger import Ledger
-from nasopt.storage import folders
+from nasopt.analysis.retrained import fresh_seeds
+from nasopt.storage.ledger import Ledger
+from nasopt.storage.opening import folders
+from nasopt.storage.rdb import Storage
+from nasopt.training.evaluation import Evaluation
 
 QUARTERS = 4
 MOST_REPLICATES = 20  # that are looked for

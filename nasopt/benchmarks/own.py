@@ -10,7 +10,7 @@ import numpy as np
 from nasopt.benchmarks.sheet import Sheet, read_sheet
 from nasopt.benchmarks.table import Benchmark, Floats, Ints, TableSpace
 from nasopt.errors import BenchmarkError, check_name
-from nasopt.fields import Categorical
+from nasopt.space.fields import Categorical
 
 METRIC = "accuracy"
 RESERVED = (METRIC, "seed", "epoch", "parameters", "macs", "seconds")

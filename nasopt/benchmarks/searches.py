@@ -13,17 +13,17 @@ import numpy as np
 import optuna
 import sqlalchemy as sa
 
-from nasopt.architecture import Architecture
 from nasopt.benchmarks.table import MISSING, Benchmark, TableSpace
-from nasopt.claims import EXPERIMENT, Storage
-from nasopt.database import shown_url
 from nasopt.errors import BenchmarkError
-from nasopt.evaluation import Evaluation, Recipe
-from nasopt.fields import Open, field_from_json
-from nasopt.ledger import EPOCHS, EVALUATIONS
-from nasopt.own_trials import is_own
-from nasopt.space import Space
-from nasopt.storage import open_storage
+from nasopt.space.architecture import Architecture
+from nasopt.space.fields import Open, field_from_json
+from nasopt.space.space import Space
+from nasopt.storage.database import shown_url
+from nasopt.storage.ledger import EPOCHS, EVALUATIONS
+from nasopt.storage.opening import open_storage
+from nasopt.storage.own_trials import is_own
+from nasopt.storage.rdb import EXPERIMENT, Storage
+from nasopt.training.evaluation import Evaluation, Recipe
 
 MOST_SPELLINGS = 50_000  # each is decoded: some seconds
 LEAST_SHARE = 0.05  # of the networks: below it a trial's hundred draws may well find none of them

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasopt.benchmarks.cells import EXACT, as_number, is_choice, meaning, spelling, typed
+from nasopt.data.paths import looked_in
 from nasopt.errors import BenchmarkError, closest
-from nasopt.paths import looked_in
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasopt.errors import SpaceError
-from nasopt.evaluation import EpochResult, Evaluation, HasKey, Recipe
-from nasopt.fields import Categorical, Choice, Integer, Suggests
-from nasopt.limits import Limit
-from nasopt.model import Cost
-from nasopt.networks import Survey
+from nasopt.space.fields import Categorical, Choice, Integer, Suggests
+from nasopt.space.limits import Limit
+from nasopt.space.model import Cost
+from nasopt.space.vectorized import Survey
+from nasopt.training.evaluation import EpochResult, Evaluation, HasKey, Recipe
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -11,13 +11,13 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from nasopt.errors import StudyError, closest
-from nasopt.problem import Problem
-from nasopt.samplers.evolution import RegularizedEvolution
-from nasopt.samplers.largest import largest
-from nasopt.samplers.local import LocalSearch
-from nasopt.samplers.one_epoch import CONTINUES, one_epoch
-from nasopt.samplers.seeded import Seeded
-from nasopt.samplers.surrogate import SurrogateSampler
+from nasopt.samplers.baselines.evolution import RegularizedEvolution
+from nasopt.samplers.baselines.largest import largest
+from nasopt.samplers.baselines.local import LocalSearch
+from nasopt.samplers.baselines.one_epoch import CONTINUES, one_epoch
+from nasopt.samplers.problem import Problem
+from nasopt.samplers.seeding import Seeded
+from nasopt.samplers.surrogate.sampler import SurrogateSampler
 from nasopt.samplers.tpe import RememberingTPESampler
 
 Factory = Callable[[Problem, int], BaseSampler]

@@ -14,12 +14,12 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import SpaceError, Unsuitable
-from nasopt.problem import Problem
-from nasopt.samplers.axes import Axes
-from nasopt.samplers.conditions import search_space
-from nasopt.samplers.domain import Domain
-from nasopt.samplers.history import FEW_POINTS, History, other_trials
-from nasopt.samplers.largest import Lattice
+from nasopt.samplers.baselines.largest import Lattice
+from nasopt.samplers.points.axes import Axes
+from nasopt.samplers.points.conditions import search_space
+from nasopt.samplers.points.domain import Domain
+from nasopt.samplers.points.history import FEW_POINTS, History, other_trials
+from nasopt.samplers.problem import Problem
 
 Floats = NDArray[np.float64]
 
@@ -120,7 +120,7 @@ class StatelessSampler(BaseSampler):
         fixed = trial.system_attrs.get("fixed_params", {})
         history = History(domain, others, self._suggested, {**held, **fixed})
         point = self.suggest(study, trial, history, rng)
-        if point is None and not history.told:
+        if point is None and not history.observed:
             point = self._within_limits(history, rng)
         if point is None and fixed:
             point = domain.random(1, rng)[0]
@@ -141,8 +141,8 @@ class StatelessSampler(BaseSampler):
             raise SpaceError(lattice.no_feasible_network())
         axes = history.domain.axes
         params = axes.decode(axes.draw(1, rng)[0]) | lattice.params(lattice.start)
-        look = history.fresh(history.look(axes.encode([params])))
-        return history.first_new(look, range(len(look)))
+        encoded = history.novel(history.encode(axes.encode([params])))
+        return history.first_new(encoded, range(len(encoded)))
 
     def sample_independent(
         self,

@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 
 from nasopt import Experiment, Recipe, Space, load_experiment
-from nasopt.architecture import Architecture
 from nasopt.data import tensors
-from nasopt.evaluation import Evaluation
-from nasopt.images import Split
-from nasopt.model import build
-from nasopt.training import Trainer
-from nasopt.workshop import Workshop
+from nasopt.data.readers import Split
+from nasopt.search.evaluator import Evaluator
+from nasopt.space.architecture import Architecture
+from nasopt.space.model import build
+from nasopt.training.evaluation import Evaluation
+from nasopt.training.trainer import Trainer
 from tests.benchmarks import peer, search
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.sides import seconds_in_turn
@@ -65,8 +65,8 @@ def trainer(name: str, number: int, batch_size: int) -> Iterator[Any]:
         dataset=dataset, space=Space(network.convolutions[0]), recipe=recipe, name="gpu"
     )
     with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(experiment, Path(folder) / "x.db", "cuda")
-        yield from workshop.epochs(Evaluation(network, recipe, dataset, 0))
+        evaluator = Evaluator(experiment, Path(folder) / "x.db", "cuda")
+        yield from evaluator.epochs(Evaluation(network, recipe, dataset, 0))
 
 
 def eager(name: str, number: int, batch_size: int) -> Iterator[Any]:

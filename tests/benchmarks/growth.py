@@ -25,11 +25,11 @@ import sqlalchemy as sa
 from optuna.distributions import IntDistribution, distribution_to_json
 
 from nasopt import Conv, Dense, Experiment, Recipe, Space, categorical, repeat
-from nasopt import claims as tables
 from nasopt.data import digits
-from nasopt.evaluation import EpochResult, Evaluation
-from nasopt.storage import open_storage
-from nasopt.worker import Search
+from nasopt.search.search import Search
+from nasopt.storage import rdb as tables
+from nasopt.storage.opening import open_storage
+from nasopt.training.evaluation import EpochResult, Evaluation
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.sides import seconds_in_turn
 from tests.benchmarks.starting import seconds
@@ -73,7 +73,7 @@ def searching(path: Path, sampler: str, profile: bool = False) -> Search:
     search = Search(
         EXPERIMENT, sampler=sampler, storage=path, trials=10**6, device="cpu", profile=profile
     )
-    search.workshop._trainer = Instant  # type: ignore[assignment]
+    search.evaluator._trainer = Instant  # type: ignore[assignment]
     return search
 
 
@@ -226,7 +226,7 @@ def against_stock(path: Path, sampler: str, trials: int, turns: int) -> Figure:
 OPENING = """
 import sys, time
 import optuna
-from nasopt.storage import open_storage
+from nasopt.storage.opening import open_storage
 started = time.perf_counter()
 study = optuna.load_study(study_name=sys.argv[2], storage=open_storage(sys.argv[1], "read"))
 study.get_trials(deepcopy=False)

@@ -15,9 +15,9 @@ import torch
 
 from nasopt import Architecture, Conv, Experiment, Recipe, Space
 from nasopt.data import digits
-from nasopt.evaluation import Evaluation
-from nasopt.training import Trainer
-from nasopt.workshop import Workshop
+from nasopt.search.evaluator import Evaluator
+from nasopt.training.evaluation import Evaluation
+from nasopt.training.trainer import Trainer
 from tests.benchmarks.figures import Figure
 
 EPOCHS = 24
@@ -35,10 +35,10 @@ def figures() -> Iterator[Figure]:
     experiment = Experiment(dataset=digits(), space=Space(Conv(filters=8)))
     evaluation = Evaluation(ARCHITECTURE, Recipe(epochs=EPOCHS), experiment.data, 0)
     with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(experiment, Path(folder) / "x.db", "cpu")
-        splits = workshop.splits
+        evaluator = Evaluator(experiment, Path(folder) / "x.db", "cpu")
+        splits = evaluator.splits
         bare = Trainer(evaluation, splits.train, splits.validation, 10).epochs()
-        paid = workshop.epochs(evaluation)
+        paid = evaluator.epochs(evaluation)
         timed(bare), timed(paid)  # the first epochs warm up
         pairs = [(timed(bare), timed(paid)) for _ in range(EPOCHS - 1)]
     plain, recorded = (sum(each) / len(pairs) for each in zip(*pairs, strict=True))

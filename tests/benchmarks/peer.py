@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from nasopt.images import Split
+from nasopt.data.readers import Split
 
 
 class Images(Dataset[tuple[torch.Tensor, int]]):

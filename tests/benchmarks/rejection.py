@@ -13,7 +13,7 @@ import optuna
 
 from nasopt import Conv, Experiment, Recipe, Space, categorical, macs
 from nasopt.data import digits
-from nasopt.worker import Search
+from nasopt.search.search import Search
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.growth import EPOCHS, EXPERIMENT, Instant
 
@@ -54,7 +54,7 @@ def figures() -> Iterator[Figure]:
                 limited(experiment), sampler=sampler, trials=TRIALS, profile=True,
                 storage=Path(folder) / "x.db", device="cpu",
             )  # fmt: skip
-            search.workshop._trainer = Instant  # type: ignore[assignment,method-assign]
+            search.evaluator._trainer = Instant  # type: ignore[assignment,method-assign]
             seconds = sum(p.seconds["sampler"] for p in search if p.seconds is not None)
             trials = search.study.get_trials(deepcopy=False)
         trained = sum(not {"infeasible", "free"} & t.user_attrs.keys() for t in trials)

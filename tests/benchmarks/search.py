@@ -29,12 +29,12 @@ import optuna
 import torch
 
 from nasopt import Architecture, Conv, load_experiment
-from nasopt.evaluation import Evaluation
-from nasopt.experiment import Experiment
-from nasopt.finals import retrain
-from nasopt.storage import open_storage
-from nasopt.worker import Search
-from nasopt.workshop import Workshop
+from nasopt.search.evaluator import Evaluator
+from nasopt.search.experiment import Experiment
+from nasopt.search.retraining import retrain
+from nasopt.search.search import Search
+from nasopt.storage.opening import open_storage
+from nasopt.training.evaluation import Evaluation
 from tests.benchmarks import peer
 from tests.benchmarks.figures import Figure
 
@@ -162,24 +162,24 @@ def figures() -> Iterator[Figure]:
         )
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(experiment, Path(folder) / "x.db", "cpu")
+        evaluator = Evaluator(experiment, Path(folder) / "x.db", "cpu")
         winners = {"the script": [winner_of(found.params) for found in theirs]}
         for (sampler, workers), found in ours.items():
             decoded = [experiment.space.decode(each.params) for each in found]
             winners[f"{sampler}, {workers} workers"] = decoded
         for who, architectures in winners.items():
-            again = [retrained(workshop, each) for each in architectures]
+            again = [retrained(evaluator, each) for each in architectures]
             yield Figure(
                 f"winners trained again: {who}", statistics.fmean(again), detail=_each(again)
             )
     yield from pruned(experiment)
 
 
-def retrained(workshop: Workshop, architecture: Any) -> float:
+def retrained(evaluator: Evaluator, architecture: Any) -> float:
     """The mean accuracy with three fresh seeds."""
-    experiment = workshop.experiment
+    experiment = evaluator.experiment
     evaluation = Evaluation(architecture, experiment.recipe, experiment.data, experiment.seed)
-    return retrain(workshop, evaluation).mean
+    return retrain(evaluator, evaluation).mean
 
 
 def pruned(experiment: Experiment) -> Iterator[Figure]:
@@ -197,7 +197,7 @@ def pruned(experiment: Experiment) -> Iterator[Figure]:
                 study = search.study
                 seen[pruner].append(study.best_value)
                 winner = experiment.space.decode(study.best_trial.params)
-                again[pruner].append(retrained(search.workshop, winner))
+                again[pruner].append(retrained(search.evaluator, winner))
                 trials = study.get_trials(deepcopy=False)
             paid = (trial for trial in trials if "free" not in trial.user_attrs)
             seconds[pruner].append(sum(trial.user_attrs["seconds"] for trial in paid))

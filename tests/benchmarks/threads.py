@@ -20,11 +20,11 @@ from pathlib import Path
 
 import torch
 
-from nasopt.evaluation import Evaluation
-from nasopt.experiment import Experiment, load_experiment
-from nasopt.images import Split
-from nasopt.quickstart import study_file
-from nasopt.training import Trainer
+from nasopt.cli.quickstart import study_file
+from nasopt.data.readers import Split
+from nasopt.search.experiment import Experiment, load_experiment
+from nasopt.training.evaluation import Evaluation
+from nasopt.training.trainer import Trainer
 from tests.benchmarks.figures import Figure
 
 STUDIES = ("digits.py", "fashion_mnist.py", "digits20.py", "cifar10.py")

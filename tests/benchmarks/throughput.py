@@ -16,10 +16,10 @@ import torch.nn.functional as F
 
 from nasopt import Architecture, Conv, Experiment, Recipe, Space
 from nasopt.data import DATASETS, Dataset
-from nasopt.devices import training_on
-from nasopt.evaluation import Evaluation
-from nasopt.model import build, cost
-from nasopt.workshop import Workshop
+from nasopt.search.evaluator import Evaluator
+from nasopt.space.model import build, cost
+from nasopt.training.devices import training_on
+from nasopt.training.evaluation import Evaluation
 from tests.benchmarks import peer
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.sides import seconds_in_turn
@@ -56,8 +56,8 @@ def trainer(name: str, layers: Layers, batch_size: int, precision: str = "auto")
     )
     experiment = Experiment(dataset=dataset, space=Space(Conv(filters=8)), recipe=recipe)
     with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(experiment, Path(folder) / "x.db", "cpu")
-        yield from workshop.epochs(Evaluation(architecture(layers), recipe, dataset, 0))
+        evaluator = Evaluator(experiment, Path(folder) / "x.db", "cpu")
+        yield from evaluator.epochs(Evaluation(architecture(layers), recipe, dataset, 0))
 
 
 def kept(name: str, layers: Layers, batch_size: int) -> Iterator[None]:

@@ -12,8 +12,8 @@ import sys
 
 from nasopt import load_experiment
 from nasopt.analysis.outcome import result
-from nasopt.finals import retrain
-from nasopt.worker import Search
+from nasopt.search.retraining import retrain
+from nasopt.search.search import Search
 
 SEEDS = 3
 TRIALS = 40
@@ -36,9 +36,9 @@ def main(path: str) -> None:
             ranked = sorted(complete, key=lambda trial: trial.value)
             best.append(study.best_value)
             winner = experiment.evaluation(study.best_trial.params)
-            again.append(retrain(search.workshop, winner).mean)
+            again.append(retrain(search.evaluator, winner).mean)
             middle = experiment.evaluation(ranked[len(ranked) // 2].params)
-            median.append(retrain(search.workshop, middle).mean)
+            median.append(retrain(search.evaluator, middle).mean)
             seconds.append(sum(t.user_attrs.get("seconds", 0) for t in study.trials))
             pruned.append(result(study).pruned)
         print(

@@ -1,0 +1,56 @@
+"""What a sampler with a model expected of its trials, against what was seen."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from optuna.trial import TrialState
+
+from nasopt.analysis.record import Record
+
+FEWEST = 5
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Of one trial: `expected` with a 95 % interval, and the accuracy that was `seen`."""
+
+    study: str
+    number: int
+    expected: float
+    low: float
+    high: float
+    seen: float
+
+    @property
+    def within(self) -> bool:
+        return self.low <= self.seen <= self.high
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """`typical` is the median distance between what was expected and what was seen."""
+
+    trials: tuple[Expectation, ...] = field(repr=False)
+    within: float  # share of the trials that are in their interval
+    typical: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def predictions(studies: Sequence[Record]) -> Predictions | None:
+    """Of the trials that were trained to their end; None where there are hardly any."""
+    trials = tuple(
+        Expectation(
+            study.name, trial.number, held["expected"], held["low"], held["high"], trial.values[0]
+        )
+        for study in studies
+        for trial in study.counted
+        if trial.state is TrialState.COMPLETE and (held := trial.user_attrs.get("belief"))
+    )
+    if len(trials) < FEWEST:
+        return None
+    distances = sorted(abs(each.expected - each.seen) for each in trials)
+    within = sum(each.within for each in trials) / len(trials)
+    return Predictions(trials, within, distances[len(distances) // 2])

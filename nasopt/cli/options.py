@@ -1,0 +1,283 @@
+"""What the command line takes: a parser whose errors are one line, and the options of each verb."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any, NoReturn
+
+from nasopt.errors import closest
+from nasopt.text import visible
+
+Verb = Callable[[argparse.Namespace], None]
+BESIDE_THE_STUDY = "runs/<name of the study file>.db"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are one line, with the closest word."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        super().__init__(**kwargs, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: --"):
+            option = message.split(": ")[1].split()[0].partition("=")[0]
+            known = [name for action in self._actions for name in action.option_strings]
+            message = f"{option}: unknown; {closest(option, known)}"
+        else:
+            message = f"{message.removeprefix('argument ')}; see {self.prog} --help"
+        complain(message)
+        sys.exit(2)
+
+
+def complain(message: str) -> None:
+    """Print a line for the user on stderr, without the passwords of the URLs in it."""
+    if ":/" in message:
+        from nasopt.storage.database import without_passwords  # its imports take time
+
+        message = without_passwords(message)
+    print(f"nasopt: {visible(message)}", file=sys.stderr)
+
+
+def make_parser(verbs: Mapping[str, Verb]) -> tuple[Parser, dict[str, Parser]]:
+    """The parser of `verbs`, whose docstrings are their help; and the parser of each."""
+    parser = Parser(
+        prog="nasopt",
+        description="Neural architecture search for convolutional networks, on Optuna.",
+        epilog="Begin with: nasopt quickstart",
+    )
+    parser.add_argument("--version", action="version", version=f"nasopt {version('nasopt')}")
+    subparsers = parser.add_subparsers(metavar="VERB", dest="verb", title="verbs")
+    made: dict[str, Parser] = {}
+    for name, verb in verbs.items():
+        text = str(verb.__doc__)
+        made[name] = sub = subparsers.add_parser(
+            name,
+            help=text.splitlines()[0],
+            description="\n".join(line.removeprefix("    ") for line in text.splitlines()),
+            epilog="examples:\n" + "\n".join(f"  {example}" for example in EXAMPLES[name]),
+        )
+        sub.set_defaults(function=verb)
+        sub.add_argument("--json", action="store_true", help="print JSON, for machines")
+        OPTIONS[name](sub)
+    return parser, made
+
+
+def _study(sub: Parser, either: Any = None) -> None:
+    text = "a study file, as in studies/digits.py"
+    place = either or sub  # of two ways to name what is meant
+    place.add_argument("study", metavar="STUDY", nargs="?" if either else None, help=text)
+    sub.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where data sets are downloaded to (default: $NASOPT_DATA, else a cache folder)",
+    )
+
+
+def _device(sub: Parser) -> None:
+    sub.add_argument(
+        "--device",
+        default="auto",
+        help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say",
+    )
+
+
+def _workers(sub: Parser, work: str) -> None:
+    sub.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="W",
+        help=f"{work}; at most one a core, and one that is killed is replaced (default: 1)",
+    )
+
+
+def _storage(sub: Parser, default: str = BESIDE_THE_STUDY) -> None:
+    sub.add_argument(
+        "--storage",
+        metavar="DB",
+        help=f"path of a database or SQLAlchemy URL (default: {default})",
+    )
+
+
+def _quickstart(sub: Parser) -> None:
+    _storage(sub, "runs/quickstart.db")
+    _device(sub)
+
+
+def _describe(sub: Parser) -> None:
+    _study(sub)
+    _device(sub)
+
+
+def _noise(sub: Parser) -> None:
+    _study(sub)
+    sub.add_argument("--architectures", type=int, default=8, metavar="N", help="default: 8")
+    sub.add_argument("--seeds", type=int, default=3, metavar="K", help="default: 3")
+    _storage(sub)
+    _device(sub)
+
+
+def _run(sub: Parser) -> None:
+    _study(sub)
+    sub.add_argument(
+        "--sampler",
+        default="surrogate",
+        help="surrogate (default), surrogate-frugal, tpe, tpe-univariate, gp, nsga2, evolution, "
+        "local, random, largest, one-epoch",
+    )
+    sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
+    sub.add_argument(
+        "--trials", type=int, metavar="N", help="the total to reach (default: the study file's)"
+    )
+    _storage(sub)
+    _device(sub)
+    _workers(
+        sub,
+        "train so many networks at once, each with its share of the cores: sooner done, but "
+        "no longer the same search each time",
+    )
+    sub.add_argument(
+        "--profile",
+        action="store_true",
+        help="print what the time of each trial goes into (a GPU then waits at each part, "
+        "and replays no recorded steps)",
+    )
+
+
+def _compare(sub: Parser) -> None:
+    either = sub.add_mutually_exclusive_group(required=True)
+    _study(sub, either)
+    either.add_argument(
+        "--benchmark",
+        metavar="NAME",
+        help="a table of results instead: nasbench201:cifar10, nasbenchmacro:PATH.json, "
+        "ledger:DB, or the path of a table of your own (CSV, JSON, Parquet)",
+    )
+    either.add_argument(
+        "--studies", metavar="NAMES", help="finished studies of --storage, names or patterns"
+    )
+    sub.add_argument(
+        "--samplers",
+        metavar="A,B",
+        help="names, or all (default: random,largest,one-epoch,tpe)",
+    )
+    sub.add_argument("--baseline", default="random", metavar="NAME", help="default: random")
+    sub.add_argument("--seeds", type=int, metavar="K", help="studies by each (default: 5)")
+    sub.add_argument(
+        "--trials", type=int, metavar="N", help="of a study (default: the study file's, else 50)"
+    )
+    sub.add_argument(
+        "--epochs-budget",
+        type=int,
+        metavar="E",
+        help="end a study by its epochs, as if trained, instead",
+    )
+    sub.add_argument(
+        "--replicates",
+        type=int,
+        default=3,
+        metavar="R",
+        help="train winners again with so many other seeds (default: 3)",
+    )
+    sub.add_argument("--analyse-only", action="store_true", help="train nothing")
+    sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
+    _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
+    _device(sub)
+    _workers(sub, "run so many studies at once, each with its share of the cores")
+
+
+def _db(sub: Parser) -> None:
+    sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
+
+
+def _show(sub: Parser) -> None:
+    _db(sub)
+    sub.add_argument("--study", metavar="NAME", help="default: the one that was begun last")
+    sub.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
+    sub.add_argument(
+        "--why", type=int, metavar="N", help="what the surrogate expected of trial N, and why"
+    )
+    sub.add_argument("--studies", action="store_true", help="list the studies")
+
+
+def _report(sub: Parser) -> None:
+    _db(sub)
+    sub.add_argument(
+        "--study",
+        metavar="NAME",
+        help="one study alone (default: all of the experiment that was begun last)",
+    )
+    sub.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        default="report.html",
+        help="default: report.html; -: standard output",
+    )
+
+
+def _dashboard(sub: Parser) -> None:
+    _db(sub)
+    sub.add_argument("--port", type=int, default=8080, metavar="P", help="default: 8080; 0: any")
+    sub.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="where to listen (default: 127.0.0.1, this machine alone; there is no password)",
+    )
+    sub.add_argument("--read-only", action="store_true", help="let nobody change anything")
+    sub.add_argument(
+        "--artifact-dir",
+        metavar="DIR",
+        help="a folder for files: the best network of each study, and what is uploaded",
+    )
+    sub.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
+
+
+OPTIONS: dict[str, Callable[[Parser], None]] = {
+    "quickstart": _quickstart,
+    "describe": _describe,
+    "noise": _noise,
+    "run": _run,
+    "compare": _compare,
+    "show": _show,
+    "report": _report,
+    "dashboard": _dashboard,
+}
+EXAMPLES = {
+    "quickstart": ["nasopt quickstart"],
+    "describe": ["nasopt describe studies/cifar10.py"],
+    "noise": [
+        "nasopt noise studies/fashion_mnist.py",
+        "nasopt noise studies/digits.py --architectures 12 --seeds 4",
+    ],
+    "run": [
+        "nasopt run studies/digits.py",
+        "nasopt run studies/cifar10.py --sampler random --trials 200 --device cuda",
+        "nasopt run studies/digits.py --storage postgresql://user@host/nas",
+        "nasopt run studies/fashion_mnist.py --workers 2",
+        "nasopt run studies/fashion_mnist.py --trials 5 --profile",
+    ],
+    "compare": [
+        "nasopt compare studies/digits.py --samplers random,tpe --seeds 8 --trials 40",
+        "nasopt compare studies/fashion_mnist.py --samplers random,surrogate --workers 2",
+        "nasopt compare studies/digits.py --epochs-budget 800 --csv digits.csv",
+        "nasopt compare --studies 'digits/*' --storage runs/digits.db",
+        "nasopt compare --benchmark nasbench201:cifar100 --samplers all --seeds 30 --trials 200",
+    ],
+    "show": [
+        "nasopt show runs/digits.db",
+        "nasopt show runs/digits.db --study digits/random/0 --trial 12",
+        "nasopt show runs/digits.db --study digits/surrogate/0 --why 12",
+        "nasopt show runs/digits.db --studies",
+    ],
+    "report": [
+        "nasopt report runs/digits.db",
+        "nasopt report runs/digits.db --study digits/tpe/0 -o tpe.html",
+    ],
+    "dashboard": [
+        "nasopt dashboard runs/digits.db",
+        "nasopt dashboard runs/digits.db --read-only --port 0 --no-browser",
+    ],
+}

@@ -1,0 +1,29 @@
+"""Data sets: descriptions, and three splits of uint8 images on a device."""
+
+from nasopt.data.datasets import (
+    DATASETS,
+    Dataset,
+    Splits,
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    image_folder,
+    mnist,
+    svhn,
+    tensors,
+)
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Splits",
+    "cifar10",
+    "cifar100",
+    "digits",
+    "fashion_mnist",
+    "image_folder",
+    "mnist",
+    "svhn",
+    "tensors",
+]

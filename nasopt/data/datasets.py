@@ -1,0 +1,318 @@
+"""Data sets: descriptions, and three splits of uint8 images on a device.
+
+A description costs nothing; `load` reads, checks and splits. The images stay bytes: training
+normalises, shifts and flips whole batches on its device.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nasopt.data.paths import located, looked_in
+from nasopt.data.readers import (
+    IdxFolder,
+    ImageFolder,
+    Raw,
+    Split,
+    checked,
+    read_digits,
+    read_torchvision,
+)
+from nasopt.errors import DataError, Spelled, check_name, spelled
+from nasopt.space.layers import Shape
+
+Array = torch.Tensor | NDArray[Any]
+
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
+TEST_SHARE = 0.2  # of all images, where a data set brings no test split of its own
+VALIDATION_SHARE = 0.2  # of what the search may see, where it does; else of all images
+
+
+class Splits(NamedTuple):
+    """What is trained on, what a search may look at, and what it never sees."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Spelled):
+    """A description of labelled images.
+
+    `limit` takes a stratified subset of so many of the images that a search may see (train and
+    validation together); the test split is never thinned. `split_seed` decides which images go
+    where.
+    """
+
+    _error = DataError
+
+    name: str
+    input_shape: Shape  # (channels, height, width)
+    read: Callable[[], Raw] = field(repr=False, compare=False)
+    content: Callable[[], str] | None = field(default=None, repr=False, compare=False)
+    class_names: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)
+    images: int | None = None  # that a search may see, where that is known without reading
+    has_test: bool = True
+    limit: int | None = None  # images
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
+            raise DataError(f"limit={self.limit!r}: not a number of images; use 1, 2, 3, ...")
+
+    @cached_property
+    def classes(self) -> int:
+        return len(self.class_names())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the content and its split: a constant for data sets whose content is known."""
+        parts = [self.name, f"limit={self.limit}", f"split={self.split_seed}"]
+        if self.content is not None:
+            parts.insert(1, self.content())
+        return " ".join(parts)
+
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """Numbers of training and validation images; reads only what is not known beforehand."""
+        if self.images is None:
+            return len(self._splits.train.labels), len(self._splits.validation.labels)
+        images = self.limit or self.images
+        validation = round(images * self._validation_share)
+        return images - validation, validation
+
+    @property
+    def _validation_share(self) -> float:
+        """Of the images that a search may see."""
+        return VALIDATION_SHARE if self.has_test else VALIDATION_SHARE / (1 - TEST_SHARE)
+
+    def load(self, device: torch.device | str = "cpu") -> Splits:
+        """Read, check and split. Raises DataError, naming the file or the field."""
+        return Splits(*(split.to(torch.device(device)) for split in self._splits))
+
+    def _check(self, raw: Raw) -> None:
+        """Raise DataError unless `raw` holds what this data set is said to hold."""
+        for images, labels in ((raw.images, raw.labels), *([raw.test] if raw.test else [])):
+            if images.shape[1:] != self.input_shape or len(images) != len(labels):
+                raise DataError(
+                    f"{self.name}: {len(labels)} labels and images of shape "
+                    f"{tuple(images.shape)} where {self.input_shape} is expected; fetch it again"
+                )
+            if int(labels.max()) >= self.classes:
+                raise DataError(
+                    f"{self.name}: a label {int(labels.max())} where there are {self.classes} "
+                    "classes; fetch it again"
+                )
+        if self.images is not None and self.has_test and len(raw.labels) != self.images:
+            raise DataError(
+                f"{self.name}: {len(raw.labels)} images where {self.images:,} are expected; "
+                "fetch it again, or use image_folder or tensors for images of your own"
+            )
+
+    @cached_property
+    def _splits(self) -> Splits:
+        raw = self.read()
+        self._check(raw)
+        rng = np.random.default_rng(self.split_seed)
+        labels = raw.labels.numpy()
+        everything = np.arange(len(labels))
+        test, rest = everything[:0], everything
+        if not self.has_test:
+            test, rest = _stratified(everything, labels, TEST_SHARE, rng)
+        if self.limit is not None:
+            if self.limit > len(rest):
+                raise DataError(
+                    f"limit={self.limit}: {self.name} has {len(rest)} images to search with; "
+                    "use that or less"
+                )
+            rest, _ = _stratified(rest, labels, self.limit / len(rest), rng)
+        validation, train = _stratified(rest, labels, self._validation_share, rng)
+        for name, part in (("training", train), ("validation", validation)):
+            missing = sorted(set(range(self.classes)) - set(labels[part].tolist()))
+            if missing:
+                what = f"class {self.class_names()[missing[0]]!r} has no {name} image"
+                if self.limit is None:
+                    raise DataError(f"{self.name}: {what}; give it more images")
+                raise DataError(f"limit={self.limit}: {what} of {self.name}; raise it")
+
+        def pick(indices: Any) -> Split:
+            chosen = torch.from_numpy(indices)
+            return Split(raw.images[chosen], raw.labels[chosen])
+
+        return Splits(pick(train), pick(validation), raw.test or pick(test))
+
+
+@spelled(DataError)
+def digits(*, limit: int | None = None) -> Dataset:
+    """scikit-learn's 1,797 images of handwritten digits, 8x8: part of that package."""
+    return Dataset(
+        name="digits", input_shape=(1, 8, 8), read=read_digits, limit=limit,
+        class_names=lambda: tuple("0123456789"), has_test=False, images=1438,
+    )  # fmt: skip
+
+
+@spelled(DataError)
+def fashion_mnist(folder: str | Path | None = None, *, limit: int | None = None) -> Dataset:
+    """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 images of clothes, 28x28.
+
+    Reads the four .gz files of `folder`, or else those of Debian's package dataset-fashion-mnist
+    where it is installed, or else downloads.
+    """
+    if folder is None and DEBIAN_FASHION_MNIST.is_dir():
+        folder = DEBIAN_FASHION_MNIST
+    dataset = _torchvision("FashionMNIST", "fashion_mnist", (1, 28, 28), FASHION, 60_000, limit)
+    return dataset if folder is None else replace(dataset, read=IdxFolder(located(folder)))
+
+
+@spelled(DataError)
+def mnist(*, limit: int | None = None) -> Dataset:
+    """MNIST: 60,000 and 10,000 images of handwritten digits, 28x28."""
+    return _torchvision("MNIST", "mnist", (1, 28, 28), tuple("0123456789"), 60_000, limit)
+
+
+@spelled(DataError)
+def cifar10(*, limit: int | None = None) -> Dataset:
+    """CIFAR-10: 50,000 and 10,000 colour images of ten classes, 32x32."""
+    return _torchvision("CIFAR10", "cifar10", (3, 32, 32), CIFAR10, 50_000, limit)
+
+
+@spelled(DataError)
+def cifar100(*, limit: int | None = None) -> Dataset:
+    """CIFAR-100: 50,000 and 10,000 colour images of a hundred classes, 32x32."""
+    classes = tuple(map(str, range(100)))
+    return _torchvision("CIFAR100", "cifar100", (3, 32, 32), classes, 50_000, limit)
+
+
+@spelled(DataError)
+def svhn(*, limit: int | None = None) -> Dataset:
+    """Street View House Numbers: 73,257 and 26,032 colour images of digits, 32x32."""
+    return _torchvision("SVHN", "svhn", (3, 32, 32), tuple("0123456789"), 73_257, limit)
+
+
+FASHION = (
+    "t-shirt", "trouser", "pullover", "dress", "coat",
+    "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+CIFAR10 = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+
+@spelled(DataError)
+def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Dataset:
+    """Images of your own: one sub-folder of `path` a class, in any common format.
+
+    Each is converted to RGB, its centre square scaled to `size` x `size` pixels; of several frames
+    or pages the first is taken. Nothing but hidden files is passed over: a folder within a class,
+    a link to nothing, or values without a known white is a DataError that names it. In a study
+    file, a relative path is looked up from the file's folder, then from the working folder.
+    """
+    if type(size) is not int or size < 1:
+        raise DataError(f"image_folder.size={size!r}: use 1, 2, 3, ... pixels")
+    folder = ImageFolder(located(path), size)
+    if not folder.path.is_dir():
+        raise DataError(
+            f"image_folder.path={path}: no such folder{looked_in(path)}; give an existing one"
+        )
+    return Dataset(
+        name="image_folder", input_shape=(3, size, size), read=folder.read, limit=limit,
+        content=folder.digest, class_names=folder.class_names, has_test=False,
+    )  # fmt: skip
+
+
+@spelled(DataError)
+def tensors(
+    images: Array,
+    labels: Array,
+    *,
+    test: tuple[Array, Array] | None = None,
+    name: str = "tensors",
+    limit: int | None = None,
+) -> Dataset:
+    """Tensors of your own: uint8 images (n, channels, height, width), labels 0, 1, 2, ... (n,).
+
+    NumPy arrays will do as well. `test` is a pair of images and labels that no search sees.
+    """
+    check_name(name, "tensors.name", DataError)
+    parts = [checked(images, labels)]
+    if test is not None:
+        if not isinstance(test, tuple | list) or len(test) != 2:
+            raise DataError("tensors.test: give a pair, test=(images, labels)")
+        parts.append(checked(*test, field="tensors.test"))
+    shapes = [tuple(part.images.shape[1:]) for part in parts]
+    if shapes[-1] != shapes[0]:
+        raise DataError(
+            f"tensors.test: images of shape {shapes[1]} beside {shapes[0]}; give them one shape"
+        )
+    classes = int(max(part.labels.max() for part in parts)) + 1
+    if classes > len(parts[0].labels):  # each would need an image; and a name, which takes memory
+        raise DataError(
+            f"tensors.labels: a label {classes - 1} among {len(parts[0].labels)} images; number "
+            "the classes 0, 1, 2, ..."
+        )
+
+    def digest() -> str:
+        hashed = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            for tensor in part:
+                hashed.update(str(tuple(tensor.shape)).encode())
+                hashed.update(tensor.contiguous().numpy().tobytes())
+        return hashed.hexdigest()
+
+    return Dataset(
+        name=name, input_shape=shapes[0], limit=limit, content=digest,
+        read=lambda: Raw(*parts[0], parts[1] if test is not None else None),
+        class_names=lambda: tuple(map(str, range(classes))), has_test=test is not None,
+    )  # fmt: skip
+
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "digits": digits,
+    "fashion_mnist": fashion_mnist,
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "svhn": svhn,
+}
+
+
+def _stratified(
+    indices: Any, labels: Any, share: float, rng: np.random.Generator
+) -> tuple[Any, Any]:
+    """Split `indices` at random into `share` of them and the rest, class by class.
+
+    Sizes are exact in total: the classes with the largest remainders get the images left over.
+    """
+    groups = [indices[labels[indices] == label] for label in np.unique(labels[indices])]
+    wanted = [len(group) * share for group in groups]
+    counts = [math.floor(want) for want in wanted]
+    left = round(len(indices) * share) - sum(counts)
+    for position in sorted(range(len(groups)), key=lambda i: counts[i] - wanted[i])[:left]:
+        counts[position] += 1
+    shuffled = [rng.permutation(group) for group in groups]
+    first = [group[:count] for group, count in zip(shuffled, counts, strict=True)]
+    second = [group[count:] for group, count in zip(shuffled, counts, strict=True)]
+    return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
+
+
+def _torchvision(
+    class_name: str,
+    name: str,
+    shape: Shape,
+    classes: tuple[str, ...],
+    images: int,
+    limit: int | None,
+) -> Dataset:
+    return Dataset(
+        name=name, input_shape=shape, images=images, limit=limit,
+        read=lambda: read_torchvision(class_name, name), class_names=lambda: classes,
+    )  # fmt: skip

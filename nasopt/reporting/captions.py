@@ -1,0 +1,380 @@
+"""What a search came to, in sentences that are computed: for people who know no such searches."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from optuna.trial import TrialState
+
+from nasopt.analysis.choices import FEWEST_BEST, Choices
+from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.curves import Curve
+from nasopt.analysis.examples import Examples
+from nasopt.analysis.front import TradeOff
+from nasopt.analysis.importance import Importances
+from nasopt.analysis.incumbents import IncumbentCurves
+from nasopt.analysis.learning import Savings
+from nasopt.analysis.outcome import Outcome
+from nasopt.analysis.predictions import Predictions
+from nasopt.analysis.record import Record
+from nasopt.analysis.statistics import TEST_PAIRS
+from nasopt.reporting.figures.choices import kind_name
+from nasopt.space.fields import Integer, Open, Real, field_from_json
+from nasopt.space.layers import Conv, Dense, Layer
+from nasopt.space.space import Part
+from nasopt.text import listed, percent, points, roughly, several
+
+FIELDS = {
+    "filters": "number of filters",
+    "kernel_size": "size of the filters",
+    "stride": "stride",
+    "op": "kind of layer",
+    "width": "width",
+    "depth": "number of layers",
+    "layer": "kind of layer",
+    "edge": "operation",
+}
+LAYERS = {"conv": "layer", "pool": "pooling layer", "dense": "fully connected layer"}
+WHOLE = {
+    "conv": "the number of layers",
+    "dense": "the number of fully connected layers",
+    "recipe": "how the networks are trained",
+}
+COSTS = {"macs": "multiplications", "parameters": "weights"}
+TITLES = {  # of figures that are shown in several places
+    "comparison": "The samplers beside each other",
+    "choices": "What the best networks have in common",
+    "front-parameters": "Accuracy against size",
+    "front-macs": "Accuracy against work",
+}
+UNITS = {"evaluation": "network", "total_epochs": "epoch"}
+FRONT = (
+    "The front is made of the networks that no other beats in accuracy at the same or less cost. "
+    "It dominates all that is no better than one of them; 100% would be every image right at no "
+    "cost."
+)
+NEAR = 0.005  # of an accuracy: half a point
+FEW = 100  # complete trials, below which importances are a hint
+
+
+def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
+    """What was looked for and what was found, in two sentences."""
+    first = studies[0]
+    size = space_size(first)
+    what = (
+        "in a table of networks that were trained before"
+        if first.is_benchmark
+        else (f"for the images of {data_name(first)}")
+    )
+    possible = (
+        f"{tried:,} of endlessly many possible ones"
+        if size is None
+        else f"{tried:,} of {roughly(size)} possible ones"
+    )
+    text = f"This search looked for a good neural network {what}. It tried {possible}"
+    if best is None or best.accuracy is None:
+        return f"{text}; {nothing_found(studies)}."
+    where = "" if first.is_benchmark else ", on images that it was not trained on"
+    if best.fresh_mean is None:
+        return f"{text}; the best has an accuracy of {percent(best.accuracy)}{where}."
+    return (
+        f"{text}; the best has an accuracy of {percent(best.fresh_mean)}{where}: the mean of "
+        f"{several(len(best.fresh), 'training')} with other seeds. The search saw "
+        f"{percent(best.accuracy)} of it, and chose it for that, luck included."
+    )
+
+
+def nothing_found(studies: Sequence[Record]) -> str:
+    """Why there is no best network."""
+    limits = dict.fromkeys(limit for study in studies for limit in study.limits)
+    if any(trial.state is TrialState.COMPLETE for study in studies for trial in study.over):
+        return f"none that was trained to its end is within {listed([*limits])}"
+    return "none has been trained to its end yet"
+
+
+def data_name(study: Record) -> str:
+    return str(study.begun.data.fingerprint).split()[0]
+
+
+def space_size(study: Record) -> int | None:
+    """Number of ways to choose; None where a real number is open."""
+    if any(isinstance(field, Real) for field in study.parameters.values()):
+        return None
+    if not study.is_benchmark:
+        size = study.begun.space.size
+        for field in study.begun.recipe.parameters.values():
+            size *= int(field.size)
+        return size
+    size = 1
+    for field in study.parameters.values():
+        size *= int(field.size)
+    return size
+
+
+def times(part: Part) -> str:
+    """ "3 to 6 layers" """
+    noun = LAYERS[part.layer.kind]
+    high = len(part.names)
+    return several(high, noun) if part.low == high else f"{part.low} to {several(high, noun)}"
+
+
+def outline(study: Record) -> str:
+    """ "3 to 6 layers, then 1 fully connected layer" """
+    if study.is_benchmark:
+        return several(len(study.parameters), "place")
+    return ", then ".join(times(part) for part in study.begun.space.parts)
+
+
+def size_in_words(study: Record) -> str:
+    """ "4.0 × 10²⁷" """
+    size = space_size(study)
+    return "no end" if size is None else roughly(size)
+
+
+def training(recipe: Mapping[str, Any]) -> str:
+    """A recipe as it is stored, in a line: "epochs 10, lr real(0.01, 0.1, log=True)" """
+    return pairs({name: field_from_json(value) for name, value in recipe.items()})
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """ "nasopt 0.1.0, optuna 5.0.0" """
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def options(field: Open) -> str:
+    """ "4, 8, 16 or 32" """
+    if isinstance(field, Real):
+        return f"{field.low:g} to {field.high:g}"
+    if isinstance(field, Integer) and field.size > 6:
+        return f"{field.low} to {field.high}"
+    return listed([str(each) for each in field.candidates], "or")
+
+
+def searched(study: Record) -> str:
+    """The space in words."""
+    if study.is_benchmark:
+        fields = list(dict.fromkeys(options(each) for each in study.parameters.values()))
+        return (
+            f"A network has {len(study.parameters)} places, and in each of them one of these: "
+            f"{'; '.join(fields)}."
+        )
+    sentences = []
+    for part in study.begun.space.parts:
+        choices = [
+            f"the {FIELDS.get(name, name)} ({options(field)})"
+            for name, field in part.layer.open_fields.items()
+        ]
+        what = f"with {listed(choices)} left open" if choices else "all alike"
+        sentences.append(f"{times(part)} {what}")
+    text = f"A network has {', then '.join(sentences)}."
+    recipe = [
+        f"{name.removeprefix('recipe.')} ({options(field)})"
+        for name, field in study.begun.recipe.parameters.items()
+    ]
+    return f"{text} Of the training {listed(recipe)} was open as well." if recipe else text
+
+
+def about_examples(found: Examples) -> str:
+    best, median, worst = (
+        percent(each.accuracy or 0) for each in (found.best, found.median, found.worst)
+    )
+    if found.complete == 1:
+        return f"A single network was trained to the end. It has {best}{_again(found.best)}."
+    text = f"Of {found.complete:,} networks trained to the end, the best has {best}"
+    text += f"{_again(found.best)}, "
+    if found.complete == 2:
+        return f"{text}the other {worst}."
+    text += f"the one in the middle {median}, the worst {worst}."
+    ratio = _ratio(found.best.macs, found.median.macs)
+    return f"{text} {ratio}" if ratio else text
+
+
+def _again(best: Outcome) -> str:
+    """What the figure beside it is, and the honest one, where that is known."""
+    if best.fresh_mean is None:
+        return ""
+    return f" as the search saw it (trained again {percent(best.fresh_mean)})"
+
+
+def _ratio(ours: int | None, theirs: int | None) -> str:
+    if not ours or not theirs:
+        return ""
+    if ours >= 1.2 * theirs:
+        return f"The best takes {ours / theirs:.1f} times the multiplications of the middle one."
+    if theirs >= 1.2 * ours:
+        return f"The best takes only {ours / theirs:.0%} of the multiplications of the middle one."
+    return "The best takes about as many multiplications as the middle one."
+
+
+def verdict(result: ComparisonResult) -> str:
+    """Which sampler is better, in percentage points as the table beside it."""
+    of = max((each.seen or 0.0 for each in result.standings), default=0.0)
+    unit = "% of the whole" if result.score == "hypervolume" else "points"
+    return result.told(lambda gap: f"{points(gap, of, sign=True)} {unit}")
+
+
+def about_spreads(result: ComparisonResult) -> str:
+    """How to read the comparison's figure: a single study has no standard error."""
+    if all(each.error is None for each in result.spreads):
+        return (
+            "A mark is the only study of a sampler. Another seed may turn it around: "
+            f"{TEST_PAIRS} seeds are needed to tell."
+        )
+    return (
+        "A dot is a study, a large mark the mean of a sampler with its standard error. Where bars "
+        "overlap, the samplers can hardly be told apart."
+    )
+
+
+def about_curves(found: IncumbentCurves, two_objectives: bool) -> str:
+    done = [curve for curve in found.ends if curve.sampler not in found.under_way]
+    others = [curve for curve in found.ends if curve.sampler in found.under_way]
+    sentences = [
+        _reached("At the end", done, two_objectives),
+        _reached("So far", others, two_objectives),
+    ]
+    if two_objectives:
+        sentences.insert(0, FRONT)
+    if found.seeds > 1:
+        sentences.append(
+            f"Lines are medians over up to {several(found.seeds, 'study')} a sampler, bands their "
+            "middle half."
+        )
+    if found.left_out:
+        sentences.append(
+            "In no line, since they are under way or no network of theirs was trained to its end: "
+            f"{listed(found.left_out)}."
+        )
+    sentences.append(_soon(found, two_objectives))
+    return " ".join(filter(None, sentences))
+
+
+def _reached(when: str, curves: Sequence[Curve], two_objectives: bool) -> str:
+    if not curves:
+        return ""
+    what, verb = ("front", "dominates") if two_objectives else ("best network", "has")
+    ends = [
+        f"by {curve.sampler} {f'{verb} ' if place == 0 else ''}{percent(curve.median[-1])}"
+        for place, curve in enumerate(curves)
+    ]
+    return f"{when} the {what} found {listed(ends)}."
+
+
+def _soon(found: IncumbentCurves, two_objectives: bool) -> str:
+    """After how much of it little was left to find; nothing of a search without a course."""
+    curve = found.ends[0]
+    if curve.sampler in found.under_way or len(curve.positions) < 2:
+        return ""
+    last, (first, *_) = curve.median[-1], curve.positions
+    near = NEAR if last <= 1 else NEAR * 100
+    place = next(p for p, v in zip(curve.positions, curve.median, strict=True) if v >= last - near)
+    who = f"The search by {curve.sampler}"
+    if first < place >= 0.9 * curve.positions[-1]:
+        better = f"{who} was still getting better at its end: a longer one may find more."
+        return "" if curve.sampler in found.exhausted else better
+    after = several(int(place), UNITS[found.axis])
+    if two_objectives:
+        return f"{who} came within half a percent of that after {after}."
+    return f"{who} was within half a point of its end after {after}."
+
+
+def about_learning(saved: Savings) -> str:
+    text = "A line is a network: its accuracy after each epoch, one pass over the training images."
+    if saved.pruned:
+        text += (
+            f" {saved.pruned:,} of {several(saved.trainings, 'training')} lagged behind and were "
+            f"stopped early (grey). That saved {saved.whole - saved.epochs:,} of {saved.whole:,} "
+            f"epochs, {saved.share:.0%}."
+        )
+    else:
+        text += " None was stopped for lagging behind, so nothing was saved by pruning."
+    if saved.broken:
+        text += (
+            f" {saved.broken:,} of {several(saved.trainings, 'training')} went wrong and ended "
+            "early (grey, too): the numbers grew beyond all bounds, or memory ran out."
+        )
+    return text
+
+
+def about_predictions(found: Predictions) -> str:
+    example = found.trials[0].seen
+    return (
+        "A dot is a network: what the surrogate expected of it before it was trained, and what was "
+        f"seen. Half of the {len(found.trials):,} are within {points(found.typical, example)} of "
+        f"what was expected; {found.within:.0%} lie in their interval, which should hold 95%."
+    )
+
+
+def about_front(found: TradeOff) -> str:
+    unit = COSTS[found.cost]
+    best = found.front[-1]
+    text = f"The highest accuracy, {percent(best.accuracy)}, takes {best.cost:,} {unit}."
+    cheap = found.cheaper(0.01 if best.accuracy <= 1 else 1.0)
+    if cheap is not None:
+        text += (
+            f" For {points(best.accuracy - cheap.accuracy, best.accuracy)} less there is one with "
+            f"{cheap.cost:,}, {cheap.cost / best.cost:.0%} of that."
+        )
+    edge = 0.0 if found.shown is None else found.shown[0]
+    below = sum(point.accuracy < edge for point in found.points)
+    if below:
+        are = "is" if below == 1 else "are"
+        text += f" {several(below, 'dot')} below the edge {are} not shown."
+    return text
+
+
+def about_choices(found: Choices) -> str:
+    who = f"{found.best:,} {'networks nearest the front' if found.two_objectives else 'best'}"
+    text = (
+        f"Blue: more often among the {who} than among all {found.networks:,}; orange: less often."
+    )
+    if any(having < FEWEST_BEST for kind in found.preferences for having in kind.having):
+        text += f" A column is empty where fewer than {FEWEST_BEST} of the best have the layer."
+    clear = [each for each in found.contrasts if abs(each.difference) > each.luck]
+    if not clear:
+        return f"{text} No difference stands out from what chance makes of so few best networks."
+    first, count = clear[0], len(found.contrasts)
+    where = f" in {_place(first.place)}" if first.place[-1:].isdigit() else ""
+    return (
+        f"{text} The clearest: {kind_name(first.kind)} {first.choice}{where}, in "
+        f"{first.best:.0%} of the best and {first.all:.0%} of all. {len(clear)} of {count} "
+        f"differences stand out like that; chance alone makes about {count / 20:.0f} do so."
+    )
+
+
+def _place(place: str) -> str:
+    """ "layer 3" of "conv03"; what is of the whole network as it is called."""
+    name = place.rstrip("0123456789")
+    if name == place:
+        return WHOLE.get(place, place)
+    kind = name.rstrip("_ ")
+    return f"{LAYERS.get(kind, kind)} {int(place.removeprefix(name))}"
+
+
+def about_importances(found: Importances) -> str:
+    kinds = [f"{kind_name(kind)} {share:.0%}" for kind, share in found.by_kind.items()]
+    place, share = next(iter(found.by_place.items()))
+    text = (
+        f"Of what decides whether a network is among the best tenth, {listed(kinds)}. "
+        f"What weighs most of all is {_place(place)} ({share:.0%})."
+    )
+    if found.trials < FEW:
+        return f"{text} From {found.trials} trainings this is a hint, no more."
+    return f"{text} Computed from {found.trials:,} trainings (PED-ANOVA)."
+
+
+def in_a_line(layers: Iterable[Layer]) -> str:
+    """For a table: "48·5/2 64·3", filters, kernel size, and stride where it is not 1."""
+    return " ".join(map(_word, layers))
+
+
+@cache
+def _word(layer: Layer) -> str:
+    if isinstance(layer, Dense):
+        return f"dense·{layer.chosen('width')}"
+    size = layer.chosen("kernel_size")
+    if not isinstance(layer, Conv):
+        return f"{layer.chosen('op')}·{size}"
+    op = {"residual": "+", "separable": "~"}.get(layer.chosen("op"), "")
+    stride = f"/{layer.chosen('stride')}" if layer.chosen("stride") > 1 else ""
+    return f"{op}{layer.chosen('filters')}·{size}{stride}"

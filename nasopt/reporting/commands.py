@@ -1,0 +1,91 @@
+"""What to type to have studies again."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from nasopt.analysis.curves import Budget
+from nasopt.analysis.record import Record
+from nasopt.analysis.selection import budget_of
+from nasopt.storage.rdb import EXPERIMENT
+
+TABLE, FILE = "TABLE", "STUDY.py"  # in place of what the database does not know
+
+
+def commands(studies: Sequence[Record], location: str) -> list[str]:
+    """The commands that make `studies` of one experiment in the database at `location`."""
+    budgets: dict[Budget, list[Record]] = {}
+    for study in studies:
+        budgets.setdefault(budget_of(study), []).append(study)
+    return [
+        shlex.join(["nasopt", *words, "--storage", location])
+        for budget, alike in budgets.items()
+        for words in _commands(alike, budget)
+    ]
+
+
+def needed(study: Record) -> str:
+    """What the commands need besides: the file of the experiment, or its table."""
+    if _is_of_option(study):
+        return (
+            f"In place of {TABLE} goes the table that was searched, which is called "
+            f"{_table(study)} here: nasbench201:cifar10, say, or a file. Of several samplers "
+            "the command also tells which is better, by all trainings that the table has of the "
+            "networks they chose."
+        )
+    file = _file(study)
+    if file == FILE:
+        return f"In place of {FILE} goes the file of the experiment."
+    return f"{file} is the file of the experiment."
+
+
+def _commands(studies: Sequence[Record], budget: Budget) -> Iterator[list[str]]:
+    first = studies[0]
+    if _is_of_option(first):
+        yield ["compare", "--benchmark", TABLE, *_comparison(studies, budget)]
+    elif budget.unit == "epochs" or _is_whole(studies):  # only comparisons have the former
+        yield ["compare", _file(first), *_comparison(studies, budget)]
+    else:
+        for study in studies:
+            seed, trials = str(study.seed), str(budget.amount)
+            sampler = ["--sampler", study.sampler]
+            yield ["run", _file(study), *sampler, "--seed", seed, "--trials", trials]
+
+
+def _comparison(studies: Sequence[Record], budget: Budget) -> list[str]:
+    """Its seeds begin with 0."""
+    samplers = list(dict.fromkeys(study.sampler for study in studies))
+    seeds = 1 + max(study.seed for study in studies)
+    option = {"evaluations": "--trials", "epochs": "--epochs-budget"}[budget.unit]
+    words = ["--samplers", ",".join(samplers), "--seeds", str(seeds), option, str(budget.amount)]
+    return words if "random" in samplers else [*words, "--baseline", samplers[0]]
+
+
+def _is_whole(studies: Sequence[Record]) -> bool:
+    """Whether they are those of a comparison: several samplers, each with all seeds."""
+    samplers = {study.sampler for study in studies}
+    found = {(study.sampler, study.seed) for study in studies}
+    seeds = {study.seed for study in studies}
+    whole = len(samplers) * (1 + max(seeds))  # counted, not spelled out: a seed may be 20240101
+    return len(samplers) > 1 and min(seeds) >= 0 and len(found) == whole
+
+
+def _is_of_option(study: Record) -> bool:
+    """Whether `nasopt compare --benchmark` made it, or could have; else there was a file."""
+    plain = len(study.objectives) == 1 and not study.limits
+    of_seed = study.attrs[EXPERIMENT]["seed"] == study.seed
+    return study.is_benchmark and plain and of_seed and _experiment(study) == _table(study)
+
+
+def _file(study: Record) -> str:
+    """An experiment is called as its file, or as its table."""
+    if study.is_benchmark and _experiment(study) == _table(study):
+        return FILE
+    return f"{_experiment(study)}.py"
+
+
+def _experiment(study: Record) -> str:
+    return study.name.rsplit("/", 2)[0]
+
+
+def _table(study: Record) -> str:
+    return str(study.attrs[EXPERIMENT]["dataset"]).rpartition(" ")[0]

@@ -1,0 +1,161 @@
+"""`Filling`: notes and plots of nasopt's studies, put where optuna-dashboard shows them."""
+
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import optuna
+import plotly.graph_objects as go
+import sqlalchemy as sa
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.trial import TrialState
+from optuna_dashboard import save_plotly_graph_object
+
+from nasopt.analysis.choices import choices
+from nasopt.analysis.front import trade_off
+from nasopt.analysis.outcome import result, studies_of
+from nasopt.analysis.record import Record
+from nasopt.analysis.selection import budget_of, compare_records, is_done, shared_by
+from nasopt.errors import StudyError
+from nasopt.reporting.captions import TITLES, about_choices, about_front, verdict
+from nasopt.reporting.dashboard.artifacts import keep_best
+from nasopt.reporting.dashboard.study_note import study_note
+from nasopt.reporting.dashboard.view import View, ViewNotebook
+from nasopt.reporting.figures import choices_figure, comparison_figure, front_figure
+from nasopt.storage.notes import Notebook, version_key
+from nasopt.storage.rdb import STUDIES, Storage
+from nasopt.storage.reading import TRIALS
+
+CAPTION_WIDTH = 70  # characters
+TITLE_SIZE, CAPTION_SIZE = 15, 13  # pixels
+BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale"]  # in a title's way
+GREY = "#757575"  # optuna-dashboard shows a plot as it is, on white or, in the dark, on #1e1e1e
+HEIGHT = 440  # pixels that optuna-dashboard gives a plot
+
+
+class Filling:
+    """What `storage` has of nasopt's studies, in notes and plots: `refresh` brings it up to date.
+
+    `location` is the database as a command takes it; `artifacts` is where files go, if anywhere. In
+    a `View` nothing is written.
+    """
+
+    def __init__(
+        self, storage: Storage, location: str, artifacts: FileSystemArtifactStore | None = None
+    ) -> None:
+        self.storage = storage
+        self.location = location
+        self.artifacts = artifacts
+        self.ended: dict[int, int] = {}  # trials of each study, by its id, when last filled in
+
+    def refresh(self) -> None:
+        """Fill in the studies that are new or have trials which ended since the last time."""
+        ended = self._ended()
+        changed = {
+            study_id for study_id, count in ended.items() if self.ended.get(study_id) != count
+        }
+        if not changed:
+            return
+        try:
+            self._fill(changed)
+            self.ended = ended
+        except KeyError:
+            if ended.keys() <= self._ended().keys():
+                raise
+            # a study was deleted in this moment; the next time fills in the others
+
+    def _fill(self, changed: set[int]) -> None:
+        studies = [
+            optuna.load_study(study_name=name, storage=self.storage)
+            for name in studies_of(self.storage)
+        ]
+        records = {study._study_id: Record.of(study) for study in studies}
+        plots: dict[int, dict[str, go.Figure]] = {
+            id_: study_plots(records[id_]) for id_ in changed & records.keys()
+        }
+        for group in _groups(records):
+            if changed.intersection(group):
+                found = comparison_plots([records[id_] for id_ in group], self.storage)
+                for study_id in group:
+                    plots.setdefault(study_id, {}).update(found)
+        for study in studies:
+            if study._study_id in changed:
+                self._notes(study, records[study._study_id])
+            for name, figure in plots.get(study._study_id, {}).items():
+                save_plotly_graph_object(study, figure, graph_object_id=name)
+
+    def _ended(self) -> dict[int, int]:
+        ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
+        mine = (TRIALS.c.study_id == STUDIES.c.study_id) & ended
+        query = sa.select(STUDIES.c.study_id, sa.func.count(TRIALS.c.trial_id))
+        query = query.outerjoin(TRIALS, mine).group_by(STUDIES.c.study_id)
+        with self.storage.engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def _notes(self, study: optuna.Study, record: Record) -> None:
+        known = self.storage.get_study_system_attrs(study._study_id)
+        kind = ViewNotebook if isinstance(self.storage, View) else Notebook
+        notebook = kind(self.storage, study._study_id, record.attrs)
+        notebook.write([t for t in record.ended if version_key(t._trial_id) not in known])
+        found = result(study)
+        notebook.write_study(study_note(record, found, study._study_id, self.location))
+        if self.artifacts is not None and found.best:
+            keep_best(study, found.best[-1], self.artifacts)
+
+
+def study_plots(record: Record) -> dict[str, go.Figure]:
+    """Name -> plot, of those that have something to show."""
+    plots = {}
+    costs = trade_off([record], "macs")
+    if costs.points:
+        plots["accuracy-against-macs"] = _titled(
+            front_figure(costs), "front-macs", about_front(costs)
+        )
+    found = choices([record])
+    if found is not None:
+        plots["what-the-best-chose"] = _titled(
+            choices_figure(found), "choices", about_choices(found)
+        )
+    return plots
+
+
+def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.Figure]:
+    """Name -> plot of the samplers of finished studies, if they can be compared."""
+    try:
+        found = compare_records(group, storage)
+    except StudyError:  # they differ in their pruners, say, or were looked up in a table
+        return {}
+    figure = _titled(comparison_figure(found), "comparison", verdict(found))
+    return {"comparison-of-samplers": figure}
+
+
+def _groups(records: Mapping[int, Record]) -> list[list[int]]:
+    """Finished studies of one experiment and budget, by two samplers or more: their ids."""
+    groups: dict[str, list[int]] = {}
+    for study_id, record in records.items():
+        budget = budget_of(record)
+        if is_done(record, budget):
+            terms = json.dumps([shared_by(record.name, record.attrs), str(budget)])
+            groups.setdefault(terms, []).append(study_id)
+    return [ids for ids in groups.values() if len({records[id_].sampler for id_ in ids}) > 1]
+
+
+def _titled(figure: go.Figure, name: str, caption: str) -> go.Figure:
+    """With its title beside the buttons that optuna-dashboard shows in the right corner, and the
+    caption below."""
+    above = 56 if figure.layout.showlegend is False else 96  # else a legend, or a scale of colours
+    lines = textwrap.wrap(caption, CAPTION_WIDTH)
+    text = "".join(f'<br><span style="font-size: {CAPTION_SIZE}px">{line}</span>' for line in lines)
+    return figure.update_layout(
+        title={
+            "text": f"<b>{TITLES[name]}</b>{text}",
+            "font": {"size": TITLE_SIZE},
+            "x": 0.01,
+            "y": 0.95,
+            "yanchor": "top",
+        },
+        font={"color": GREY},
+        modebar={"remove": BUTTONS, "bgcolor": "rgba(0, 0, 0, 0)"},
+        margin={"t": above + 18 * len(lines), "r": 16, "b": 16},
+        height=HEIGHT,
+    )

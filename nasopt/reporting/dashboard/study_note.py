@@ -1,0 +1,101 @@
+"""The note of a study: how it stands, what was searched and how, and how to have it again."""
+
+import re
+import shlex
+
+from nasopt.analysis.outcome import Outcome, Result
+from nasopt.analysis.record import Record
+from nasopt.reporting.captions import opening, pairs, searched, training
+from nasopt.reporting.commands import commands, needed
+from nasopt.storage.notes import escaped, table
+from nasopt.storage.rdb import EXPERIMENT
+from nasopt.text import done_of
+
+SEEN = "Validation accuracy"
+
+
+def study_note(study: Record, result: Result, study_id: int, location: str) -> str:
+    """In Markdown; `location` is the database as a command takes it."""
+    return "\n\n".join(
+        (
+            _standing(study, result),
+            _best(result, study_id),
+            "### What was searched",
+            _searched(study),
+            "### How each network was trained",
+            _training(study),
+            "### To have it again",
+            _commands(study, location),
+        )
+    )
+
+
+def _standing(study: Record, result: Result) -> str:
+    best = result.best[-1] if result.best else None
+    counts = [f"{done_of(result.done, result.trials)} are done"]
+    if result.pruned:
+        counts.append(f"{result.pruned:,} of them pruned")
+    if result.free:
+        counts.append(f"{result.free:,} more were free (known networks, or over a limit)")
+    lines = [f"**{', '.join(counts)}.**", *map(escaped, result.notes)]
+    return "\n\n".join((escaped(opening([study], result.done, best)), *lines))
+
+
+def _best(result: Result, study_id: int) -> str:
+    """The best networks of one objective, the front of two."""
+    if not result.best:
+        return "No trial is complete yet." if not result.over else ""
+    title = (
+        "The best networks. Each was chosen for its luck, too: trained again, it is likely to be a "
+        "little less accurate."
+    )
+    if len(result.objectives) > 1:
+        title = "The networks that no other beats in accuracy at the same or less cost:"
+    outcomes = (*result.best, *result.runners_up)
+    again = any(outcome.fresh for outcome in outcomes)
+    accuracies = ("Accuracy, trained again", "As the search saw it") if again else (SEEN,)
+    rows = [_row(outcome, study_id, again) for outcome in outcomes]
+    return f"{title}\n\n{table(('Trial', *accuracies, 'Parameters', 'MACs'), rows)}"
+
+
+def _row(outcome: Outcome, study_id: int, again: bool) -> tuple[str, ...]:
+    link = f"[{outcome.number}](/dashboard/studies/{study_id}/trials?numbers={outcome.number})"
+    accuracies = [outcome.fresh_mean, outcome.accuracy] if again else [outcome.accuracy]
+    counts = [outcome.parameters, outcome.macs]
+    return (
+        link,
+        *("" if value is None else f"{value:.4f}" for value in accuracies),
+        *("" if count is None else f"{count:,}" for count in counts),
+    )
+
+
+def _searched(study: Record) -> str:
+    limits = f" Limits: {', '.join(study.limits)}." if study.limits else ""
+    return escaped(searched(study) + limits)
+
+
+def _training(study: Record) -> str:
+    """The recipe without what is 0 or off."""
+    recipe = study.attrs[EXPERIMENT]["recipe"]
+    used = training({name: value for name, value in recipe.items() if value})
+    return (
+        f"{escaped(used)}; training seed "
+        f"{study.attrs[EXPERIMENT]['seed']}; pruner {escaped(study.attrs.get('pruner'))}."
+    )
+
+
+def _commands(study: Record, location: str) -> str:
+    looks = (["show", location, "--study", study.name], ["report", location])
+    text = "\n".join(
+        [*commands([study], location), *(shlex.join(["nasopt", *words]) for words in looks)]
+    )
+    named = pairs(study.attrs.get("versions", {}))
+    made = f" Made with {escaped(named)}." if named else ""
+    return f"{_fenced(text)}\n\n{escaped(needed(study))}{made}"
+
+
+def _fenced(text: str) -> str:
+    """As code, whatever is in it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"

@@ -1,0 +1,328 @@
+"""`Contents`: what a page says, section by section; the template says where."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isnan
+
+from optuna.trial import FrozenTrial
+
+from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.curves import Row, study_rows
+from nasopt.analysis.effective_layers import EffectiveLayers
+from nasopt.analysis.examples import examples
+from nasopt.analysis.front import COSTS
+from nasopt.analysis.incumbents import course
+from nasopt.analysis.learning import savings
+from nasopt.analysis.outcome import Outcome, layer_rows
+from nasopt.analysis.record import Record, devices_of, networks, remarks
+from nasopt.analysis.selection import budget_of, compare_records, is_done, spent_of
+from nasopt.analysis.thinned import shown
+from nasopt.errors import StudyError
+from nasopt.reporting import captions
+from nasopt.reporting.commands import commands, needed
+from nasopt.reporting.figures.drawing import Block, blocks, most_filters
+from nasopt.reporting.html import sections
+from nasopt.reporting.html.picture import Part, pictured
+from nasopt.reporting.html.sections import Section
+from nasopt.space.architecture import Architecture
+from nasopt.storage.database import shown_url
+from nasopt.storage.rdb import Storage
+from nasopt.text import duration, percent, points, several, trained_on
+
+NOUNS = {"evaluations": "trials", "epochs": "epochs"}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A network to look at; a benchmark's has no blocks."""
+
+    name: str
+    outcome: Outcome
+    blocks: list[Block]
+
+    @property
+    def title(self) -> str:
+        """ "The best: 95.00%": trained again, if it was."""
+        honest, seen = self.outcome.fresh_mean, self.outcome.accuracy or 0
+        return f"{self.name}: {percent(seen if honest is None else honest)}"
+
+    @property
+    def accuracies(self) -> list[str]:
+        """What that figure is, and what stands beside it."""
+        seen, fresh = percent(self.outcome.accuracy or 0), self.outcome.fresh_mean
+        if fresh is None:
+            return [f"Validation accuracy: {seen}"]
+        seeds = several(len(self.outcome.fresh), "other seed")
+        return [f"Trained again with {seeds}: {percent(fresh)}", f"As the search saw it: {seen}"]
+
+    @property
+    def size(self) -> str:
+        """ "1,234 parameters, 56,789 MACs", as far as they are known."""
+        counts = {"parameters": self.outcome.parameters, "MACs": self.outcome.macs}
+        return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n is not None)
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A row of the table of trials, as texts; "" for what is not known."""
+
+    study: str
+    number: int
+    ended: str
+    accuracy: str
+    parameters: str
+    macs: str
+    epochs: str
+    seconds: str
+    network: str
+
+
+class Contents:
+    """Of `studies` of one experiment; `others` are the names of those of other experiments."""
+
+    def __init__(self, studies: Sequence[Record], others: Sequence[str], storage: Storage) -> None:
+        self.studies, self.others, self.storage = studies, others, storage
+        self.first = studies[0]
+        self.title = self.first.name if len(studies) == 1 else self.first.name.rsplit("/", 2)[0]
+        self.space = self.first.space
+        self.networks = None if self.space is None else EffectiveLayers(self.space)
+        self.shown = shown(studies)
+        self.savings = savings(studies)
+        self.tried = len(networks(studies))
+        self.examples = examples(studies, storage)
+        self.remarks = remarks(studies)
+        self.by_sampler = study_rows(studies)
+
+    @property
+    def opening(self) -> str:
+        best = None if self.examples is None else self.examples.best
+        return captions.opening(self.studies, self.tried, best)
+
+    @property
+    def nothing_found(self) -> str:
+        return captions.nothing_found(self.studies)
+
+    @property
+    def searched(self) -> str:
+        return captions.searched(self.first)
+
+    @property
+    def picture(self) -> list[Part]:
+        return pictured(self.first)
+
+    @property
+    def under_way(self) -> list[str]:
+        """The studies that are not at their end, a line each."""
+        budgets = {study: budget_of(study) for study in self.studies}
+        return [
+            f"{study.name}: {spent_of(study, budget):,} of {budget.amount:,} {NOUNS[budget.unit]}"
+            for study, budget in budgets.items()
+            if not is_done(study, budget)
+        ]
+
+    @property
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Figures to begin with, each with what it counts."""
+        yield "possible networks", captions.size_in_words(self.first)
+        yield "networks tried", f"{self.tried:,}"
+        best = self.examples and self.examples.best
+        if best and best.fresh_mean is not None:
+            yield "accuracy of the best, trained again", percent(best.fresh_mean)
+        if best and best.accuracy is not None:
+            seen = (
+                "best accuracy" if best.fresh_mean is None else "its accuracy as the search saw it"
+            )
+            yield seen, percent(best.accuracy)
+        yield "epochs of training", f"{self.savings.epochs:,}"
+        if self.savings.share > 0:
+            yield "epochs saved by pruning", f"{self.savings.share:.0%}"
+        seconds = sum(row.seconds for row in self._rows)
+        if seconds > 0:
+            yield "time of training", duration(seconds)
+
+    @property
+    def _rows(self) -> Iterator[Row]:
+        for by_seed in self.by_sampler.values():
+            for rows in by_seed.values():
+                yield from rows
+
+    @cached_property
+    def drawn(self) -> list[Drawn]:
+        """The best network, the one in the middle and the worst, as far as they differ."""
+        if self.examples is None:
+            return []
+        found = self.examples
+        named = {"The best": found.best, "In the middle": found.median, "The worst": found.worst}
+        if found.complete == 1:
+            named = {"The only one": found.best}
+        built = [o.architecture for o in named.values() if isinstance(o.architecture, Architecture)]
+        most = most_filters(built) if built else 1
+        drawn: dict[tuple[str, int], Drawn] = {}
+        for name, outcome in named.items():
+            drawn.setdefault(
+                (outcome.study, outcome.number), Drawn(name, outcome, self._blocks(outcome, most))
+            )
+        return list(drawn.values())
+
+    def _blocks(self, outcome: Outcome, most: int) -> list[Block]:
+        if not isinstance(outcome.architecture, Architecture) or self.space is None:
+            return []
+        assert self.space.input_shape is not None
+        return blocks(outcome.architecture, self.space.input_shape, most)
+
+    @property
+    def has_skips(self) -> bool:
+        return any(block.skips for each in self.drawn for block in each.blocks)
+
+    @property
+    def about_examples(self) -> str:
+        return "" if self.examples is None else captions.about_examples(self.examples)
+
+    @property
+    def layer_rows(self) -> dict[str, list[str]]:
+        """The lecture's table of the best network; empty where it has no layers to show."""
+        best = self.examples and self.examples.best.architecture
+        return layer_rows(best.convolutions) if isinstance(best, Architecture) else {}
+
+    @property
+    def dense_widths(self) -> str:
+        best = self.examples and self.examples.best.architecture
+        dense = best.dense if isinstance(best, Architecture) else ()
+        return " ".join(str(layer.chosen("width")) for layer in dense) or "none"
+
+    @cached_property
+    def comparison(self) -> ComparisonResult | str:
+        """The samplers compared; or why they are not."""
+        if len(self.by_sampler) == 1:
+            return f"{self.first.sampler} alone has searched here, so there is none to compare with"
+        if self.first.is_benchmark:
+            return (
+                "what the networks found are truly worth is in the table that was searched, and "
+                "that is not in the database; the command at the end of this page judges by it"
+            )
+        if self.under_way:
+            return "not all studies are at their end yet, so the samplers cannot be compared fairly"
+        try:
+            return compare_records(self.studies, self.storage)
+        except StudyError as error:
+            return str(error)
+
+    @property
+    def verdict(self) -> str:
+        assert not isinstance(self.comparison, str)
+        return captions.verdict(self.comparison)
+
+    @property
+    def standings(self) -> Iterator[tuple[str, ...]]:
+        """Texts of the table of samplers."""
+        assert not isinstance(self.comparison, str)
+        for each in self.comparison.standings:
+            gap, unit = each.difference, each.seen or 0
+            yield (
+                each.sampler,
+                str(len(each.seeds)),
+                "" if each.fresh is None else percent(each.fresh),
+                "" if each.seen is None else percent(each.seen),
+                "baseline" if gap is None else points(gap.mean, unit, sign=True),
+                ""
+                if gap is None or isnan(gap.low)
+                else " to ".join(points(end, unit, sign=True) for end in (gap.low, gap.high)),
+                "" if gap is None or gap.holm is None else f"{gap.holm:.3f}",
+                f"{each.epochs:,.0f}",
+            )
+
+    @property
+    def standing_headers(self) -> tuple[str, ...]:
+        assert not isinstance(self.comparison, str)
+        of_front = self.comparison.score == "hypervolume"
+        return (
+            "sampler", "studies", "trained again", "share dominated" if of_front else "best seen",
+            f"{'share' if of_front else 'points'} over {self.comparison.baseline}",
+            "95% interval", "p", "epochs a study",
+        )  # fmt: skip
+
+    @cached_property
+    def sections(self) -> dict[str, Section]:
+        """Name -> figure with its caption, or the reason why there is none."""
+        best = None
+        if self.examples is not None:
+            best = self.examples.best.study, self.examples.best.number
+        found = [
+            sections.progress(course(self.studies, self.by_sampler), self.studies),
+            sections.comparison(self.comparison),
+            sections.learning(self.studies, self.shown, best),
+            *(sections.front(self.studies, self.shown, cost) for cost in COSTS),
+            sections.preferences(self.studies),
+            sections.importance(self.studies),
+        ]
+        if any("belief" in trial.user_attrs for study in self.studies for trial in study.counted):
+            found.append(sections.expectations(self.studies, self.shown))
+        return {each.name: each for each in found}
+
+    @cached_property
+    def trials(self) -> list[TrialRow]:
+        """The trials that are shown, the best first."""
+        pairs = [
+            (study, trial)
+            for study in self.studies
+            for trial in study.counted
+            if (study.name, trial.number) in self.shown.trials
+        ]
+        pairs.sort(key=lambda pair: -(pair[1].values or [-1.0])[0])
+        return [self._trial(study, trial) for study, trial in pairs]
+
+    def _trial(self, study: Record, trial: FrozenTrial) -> TrialRow:
+        attrs = trial.user_attrs
+        return TrialRow(
+            study=study.name,
+            number=trial.number,
+            ended=", ".join([attrs.get("reason", trial.state.name.lower()), *_over(study, trial)]),
+            accuracy=percent(trial.values[0]) if trial.values else "",
+            parameters=_count(attrs.get("parameters")),
+            macs=_count(attrs.get("macs")),
+            epochs=_count(attrs.get("epochs")),
+            seconds=f"{attrs['seconds']:.1f}" if attrs.get("seconds") else "",
+            network=self._network(trial),
+        )
+
+    def _network(self, trial: FrozenTrial) -> str:
+        if "key" not in trial.user_attrs:
+            return ""
+        if self.networks is None:
+            return " ".join(map(str, trial.params.values()))
+        return captions.in_a_line(self.networks.layers(trial.params).values())
+
+    @property
+    def settings(self) -> Iterator[tuple[str, str]]:
+        """What one has to know to repeat it."""
+        attrs = self.first.attrs
+        begun = self.first.attrs["experiment"]
+        yield "studies", ", ".join(study.name for study in self.studies)
+        yield "data", str(begun["dataset"])
+        yield "training", captions.training(begun["recipe"])
+        yield "looked for", " and ".join(self.first.objectives)
+        yield "limits", ", ".join(attrs["limits"]) or "none"
+        yield "pruner", str(attrs["pruner"])
+        yield "training seed", str(begun["seed"])
+        devices = devices_of(trial for study in self.studies for trial in study.counted)
+        if devices:
+            yield "trained on", trained_on(devices)
+        yield "versions", captions.pairs(attrs["versions"])
+
+    @property
+    def commands(self) -> list[str]:
+        """What makes the studies again."""
+        return commands(self.studies, shown_url(str(self.storage.path or self.storage.url)))
+
+    @property
+    def needed(self) -> str:
+        return needed(self.first)
+
+
+def _over(study: Record, trial: FrozenTrial) -> list[str]:
+    return ["over the limits in force"] if study.broken(trial) else []
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"

@@ -1,0 +1,226 @@
+"""A comparison in a terminal: its progress, its table and what that comes to."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+
+from rich.console import Console
+from rich.table import Table
+
+from nasopt.analysis.compared import ComparisonResult, Standing
+from nasopt.analysis.regret import EXACT, Truth
+from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
+from nasopt.reporting.terminal.display import live
+from nasopt.search.comparison import Comparison, ComparisonProgress
+from nasopt.storage.database import shown_url
+from nasopt.text import several
+
+
+def follow_comparison(out: Console, comparison: Comparison) -> None:
+    """Run `comparison` to its end: live in a terminal, else a line a study and a winner."""
+    with live(out) as show:
+        before: ComparisonProgress | None = None
+        for progress in comparison:
+            if out.is_terminal:
+                show(progress.number - 1, progress.total, f"{progress.study}: {_status(progress)}")
+                continue
+            if before is not None and (before.study, before.again) != (progress.study, None):
+                _print_line(out, before)
+            before = progress
+        if before is not None:
+            _print_line(out, before)
+
+
+def assist_comparison(out: Console, comparison: Comparison) -> None:
+    """Run it as a further worker: a bar in a terminal, and that it ended, the first shows."""
+    with suppress(KeyboardInterrupt):
+        if out.is_terminal:
+            for _ in comparison:
+                pass
+        else:
+            follow_comparison(out, comparison)
+
+
+def _print_line(out: Console, progress: ComparisonProgress) -> None:
+    place = f"[{progress.number}/{progress.total}]"
+    out.print(f"{place} {progress.study}: {_status(progress)}", soft_wrap=True)
+
+
+def _status(progress: ComparisonProgress) -> str:
+    if progress.again is not None:
+        accuracies = ", ".join(f"{each:.4f}" for each in progress.again.accuracies)
+        return f"its winner with other seeds has {accuracies}"
+    search = progress.search
+    if search is None:
+        return "done before"
+    best = "" if search.best is None else f", best {search.best:.4f}"
+    under_way = ""
+    if search.number is not None:
+        under_way = f", trial {search.number}: epoch {search.epoch}/{search.epochs}"
+    return f"{search.done} trials, {search.epochs_spent:,} epochs{best}{under_way}"
+
+
+def print_comparison(out: Console, result: ComparisonResult) -> None:
+    """The table, a sentence, and what limits it."""
+    total = len({row.study for row in result.rows})
+    out.print(f"{result.experiment}: {total} studies of {result.budget}", style="bold")
+    out.print()
+    out.print(comparison_table(result))
+    out.print()
+    if result.truth is not None and result.truth.regrets:
+        out.print(regret_table(result.truth, result.budget.unit, _digits(result)))
+        out.print()
+    out.print(_legend(result), style="dim")
+    out.print()
+    out.print(result.verdict)
+    out.print()
+    equivalents = [_equivalent(each, result.budget.unit) for each in result.standings]
+    known = [_noise(result)] if result.truth is None else _known(result.truth)
+    for line in (*filter(None, equivalents), *result.notes, *known):
+        out.print(f"- {line}")
+
+
+def comparison_table(result: ComparisonResult) -> Table:
+    """A row a sampler, in the order in which they were named."""
+    again = result.score == "fresh"
+    tested = any(each.difference and each.difference.p is not None for each in result.standings)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("sampler", no_wrap=True)
+    headers = ["again" if result.truth is None else "true"] * again
+    headers += ["volume" if result.score == "hypervolume" else "seen"]
+    headers += ["difference (95 %)"] + ["p"] * tested
+    for header in (*headers, "wins", "rank", "epochs"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for each in result.standings:
+        cells = [_number(each.fresh)] * again + [_number(each.seen)]
+        cells += _against(each, result.baseline, tested, _digits(result))
+        rank = "" if each.rank is None else f"{each.rank:.1f}"
+        table.add_row(each.sampler, *cells, rank, f"{each.epochs:,.0f}")
+    return table
+
+
+def regret_table(truth: Truth, unit: str, digits: int) -> Table:
+    """A row a sampler: the median simple regret as the budget is spent, and the last place."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(f"regret after {unit}", no_wrap=True)
+    places = sorted({each.at for each in truth.regrets})
+    for header in (*(f"{at:,}" for at in places), "place"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for sampler in dict.fromkeys(each.sampler for each in truth.regrets):
+        found = {each.at: each for each in truth.regrets if each.sampler == sampler}
+        medians = [_number(found[at].median if at in found else None, digits) for at in places]
+        table.add_row(sampler, *medians, f"{found[max(found)].rank:,}")
+    return table
+
+
+def _digits(result: ComparisonResult) -> int:
+    """After the point, of small numbers: 4 of a fraction, 3 where a benchmark counts in percent."""
+    return 4 if max((each.seen or 0 for each in result.standings), default=0) <= 1 else 3
+
+
+def _against(standing: Standing, baseline: str, tested: bool, digits: int) -> list[str]:
+    """Cells of the difference to the baseline, of its p, and of the chance to win."""
+    difference = standing.difference
+    if difference is None:
+        what = "baseline" if standing.sampler == baseline else "none"
+        return [what, *[""] * tested, ""]
+    ends = [_number(each, digits, sign=True) for each in (difference.low, difference.high)]
+    interval = f" ({ends[0]} {ends[1]})" if not math.isnan(difference.low) else ""
+    p = ""
+    if difference.holm is not None:
+        p = f"{difference.holm:.3f}".lstrip("0") if difference.holm >= 0.001 else "<.001"
+    wins = f"{difference.superiority:.2f}".replace("0.", ".")
+    return [_number(difference.mean, digits, sign=True) + interval, *[p] * tested, wins]
+
+
+def _number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    """.9654 or 93.08: small numbers have `digits` and no leading zero."""
+    if value is None:
+        return "none"
+    text = f"{value:{'+' if sign else ''}.{digits if abs(value) < 10 else 2}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def _legend(result: ComparisonResult) -> str:
+    lines = []
+    if result.score == "fresh" and result.truth is None:
+        seeds = several(result.replicates, "other seed")
+        lines.append(f"again: the mean of the winner's network trained with {seeds}.")
+    elif result.score == "fresh":
+        lines.append("true: the mean of all trainings that the table has of the winner's network.")
+    if result.score == "hypervolume":
+        lines.append("volume: of accuracy against cost, what the front dominates.")
+    else:
+        lines.append("seen: the accuracy that the winner was chosen for, flattered by its luck.")
+    lines.append(f"difference: to {result.baseline}, seed by seed, with its 95 % interval.")
+    if any(each.difference and each.difference.p is not None for each in result.standings):
+        lines.append("p: Wilcoxon's, corrected for the number of samplers (Holm).")
+    lines.append(f"wins: the chance that a study beats one by {result.baseline}.")
+    lines.append("epochs: of a study, as if trained.")
+    if result.truth is not None and result.truth.regrets:
+        lines.append(
+            "regret: how far the winner's true value is below the best network's, the median over "
+            "the studies; place: that of such a network among all."
+        )
+    return " ".join(lines)
+
+
+def _equivalent(standing: Standing, unit: str) -> str:
+    """The figure that everybody understands, at half of the budget or later.
+
+    A single study has no interval, and tells nothing.
+    """
+    if len(standing.seeds) < 2:
+        return ""
+    for each in standing.equivalents[1:] or standing.equivalents:
+        at = f"{each.sampler} at {each.at:,} {unit if each.at > 1 else unit.removesuffix('s')}"
+        return f"{at} is as good as {each.baseline} at {_equals(each)}."
+    return ""
+
+
+def _equals(equivalent: Equivalent) -> str:
+    def text(place: int | None) -> str:
+        if place is None:
+            return f"more than {equivalent.most:,}"
+        return f"{place:,}" if place else "less than 1"
+
+    equals, low, high = map(text, (equivalent.equals, equivalent.low, equivalent.high))
+    return equals if equals == low == high else f"{equals} (95 % interval {low} to {high})"
+
+
+def _noise(result: ComparisonResult) -> str:
+    noise = result.noise
+    if noise is None:
+        return "How much of a training's accuracy is luck was not measured (nasopt noise)."
+    return (
+        f"{noise.share:.2f} of the variance of trainings is architecture (95 % interval "
+        f"{noise.low:.2f} to {noise.high:.2f}). {noise.verdict}"
+    )
+
+
+def _known(truth: Truth) -> list[str]:
+    lines = [f"{truth.benchmark}."]
+    if truth.expected:
+        worth = _number(truth.expected[-1])
+        lines.append(
+            f"{EXACT}: computed, not run, over the results that these studies saw. After "
+            f"{len(truth.expected):,} evaluations its winner is worth {worth} on average."
+        )
+    return lines
+
+
+def next_commands(
+    result: ComparisonResult, location: str, again: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """What to type next. `again` has the commands "noise" and "compare" on the same study file."""
+    database = shlex.quote(shown_url(location))
+    commands = [(f"nasopt dashboard {database}", "browse the studies, and compare their curves")]
+    if "noise" in again and result.noise is None:
+        commands.append((again["noise"], "how much of a training's accuracy is luck"))
+    if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
+        samplers = ",".join(each.sampler for each in result.standings)
+        budget = {"evaluations": "--trials", "epochs": "--epochs-budget"}[result.budget.unit]
+        more = f"--samplers {samplers} --seeds {TEST_PAIRS} {budget} {result.budget.amount}"
+        commands.append((f"{again['compare']} {more}", "enough seeds for a test"))
+    return commands

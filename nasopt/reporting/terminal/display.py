@@ -1,0 +1,284 @@
+"""What a person reads in a terminal: progress and tables, with Rich. It computes nothing."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from nasopt.storage.database import password_hint
+from nasopt.text import big, duration, visible
+
+if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
+    from nasopt.analysis.noise import Noise
+    from nasopt.search.describe import Description, Range
+    from nasopt.search.noise import NoiseStudy
+    from nasopt.search.search import Progress as SearchProgress
+    from nasopt.search.search import Search
+
+
+class _Console(Console):
+    """It shows texts as they are: no markup, and control characters spelled out."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        if isinstance(renderable, Text) and not renderable.plain.isprintable():
+            renderable = Text(visible(renderable.plain), renderable.style)
+        return super().render(renderable, options)
+
+    def on_broken_pipe(self) -> None:
+        """Rich's own ends the process as if it had failed."""
+        raise BrokenPipeError
+
+
+def console(stderr: bool = False) -> Console:
+    """Where the output is no terminal: plain text of 80 columns without blanks at its ends."""
+    file = sys.stderr if stderr else sys.stdout
+    if file.isatty():
+        return _Console(file=file, highlight=False, markup=False, emoji=False)
+    plain = cast("TextIO", _Trimmed(file))
+    return _Console(file=plain, width=80, highlight=False, markup=False, emoji=False)
+
+
+class _Trimmed:
+    """A file whose lines have no blanks at their ends; Rich fills the cells of tables with them."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.encoding = file.encoding
+
+    def write(self, text: str) -> int:
+        return self.file.write(re.sub(" +$", "", text, flags=re.MULTILINE))
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+
+def print_json(value: Any) -> None:
+    """Machines get NaN as null, as JSON has no word for it."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
+
+
+def print_description(out: Console, name: str, description: "Description") -> None:
+    out.print(f"The space of {name}", style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for label, text in _parameters(description.parameters):
+        table.add_row(label, text)
+    table.add_row()
+    table.add_row("Architectures", f"{big(description.size)} as written (exact)")
+    distinct = description.distinct
+    counted = f"at most {big(description.size)}" if distinct is None else f"{big(distinct)} (exact)"
+    table.add_row("Different networks", counted)
+    table.add_row()
+    table.add_row(f"Of {description.sample} at random", "least, median, greatest")
+    table.add_row("Parameters", _span(description.network_parameters))
+    table.add_row("MACs", _span(description.macs))
+    table.add_row("Last map's side", f"{_span(description.resolution)} pixels")
+    if description.feasible < 1:
+        table.add_row("Within the limits", f"{description.feasible:.0%}")
+    if description.seconds_per_trial is not None:
+        seconds = description.seconds_per_trial
+        spans = ", ".join(duration(s) for s in (seconds.low, seconds.median, seconds.high))
+        table.add_row("Time a trial", f"about {spans} on {description.device}, unpruned")
+    out.print(table)
+
+
+def _parameters(parameters: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Parameters of layers in a row that have the same field are one line."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, field in parameters.items():
+        layer, _, part = name.partition(".")
+        kind = layer.rstrip("0123456789") if part != "depth" and layer != "recipe" else layer
+        groups.setdefault((f"{kind}.{part}", field), []).append(name)
+    yield "Parameters", f"{len(parameters)}"
+    for (_, field), names in groups.items():
+        first, last = names[0], names[-1]
+        label = first if first == last else f"{first.split('.')[0]}..{last}"
+        yield f"  {label}", field
+
+
+def _span(values: "Range") -> str:
+    return ", ".join(f"{value:,.0f}" for value in (values.low, values.median, values.high))
+
+
+def print_noise(out: Console, noise: "Noise") -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("Trainings", f"{noise.architectures} networks x {noise.seeds} training seeds")
+    table.add_row("Mean accuracy", f"{noise.mean:.4f}")
+    table.add_row("Deviation between networks", f"{noise.between:.4f}")
+    table.add_row("Deviation between seeds", f"{noise.within:.4f}")
+    table.add_row(
+        "Share that is architecture",
+        f"{noise.share:.2f} (95 % interval {noise.low:.2f} to {noise.high:.2f})",
+    )
+    table.add_row(
+        "One training can tell apart",
+        f"differences above {noise.smallest_difference:.4f} (95 %)",
+    )
+    out.print(table)
+    out.print()
+    out.print(noise.verdict)
+    if noise.remedies:
+        out.print("What would help:")
+        for remedy in noise.remedies:
+            out.print(f"  - {remedy}")
+
+
+def follow_search(out: Console, search: "Search") -> dict[str, float]:
+    """Run `search` to its end, showing how it goes: live in a terminal, else a line a trial.
+
+    Gives the seconds of each part in all trials, if the search is profiled.
+    """
+    spent: dict[str, float] = {}
+    with live(out) as show:
+        started, done_before = time.monotonic(), None
+        for progress in search:
+            if done_before is None:
+                done_before = progress.done
+            if progress.finished is not None and progress.seconds is not None:
+                out.print(_profile_line(progress.finished.number, progress.seconds), soft_wrap=True)
+                for part, seconds in progress.seconds.items():
+                    spent[part] = spent.get(part, 0.0) + seconds
+            if not out.is_terminal:
+                line = _finished_line(progress)
+                if line:
+                    out.print(line)
+                continue
+            elapsed = time.monotonic() - started
+            show(progress.done, progress.trials, _status(progress, elapsed, done_before))
+    return spent
+
+
+def assist_search(out: Console, search: "Search") -> None:
+    """Run it as a further worker: a bar in a terminal, and that it ended, the first shows."""
+    with suppress(KeyboardInterrupt):
+        if out.is_terminal:
+            for _ in search:
+                pass
+        else:
+            follow_search(out, search)
+
+
+def _profile_line(number: int, seconds: dict[str, float]) -> str:
+    total = sum(seconds.values())
+    shares = sorted(((each / total, part) for part, each in seconds.items()), reverse=True)
+    listed = ", ".join(f"{part} {share:.1%}" for share, part in shares)
+    return f"trial {number}: {duration(total)}: {listed}"
+
+
+def print_profile(out: Console, spent: dict[str, float]) -> None:
+    """What the time of all trials went into."""
+    total = sum(spent.values())
+    table = Table("Part", box=None, pad_edge=False, title_justify="left")
+    table.add_column("Seconds", justify="right")
+    table.add_column("Share", justify="right")
+    for part, seconds in spent.items():
+        table.add_row(part, f"{seconds:.2f}", f"{seconds / total:.1%}")
+    table.add_row("all", f"{total:.2f}", "")
+    out.print(table)
+    out.print()
+
+
+def print_ended(out: Console, search: "Search") -> None:
+    """Why there are fewer trials than were asked for, or that nothing was left to do."""
+    if search.ended:
+        out.print(f"Ended early: {search.ended}.")
+        out.print()
+    elif not search.ran:
+        done = search.standing.done
+        more = f"{done} trials are done, {search.trials} were asked for"
+        out.print(f"Nothing left to do: {more if done > search.trials else 'all trials are done'}.")
+        out.print()
+
+
+def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str:
+    parts = []
+    if progress.best is not None:
+        parts.append(f"best {progress.best:.4f}")
+    if progress.number is not None:
+        parts.append(f"trial {progress.number}: epoch {progress.epoch}/{progress.epochs}")
+    if progress.pruned:
+        parts.append(f"{progress.pruned} pruned")
+    fresh = progress.done - done_before
+    if fresh and progress.done < progress.trials:
+        left = elapsed / fresh * (progress.trials - progress.done)
+        parts.append(f"{duration(left)} left")
+    return ", ".join(parts)
+
+
+def _finished_line(progress: "SearchProgress") -> str:
+    trial = progress.finished
+    if trial is None:
+        return ""
+    what = f"{trial.values[0]:.4f}" if trial.values else "no value"
+    why = trial.user_attrs.get("reason") or trial.state.name.lower()
+    if "repeat_of" in trial.user_attrs:
+        why = f"the network of trial {trial.user_attrs['repeat_of']}, free"
+    best = "" if progress.best is None else f", best {progress.best:.4f}"
+    return f"[{progress.done}/{progress.trials}] trial {trial.number}: {what} ({why}){best}"
+
+
+def follow_noise(out: Console, study: "NoiseStudy") -> None:
+    with live(out) as show:
+        for progress in study:
+            text = f"epoch {progress.result.epoch}, accuracy {progress.result.accuracy:.4f}"
+            if out.is_terminal:
+                show(progress.training - 1, progress.total, text)
+            elif progress.result.epoch == progress.evaluation.recipe.epochs:
+                out.print(f"[{progress.training}/{progress.total}] {text}")
+
+
+@contextmanager
+def live(out: Console) -> Iterator[Any]:
+    """Yields show(done, total, text), which redraws one line."""
+    if not out.is_terminal:
+        yield lambda *_: None
+        return
+    bar = Progress(
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"), BarColumn(bar_width=20),
+        TextColumn("{task.fields[text]}", markup=False), console=out, transient=True,
+    )  # fmt: skip
+    task = bar.add_task("", total=1, text="")
+    with Live(bar, console=out, transient=True, refresh_per_second=8):
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
+
+
+def print_next(out: Console, commands: Iterable[tuple[str, str]], *locations: str | None) -> None:
+    """What to type next: command and what it does; and which passwords of `locations` it lacks."""
+    out.print()
+    out.print("Next:", style="bold")
+    for command, what in commands:
+        out.print(f"  {command}", soft_wrap=True)
+        out.print(f"      {what}", style="dim")
+    for hint in {password_hint(each) for each in locations if each} - {""}:
+        out.print(hint, style="dim")

@@ -1,0 +1,291 @@
+"""What came out of a study, in a terminal: the lecture's table, any trial, the list of studies."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nasopt.analysis.outcome import Outcome, Result, layer_rows
+from nasopt.analysis.studies import StudySummary
+from nasopt.analysis.why import Why
+from nasopt.space.architecture import Architecture
+from nasopt.text import done_of, several, trained_on
+
+WIDEST_LABEL = "Size of filters"  # of `layer_rows`
+KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
+BLOCKS = "▁▂▃▄▅▆▇█"
+LONGEST = 30  # columns of a sparkline
+ONLY_KNOWN = ("trained again", "again", "left out")  # columns that may be empty
+
+
+def outcome_table(outcome: Outcome, width: int) -> Group:
+    """The lecture's table: layers as columns, what was chosen as rows; wrapped to `width`."""
+    architecture = outcome.architecture
+    if not isinstance(architecture, Architecture):
+        return Group(_chosen(architecture), Text(), _facts(outcome))
+    rows = layer_rows(architecture.convolutions)
+    blocks: list[RenderableType] = []
+    for place, columns in enumerate(_wrapped(rows, len(architecture.convolutions), width)):
+        if place:
+            blocks.append(Text())
+        blocks.append(_block(rows, columns))
+    blocks.append(Text())
+    blocks.append(_facts(outcome))
+    return Group(*blocks)
+
+
+def _chosen(params: dict[str, Any]) -> Table:
+    """The network of a benchmark: what was chosen, a row each."""
+    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in params.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _wrapped(rows: dict[str, list[str]], count: int, width: int) -> Iterator[range]:
+    """Columns of each block: as few blocks as `width` allows, as even as can be."""
+    cell = max(len(text) for texts in rows.values() for text in texts) + 2
+    fitting = max(1, (width - len(WIDEST_LABEL) - 2) // cell)
+    blocks = -(-count // fitting)
+    each = -(-count // blocks)
+    for start in range(0, count, each):
+        yield range(start, min(start + each, count))
+
+
+def _block(rows: dict[str, list[str]], columns: range) -> Table:
+    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    table.add_column(min_width=len(WIDEST_LABEL), style="bold")
+    for _ in columns:
+        table.add_column(justify="right", no_wrap=True)
+    for label, texts in rows.items():
+        style = "dim" if label == "Layer" else ""
+        cells = [Text(texts[column], style=_colour(label, texts[column])) for column in columns]
+        table.add_row(label, *cells, style=style)
+    return table
+
+
+def _colour(label: str, text: str) -> str:
+    """Sizes of filters by colour and what makes the map smaller in bold: seen at a glance."""
+    if label == WIDEST_LABEL:
+        return KERNELS.get(text, "blue")
+    return "bold" if label == "Stride" and text != "1" else ""
+
+
+def _facts(outcome: Outcome) -> Table:
+    table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    if isinstance(outcome.architecture, Architecture):
+        widths = " ".join(str(layer.chosen("width")) for layer in outcome.architecture.dense)
+        table.add_row("Dense widths", widths or "none")
+    for name, value in outcome.recipe.items():
+        table.add_row(f"Recipe: {name.removeprefix('recipe.')}", f"{value:.4g}")
+    for label, accuracy in _accuracies(outcome):
+        table.add_row(label, accuracy)
+    for label, count in (("Parameters", outcome.parameters), ("MACs", outcome.macs)):
+        if count is not None:
+            table.add_row(label, f"{count:,}")
+    return table
+
+
+def _accuracies(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """What the network gave with other seeds leads; what it was chosen for is flattered by luck."""
+    accuracy = "none" if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
+    if outcome.fresh_mean is None:
+        yield "Validation accuracy", accuracy
+        return
+    again = f"{outcome.fresh_mean:.4f} (mean of {several(len(outcome.fresh), 'other seed')})"
+    yield "Accuracy, trained again", again
+    yield "Accuracy, as seen", f"{accuracy} (what the search chose it for, luck included)"
+
+
+def sparkline(values: Sequence[float], low: float, high: float) -> str:
+    """`values` as blocks of eight heights from `low` to `high`; of many every second, or third."""
+    step = -(-len(values) // LONGEST)
+    span = (high - low) or 1.0
+    heights = [(value - low) / span for value in values[::-1][::step][::-1]]
+    return "".join(BLOCKS[max(0, min(7, int(8 * height)))] for height in heights)
+
+
+def _can_draw(out: Console) -> bool:
+    """Pipes and terminals of other alphabets get numbers."""
+    return out.is_terminal and out.encoding.lower().startswith("utf")
+
+
+def print_outcome(out: Console, outcome: Outcome) -> None:
+    """One trial: its table, and how it ended."""
+    out.print(f"Trial {outcome.number} of {outcome.study} ({outcome.state})", style="bold")
+    out.print()
+    out.print(outcome_table(outcome, out.width))
+    notes = {
+        "reason": "Why it ended early",
+        "repeat_of": "The network of trial",
+        "infeasible": "Never trained, over",
+        "epochs": "Epochs",
+        "seconds": "Seconds of training",
+        "replayed_epochs": "Epochs known before",
+        "device": "Trained on",
+        "mixed": "On several devices or versions",
+    }
+    facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    for key, label in notes.items():
+        if key in outcome.attributes:
+            value = outcome.attributes[key]
+            text = f"{value:.1f}" if isinstance(value, float) else str(value)
+            facts.add_row(label, "yes" if value is True else text)
+    if outcome.over and "infeasible" not in outcome.attributes:
+        facts.add_row("Over the limit in force", ", ".join(outcome.over))
+    if outcome.accuracies and _can_draw(out):
+        facts.add_row("Learning curve", _curve(outcome, outcome.accuracies))
+    elif outcome.accuracies:
+        facts.add_row("After each epoch", " ".join(f"{each:.3f}" for each in outcome.accuracies))
+    out.print(facts)
+
+
+def _curve(outcome: Outcome, scale: Sequence[float]) -> Text:
+    """The learning curve between the ends of `scale`; dim where it was stopped early."""
+    text = Text(sparkline(outcome.accuracies, min(scale), max(scale)))
+    text.stylize("dim" if outcome.state == "pruned" else "cyan")
+    return text.append(f" {outcome.accuracies[0]:.3f} to {outcome.accuracies[-1]:.3f}", "")
+
+
+def print_why(out: Console, why: Why) -> None:
+    """What the model expected of a trial, and what it went by."""
+    out.print(f"Trial {why.number} of {why.study} ({why.state})", style="bold")
+    out.print()
+    facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    seen = "nothing yet" if why.seen is None else f"{why.seen:.4f}"
+    facts.add_row("Expected", f"{why.expected:.4f}, 95 % from {why.low:.4f} to {why.high:.4f}")
+    facts.add_row("Seen", seen)
+    weights = ", ".join(f"{name} {share:.0%}" for name, share in why.weights.items())
+    facts.add_row("Goes by", weights)
+    for label, (number, distance, value) in zip(("Most alike", "", ""), why.nearest, strict=False):
+        ended = "failed" if value is None else f"{value:.4f}"
+        facts.add_row(label, f"trial {number}: {ended} (distance {distance:.2f})")
+    out.print(facts)
+
+
+def print_result(out: Console, result: Result) -> None:
+    """A study's outcome: the best network's table, or the Pareto front."""
+    parts = [done_of(result.done, result.trials)]
+    if result.pruned:
+        parts.append(f"{result.pruned} of them pruned")
+    if result.free:
+        parts.append(f"{result.free} more for free")
+    out.print(f"{result.study}: {', '.join(parts)}", style="bold")
+    if len(result.devices) > 1:
+        out.print(
+            f"Trained on {trained_on(result.devices)}: elsewhere a network may end a little better "
+            "or worse.",
+            highlight=False,
+        )
+    for note in result.notes:
+        out.print(note, highlight=False)
+    out.print()
+    if not result.best:
+        limits = " and ".join(result.limits)
+        none = (
+            f"No complete trial is within {limits}." if result.over else "No trial is complete yet."
+        )
+        out.print(none)
+    elif len(result.objectives) == 1:
+        out.print(f"The best network, trial {result.best[0].number}:")
+        out.print()
+        out.print(outcome_table(result.best[0], out.width))
+        if result.runners_up:
+            print_runners_up(out, result)
+    else:
+        print_front(out, result)
+
+
+def print_runners_up(out: Console, result: Result) -> None:
+    """The best and those behind it, with their learning curves where the terminal can draw."""
+    out.print()
+    outcomes = (*result.best, *result.runners_up)
+    scale = [value for each in outcomes for value in each.accuracies]
+    rows: list[dict[str, Text]] = [_numbers(each) for each in outcomes]
+    if _can_draw(out) and all(len(each.accuracies) > 1 for each in outcomes):
+        for row, each in zip(rows, outcomes, strict=True):
+            row["learning curve"] = _curve(each, scale)
+    table = _fitting(rows, out.width, ("learning curve", "parameters", "MACs"))
+    table.rows[0].style = "bold green"
+    out.print(table)
+
+
+def _numbers(outcome: Outcome) -> dict[str, Text]:
+    """A network's row of a table."""
+    counts = {"parameters": outcome.parameters, "MACs": outcome.macs}
+    again = "" if outcome.fresh_mean is None else f"{outcome.fresh_mean:.4f}"
+    return {
+        "trial": Text(str(outcome.number)),
+        "trained again": Text(again),
+        "accuracy seen": Text(f"{outcome.accuracy:.4f}"),
+        **{name: Text("" if count is None else f"{count:,}") for name, count in counts.items()},
+    }
+
+
+def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[str]) -> Table:
+    """A table of `rows`, without as many of the `dispensable` columns as do not fit `width`."""
+    headers = [
+        header for header in rows[0] if header not in ONLY_KNOWN or any(row[header] for row in rows)
+    ]
+    for header in dispensable:
+        widths = [max(len(each), *(len(row[each]) for row in rows)) for each in headers]
+        if sum(widths) + 2 * (len(headers) - 1) <= width:
+            break
+        if header in headers:
+            headers.remove(header)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for header in headers:
+        words = header in ("study", "learning curve", "last activity")
+        fold = {"overflow": "fold"} if header == "study" else {"no_wrap": True}
+        table.add_column(header, justify="left" if words else "right", **fold)
+    for row in rows:
+        table.add_row(*(row[header] for header in headers))
+    return table
+
+
+def print_front(out: Console, result: Result) -> None:
+    """The networks that no other beats at the same or less cost, and the last one's table."""
+    cost = result.objectives[1]
+    out.print(f"The Pareto front of accuracy against {cost} (two objectives: nothing is pruned):")
+    out.print(_fitting([_numbers(each) for each in result.best], out.width, ("parameters", "MACs")))
+    out.print()
+    out.print(f"The most accurate of them, trial {result.best[-1].number}:")
+    out.print()
+    out.print(outcome_table(result.best[-1], out.width))
+
+
+def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
+    """A line a study; where there is little room, without what is least asked for."""
+    rows = [_summary(each) for each in summaries]
+    dispensable = ("last activity", "free", "queued", "pruned", "running")
+    out.print(_fitting(rows, out.width, dispensable))
+
+
+def _summary(summary: StudySummary) -> dict[str, Text]:
+    total = ""
+    if summary.trials is not None:
+        total = (
+            f"/{summary.trials}" if summary.done <= summary.trials else f" ({summary.trials} asked)"
+        )
+    cells = {
+        "study": summary.study,
+        "done": f"{summary.done}{total}",
+        "running": f"{summary.running}{' live' if summary.live else ''}",
+        "queued": str(summary.queued),
+        "pruned": str(summary.pruned),
+        "free": str(summary.free),
+        "left out": str(summary.over + summary.foreign or ""),
+        "again": "" if summary.fresh is None else f"{summary.fresh:.4f}",
+        "seen": "" if summary.best is None else f"{summary.best:.4f}",
+        "last activity": (summary.last_activity or "")[5:],  # UTC
+    }
+    return {header: Text(text) for header, text in cells.items()}

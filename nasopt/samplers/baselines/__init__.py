@@ -1,0 +1,1 @@
+"""Samplers that need no model: evolution, local search, the largest network, one epoch."""

@@ -1,0 +1,1 @@
+"""The points of a search as arrays: coordinates, what is known of them, candidates."""

@@ -1,0 +1,61 @@
+"""`Problem`: what a sampler may know beforehand."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from nasopt.space.fields import Categorical, Integer, Open
+from nasopt.space.limits import Limit
+from nasopt.space.model import Cost
+from nasopt.space.vectorized import Surveys
+from nasopt.training.evaluation import HasKey
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The parameters of a study, the network that their values stand for, and what it costs.
+
+    `objectives` are what is sought, a quantity of a cost from the second on; `directions` are
+    Optuna's "maximize" or "minimize", one an objective. A study ends after `trials`, or, where
+    `epochs_budget` is given, once it has trained for so many epochs; a whole training has `epochs`.
+    `costs` are the quantities of a cost that are known: a table may lack some, which are None then.
+    `networks`, where there are any, tell of many networks at once what `decode` and `cost` tell of
+    one.
+    """
+
+    parameters: Mapping[str, Open]
+    decode: Callable[[Mapping[str, Any]], HasKey]
+    cost: Callable[[HasKey], Cost]
+    limits: tuple[Limit, ...] = ()
+    objectives: Sequence[str] = ("accuracy",)
+    directions: Sequence[str] = ("maximize",)
+    trials: int = 50
+    epochs: int = 1
+    epochs_budget: int | None = None
+    costs: Sequence[str] = ("parameters", "macs")
+    networks: Surveys | None = None
+
+    @cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The parameters as Optuna's distributions, in order."""
+        return {name: _distribution(field) for name, field in self.parameters.items()}
+
+    def violations(self, cost: Cost) -> dict[str, float]:
+        """Limit -> by which share `cost` is over it; at most 0 if it is not."""
+        return {str(limit): limit.violation(cost) for limit in self.limits}
+
+
+def _distribution(field: Open) -> BaseDistribution:
+    if isinstance(field, Categorical):
+        return CategoricalDistribution(field.choices)
+    if isinstance(field, Integer):
+        return IntDistribution(field.low, field.high, step=field.step)
+    return FloatDistribution(field.low, field.high, log=field.log)

@@ -1,0 +1,1 @@
+"""`SurrogateSampler` and its model."""

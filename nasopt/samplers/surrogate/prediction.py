@@ -1,0 +1,82 @@
+"""`Prediction`: what a model held of a trial before it ran, to be held against what came."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasopt.samplers.points.domain import EncodedPoints
+from nasopt.samplers.points.history import History
+
+if TYPE_CHECKING:
+    from nasopt.samplers.surrogate.gaussian_process import Posterior
+
+Floats = NDArray[np.float64]
+
+WIDTH = 1.96  # deviations: of a normal distribution 95 % are within
+MOST_WEIGHTS, MOST_NEAR = 5, 3
+
+
+@dataclass(frozen=True)
+class Near:
+    """A trial whose network is like it: `distance` 0 is the same, at 1 they tell of each other."""
+
+    trial: int
+    distance: float
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`expected` is the median of what the trial may be seen to be worth, `low` to `high` 95 %.
+
+    `weights` are shares of the kernel's weight, by parameter or feature, the largest first;
+    `nearest` the trials that the kernel holds for most alike.
+    """
+
+    expected: float
+    low: float
+    high: float
+    weights: dict[str, float]
+    nearest: tuple[Near, ...]
+
+    def at_most(self, most: float) -> Self:
+        """The same of values that can be no higher: a model knows of no bound."""
+        low, expected, high = (min(each, most) for each in (self.low, self.expected, self.high))
+        return replace(self, low=low, expected=expected, high=high)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def prediction(
+    history: History, model: "Posterior", value_of: Callable[[Floats], Floats], point: Floats
+) -> Prediction:
+    """What `model` holds of `point`; `value_of` leads from what is modelled back to values."""
+    encoded = history.encode(point[None])
+    mean, deviation = model.mean_and_deviation(encoded.columns)
+    spread = WIDTH * np.sqrt(deviation[0] ** 2 + model.kernel.noise)
+    bounds = value_of(mean[0] + spread * np.array([-1.0, 0.0, 1.0]))
+    low, expected, high = sorted(bounds.tolist())
+    return Prediction(
+        expected, low, high, _weights(history, model), _nearest(history, model, encoded)
+    )
+
+
+def _weights(history: History, model: "Posterior") -> dict[str, float]:
+    domain = history.domain
+    weights = np.zeros(len(domain.group_names))
+    weights[domain.groups] = model.kernel.weights  # the columns of a group share theirs
+    shares = weights / weights.sum()
+    largest = np.argsort(-shares, kind="stable")[:MOST_WEIGHTS]
+    return {domain.group_names[group]: float(shares[group]) for group in largest}
+
+
+def _nearest(history: History, model: "Posterior", encoded: EncodedPoints) -> tuple[Near, ...]:
+    told = history.observed
+    apart = (history.known.columns[told] - encoded.columns) ** 2 @ model.kernel.weights
+    near = np.argsort(apart, kind="stable")[:MOST_NEAR]
+    trials = [(history.trials[told[row]], float(np.sqrt(apart[row]))) for row in near]
+    return tuple(Near(t.number, d, t.values[0] if t.values else None) for t, d in trials)

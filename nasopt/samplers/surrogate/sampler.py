@@ -1,0 +1,267 @@
+"""`SurrogateSampler`: a Gaussian process on networks says which one to train next."""
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from nasopt.errors import StudyError, Unsuitable
+from nasopt.samplers.points.candidates import mutants, neighbours
+from nasopt.samplers.points.domain import Domain, EncodedPoints, Features
+from nasopt.samplers.points.history import History, distinct
+from nasopt.samplers.points.observations import (
+    Target,
+    is_complete,
+    normal_scores,
+    observe,
+    winsorised,
+)
+from nasopt.samplers.problem import Problem
+from nasopt.samplers.stateless import StatelessSampler, sign_of
+from nasopt.samplers.surrogate.hypervolume import Front, nondominated_sort
+from nasopt.samplers.surrogate.prediction import Prediction, prediction
+
+if TYPE_CHECKING:
+    from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior
+
+Floats = NDArray[np.float64]
+
+FIRST = 5  # trials that are spread out before a model is asked
+LEAST_COMPLETE = 3
+SPREAD = 50  # random points of which one is chosen then
+PARENTS = 8
+NEIGHBOURS = 60  # at most, of each point
+MUTANTS, MUTANTS_OF_TWO, RANDOM = 160, 80, 200
+ROUNDS = 4  # of hill climbing, from the best
+CLIMBERS = 3
+UCB_BETA = 2.0  # deviations above the mean
+COST_WEIGHT = 0.3  # of an e-fold cost, where it has one, in deviations of what is modelled
+STEADY = 20  # observations, from which on the kernel is fitted anew only where a tenth is new
+MOST_FITTED, MOST_SEEN = 250, 2_000  # observations that a kernel is fitted to, that are modelled
+FITS = 8  # that are remembered
+TARGETS = (normal_scores, winsorised)  # taken in turn: that beats either
+
+
+class SurrogateSampler(StatelessSampler):
+    """Suggests what a Gaussian process holds for best, for trials that are few and costly.
+
+        study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+
+    For spaces of any parameters, with conditional ones, too. `features` gives a few numbers of a
+    trial's parameters that its value may depend on (how large a network is, say), always as many of
+    them. A `problem` knows more: features of networks, which parameters have an effect, limits; and
+    with its costs a second objective can be one of them. It goes for large networks, unless
+    `cost_aware` sets MACs against what a network may be worth.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        features: Features | None = None,
+        problem: Problem | None = None,
+        cost_aware: bool = False,
+    ) -> None:
+        self._costs = () if problem is None else tuple(problem.objectives[1:])
+        self._price = 0.0
+        if cost_aware:
+            self._costs, self._price = self._priced(problem), COST_WEIGHT
+        self._cost_aware = cost_aware  # for its settings
+        self._features = features
+        self._kernels: dict[bytes, Kernel] = {}  # by what they were fitted to
+        self.prediction: Prediction | None = (
+            None  # of what was suggested last; None without a model
+        )
+        super().__init__(seed=seed, problem=problem)
+
+    def _priced(self, problem: Problem | None) -> tuple[str, ...]:
+        """The cost to be weighed."""
+        if problem is None:
+            raise StudyError("cost_aware=True: costs are a problem's; give problem=... as well")
+        if self._costs:
+            raise Unsuitable(
+                f"cost_aware=True: {self._costs[0]} is an objective already; leave it out"
+            )
+        if "macs" not in problem.costs:
+            raise Unsuitable("cost_aware=True: the table does not know MACs; leave it out")
+        return ("macs",)
+
+    def check_objectives(self, objectives: int) -> None:
+        if objectives == 2 and self._problem is None:
+            raise Unsuitable(
+                "objectives: 2, but SurrogateSampler seeks one, and a known cost as the second; "
+                "say which with problem=..., or use nsga2 or tpe"
+            )
+        if objectives != 2 or not self._costs or self._price:
+            super().check_objectives(objectives)
+
+    def make_domain(self, search_space: dict[str, BaseDistribution]) -> Domain:
+        return Domain(search_space, self._problem, self._features, self._costs)
+
+    def suggest(
+        self, study: Study, trial: FrozenTrial, history: History, rng: RandomState
+    ) -> Floats | None:
+        self.prediction = None
+        complete = sum(is_complete(trial) for trial in history.trials)
+        if len(history.trials) < FIRST or complete < LEAST_COMPLETE:
+            return _far(history, rng)
+        from nasopt.samplers.surrogate.gaussian_process import (
+            one_thread,  # SciPy: others need not load it
+        )
+
+        target = TARGETS[trial.number % len(TARGETS)]
+        try:
+            with one_thread():
+                model, value_of = self._model(history, sign_of(study), target)
+                point = _highest(history, model, self._price, rng)
+                if point is not None:
+                    self.prediction = prediction(history, model, value_of, point)
+                return point
+        except np.linalg.LinAlgError as error:
+            warnings.warn(f"SurrogateSampler: {error}; a random point instead", stacklevel=2)
+            return history.any_fresh(rng)
+
+    def _model(
+        self, history: History, sign: int, target: Callable[[Floats], Target]
+    ) -> tuple["Posterior", Callable[[Floats], Floats]]:
+        """What is known of all points, and the way back to values of the study.
+
+        The kernel is that of the first trials: see `_fitted`.
+        """
+        from nasopt.samplers.surrogate.gaussian_process import Posterior
+
+        columns = history.known.columns[history.observed]
+        trials = [history.trials[row] for row in history.observed]
+        first = observe(trials[: _fitted(len(trials))], sign)
+        values = target(first.values).scores
+        rows = _some(values, MOST_FITTED)
+        groups = history.domain.groups
+        kernel = self._kernel(columns[rows], groups, values[rows], first.noise[rows])
+        now = observe(trials, sign)
+        modelled = target(now.values)
+        rows = _some(modelled.scores, MOST_SEEN)
+        model = Posterior(kernel, columns[rows], modelled.scores[rows], now.noise[rows])
+        return model, lambda scores: sign * modelled.value_of(scores)
+
+    def _kernel(
+        self, columns: Floats, groups: NDArray[np.int64], values: Floats, noise: Floats
+    ) -> "Kernel":
+        """The kernel fitted to these. It is kept, which changes no result."""
+        from nasopt.samplers.surrogate.gaussian_process import fit
+
+        digest = hashlib.blake2b(columns.tobytes())
+        digest.update(groups.tobytes() + values.tobytes() + noise.tobytes())
+        key = digest.digest()
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            if len(self._kernels) >= FITS:
+                self._kernels.clear()
+            kernel = self._kernels[key] = fit(columns, groups, values, noise)
+        return kernel
+
+
+def _fitted(n: int) -> int:
+    """To how many of the first `n` observations the kernel is fitted: a function of the study.
+
+    So a study that goes on in another process needs nothing but its trials, and most of them need
+    no new fit.
+    """
+    if n <= STEADY:
+        return n
+    fitted = STEADY
+    while fitted + -(-fitted // 10) <= n:
+        fitted += -(-fitted // 10)
+    return fitted
+
+
+def _some(values: Floats, most: int) -> NDArray[np.int64]:
+    """The rows of all `values`, or of `most`: a third the best, the others at random."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    ranked = np.argsort(-values, kind="stable")
+    others = RandomState(len(values)).permutation(ranked[most // 3 :])
+    return np.sort(np.r_[ranked[: most // 3], others[: most - most // 3]])
+
+
+def _far(history: History, rng: RandomState) -> Floats | None:
+    """A random point far from all that are known; the first is a central one."""
+    encoded = history.novel(history.encode(history.domain.random(SPREAD, rng)))
+    if not len(encoded):
+        return history.any_fresh(rng)
+    if not len(history.known):
+        order = np.argsort((encoded.columns**2).sum(axis=1), kind="stable")
+    else:
+        apart = ((encoded.columns[:, None] - history.known.columns) ** 2).sum(axis=2)
+        order = np.argsort(-apart.min(axis=1), kind="stable")
+    return history.first_new(encoded, order)
+
+
+def _highest(history: History, model: "Posterior", price: float, rng: RandomState) -> Floats | None:
+    """The new point of the highest acquisition that was found."""
+    domain = history.domain
+    seen = history.known[history.observed]
+    means = model.mean(seen.columns)
+    model = model.condition_on_pending(history.known.columns[history.running])
+    has_front = seen.costs.shape[1] > 0 and not price
+    front = Front(means, _logs(seen)) if has_front else None
+    acquisition = _acquisition(model, front, price)
+    parents = _parents(seen, means, has_front)
+    points = [
+        neighbours(domain.axes, parents, NEIGHBOURS, rng),
+        mutants(domain.axes, parents, MUTANTS, rng),
+        mutants(domain.axes, parents[:2], MUTANTS_OF_TWO, rng),
+        domain.axes.draw(RANDOM, rng),
+    ]
+    found = history.novel(history.encode(np.concatenate(points)))
+    if not len(found):
+        return history.any_fresh(rng)
+    heights = acquisition(found)
+    for _ in range(ROUNDS):
+        top = found[np.argsort(-heights, kind="stable")[:CLIMBERS]]
+        near = history.novel(history.encode(neighbours(domain.axes, top, NEIGHBOURS, rng)))
+        if not len(near):
+            break
+        highest, above = heights.max(), acquisition(near)
+        found, heights = found + near, np.concatenate([heights, above])
+        if above.max() <= highest:
+            break
+    point = history.first_new(found, np.argsort(-heights, kind="stable"))
+    return history.any_fresh(rng) if point is None else point
+
+
+def _parents(seen: EncodedPoints, means: Floats, has_front: bool) -> EncodedPoints:
+    """The best of what is known: by expectation, or the front of it."""
+    within = np.flatnonzero(seen.excess <= 0)
+    rows = within[np.argsort(-means[within], kind="stable")]
+    rows = rows[distinct(seen.points[rows])]
+    if has_front:
+        rows = rows[nondominated_sort(means[rows], _logs(seen[rows]), PARENTS)]
+    return seen[rows[:PARENTS]]
+
+
+def _acquisition(
+    model: "Posterior", front: Front | None, price: float
+) -> Callable[[EncodedPoints], Floats]:
+    """The upper bound of what a point is worth less its price, or by how much it raises a front."""
+
+    def height(encoded: EncodedPoints) -> Floats:
+        mean, deviation = model.mean_and_deviation(encoded.columns)
+        bound = mean + UCB_BETA * deviation
+        if front is not None:
+            return front.hypervolume_improvement(bound, _logs(encoded))
+        return bound - price * _logs(encoded) if price else bound
+
+    return height
+
+
+def _logs(encoded: EncodedPoints) -> Floats:
+    """(n,) logarithms of the cost that is an objective, or has a price."""
+    logs: Floats = np.log(np.maximum(encoded.costs[:, 0], 1))
+    return logs

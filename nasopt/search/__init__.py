@@ -1,0 +1,1 @@
+"""Experiments and the searches of them: the loop, comparisons, noise, retraining."""

@@ -1,0 +1,357 @@
+"""Samplers compared on an experiment: what is missing is run, then all of it is analysed."""
+
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from optuna.samplers import BaseSampler
+
+from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.curves import Budget
+from nasopt.analysis.outcome import studies_of
+from nasopt.analysis.record import Record
+from nasopt.analysis.retrained import Retrained, fresh_seeds
+from nasopt.analysis.selection import (
+    analyse,
+    budget_of,
+    check_baseline,
+    check_replicates,
+    is_done,
+    read_study,
+    rows_of,
+)
+from nasopt.analysis.start_up import start_up
+from nasopt.analysis.winners import quarter_winners
+from nasopt.errors import RecipeError, StudyError, Unsuitable
+from nasopt.samplers import SAMPLERS, make_sampler, sampler_name
+from nasopt.search.evaluator import Evaluator, default_location
+from nasopt.search.experiment import Experiment, check_budget
+from nasopt.search.interruption import Interrupted, interruptible
+from nasopt.search.resume import Stopped
+from nasopt.search.retraining import retrain
+from nasopt.search.search import Progress, Search
+from nasopt.search.study import may_change, refuse_difference, refuse_other_settings, study_name
+from nasopt.storage.ledger import Ledger
+from nasopt.storage.opening import open_storage
+from nasopt.storage.rdb import EXPERIMENT
+from nasopt.training.evaluation import Evaluation
+
+DEFAULT = ("random", "largest", "one-epoch", "tpe")  # the baselines had better not be left out
+ONE_EPOCH = "one-epoch"  # whose first looks are as many as its budget says: no part is one of less
+POLL_SECONDS = 0.5  # between two looks at studies that other processes have in hand
+SLOW = ("gp",)  # it takes seconds for a suggestion: not in "all"
+
+
+@dataclass(frozen=True)
+class ComparisonProgress:
+    """Study `number` of `total` is under way, or a winner of `study` was trained again.
+
+    `search` says where the study stands; `again` what the winner gave, and then `number` counts
+    winners.
+    """
+
+    number: int  # from 1
+    total: int
+    study: str
+    search: Progress | None = None
+    again: Retrained | None = None
+
+
+class Comparison:
+    """Iterate over it to run the studies that are missing, then read `result`.
+
+        comparison = Comparison(experiment, samplers=("random", "tpe"), seeds=8)
+        for progress in comparison: ...
+        comparison.result.verdict
+
+    There is a study for each of `samplers` and each seed from 0 to `seeds` - 1, all in one
+    database. Samplers are names ("random,tpe" and "all" will do) or Optuna's objects; those of one
+    class are called alike, so other settings need another database. A study has `trials`, or ends
+    by `epochs_budget` (see `Search`). Then the winner of each, at each quarter of
+    the budget, is trained again with `replicates` other seeds; with two objectives there is no
+    winner. On a benchmark the studies of each seed see replicates of their own (the training seed
+    is that of the study), and winners are judged by all replicates instead. Nothing is paid for
+    twice: an iteration that was interrupted, or is repeated, goes on.
+    With `analyse_only` it does nothing at all, and the database is only read.
+
+    Everything a user can get wrong is raised here, before a database exists. A sampler that cannot
+    do with the experiment is left out; `left_out` says why.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        samplers: str | Sequence[str | BaseSampler] = DEFAULT,
+        seeds: int = 5,
+        trials: int | None = None,
+        epochs_budget: int | None = None,
+        storage: str | Path | None = None,
+        replicates: int = 3,
+        baseline: str = "random",
+        device: str = "auto",
+        analyse_only: bool = False,
+    ) -> None:
+        if type(seeds) is not int or seeds < 1:
+            raise RecipeError(f"seeds={seeds!r}: use a whole number from 1")
+        check_replicates(replicates)
+        self.experiment = experiment
+        self.left_out: list[str] = []
+        self.samplers = self._suitable(samplers)
+        self.baseline = check_baseline(baseline, list(self.samplers))
+        self.seeds = range(seeds)
+        self.trials, self.epochs_budget = trials, epochs_budget
+        amount = check_budget(experiment, trials, epochs_budget)
+        self.budget = Budget(amount, "evaluations" if epochs_budget is None else "epochs")
+        again = len(experiment.objectives) == 1 and experiment.benchmark is None
+        self.replicates = replicates if again else 0
+        self.evaluator = None if analyse_only else Evaluator(experiment, storage, device)
+        self.location = default_location(experiment) if storage is None else storage
+        self.storage = (
+            open_storage(self.location, "read")
+            if self.evaluator is None
+            else self.evaluator.storage
+        )
+        self._records: dict[str, Record] = {}
+        self.signum: int | None = None  # of the signal that asked to stop
+
+    def _suitable(
+        self, samplers: str | Sequence[str | BaseSampler]
+    ) -> dict[str, str | BaseSampler]:
+        """Name -> sampler, those left out that cannot do with the experiment."""
+        if isinstance(samplers, str):
+            listed = [name.strip() for name in samplers.split(",") if name.strip()]
+            samplers = (
+                [n for n in SAMPLERS if n not in SLOW]
+                if [each.lower() for each in listed] == ["all"]
+                else listed
+            )
+        found: dict[str, str | BaseSampler] = {}
+        for sampler in samplers:
+            name = sampler_name(sampler)
+            if name in found and not isinstance(sampler, str):
+                raise StudyError(f"samplers: two are called {name}; compare them by two databases")
+            try:
+                make_sampler(sampler, self.experiment.problem, 0)
+            except Unsuitable as reason:
+                self.left_out.append(f"{name} is left out: {reason}.")
+                continue
+            found[name] = sampler
+        if not found:
+            raise StudyError(
+                f"samplers: {' '.join(self.left_out) or 'none'}; choose from {', '.join(SAMPLERS)}"
+            )
+        return found
+
+    @cached_property
+    def studies(self) -> dict[str, tuple[int, str | BaseSampler]]:
+        """Name -> seed and sampler; seed by seed, so that there are whole pairs from early on."""
+        return {
+            study_name(self.experiment, sampler, seed): (seed, sampler)
+            for seed in self.seeds
+            for sampler in self.samplers.values()
+        }
+
+    def __iter__(self) -> Iterator[ComparisonProgress]:
+        if self.evaluator is None:
+            return
+        self.signum = None
+        with interruptible(self):
+            yield from self._search(self.evaluator)
+            yield from self._train_again(self.evaluator)
+
+    def _search(self, evaluator: Evaluator) -> Iterator[ComparisonProgress]:
+        numbers = {name: number for number, name in enumerate(self.studies, 1)}
+        there = set(studies_of(self.storage))
+        for name in [name for name in self.studies if name in there and self._is_done(name)]:
+            yield ComparisonProgress(numbers.pop(name), len(self.studies), name)
+        for name in self._shared(evaluator, numbers, self._is_done):
+            seed, sampler = self.studies[name]
+            search = Search(
+                self._experiment(seed),
+                sampler=sampler,
+                seed=seed,
+                trials=self.trials,
+                epochs_budget=self.epochs_budget,
+                evaluator=evaluator,
+            )
+            for progress in search:
+                yield ComparisonProgress(numbers[name], len(self.studies), name, progress)
+
+    @property
+    def left(self) -> int:
+        """How many processes find something to do: a study that is not done, or a winner."""
+        if self.evaluator is None:
+            return 0
+        not_done = [name for name in self.studies if not self._is_done(name)]
+        return max(len(not_done), len(self._missing(self.evaluator.ledger, but=not_done)))
+
+    def _is_done(self, name: str) -> bool:
+        return name in studies_of(self.storage) and is_done(self._read(name), self.budget)
+
+    def _shared(
+        self, evaluator: Evaluator, names: Iterable[str], is_done: Callable[[str], bool]
+    ) -> Iterator[str]:
+        """Those of `names` that no other process has in hand or has done; back when all are done.
+
+        So each study is one process's alone, and equals that of a comparison without others.
+        """
+        left = list(names)
+        while left:
+            taken = False
+            for name in list(left):
+                if self.signum is not None:
+                    raise Interrupted(self.signum)
+                if not evaluator.locks.take(name):
+                    continue
+                try:
+                    if not is_done(name):
+                        yield name
+                finally:
+                    evaluator.locks.release(name)
+                left.remove(name)
+                taken = True
+            if left and not taken:
+                time.sleep(POLL_SECONDS)
+
+    def _experiment(self, seed: int) -> Experiment:
+        """That of the studies of `seed`."""
+        if self.experiment.benchmark is None:
+            return self.experiment
+        return replace(self.experiment, seed=seed)
+
+    def _train_again(self, evaluator: Evaluator) -> Iterator[ComparisonProgress]:
+        missing = self._missing(evaluator.ledger)
+        numbers = {key: number for number, key in enumerate(missing, 1)}
+
+        def is_done(key: str) -> bool:
+            return not self._untrained(missing[key][1], self._known(evaluator.ledger))
+
+        for key in self._shared(evaluator, missing, is_done):
+            study, evaluation = missing[key]
+            try:
+                again = retrain(evaluator, evaluation, self.replicates, self._is_stopped)
+            except Stopped:
+                raise Interrupted(self.signum or 0) from None
+            yield ComparisonProgress(numbers[key], len(missing), study, again=again)
+
+    def _is_stopped(self) -> bool:
+        return self.signum is not None
+
+    def _missing(
+        self, ledger: Ledger, but: Container[str] = ()
+    ) -> dict[str, tuple[str, Evaluation]]:
+        """The winners to be trained again, each network once: key -> a study of it, the winner."""
+        known = self._known(ledger)
+        found: dict[str, tuple[str, Evaluation]] = {}
+        for name in self.studies if self.replicates else ():
+            if name in but:
+                continue
+            study = self._read(name)
+            for winner in quarter_winners(rows_of(study), self.budget):
+                evaluation = self.experiment.evaluation(study.trials[winner.number].params)
+                if self._untrained(evaluation, known):
+                    found.setdefault(evaluation.key, (name, evaluation))
+        return found
+
+    def _known(self, ledger: Ledger) -> dict[str, float]:
+        return ledger.final_accuracies(self.experiment.recipe.epochs)
+
+    def _untrained(self, winner: Evaluation, known: Container[str]) -> bool:
+        """Whether another seed's training of it is missing."""
+        return any(each.key not in known for each in fresh_seeds(winner, self.replicates))
+
+    def _read(self, name: str) -> Record:
+        """The study, from memory once it is done: each takes a while to read.
+
+        Raises StudyError if it was not run as it would be now.
+        """
+        if name not in self._records:
+            record = read_study(self.storage, name)
+            self._refuse_change(record)
+            if not is_done(record, self.budget):
+                return record
+            self._records[name] = record
+        return self._records[name]
+
+    def _refuse_change(self, study: Record) -> None:
+        refuse_difference(study.name, study.attrs[EXPERIMENT], self._experiment(study.seed))
+        refuse_other_settings(study.name, study.attrs, self.studies[study.name][1])
+        for place, now in may_change(self.experiment).items():
+            was = study.attrs.get(place, now)
+            if was not in (now, study.sampler):  # which may be a pruner of its own
+                raise StudyError(
+                    f"study={study.name}: {place}={now} now, but {was} when it was run; set it "
+                    "back, or choose another --storage or Experiment(name=...)"
+                )
+        run = budget_of(study)
+        part = run.unit != self.budget.unit or run.amount > self.budget.amount
+        if study.sampler == ONE_EPOCH and part:
+            raise StudyError(
+                f"study={study.name}: run with {run}, so its first looks are not those of "
+                f"{self.budget}; give it the same, leave {ONE_EPOCH} out, or choose another "
+                "--storage"
+            )
+
+    @property
+    def result(self) -> ComparisonResult:
+        """What the studies tell. Raises StudyError if some are missing or not finished."""
+        there = set(studies_of(self.storage))
+        for name in self.studies:
+            if name not in there:
+                raise StudyError(
+                    f"study={name}: not in this database; run the comparison to make it"
+                )
+        return analyse(
+            [self._read(name) for name in self.studies],
+            self.storage,
+            self.budget,
+            replicates=self.replicates,
+            baseline=self.baseline,
+            benchmark=self.experiment.benchmark,
+            start_ups={name: start_up(sampler) for name, sampler in self.samplers.items()},
+            notes=self.left_out,
+        )
+
+
+def compare(
+    experiment: Experiment,
+    *,
+    samplers: str | Sequence[str | BaseSampler] = DEFAULT,
+    seeds: int = 5,
+    trials: int | None = None,
+    epochs_budget: int | None = None,
+    storage: str | Path | None = None,
+    replicates: int = 3,
+    baseline: str = "random",
+    device: str = "auto",
+    analyse_only: bool = False,
+) -> ComparisonResult:
+    """Compare samplers on `experiment`: run what is missing, then analyse.
+
+        result = nasopt.compare(experiment, samplers="random,tpe", seeds=8, trials=40)
+        print(result.verdict)
+
+        benchmark = nasopt.load_benchmark("nasbench201:cifar100")
+        nasopt.compare(Experiment(dataset=benchmark), samplers="all", seeds=30, trials=200)
+
+    The arguments are those of `Comparison`. Raises an `Error` for what the user can mend;
+    Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
+    """
+    comparison = Comparison(
+        experiment,
+        samplers=samplers,
+        seeds=seeds,
+        trials=trials,
+        epochs_budget=epochs_budget,
+        storage=storage,
+        replicates=replicates,
+        baseline=baseline,
+        device=device,
+        analyse_only=analyse_only,
+    )
+    for _ in comparison:
+        pass
+    return comparison.result

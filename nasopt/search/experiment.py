@@ -1,0 +1,370 @@
+"""`Experiment`: what its studies share; and loading one from a study file."""
+
+import difflib
+import math
+import pkgutil
+import re
+import statistics
+import sys
+import traceback
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from optuna.pruners import BasePruner
+
+from nasopt.benchmarks import Benchmark
+from nasopt.data import DATASETS, Dataset
+from nasopt.data.paths import relative_to
+from nasopt.errors import Error, RecipeError, Spelled, StudyError, check_name, closest
+from nasopt.samplers.problem import Problem
+from nasopt.samplers.pruners import make_pruner
+from nasopt.space import model
+from nasopt.space.architecture import Architecture
+from nasopt.space.fields import Open, RandomTrial
+from nasopt.space.limits import Limit
+from nasopt.space.space import Space
+from nasopt.space.vectorized import Networks, Surveys
+from nasopt.training.evaluation import Evaluation, HasKey, Recipe
+
+OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
+DRAWS_A_SAMPLE = 100  # at most, for each network wanted
+TYPICAL_SAMPLE = 50  # random networks that tell what a typical one costs
+
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "accuracy": "maximize",
+    "macs": "minimize",
+    "parameters": "minimize",
+}
+
+
+class SearchSpace(Protocol):
+    """What an experiment needs of a space: a benchmark's has it as well."""
+
+    @property
+    def parameters(self) -> Mapping[str, Open]: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def distinct(self) -> int | None: ...
+
+    def decode(self, params: Mapping[str, Any], /) -> HasKey: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Spelled):
+    """A data set, a space, a recipe and what is looked for: all that a study needs but a sampler.
+
+    `dataset` and `pruner` take an object or a name. A `Benchmark` may stand for the data set: it
+    has a space and a recipe of its own, and its trainings are looked up. `trials` is an exact total
+    over all workers and restarts. `objectives` is ("accuracy",), or that with "macs" or
+    "parameters": then there is no pruning, which Optuna refuses for two objectives. `seed` is of
+    the trainings, so that samplers share what was paid for. `name` begins the names of the studies.
+
+    Raises an Error for a field that cannot be.
+    """
+
+    _error = RecipeError
+
+    dataset: Dataset | Benchmark | str
+    space: SearchSpace = None  # type: ignore[assignment]  # after __post_init__ it is there
+    recipe: Recipe = Recipe()
+    trials: int = 50
+    limits: tuple[Limit, ...] = ()
+    objectives: tuple[str, ...] = ("accuracy",)
+    pruner: str | BasePruner = "quarter"
+    seed: int = 0
+    name: str = "experiment"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dataset, str):
+            name = self.dataset.lower()
+            if name not in DATASETS:
+                remedy = closest(name, DATASETS)
+                raise RecipeError(f"Experiment.dataset={self.dataset!r}: unknown; {remedy}")
+            object.__setattr__(self, "dataset", DATASETS[name]())
+        if self.space is None and self.benchmark is None:
+            raise RecipeError("Experiment.space: missing; give space=...")
+        if isinstance(self.limits, Limit):
+            object.__setattr__(self, "limits", (self.limits,))
+        if isinstance(self.objectives, str):
+            object.__setattr__(self, "objectives", (self.objectives,))
+        for name in ("limits", "objectives"):
+            if not isinstance(getattr(self, name), tuple | list):
+                raise RecipeError(f"Experiment.{name}={getattr(self, name)!r}: give a tuple")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        kinds = (("dataset", Dataset), ("space", Space), ("recipe", Recipe))
+        for name, kind in kinds if self.benchmark is None else ():
+            if not isinstance(getattr(self, name), kind):
+                value = getattr(self, name)
+                called = getattr(value, "__name__", None)
+                remedy = f"{called}(), with parentheses" if called else f"a {kind.__name__}"
+                raise RecipeError(f"Experiment.{name}={called or repr(value)}: give {remedy}")
+        for limit in self.limits:
+            if not isinstance(limit, Limit):
+                raise RecipeError(
+                    f"Experiment.limits: {limit!r} is no limit; write parameters <= 5_000, say"
+                )
+        for objective in self.objectives:
+            if objective not in DIRECTIONS:
+                remedy = closest(objective, DIRECTIONS)
+                raise RecipeError(f"Experiment.objectives: {objective!r} is unknown; {remedy}")
+        if self.objectives not in OBJECTIVES:
+            raise RecipeError(
+                f"Experiment.objectives={self.objectives!r}: use ('accuracy',), "
+                "('accuracy', 'macs') or ('accuracy', 'parameters')"
+            )
+        check_trials(self.trials, "Experiment.trials")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
+        if self.benchmark is not None:
+            self._take(self.benchmark)
+        check_name(self.name, "Experiment.name", RecipeError)
+        make_pruner(self.pruner, self.recipe.epochs)
+        if isinstance(self.space, Space):
+            object.__setattr__(self, "space", self.space.on(self.data.input_shape))
+
+    def _take(self, benchmark: Benchmark) -> None:
+        """What `benchmark` has of its own. Raises RecipeError for what it cannot serve."""
+        if self.space not in (None, benchmark.space):
+            raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
+        if self.recipe not in (Recipe(), benchmark.recipe):
+            raise RecipeError("Experiment.recipe: a benchmark has its own; leave recipe=... out")
+        for quantity in (*self.objectives[1:], *(limit.quantity for limit in self.limits)):
+            if quantity not in (*benchmark.costs, *(own.quantity for own in benchmark.limits)):
+                raise RecipeError(
+                    f"Experiment: {benchmark.name} does not know {quantity}; leave it out of "
+                    "limits and objectives"
+                )
+        own = tuple(limit for limit in benchmark.limits if limit not in self.limits)
+        taken = {
+            "space": benchmark.space,
+            "recipe": benchmark.recipe,
+            "limits": self.limits + own,
+            "name": benchmark.name if self.name == "experiment" else self.name,
+        }
+        for name, value in taken.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def data(self) -> Dataset:
+        """The data set, as an object whatever it was given as.
+
+        Raises RecipeError where a benchmark stands in its place.
+        """
+        if not isinstance(self.dataset, Dataset):
+            raise RecipeError(
+                f"Experiment.dataset={self.name}: a benchmark has no images; give a data set"
+            )
+        return self.dataset
+
+    @property
+    def benchmark(self) -> Benchmark | None:
+        """What stands in the place of the data set, if so."""
+        return self.dataset if isinstance(self.dataset, Benchmark) else None
+
+    @cached_property
+    def parameters(self) -> dict[str, Open]:
+        """Name -> open field: all parameters of a study, those of the recipe last."""
+        return {**self.space.parameters, **self.recipe.parameters}
+
+    @cached_property
+    def problem(self) -> Problem:
+        return Problem(
+            parameters=self.parameters,
+            decode=self.space.decode,
+            cost=self.cost,
+            limits=self.limits,
+            objectives=self.objectives,
+            directions=[DIRECTIONS[objective] for objective in self.objectives],
+            trials=self.trials,
+            epochs=self.recipe.epochs,
+            costs=("parameters", "macs") if self.benchmark is None else self.benchmark.costs,
+            networks=self._surveys,
+        )
+
+    @cached_property
+    def _surveys(self) -> Surveys:
+        if self.benchmark is not None:
+            return self.benchmark
+        assert isinstance(self.space, Space)
+        return Networks(self.space, self.data.classes)
+
+    @cached_property
+    def networks(self) -> int | None:
+        """Number of different trainings that a study can ask for; None where it has no end."""
+        count: float | None = self.space.distinct
+        for field in self.recipe.parameters.values():
+            count = None if count is None or math.isinf(field.size) else count * field.size
+        return None if count is None else int(count)
+
+    @cached_property
+    def batch_macs(self) -> float:
+        """What a batch of a typical network takes, forward: the median of random networks.
+
+        Of those within the limits; where none is, the least of all.
+        """
+        dice = RandomTrial(0)
+        within, of_all = [], []
+        for _ in range(TYPICAL_SAMPLE):
+            fields = self.parameters.items()
+            each = self.evaluation({name: field.suggest(dice, name) for name, field in fields})
+            cost = self.cost(each.architecture)
+            of_all.append(cost.macs * min(each.recipe.chosen("batch_size"), self.data.counts[0]))
+            if all(limit.violation(cost) <= 0 for limit in self.limits):
+                within.append(of_all[-1])
+        return float(statistics.median(within or [min(of_all)]))
+
+    def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
+        """The training that the values of a study's parameters stand for."""
+        dataset = self.benchmark or self.data
+        return Evaluation(self.space.decode(params), self.recipe.choose(params), dataset, self.seed)
+
+    def sample(self, count: int, seed: int) -> list[Evaluation]:
+        """Up to `count` different random evaluations within the limits: fewer if there are few."""
+        dice = RandomTrial(seed)
+        found: dict[str, Evaluation] = {}
+        for _ in range(DRAWS_A_SAMPLE * count):
+            params = {name: field.suggest(dice, name) for name, field in self.parameters.items()}
+            evaluation = self.evaluation(params)
+            cost = self.cost(evaluation.architecture)
+            if all(limit.violation(cost) <= 0 for limit in self.limits):
+                found.setdefault(evaluation.key, evaluation)
+            if len(found) == count:
+                break
+        return list(found.values())
+
+    def cost(self, architecture: HasKey) -> model.Cost:
+        if self.benchmark is not None:
+            return self.benchmark.cost(architecture)
+        assert isinstance(architecture, Architecture)
+        return model.cost(architecture, self.data.input_shape, self.data.classes)
+
+    def describe(self) -> dict[str, Any]:
+        """What must not change while a study is under way, as JSON."""
+        if self.benchmark is not None:
+            return {
+                "space": self.space.to_json(),
+                "recipe": {"epochs": self.recipe.epochs},
+                "dataset": self.benchmark.fingerprint,
+                "seed": self.seed,
+                "objectives": list(self.objectives),
+            }
+        return {
+            "space": self.space.to_json(),
+            "recipe": self.recipe.to_json(),
+            "dataset": self.data.fingerprint,
+            "input_shape": list(self.data.input_shape),
+            "seed": self.seed,
+            "objectives": list(self.objectives),
+        }
+
+
+def check_trials(trials: Any, field: str = "trials") -> None:
+    if type(trials) is not int or trials < 1:
+        raise RecipeError(f"{field}={trials!r}: use a whole number from 1")
+
+
+def check_budget(experiment: Experiment, trials: Any, epochs_budget: Any) -> int:
+    """The trials that a study may have: `trials`, else `epochs_budget` (a trial costs an epoch or
+    more), else those of the experiment.
+
+    Raises RecipeError for a budget that cannot be, or for two.
+    """
+    if epochs_budget is None:
+        check_trials(experiment.trials if trials is None else trials)
+        return experiment.trials if trials is None else int(trials)
+    if trials is not None:
+        raise RecipeError(
+            f"trials={trials!r} and epochs_budget={epochs_budget!r}: two budgets; give one of them"
+        )
+    check_trials(epochs_budget, "epochs_budget")
+    return int(epochs_budget)
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Run a study file and return its `experiment`, named after the file unless it has a name.
+
+    Raises StudyError, with the line of the file where there is one.
+    """
+    path = Path(path)
+    try:
+        source = path.read_bytes()
+    except IsADirectoryError as error:
+        example = path / "digits.py"
+        raise StudyError(f"{path}: a folder; name a study file in it, as in {example}") from error
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            raise StudyError(f"{path}: {error.strerror}; give the path of a study file") from error
+        raise StudyError(f"{path}: no such file; {_neighbour(path)}") from error
+    module = types.ModuleType(f"nasopt-study:{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # a dataclass in it looks there for its annotations
+    folder = path.resolve().parent
+    sys.path.insert(0, str(folder))  # as for a script: it may import its neighbours
+    try:
+        with relative_to(folder):
+            exec(compile(source, str(path), "exec"), module.__dict__)
+    except SyntaxError as error:  # of this file, or of one that it imports
+        where = f"{error.filename or path}:{error.lineno or 1}"
+        raise StudyError(f"{where}: {error.msg}; mend that line") from error
+    except ModuleNotFoundError as error:
+        raise StudyError(f"{path}:{_line(error, path)}: {_missing(str(error.name))}") from error
+    except Error as error:
+        raise StudyError(f"{path}:{_line(error, path)}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise StudyError(f"{path}:{_line(error, path)}: {_message(error)}") from error
+    finally:
+        sys.path.remove(str(folder))
+    experiment = getattr(module, "experiment", None)
+    if not isinstance(experiment, Experiment):
+        found = "none" if experiment is None else f"a {type(experiment).__name__}"
+        raise StudyError(f"{path}: experiment is {found}; write experiment = Experiment(...)")
+    if experiment.name == "experiment":
+        return replace(experiment, name=path.stem)
+    return experiment
+
+
+def _neighbour(path: Path) -> str:
+    """The remedy for a file that is not there: the closest study file in that folder, if any."""
+    stems = [each.stem for each in path.parent.glob("*.py")]
+    match = difflib.get_close_matches(path.stem, stems, n=1)
+    return f"did you mean {match[0]}.py?" if match else "give the path of a study file"
+
+
+def _line(error: BaseException, path: Path) -> int:
+    """The last line of the study file that was running."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f.lineno or 0 for f in reversed(frames) if f.filename == str(path)), 1)
+
+
+def _missing(module: str) -> str:
+    package, _, name = module.partition(".")
+    if package == "nasopt":
+        modules = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)])]
+        return f"{module}: no such module; {closest(name, modules)}"
+    known = {"nasopt", *packages_distributions(), *sys.stdlib_module_names}
+    match = difflib.get_close_matches(package, known, n=1, cutoff=0.8)
+    if match:  # never as an argument of pip: strangers publish under mistyped names
+        return f"{module} is not installed; did you mean {match[0]}?"
+    return f"{module} is not installed; install it (pip install {package}) or leave it out"
+
+
+def _message(error: BaseException) -> str:
+    """What went wrong and the remedy, for an error of the study file's own."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    wanted = re.match(r"cannot import name '(\w+)' from '(nasopt[.\w]*)'", str(error))
+    if wanted is None:
+        return f"{text}; mend that line"
+    name, source = wanted.groups()
+    exported = [each for each in vars(sys.modules[source]) if not each.startswith("_")]
+    names = getattr(sys.modules[source], "__all__", exported)
+    return f"{source} has no {name}; {closest(name, names)}"

@@ -1,0 +1,73 @@
+"""`Objective`: trial -> architecture and recipe -> epochs -> report, prune."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import optuna
+
+from nasopt.search.experiment import Experiment
+from nasopt.training.evaluation import EpochResult, Evaluation
+from nasopt.training.profiling import Timer, no_timer
+
+
+class Objective:
+    """What a trial of `experiment` is worth; `study.optimize` takes it, too.
+
+    `epochs` gives the results of an evaluation: a benchmark's table and a GPU are the same here.
+    `should_prune` is Optuna's, or a storage's that keeps the verdict.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        epochs: Callable[[Evaluation], Iterator[EpochResult]],
+        should_prune: Callable[[optuna.Trial], bool] = optuna.Trial.should_prune,
+        timer: Timer = no_timer,
+    ) -> None:
+        self.experiment = experiment
+        self.epochs = epochs
+        self.should_prune = should_prune
+        self.timer = timer
+
+    def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
+        evaluation = self.suggest(trial)
+        *_, last = self.results(trial, evaluation)
+        return self.values(evaluation, last)
+
+    def suggest(self, trial: optuna.Trial) -> Evaluation:
+        """Ask for all parameters, whatever the depth: see `Space.suggest`."""
+        parameters = self.experiment.parameters
+        params = {name: field.suggest(trial, name) for name, field in parameters.items()}
+        return self.experiment.evaluation(params)
+
+    def results(self, trial: optuna.Trial, evaluation: Evaluation) -> Iterator[EpochResult]:
+        """Every epoch, reported as it comes. Raises TrialPruned, with the reason.
+
+        A trial that died once has reported some of its epochs: the pruner is asked from the last
+        of them on, since death may have come between report and question. It is never asked for
+        the last epoch, which is paid by then. Two objectives are neither reported nor pruned:
+        Optuna refuses.
+        """
+        told = trial.storage.get_trial(trial._trial_id).last_step or 0
+        single = len(self.experiment.objectives) == 1
+        with closing(self.epochs(evaluation)) as epochs:  # type: ignore[type-var]
+            for result in epochs:
+                if single and result.epoch > told:
+                    trial.report(result.accuracy, step=result.epoch)
+                self.timer("storage")
+                yield result
+                if result.diverged:
+                    raise optuna.TrialPruned(f"loss not finite in epoch {result.epoch}")
+                undecided = told <= result.epoch < evaluation.recipe.epochs
+                pruned = single and undecided and self.should_prune(trial)
+                self.timer("storage")
+                if pruned:
+                    raise optuna.TrialPruned(f"pruned after epoch {result.epoch}")
+
+    def values(self, evaluation: Evaluation, last: EpochResult) -> tuple[float, ...]:
+        """One number an objective."""
+        cost = self.experiment.cost(evaluation.architecture)
+        return tuple(
+            last.accuracy if name == "accuracy" else float(getattr(cost, name))
+            for name in self.experiment.objectives
+        )

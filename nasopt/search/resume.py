@@ -1,0 +1,133 @@
+"""`paid_epochs`: no epoch is paid for twice. A repeat, a crash and a prune are all this."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from nasopt.storage.ledger import Ledger
+from nasopt.storage.locks import Locks
+from nasopt.training.evaluation import EpochResult, Evaluation
+from nasopt.training.profiling import Timer, no_timer
+
+logger = logging.getLogger("nasopt")
+
+POLL_SECONDS = 0.2  # between two looks at what another process trains
+
+
+class Engine(Protocol):
+    """The part of a `Trainer` that is needed here."""
+
+    def batches(self) -> Iterator[EpochResult | None]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def fits(self, state: Any, /) -> bool: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
+class Stopped(Exception):
+    """The caller asked to stop: the evaluation is checkpointed and may go on another time."""
+
+
+def paid_epochs(
+    evaluation: Evaluation,
+    ledger: Ledger,
+    engine: Callable[[Evaluation], Engine],
+    stop: Callable[[], bool] = lambda: False,
+    timer: Timer = no_timer,
+    locks: Locks | None = None,
+) -> Iterator[EpochResult]:
+    """Replay what the ledger knows of `evaluation`, then train on, recording as it goes.
+
+    `engine` is called only if there is something left to train. `stop` is asked after each batch;
+    on True the state is saved and Stopped is raised. It is saved as well when the iterator is
+    closed before its end, which is what pruning does. With `locks`, what another process trains is
+    not trained beside it: its epochs are replayed as they come.
+    """
+    key = evaluation.key
+    known: list[EpochResult] = []
+    held = locks is None or locks.take(key)
+    try:
+        while True:
+            further = ledger.results(key)[len(known) :]
+            known += further
+            timer("ledger")
+            yield from further
+            if _finished(evaluation, known):
+                return
+            if locks is None or held:
+                break
+            if stop():
+                raise Stopped
+            time.sleep(POLL_SECONDS)
+            timer("waiting")
+            held = locks.take(key)
+        yield from _trained_on(evaluation, known, ledger, engine, stop, timer)
+    finally:
+        if locks is not None and held:
+            locks.release(key)
+
+
+def _trained_on(
+    evaluation: Evaluation,
+    known: list[EpochResult],
+    ledger: Ledger,
+    engine: Callable[[Evaluation], Engine],
+    stop: Callable[[], bool],
+    timer: Timer,
+) -> Iterator[EpochResult]:
+    """The epochs after the `known` ones, from the checkpoint if there is one."""
+    key = evaluation.key
+    trainer = engine(evaluation)
+    # the last epoch may have been recorded just before a checkpoint was due
+    due = sum(result.seconds for result in known[:-1]) >= ledger.checkpoint_seconds
+    state = ledger.checkpoint(key, trainer.fits, expected=due)
+    # a state of rows that a power cut took, or that went with a removed database, is not used
+    if state is not None and state["epoch"] <= len(known):
+        trainer.load_state_dict(state)
+    timer("building")
+    last = None
+    for result in trainer.batches():
+        if result is not None:
+            last = result
+            ledger.append(evaluation, result)
+            timer("ledger")
+            if result.epoch <= len(known):
+                _compare(evaluation, known[result.epoch - 1], result)
+            else:
+                known.append(result)
+                if _finished(evaluation, known):
+                    break
+                try:
+                    yield result
+                except GeneratorExit:
+                    ledger.save_checkpoint(key, trainer.state_dict())
+                    timer("ledger")
+                    raise
+        if stop():
+            ledger.save_checkpoint(key, trainer.state_dict())
+            raise Stopped
+        if ledger.due():
+            ledger.save_checkpoint(key, trainer.state_dict())
+            timer("ledger")
+    ledger.discard_checkpoint(key)
+    if last is not None:
+        yield last
+
+
+def _finished(evaluation: Evaluation, known: list[EpochResult]) -> bool:
+    return bool(known) and (len(known) == evaluation.recipe.epochs or known[-1].diverged)
+
+
+def _compare(evaluation: Evaluation, known: EpochResult, again: EpochResult) -> None:
+    same = (known.device, known.torch) == (again.device, again.torch)
+    if same and known.metrics != again.metrics and not again.diverged:
+        logger.warning(
+            "epoch %d of evaluation %s came out as %.4f, not %.4f as recorded; the record stands",
+            again.epoch,
+            evaluation.key,
+            again.accuracy,
+            known.accuracy,
+        )

@@ -1,0 +1,1 @@
+"""What can be searched: layers with open fields, architectures, their sizes and costs."""

@@ -1,0 +1,206 @@
+"""The vocabulary of networks: `Conv`, `Dense`, `Pool`, with fields chosen or open.
+
+The checks see through open fields, so that a bad choice fails when the space is written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from nasopt.errors import SpaceError, Spelled, closest
+from nasopt.space.fields import Open, Real, field_from_json, field_to_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shape = tuple[int, ...]  # of one image or feature map: (channels, height, width)
+
+MAX_KERNEL_SIZE = 31  # pixels; larger ones are a typing error far more often than a wish
+CONV_OPS = ("conv", "residual", "separable")
+POOL_OPS = ("max", "average")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(Spelled):
+    """What all layers share: fields that are chosen or open, and JSON both ways."""
+
+    kind: ClassVar[str]
+    shrinking: ClassVar[tuple[str, ...]] = ()  # the fields that decide the resolution
+
+    @property
+    def open_fields(self) -> dict[str, Open]:
+        """Name -> open field, in the order of declaration."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Open)}
+
+    def choose(self, choices: dict[str, Any]) -> Self:
+        """The same layer with `choices` in place of its open fields."""
+        return replace(self, **choices) if choices else self
+
+    def chosen(self, name: str) -> Any:
+        """The value of field `name`. Raises SpaceError if it is still open."""
+        value = getattr(self, name)
+        if isinstance(value, Open):
+            raise SpaceError(
+                f"{type(self).__name__}.{name}={value!r} is still open; choose one of its values"
+            )
+        return value
+
+    def effective(self, resolution: Shape, min_resolution: int) -> Self | None:
+        """This layer in the form that acts on a map of `resolution` (height, width).
+
+        None if it does nothing there.
+        """
+        return self
+
+    def shrink(self, resolution: Shape) -> Shape:
+        """The (height, width) that it makes of `resolution`; `build` is what decides."""
+        return resolution
+
+    def build(self, in_shape: Shape) -> "nn.Module":
+        """The module for inputs of `in_shape`, on torch's current default device."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"layer": self.kind, **{name: field_to_json(v) for name, v in values.items()}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv(Layer):
+    """Convolution, batch norm, ReLU. "Same" padding: only the stride shrinks the map.
+
+    `op` is "conv" (as in VGG), "residual" (the input is added before the ReLU, through a strided
+    1x1 convolution where the shapes differ: He et al. 2016, option B) or "separable" (a depthwise
+    convolution and a 1x1 one, batch norm and ReLU after each: Howard et al. 2017, MobileNet).
+    """
+
+    kind: ClassVar[str] = "conv"
+    shrinking: ClassVar[tuple[str, ...]] = ("stride",)
+    filters: int | Open
+    kernel_size: int | Open = 3
+    stride: int | Open = 1
+    op: str | Open = "conv"
+
+    def __post_init__(self) -> None:
+        for value in _whole_numbers("Conv", "filters", self.filters):
+            _at_least(1, "Conv", "filters", value)
+        for value in _whole_numbers("Conv", "kernel_size", self.kernel_size):
+            _at_least(1, "Conv", "kernel_size", value)
+            if value > MAX_KERNEL_SIZE:
+                raise SpaceError(f"Conv.kernel_size={value}: use {MAX_KERNEL_SIZE} or less")
+            if value % 2 == 0:
+                raise SpaceError(
+                    f"Conv.kernel_size={value}: an even kernel has no centre to pad around; "
+                    f"use {value - 1} or {value + 1}"
+                )
+        for value in _whole_numbers("Conv", "stride", self.stride):
+            _at_least(1, "Conv", "stride", value)
+        _one_of(CONV_OPS, "Conv", "op", self.op)
+
+    def effective(self, resolution: Shape, min_resolution: int) -> Self:
+        # a longer stride than the map's longer side leaves the first pixel, as that one does
+        stride = min(self.chosen("stride"), max(resolution))
+        if min(self.shrink(resolution)) < min_resolution:
+            stride = 1
+        return self if stride == self.stride else replace(self, stride=stride)
+
+    def shrink(self, resolution: Shape) -> Shape:
+        return tuple(-(-side // self.chosen("stride")) for side in resolution)
+
+    def build(self, in_shape: Shape) -> "nn.Module":
+        from nasopt.space import blocks  # torch: two seconds that `nasopt show` need not pay
+
+        operation = {
+            "conv": blocks.convolution,
+            "residual": blocks.Residual,
+            "separable": blocks.separable,
+        }[self.chosen("op")]
+        return operation(
+            in_shape[0], self.chosen("filters"), self.chosen("kernel_size"), self.chosen("stride")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(Layer):
+    """Max or average pooling over windows of `kernel_size`, without overlap or padding.
+
+    It does nothing where the map would become smaller than the space allows.
+    """
+
+    kind: ClassVar[str] = "pool"
+    shrinking: ClassVar[tuple[str, ...]] = ("kernel_size",)
+    kernel_size: int | Open = 2
+    op: str | Open = "max"
+
+    def __post_init__(self) -> None:
+        for value in _whole_numbers("Pool", "kernel_size", self.kernel_size):
+            _at_least(1, "Pool", "kernel_size", value)
+        _one_of(POOL_OPS, "Pool", "op", self.op)
+
+    def effective(self, resolution: Shape, min_resolution: int) -> Self | None:
+        after = self.shrink(resolution)
+        return None if min(after) < min_resolution or after == resolution else self
+
+    def shrink(self, resolution: Shape) -> Shape:
+        return tuple(side // self.chosen("kernel_size") for side in resolution)
+
+    def build(self, in_shape: Shape) -> "nn.Module":
+        from torch import nn
+
+        if self.chosen("kernel_size") > min(in_shape[1:]):
+            height, width = in_shape[1:]
+            raise SpaceError(
+                f"Pool.kernel_size={self.kernel_size}: the map before it is {height}x{width}; "
+                f"use {min(height, width)} or less"
+            )
+        pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[self.chosen("op")]
+        return pool(self.chosen("kernel_size"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense(Layer):
+    """Fully connected layer and ReLU, on the globally averaged features."""
+
+    kind: ClassVar[str] = "dense"
+    width: int | Open
+
+    def __post_init__(self) -> None:
+        for value in _whole_numbers("Dense", "width", self.width):
+            _at_least(1, "Dense", "width", value)
+
+    def build(self, in_shape: Shape) -> "nn.Module":
+        from torch import nn
+
+        return nn.Sequential(nn.Linear(in_shape[0], self.chosen("width")), nn.ReLU(inplace=True))
+
+
+KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Dense)}
+
+
+def layer_from_json(value: dict[str, Any]) -> Layer:
+    """The layer that `Layer.to_json` wrote."""
+    values = {name: field_from_json(v) for name, v in value.items() if name != "layer"}
+    return KINDS[value["layer"]](**values)
+
+
+def _whole_numbers(owner: str, name: str, value: Any) -> Sequence[int]:
+    """The values to check of a field that holds a whole number or is open to some."""
+    if isinstance(value, Real):
+        raise SpaceError(f"{owner}.{name}={value!r}: not whole numbers; use integer(low, high)")
+    values = value.boundary_values if isinstance(value, Open) else (value,)
+    for each in values:
+        if type(each) is not int:
+            raise SpaceError(f"{owner}.{name}={each!r}: not a whole number; use 1, 2, 3, ...")
+    return values
+
+
+def _at_least(least: int, owner: str, name: str, value: int) -> None:
+    if value < least:
+        raise SpaceError(f"{owner}.{name}={value}: use {least} or more")
+
+
+def _one_of(choices: Sequence[str], owner: str, name: str, value: Any) -> None:
+    for each in value.boundary_values if isinstance(value, Open) else (value,):
+        if each not in choices:
+            raise SpaceError(f"{owner}.{name}={each!r}: unknown; {closest(each, choices)}")

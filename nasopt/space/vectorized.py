@@ -1,0 +1,193 @@
+"""`Networks`: many networks of a space at once, as arrays.
+
+A sampler that looks at a thousand candidates for a trial cannot build each. What strides and pools
+do at a resolution is asked of the layers, once; costs are closed forms, which the tests hold equal
+to what `model.cost` measures.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasopt.space.fields import Categorical, Integer
+from nasopt.space.layers import CONV_OPS, Conv, Dense, Layer
+from nasopt.space.space import Space
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What n networks are.
+
+    `places` (n, parameters) is their canonical form: for each parameter the index of its value
+    among the candidates, 0 where it has no effect; `active`, of the same shape, where it has one.
+    `costs` has (n,) counts by the names of limits. `features` (n, k) are a few numbers of each
+    whole network that its accuracy may depend on.
+    """
+
+    places: Ints
+    active: Bools
+    costs: dict[str, Floats]
+    features: Floats
+
+
+class Surveys(Protocol):
+    """What can tell of many networks at once."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def features(self) -> tuple[str, ...]: ...
+
+    def survey(self, places: Ints) -> Survey: ...
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a layer does, by resolution (rows) and value of its `shrinking` field (columns).
+
+    `place` is the first of the values that do the same, `stride` the one that it acts as, `after`
+    the index of the resolution that it leaves, `idle` whether the layer does nothing at all.
+    `candidates` are the values of its open fields.
+    """
+
+    place: Ints
+    stride: Ints
+    after: Ints
+    idle: Bools
+    candidates: dict[str, NDArray[Any]]
+
+
+class Networks:
+    """The networks of `space` (with its `input_shape`) for a data set of `classes`."""
+
+    features = ("log parameters", "log macs", "depth", "log2 total stride")
+
+    def __init__(self, space: Space, classes: int) -> None:
+        assert space.input_shape is not None
+        self.space = space
+        self.channels = space.input_shape[0]
+        self.classes = classes
+        self.names = tuple(space.parameters)
+        self._column = {name: column for column, name in enumerate(self.names)}
+        self._resolutions = [space.input_shape[1:]]
+        self._effects = self._all_effects()
+        self._areas = np.array([float(h * w) for h, w in self._resolutions])
+
+    def survey(self, places: Ints) -> Survey:
+        """What the networks are whose parameters, in the order of `names`, have these values.
+
+        `places` (n, parameters) counts the candidates of each field from 0.
+        """
+        n = len(places)
+        canonical, active = places.copy(), np.zeros(places.shape, dtype=bool)
+        resolution = np.zeros(n, dtype=np.int64)
+        channels = np.full(n, float(self.channels))
+        parameters, macs, depth = np.zeros(n), np.zeros(n), np.zeros(n)
+        for part in self.space.parts:
+            used = np.full(n, part.low)
+            if part.depth is not None:
+                used += places[:, self._column[part.depth]]
+                active[:, self._column[part.depth]] = True
+            for position, name in enumerate(part.names):
+                columns = {f: self._column[f"{name}.{f}"] for f in part.layer.open_fields}
+                shrinking = next((columns[f] for f in part.layer.shrinking if f in columns), None)
+                effects = self._effects[part.layer]
+                place = resolution * 0 if shrinking is None else places[:, shrinking]
+                works = np.greater(used, position) & ~effects.idle[resolution, place]
+                active[:, list(columns.values())] = works[:, None]
+                if shrinking is not None:
+                    canonical[:, shrinking] = effects.place[resolution, place]
+                    matters = np.any(effects.place, axis=1)[resolution]
+                    active[:, shrinking] = np.greater(used, position) & matters
+                stride = effects.stride[resolution, place]
+                resolution = np.where(works, effects.after[resolution, place], resolution)
+                opened = effects.candidates
+                values = vars(part.layer) | {f: opened[f][places[:, c]] for f, c in columns.items()}
+                cost = _cost(part.layer, values, channels, stride, self._areas[resolution])
+                parameters += np.where(works, cost[0], 0)
+                macs += np.where(works, cost[1], 0)
+                depth += works
+                channels = np.where(works, cost[2], channels)
+        parameters += (channels + 1) * self.classes
+        macs += channels * self.classes
+        canonical[~active] = 0
+        halvings = np.log2(self._areas[0] / self._areas[resolution]) / 2
+        features = np.stack([np.log(parameters), np.log(macs), depth, halvings], axis=1)
+        return Survey(canonical, active, {"parameters": parameters, "macs": macs}, features)
+
+    def _all_effects(self) -> dict[Layer, Effects]:
+        """By open layer; `_resolutions` grows to all that any of them can leave."""
+        layers = list(dict.fromkeys(part.layer for part in self.space.parts))
+        rows: dict[Layer, list[Any]] = {layer: [] for layer in layers}
+        for resolution in self._resolutions:  # it grows while it is read
+            for layer in layers:
+                rows[layer].append(self._effects_at(layer, resolution))
+        found = {}
+        for layer in layers:
+            place, stride, after, idle = map(np.array, zip(*rows[layer], strict=True))
+            candidates = {name: np.array(_candidates(f)) for name, f in layer.open_fields.items()}
+            found[layer] = Effects(place, stride, after, idle, candidates)
+        return found
+
+    def _effects_at(self, layer: Layer, resolution: tuple[int, ...]) -> tuple[list[Any], ...]:
+        """One row of each table of `Effects`."""
+        chosen = _spelled_out(layer)
+        made = [each.effective(resolution, self.space.min_resolution) for each in chosen]
+        strides, after = [], []
+        for each in made:
+            left = resolution if each is None else each.shrink(resolution)
+            if left not in self._resolutions:
+                self._resolutions.append(left)
+            after.append(self._resolutions.index(left))
+            strides.append(each.stride if isinstance(each, Conv) else 1)
+        return [made.index(each) for each in made], strides, after, [each is None for each in made]
+
+
+def _spelled_out(layer: Layer) -> list[Layer]:
+    """The layer for each value of the field that shrinks, all others taking their first."""
+    fields = {name: _candidates(field) for name, field in layer.open_fields.items()}
+    first = layer.choose({name: values[0] for name, values in fields.items()})
+    name = next((name for name in layer.shrinking if name in fields), None)
+    return [first] if name is None else [replace(first, **{name: v}) for v in fields[name]]
+
+
+def _candidates(field: Any) -> list[Any]:
+    assert isinstance(field, Categorical | Integer)
+    return list(field.candidates)
+
+
+def _cost(
+    layer: Layer, values: dict[str, Any], channels: Floats, stride: Ints, area: Floats
+) -> tuple[Any, Any, Any]:
+    """(parameters, MACs, channels that it leaves) of a layer that leaves a map of `area` pixels."""
+    if isinstance(layer, Dense):
+        width = values["width"]
+        return (channels + 1) * width, channels * width, width
+    if not isinstance(layer, Conv):
+        return 0, 0, channels
+    filters, pixels = values["filters"], values["kernel_size"] ** 2
+    full, point, norm = pixels * channels * filters, channels * filters, 2 * filters
+
+    def weights(op: str) -> tuple[Any, Any]:
+        """(of convolutions, of batch norms)"""
+        if op == "separable":
+            return pixels * channels + point, norm + 2 * channels
+        if op == "residual":
+            shortcut = (channels != filters) | (stride != 1)
+            return full + shortcut * point, norm + shortcut * norm
+        return full, norm
+
+    ops = values["op"]
+    if isinstance(ops, str):
+        used, norms = weights(ops)
+    else:
+        each = zip(*map(weights, CONV_OPS), strict=True)  # all: of no networks there are none
+        used, norms = (np.select([ops == kind for kind in CONV_OPS], list(of)) for of in each)
+    return used + norms, used * area, filters

@@ -1,0 +1,108 @@
+"""`TrialCounts`: what a worker has to know of the finished trials of its study, each read once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from nasopt.space.limits import Limit
+from nasopt.storage.rdb import FREE, Storage
+from nasopt.storage.reading import TRIALS, USER_ATTRS, VALUES, newer_trials, stored_value
+
+ATTRS = ("key", "epochs", FREE)
+
+
+def is_within(limits: Sequence[Limit], amounts: Mapping[str, Any]) -> bool:
+    """Whether a network of `amounts` (quantity -> number) is within all limits."""
+    return all(amounts.get(each.quantity, 0) <= each.bound for each in limits)
+
+
+def ended_trials(storage: Storage) -> int:
+    """How many trials of all studies have ended, however they did."""
+    ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
+    count = sa.select(sa.func.count()).select_from(TRIALS).where(ended)
+    with storage.engine.connect() as connection:
+        return int(connection.execute(count).scalar_one())
+
+
+class TrialCounts:
+    """Counts of finished trials and their networks, up to date after `refresh`.
+
+    `done` counts to the budget, `pruned` is how many of those were pruned, `free` how many more
+    cost nothing. `epochs_spent` is what all of them cost as if trained (see `budget`). `best` is
+    the highest first value of a complete trial within `limits`. `foreign` is how many were plain
+    Optuna's; they count to the budget, but their values may be of anything. `trained` has the
+    trial (its id) that took each evaluation, by its key, furthest; of several the first; and
+    `epochs` how far that is.
+    """
+
+    def __init__(self, storage: Storage, study_id: int, limits: Sequence[Limit] = ()) -> None:
+        self.storage = storage
+        self.study_id = study_id
+        self.limits = limits
+        self.done = self.pruned = self.free = self.foreign = 0
+        self.epochs_spent = 0
+        self.best: float | None = None
+        self.trained: dict[str, int] = {}
+        self.epochs: dict[str, int] = {}
+        self._paid: dict[str, int] = {}  # the epochs that were paid for
+        self._unfinished: set[int] = set()
+        self._last = -1  # trial id
+
+    def refresh(self) -> None:
+        """Read the trials that ended since the last time, and nothing of the others."""
+        of = newer_trials(self.study_id, self._last, self._unfinished)
+        ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
+        first = (VALUES.c.trial_id == TRIALS.c.trial_id) & (VALUES.c.objective == 0)
+        trials = (
+            sa.select(TRIALS.c.trial_id, TRIALS.c.state, VALUES.c.value, VALUES.c.value_type)
+            .outerjoin(VALUES, first)
+            .where(of)
+        )
+        quantities = [limit.quantity for limit in self.limits]
+        names = USER_ATTRS.c.key.in_([*ATTRS, *quantities])
+        attrs = (
+            sa.select(USER_ATTRS.c.trial_id, USER_ATTRS.c.key, USER_ATTRS.c.value_json)
+            .join(TRIALS, TRIALS.c.trial_id == USER_ATTRS.c.trial_id)
+            .where(of, ended, names)
+        )
+        with self.storage.engine.connect() as connection:
+            rows = sorted(connection.execute(trials).all(), key=lambda row: row.trial_id)
+            of_trial: dict[int, dict[str, Any]] = {}
+            for trial_id, name, value in connection.execute(attrs):
+                of_trial.setdefault(trial_id, {})[name] = json.loads(value)
+        for row in rows:
+            if row.trial_id <= self._last and row.trial_id not in self._unfinished:
+                continue  # counted before; they come, too, where too many are unfinished
+            self._last = max(self._last, row.trial_id)
+            if row.state.is_finished():
+                self._unfinished.discard(row.trial_id)
+                self._count(row, of_trial.get(row.trial_id, {}))
+            else:
+                self._unfinished.add(row.trial_id)
+
+    def _count(self, row: Any, attrs: dict[str, Any]) -> None:
+        if FREE in attrs:
+            self.free += 1
+        else:
+            self.done += 1
+            self.pruned += row.state is TrialState.PRUNED
+        if "key" not in attrs:
+            self.foreign += FREE not in attrs  # one of ours that failed early is free
+            return
+        if row.state is TrialState.COMPLETE and is_within(self.limits, attrs):
+            value = stored_value(row.value, row.value_type)
+            self.best = value if self.best is None else max(value, self.best)
+        if isinstance(attrs["key"], str) and isinstance(attrs.get("epochs"), int):
+            self._count_epochs(row.trial_id, attrs["key"], attrs["epochs"], attrs)
+
+    def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, Any]) -> None:
+        known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)
+        if (epochs, -trial_id) > known:
+            self.epochs[key], self.trained[key] = epochs, trial_id
+        if FREE not in attrs:
+            before = self._paid.get(key, 0)
+            self._paid[key] = max(before, epochs)
+            self.epochs_spent += self._paid[key] - before

@@ -1,0 +1,252 @@
+"""The ledger: what every training gave, epoch by epoch, and where it can go on.
+
+Two tables in the studies' own database, readable without them, and checkpoint files beside it. It
+knows no training: it is handed results and states.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import math
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from nasopt.errors import StorageError
+from nasopt.training.evaluation import VERSION, EpochResult, Evaluation
+
+logger = logging.getLogger("nasopt")
+
+CHECKPOINT_SECONDS = 10.0  # of training between two checkpoints: what a kill may cost
+CHECKPOINT_BYTES = 2**30  # of all checkpoint files together; the oldest go first
+LEFT_OVER_SECONDS = 3_600.0  # after which an unfinished file is one that a kill left behind
+DIGEST_BYTES = 16  # before the content: torch itself does not notice a flipped bit
+
+TABLES = sa.MetaData()
+EVALUATIONS = sa.Table(
+    "nasopt_evaluations",
+    TABLES,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("architecture", sa.Text, nullable=False),  # JSON
+    sa.Column("recipe", sa.Text, nullable=False),  # JSON
+    sa.Column("dataset", sa.Text, nullable=False),  # its fingerprint
+    sa.Column("seed", sa.BigInteger, nullable=False),
+)
+EPOCHS = sa.Table(
+    "nasopt_epochs",
+    TABLES,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    sa.Column("accuracy", sa.Double, nullable=False),
+    sa.Column("loss", sa.Double),  # NULL: not finite, here and below
+    sa.Column("train_loss", sa.Double),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("torch", sa.Text, nullable=False),
+    sa.Column("recorded", sa.Text, nullable=False),  # when: ISO 8601, UTC
+)
+
+
+class Ledger:
+    """Results and checkpoints of evaluations, by their key.
+
+    `engine` is of an open database; `folder` (made when first needed) holds the checkpoints.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        folder: Path,
+        *,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
+    ) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.checkpoint_seconds = checkpoint_seconds
+        self.checkpoint_bytes = checkpoint_bytes
+        self.saved = time.monotonic()
+        TABLES.create_all(engine)
+
+    def results(self, key: str) -> list[EpochResult]:
+        """The epochs that are known, from the first on without a gap."""
+        names = [column for column in EPOCHS.c if column.name not in ("key", "recorded")]
+        query = sa.select(*names).where(EPOCHS.c.key == key).order_by(EPOCHS.c.epoch)
+        with self.engine.connect() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        for row in rows:
+            for name in ("loss", "train_loss"):
+                row[name] = math.nan if row[name] is None else row[name]
+        results = [EpochResult(**row) for row in rows]
+        return [result for place, result in enumerate(results, 1) if result.epoch == place]
+
+    def final_accuracies(self, epochs: int) -> dict[str, float]:
+        """Key -> accuracy of each evaluation that was trained for `epochs`, or diverged before."""
+        ended = EPOCHS.c.epoch == epochs
+        diverged = EPOCHS.c.loss.is_(None) | EPOCHS.c.train_loss.is_(None)
+        query = sa.select(EPOCHS.c.key, EPOCHS.c.accuracy).where(ended | diverged)
+        with self.engine.connect() as connection:
+            return {row.key: row.accuracy for row in connection.execute(query)}
+
+    def append(self, evaluation: Evaluation, result: EpochResult) -> None:
+        """Record an epoch; one that is known already stands as it is."""
+        described = evaluation.describe()
+        finite = {
+            name: value if math.isfinite(value) else None
+            for name, value in (("loss", result.loss), ("train_loss", result.train_loss))
+        }
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with self.engine.begin() as connection:
+            if result.epoch == 1:
+                self._insert(
+                    connection,
+                    EVALUATIONS,
+                    key=evaluation.key,
+                    architecture=json.dumps(described["architecture"]),
+                    recipe=json.dumps(described["recipe"]),
+                    dataset=described["dataset"],
+                    seed=described["seed"],
+                )
+            self._insert(
+                connection,
+                EPOCHS,
+                **{**result.to_json(), **finite, "key": evaluation.key, "recorded": now},
+            )
+
+    def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
+        connection.execute(_inserting(table, connection.dialect.name), values)
+
+    def checkpoint(
+        self, key: str, fits: Callable[[Any], bool], *, expected: bool = False
+    ) -> dict[str, Any] | None:
+        """The state last saved for `key`; None, with a line in the log, if none can be used.
+
+        `fits` says whether one can be gone on from. That there is no file is worth a line only if
+        one is `expected`.
+        """
+        path = self._path(key)
+        self.saved = time.monotonic()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            if not expected:
+                return None
+            saved, reason = None, "is missing"
+        except OSError:
+            saved, reason = None, "cannot be read"
+        else:
+            saved, reason = _unpacked(content), "is damaged"  # torn by a crash of the machine, say
+        if saved is not None:
+            state: dict[str, Any] = saved["state"]
+            if (saved["version"], saved["key"]) != (VERSION, key):
+                reason = "is of another version"
+            elif fits(state):
+                return state
+            else:
+                reason = "does not fit"
+        logger.warning("%s %s; its evaluation is trained again from the start", path, reason)
+        return None
+
+    def reached(self, key: str) -> list[int | str]:
+        """How far an evaluation is: epochs known, and the digest of its checkpoint, if any."""
+        try:
+            with self._path(key).open("rb") as file:
+                digest = file.read(DIGEST_BYTES).hex()
+        except OSError:
+            digest = ""
+        return [len(self.results(key)), digest]
+
+    def due(self) -> bool:
+        """Whether the last checkpoint is so long ago that a kill would cost too much."""
+        return time.monotonic() - self.saved >= self.checkpoint_seconds
+
+    def save_checkpoint(self, key: str, state: dict[str, Any]) -> None:
+        """Replace the checkpoint of `key` by `state`: all of it or, if killed, nothing."""
+        import torch
+
+        content = io.BytesIO()  # torch would hide an error of the disk behind one of its own
+        torch.save({"version": VERSION, "key": key, "state": state}, content)
+        temporary = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=self.folder, prefix=f"{key}.", suffix=".tmp", delete=False
+            ) as file:
+                temporary = Path(file.name)
+                file.write(_digest(content.getvalue()) + content.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path(key))
+        except OSError as error:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            raise StorageError(
+                f"checkpoint={self._path(key)}: cannot be written ({error.strerror}); "
+                "make room and run the same command again"
+            ) from error
+        self.saved = time.monotonic()
+        self._thin(keep=key)
+
+    def discard_checkpoint(self, key: str) -> None:
+        """The evaluation is complete: its checkpoint serves nobody any more."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.pt"
+
+    def _thin(self, keep: str) -> None:
+        """Remove the oldest files until all are within `checkpoint_bytes`; never that of `keep`."""
+        files = []
+        for path in self.folder.iterdir():
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # another worker's, replaced or done in this moment
+                continue
+            if path.suffix == ".tmp" and time.time() - status.st_mtime < LEFT_OVER_SECONDS:
+                continue  # it may be being written
+            files.append((status.st_mtime, status.st_size, path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if total <= self.checkpoint_bytes:
+                return
+            if path != self._path(keep):
+                path.unlink(missing_ok=True)
+                total -= size
+
+
+@cache  # building a statement takes as long as executing it
+def _inserting(table: sa.Table, dialect: str) -> Any:
+    insert = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert
+    return insert(table).on_conflict_do_nothing()
+
+
+def _unpacked(content: bytes) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, or None: nothing in it is executed, whoever wrote it."""
+    import torch  # two seconds that reading results need not pay
+
+    body = content[DIGEST_BYTES:]
+    if content[:DIGEST_BYTES] != _digest(body):
+        return None
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > len(body):
+                return None  # torch compresses nothing; this would fill the memory
+        saved = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except Exception:  # of any class: it follows from the bytes
+        return None
+    whole = isinstance(saved, dict) and saved.keys() == {"version", "key", "state"}
+    return saved if whole else None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

@@ -1,0 +1,307 @@
+"""`open_storage`: the one place where a database is opened."""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+
+from nasopt.errors import StorageError
+from nasopt.storage import leases, ledger
+from nasopt.storage.database import (
+    BUSY_SECONDS,
+    LONGEST,
+    TABLES,
+    explained,
+    file_of,
+    has_wal,
+    inspect,
+    is_writable,
+    name_error,
+    other_schema,
+    shown_url,
+    storage_url,
+)
+from nasopt.storage.locks import Locks, file_locks, server_locks
+from nasopt.storage.rdb import INDICES, Storage, clear_orphans
+
+_making = threading.Lock()  # the lock of a file is one for all threads of a process
+
+
+class _Limited(sqlite3.Connection):
+    """No text can take all memory, and nothing that a stranger's schema calls is run."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+        self.execute("PRAGMA trusted_schema=OFF")
+
+
+class _Existing(_Limited):
+    """To a file that is there: SQLite's own would make one in the place of a file that was moved,
+    and an empty file beside a -wal spoils both."""
+
+    def __init__(self, database: str, **kwargs: Any) -> None:
+        super().__init__(f"file://{quote(os.fsencode(database))}?mode=rw", uri=True, **kwargs)
+
+
+class _Connection(_Existing):
+    """WAL: readers and the one writer do not wait for each other (1.7x the throughput); with
+    NORMAL a power cut may cost the last commits, a kill none."""
+
+    def __init__(self, database: str, **kwargs: Any) -> None:
+        super().__init__(database, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+def open_storage(
+    location: str | Path, mode: Literal["create", "write", "read"] = "create"
+) -> Storage:
+    """Open the database at a path or SQLAlchemy URL (SQLite or PostgreSQL).
+
+    "create" makes a file that is not there, "write" and "read" want it there; "read" neither
+    writes nor makes anything. What cannot be used is left as it was, byte for byte.
+
+    Raises StorageError: missing, empty, damaged, another program's, of another Optuna's schema,
+    read-only, a server that refuses, a driver that is not installed. Whatever uses it later raises
+    one, too, once the file was moved, removed or replaced.
+    """
+    url = storage_url(location)
+    path = file_of(url)
+    if path is None:
+        return _connect(url, {}, str(location), mode)
+    name = str(path)
+    if _is_there(path):
+        inspect(path)
+    else:
+        _refuse_left_over(path)
+        if mode != "create":
+            remedy = "look for the path that a run printed"
+            raise StorageError(f"storage={name}: no such file; {remedy}")
+        _make(path)
+    if mode == "read":
+        writable = is_writable(path) and is_writable(path.parent)
+        if not writable and not has_wal(path):
+            url = sa.URL.create(
+                "sqlite", database=f"file:{quote(name)}", query={"immutable": "1", "uri": "true"}
+            ).render_as_string()
+            return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Limited}, name, mode)
+        return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Existing}, name, mode)
+    if not is_writable(path) or not is_writable(path.parent):
+        other = "look on with --read-only" if mode == "write" else "name another with --storage"
+        raise StorageError(f"storage={name}: read-only; change its permissions, or {other}")
+    return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Connection}, name, mode)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:  # of its folder
+        pass
+    return True
+
+
+def _refuse_left_over(path: Path) -> None:
+    """Raise StorageError where SQLite would add what was written to a file that is gone.
+
+    It takes a -wal or -journal for that of the next file of the name: the new database is malformed
+    or holds the old studies.
+    """
+    for end in ("-wal", "-journal"):
+        left = path.with_name(path.name + end)
+        if _is_there(left) and left.stat().st_size and not _is_there(path):
+            others = f"{left} and {path}-shm" if end == "-wal" else left
+            raise StorageError(
+                f"storage={path}: no such file, but {left} has what was last written to it; "
+                f"restore {path} beside it, or remove {others}"
+            )
+
+
+def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> Storage:
+    shown = shown_url(name)
+    try:
+        if "://" in name:
+            if mode == "create":
+                _make_on_server(url)
+            _look_at_server(url, shown)
+        storage = Storage(
+            url,
+            engine_kwargs={"connect_args": connect_args},
+            skip_table_creation=mode == "read",
+        )
+        if mode != "read":
+            _make_tables(storage)
+    except ImportError as error:
+        raise StorageError(
+            f"storage={shown}: {error.name or error.__cause__.name} is not installed; "  # type: ignore[union-attr]
+            "run: pip install 'nasopt[postgresql]'"
+        ) from error
+    except (sa.exc.DBAPIError, StorageInternalError) as error:
+        cause = error if isinstance(error, sa.exc.DBAPIError) else error.__cause__
+        said = explained(cause) if isinstance(cause, sa.exc.DBAPIError) else None
+        if said is None:
+            raise
+        raise StorageError(f"storage={shown}: cannot be opened ({said[0]}); {said[1]}") from error
+    except RuntimeError as error:  # Optuna's: the schema of another version
+        raise other_schema(shown) from error
+    if "://" not in name:
+        storage.path = Path(name)
+        _watch(storage.engine, storage.path.absolute(), writes=mode != "read")
+    sa.event.listen(storage.engine, "handle_error", name_error)
+    return storage
+
+
+def _watch(engine: sa.Engine, path: Path, *, writes: bool) -> None:
+    """Let no transaction begin once `path` is not the file that was opened.
+
+    SQLite would go on for ever with a file that nobody else can see.
+    """
+    opened = path.stat()
+
+    def look(connection: sa.Connection) -> None:
+        try:
+            now = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            what, then = (
+                "moved or removed",
+                "put it back, or begin anew: run the same command again",
+            )
+        except OSError:  # of a mount that fails for a moment, say
+            return
+        else:
+            if os.path.samestat(now, opened):
+                return
+            what, then = "replaced by another file", "run the same command again to go on with that"
+        if writes:
+            _let_go(connection)
+        raise StorageError(f"storage={path}: {what} while it was in use; {then}")
+
+    sa.event.listen(engine, "begin", look)
+
+
+def _let_go(connection: sa.Connection) -> None:
+    """Give the file what its -wal holds, wherever it is now, and leave that empty.
+
+    SQLite does not do so where the file has moved, and would give it to the next file of the name.
+    """
+    with suppress(sqlite3.Error):
+        database: Any = connection.connection.driver_connection
+        database.execute("PRAGMA busy_timeout=1000")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _look_at_server(url: str, shown: str) -> None:
+    """Raise StorageError unless there are studies; Optuna's own errors would be a traceback."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    if not set(sa.inspect(engine).get_table_names()) >= TABLES:
+        raise StorageError(f"storage={shown}: no studies in it; look for the URL that a run used")
+
+
+def _make_on_server(url: str) -> None:
+    """Make the tables, one worker at a time: PostgreSQL does not order two that begin at once."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
+        if not set(sa.inspect(engine).get_table_names()) >= TABLES:
+            storage = Storage(url)
+            _make_tables(storage)
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _make_tables(storage: Storage) -> None:
+    """Our own, and our indices of Optuna's, where they are not there yet; orphans go."""
+    with storage.engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # it does not order two that begin at once
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7230416)"))
+        for tables in (leases.TABLES, ledger.TABLES):
+            tables.create_all(connection)
+        for index in INDICES:
+            connection.execute(sa.text(index))
+        clear_orphans(connection)
+
+
+def _make(path: Path) -> None:
+    """Make an empty database under another name, then move it into place.
+
+    A kill in between leaves no half-made database, and of workers that begin at once one makes it.
+    """
+    place = path.resolve()  # of a link that leads nowhere yet
+    draft = place.with_name(f"{place.name}.new")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(place):
+            _remove(draft)  # of one that was killed
+            if _is_there(place):
+                return
+            try:
+                storage = Storage(storage_url(draft))
+                _make_tables(storage)
+                storage.remove_session()
+                storage.engine.dispose()
+                draft.replace(place)
+            finally:
+                _remove(draft)
+    except (OSError, sa.exc.OperationalError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.orig
+        raise StorageError(
+            f"storage={path}: cannot be made ({reason}); choose another --storage"
+        ) from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time makes `path`; a link could not tell who was first on exFAT and others.
+
+    SQLite needs the same kind of lock: where there is none, no database can be either.
+    """
+    lock = path.with_name(f"{path.name}.making")
+    with _making, lock.open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        yield
+        lock.unlink(missing_ok=True)  # whoever locks another of this name finds `path` there
+
+
+def _remove(draft: Path) -> None:
+    for end in ("", "-journal"):
+        draft.with_name(draft.name + end).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What lies beside a database."""
+
+    checkpoints: Path
+    leases: Path
+
+
+def folders(storage: Storage) -> Folders:
+    """Beside a database file; for a server in the working folder, and leases with the user's.
+
+    One file has one of each, under whatever links it is reached.
+    """
+    file = storage.path and storage.path.resolve()
+    if file is None:
+        name = sa.make_url(storage.url).database
+        return Folders(Path(f"{name}.checkpoints"), storage.leases)
+    return Folders(file.with_name(f"{file.name}.checkpoints"), storage.leases)
+
+
+def locks_of(storage: Storage) -> Locks:
+    """Names of which one process holds each: of all hosts that use a server, or of one file."""
+    if storage.path is not None:
+        return file_locks(storage.leases / "locks")
+    engine = sa.create_engine(storage.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    sa.event.listen(engine, "handle_error", name_error)
+    return server_locks(engine)

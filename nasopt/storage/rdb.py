@@ -1,0 +1,572 @@
+"""`Storage`: Optuna's own, with claims, an exact budget, and writes fenced by an owner.
+
+Optuna's schema and class are made safe here for several processes and for death at any moment. The
+private names of Optuna that this needs are touched here and in `samplers` alone;
+`tests/test_optuna_canary.py` tells when one moves.
+"""
+
+import json
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.dialects import postgresql, sqlite
+
+from nasopt.storage import leases
+from nasopt.storage.reading import (
+    PARAMS,
+    REPORTS,
+    STUDY_ATTRS,
+    SYSTEM_ATTRS,
+    TRIALS,
+    USER_ATTRS,
+    VALUES,
+    legible,
+    newer_trials,
+    read_attrs,
+    read_trials,
+)
+
+STUDIES = models.StudyModel.__table__
+STUDY_USER_ATTRS = models.StudyUserAttributeModel.__table__
+EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
+LAST = "versions"  # the user attribute of a study that is written last
+IDENTITY = "nasopt:identity"  # system attribute: SQLite gives the id of a deleted study again
+THREADS = "threads"  # user attribute of a study: of the CPU, that its networks are trained with
+FREE = "free"  # user attribute of trials that do not count to the budget
+VERDICT = "nasopt:verdict"  # system attribute: [step, whether to prune] of the last rung
+OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
+DEATHS = "nasopt:deaths"  # system attribute: workers that died of it in a row, and how far it was
+
+# Statements that every epoch needs are built once: building one takes SQLAlchemy as long as SQLite
+# needs to execute it.
+TOUCH = (
+    sa.update(TRIALS)
+    .where(
+        TRIALS.c.trial_id == sa.bindparam("id"),
+        TRIALS.c.state == TrialState.RUNNING,
+        sa.exists().where(
+            SYSTEM_ATTRS.c.trial_id == sa.bindparam("id"),
+            SYSTEM_ATTRS.c.key == OWNER,
+            SYSTEM_ATTRS.c.value_json == sa.bindparam("owner"),
+        ),
+    )
+    .values(state=TrialState.RUNNING)
+)
+
+# What a worker asks of every trial must not take longer as the study grows.
+INDICES = (
+    "CREATE INDEX IF NOT EXISTS nasopt_state ON trials (study_id, state)",
+    "CREATE INDEX IF NOT EXISTS nasopt_number ON trials (study_id, number)",
+    "CREATE INDEX IF NOT EXISTS nasopt_free ON trial_user_attributes (trial_id) "
+    f"WHERE key = '{FREE}'",
+)
+
+
+class Lost(Exception):
+    """The trial belongs to another worker by now; nothing was written."""
+
+
+class Storage(RDBStorage):
+    """Optuna's storage with claims, an exact budget, and writes fenced by an owner.
+
+    With `owner` set, trials are written to only if that owner has claimed them; anything else
+    raises Lost. Without it, this is a plain `RDBStorage`.
+    """
+
+    owner: str | None = None
+    _together: dict[str, Any] | None = None  # system attributes to be written in one transaction
+
+    path: Path | None = None  # of the file, where there is one
+
+    @property
+    def leases(self) -> Path:
+        """The folder where workers on this host tell that they live."""
+        return leases.default_folder(self.path)
+
+    @cached_property
+    def _settled(self) -> dict[int, tuple[int, int]]:
+        """Study -> (id of a trial up to which all have ended, how many of them are free)."""
+        return {}
+
+    def next_trial(self, study_id: int, budget: int) -> int | None:
+        """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
+
+        The budget counts all trials without the attribute `free`. None: there is nothing to
+        claim at the moment. Raises KeyError if the study was deleted.
+        """
+        with self.changing(study_id) as connection:
+            waiting = sa.select(sa.func.min(TRIALS.c.trial_id)).where(
+                TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING
+            )
+            claimed = connection.execute(
+                sa.update(TRIALS)
+                .where(
+                    TRIALS.c.trial_id == waiting.scalar_subquery(),
+                    TRIALS.c.state == TrialState.WAITING,
+                )
+                .values(state=TrialState.RUNNING, datetime_start=_now())
+                .returning(TRIALS.c.trial_id)
+            ).scalar()
+            if claimed is None:
+                last = sa.select(sa.func.max(TRIALS.c.number)).where(TRIALS.c.study_id == study_id)
+                count = sa.func.coalesce(last.scalar_subquery(), -1) + 1
+                row = sa.select(
+                    count,
+                    sa.literal(study_id),
+                    sa.literal(TrialState.RUNNING, TRIALS.c.state.type),
+                    sa.literal(_now()),
+                ).where(count - self._free(connection, study_id) < budget)
+                claimed = connection.execute(
+                    sa.insert(TRIALS)
+                    .from_select(["number", "study_id", "state", "datetime_start"], row)
+                    .returning(TRIALS.c.trial_id)
+                ).scalar()
+            if claimed is not None and self.owner is not None:
+                self._set_attrs(connection, SYSTEM_ATTRS, claimed, {OWNER: self.owner})
+        return claimed
+
+    def _free(self, connection: sa.Connection, study_id: int) -> int:
+        """Number of trials of a study that do not count.
+
+        Those that ended before the oldest unfinished one are counted once a process: they stay.
+        """
+        settled, free = self._settled.get(study_id, (-1, 0))
+        of_study = TRIALS.c.study_id == study_id
+        open_ones = TRIALS.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
+        oldest = sa.select(sa.func.min(TRIALS.c.trial_id)).where(of_study, open_ones)
+        newest = sa.select(sa.func.max(TRIALS.c.trial_id)).where(of_study)
+        first, last = connection.execute(
+            sa.select(oldest.scalar_subquery(), newest.scalar_subquery())
+        ).one()
+        if last is None:
+            return 0
+        if last < settled:  # another study had this id
+            settled, free = -1, 0
+        end = last if first is None else first - 1
+        query = (
+            sa.select(
+                sa.func.count(),
+                sa.func.sum(sa.case((USER_ATTRS.c.trial_id <= end, 1), else_=0)),
+            )
+            .select_from(USER_ATTRS.join(TRIALS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id))
+            # as literal and sum: only so does SQLite begin with the index of the few
+            .where(
+                TRIALS.c.study_id + 0 == study_id,
+                USER_ATTRS.c.key == sa.literal_column(f"'{FREE}'"),
+                USER_ATTRS.c.trial_id > settled,
+            )
+        )
+        more, ended = connection.execute(query).one()
+        self._settled[study_id] = end, free + int(ended or 0)
+        return free + int(more)
+
+    def delete_study(self, study_id: int) -> None:
+        super().delete_study(study_id)
+        self._settled.pop(study_id, None)  # SQLite gives its id, and those of its trials, again
+
+    def describe_study(
+        self,
+        study_id: int,
+        *,
+        lasting: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        system: Mapping[str, Any],
+    ) -> None:
+        """Write attributes of a study: all of them or nothing.
+
+        Those of `lasting` and `system` stand as they are where they are known.
+        """
+        with self.changing(study_id) as connection:
+            for table, attrs, stand in (
+                (STUDY_USER_ATTRS, lasting, True),
+                (STUDY_ATTRS, system, True),
+                (STUDY_USER_ATTRS, settings, False),
+            ):
+                self._set_attrs(connection, table, study_id, attrs, stand=stand)
+
+    def is_there(self, study_id: int, identity: str) -> bool:
+        """Whether the study is still there, and no other that was given its id."""
+        query = sa.select(STUDY_ATTRS.c.value_json).where(
+            STUDY_ATTRS.c.study_id == study_id, STUDY_ATTRS.c.key == IDENTITY
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar() == json.dumps(identity)
+
+    def begin(
+        self,
+        trial_id: int,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        *,
+        user_attrs: Mapping[str, Any],
+        constraints: Mapping[str, float],
+    ) -> None:
+        """Write all that is known of a trial before it is trained: all of it or nothing."""
+        rows = [
+            {
+                "trial_id": trial_id,
+                "param_name": name,
+                "param_value": float(distributions[name].to_internal_repr(value)),
+                "distribution_json": distribution_to_json(distributions[name]),
+            }
+            for name, value in params.items()
+        ]
+        with self._owned(trial_id) as connection:
+            if rows:
+                connection.execute(self.dialect.insert(PARAMS).on_conflict_do_nothing(), rows)
+            self._set_attrs(connection, USER_ATTRS, trial_id, user_attrs)
+            keyed = {f"constraints:{name}": value for name, value in constraints.items()}
+            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, keyed)
+
+    def finish(
+        self,
+        trial_id: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        user_attrs: Mapping[str, Any],
+        reports: Mapping[int, float] | None = None,
+        unless: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Tell a trial's outcome, and with it what else was learnt: all of it or nothing.
+
+        `unless` is asked while no other worker of the study can tell one: on True nothing is
+        written, and the trial runs on. Returns whether it was told.
+        """
+        with self._owned(trial_id) as connection:
+            self._lock_study_of(connection, trial_id)
+            if unless():
+                return False
+            self._set_attrs(connection, USER_ATTRS, trial_id, user_attrs)
+            for step, value in (reports or {}).items():
+                self._report(connection, trial_id, step, value)
+            for objective, value in enumerate(values or ()):
+                stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                row = {"trial_id": trial_id, "objective": objective, "value": stored}
+                connection.execute(sa.insert(VALUES).values(**row, value_type=kind))
+            connection.execute(
+                sa.update(TRIALS)
+                .where(TRIALS.c.trial_id == trial_id)
+                .values(state=state, datetime_complete=_now())
+            )
+        return True
+
+    def requeue(self, trial_id: int) -> None:
+        """Give a trial of one's own back: it waits, with all that it has, for whoever asks next."""
+        with self._owned(trial_id) as connection:
+            self._release(connection, trial_id)
+
+    def ask_for_params(self, trial_id: int) -> None:
+        """Take what plain Optuna's `add_trial` has chosen for a waiting trial as enqueued.
+
+        Its distributions need not be those of the space.
+        """
+        known = self.get_trial(trial_id)
+        asked = {**known.params, **known.system_attrs.get("fixed_params", {})}
+        with self._owned(trial_id) as connection:
+            connection.execute(sa.delete(PARAMS).where(PARAMS.c.trial_id == trial_id))
+            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {"fixed_params": asked})
+
+    def requeue_orphans(
+        self, study_id: int, reached: Callable[[str | None], Any] = lambda key: None
+    ) -> list[int]:
+        """Give back the running trials whose workers are dead: their numbers.
+
+        Trials that no worker of ours began (plain Optuna's) are left alone. `reached` tells by the
+        key of a trial's network how far that is, so that deaths without any progress are counted.
+        """
+        query = (
+            sa.select(TRIALS.c.trial_id, TRIALS.c.number, SYSTEM_ATTRS.c.value_json)
+            .join(SYSTEM_ATTRS, SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id)
+            .where(
+                TRIALS.c.study_id == study_id,
+                TRIALS.c.state == TrialState.RUNNING,
+                SYSTEM_ATTRS.c.key == OWNER,
+            )
+        )
+        with self.engine.connect() as connection:
+            running = connection.execute(query).all()
+            tokens = [json.loads(row.value_json) for row in running]
+            alive = leases.living(connection, self.leases, tokens)
+        numbers = []
+        for row in running:
+            if json.loads(row.value_json) in alive:
+                continue
+            far = reached(self.get_trial_user_attrs(row.trial_id).get("key"))
+            with self.engine.begin() as connection:  # again: another may have been quicker
+                orphan = self._touch(connection, row.trial_id, row.value_json)
+                if orphan:
+                    self._count_death(connection, row.trial_id, far)
+                    self._release(connection, row.trial_id)
+                    numbers.append(row.number)
+        return numbers
+
+    def _count_death(self, connection: sa.Connection, trial_id: int, reached: Any) -> None:
+        last = read_attrs(connection, SYSTEM_ATTRS, trial_id).get(DEATHS, {})
+        count = last["count"] + 1 if last and last["reached"] == reached else 1
+        deaths = {"count": count, "reached": reached}
+        self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {DEATHS: deaths})
+
+    def has_living_owner(self, trial_ids: Sequence[int]) -> bool:
+        """Whether a worker that lives has one of these trials in hand."""
+        query = sa.select(SYSTEM_ATTRS.c.value_json).where(
+            SYSTEM_ATTRS.c.trial_id.in_(trial_ids), SYSTEM_ATTRS.c.key == OWNER
+        )
+        with self.engine.connect() as connection:
+            tokens = [json.loads(value) for value in connection.execute(query).scalars()]
+            return bool(leases.living(connection, self.leases, tokens))
+
+    def unfinished(self, study_id: int) -> int:
+        """Number of trials that wait, or that a worker of ours has in hand."""
+        states = (TrialState.RUNNING, TrialState.WAITING)  # by which the index finds the few
+        query = sa.select(sa.func.count()).where(
+            TRIALS.c.study_id == study_id,
+            TRIALS.c.state.in_(states),
+            (TRIALS.c.state == TrialState.WAITING) | self._has_owner,
+        )
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def running_elsewhere(self, study_id: int) -> list[int]:
+        """Numbers of the trials that plain Optuna has begun and not ended."""
+        running = (TRIALS.c.state == TrialState.RUNNING) & ~self._has_owner
+        query = sa.select(TRIALS.c.number).where(TRIALS.c.study_id == study_id, running)
+        with self.engine.connect() as connection:
+            return sorted(connection.execute(query).scalars())
+
+    @property
+    def _has_owner(self) -> sa.ColumnElement[bool]:
+        of_trial = SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id
+        return sa.exists().where(of_trial, SYSTEM_ATTRS.c.key == OWNER)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        with legible():
+            return super().get_all_studies()
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        with legible():
+            return super().get_study_user_attrs(study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        with legible():
+            return super().get_study_system_attrs(study_id)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with self.engine.connect() as connection:
+            found = read_trials(connection, TRIALS.c.trial_id == trial_id)
+        if not found:
+            raise KeyError(models.NOT_FOUND_MSG)
+        return found[0]
+
+    def get_trial_user_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self._attrs(USER_ATTRS, trial_id)
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self._attrs(SYSTEM_ATTRS, trial_id)
+
+    def _attrs(self, table: Any, trial_id: int) -> dict[str, Any]:
+        with self.engine.connect() as connection:
+            return read_attrs(connection, table, trial_id)
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Those trials of a study that are newer or among the included, as Optuna's cache asks."""
+        of = newer_trials(study_id, trial_id_greater_than, included_trial_ids)
+        with self.engine.connect() as connection:
+            trials = read_trials(connection, of)
+            if not trials:
+                there = sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)
+                if connection.execute(there).scalar() is None:
+                    raise KeyError(models.NOT_FOUND_MSG)
+        return [trial for trial in trials if states is None or trial.state in states]
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, value: float) -> None:
+        if self.owner is None:
+            super().set_trial_intermediate_value(trial_id, step, value)
+            return
+        with self._owned(trial_id) as connection:
+            self._report(connection, trial_id, step, value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if self.owner is None:
+            super().set_trial_user_attr(trial_id, key, value)
+            return
+        with self._owned(trial_id) as connection:
+            self._set_attrs(connection, USER_ATTRS, trial_id, {key: value})
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if self._together is not None:
+            self._together[key] = value
+            return
+        if self.owner is None:
+            super().set_trial_system_attr(trial_id, key, value)
+            return
+        with self._owned(trial_id) as connection:
+            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {key: value})
+
+    def should_prune(self, trial: optuna.Trial) -> bool:
+        """The pruner's verdict on the last report of a trial of one's own.
+
+        Successive halving notes the rung that a trial completes before it answers: a kill in
+        between would turn a prune into a pass. So what a pruner notes is written together with
+        its verdict, and a verdict that is known is not asked for again.
+        """
+        attrs = self.get_trial_system_attrs(trial._trial_id)
+        step = trial._cached_frozen_trial.last_step
+        known = attrs.get(VERDICT)
+        if known is not None and known[0] == step:
+            return bool(known[1])
+        notes: dict[str, Any] = {}
+        self._together = notes
+        try:
+            verdict = trial.should_prune()
+        finally:
+            self._together = None
+        if notes:
+            with self._owned(trial._trial_id) as connection:
+                notes[VERDICT] = [step, verdict]
+                self._set_attrs(connection, SYSTEM_ATTRS, trial._trial_id, notes)
+        return verdict
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any
+    ) -> None:
+        self._check_owned(trial_id)
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        self._check_owned(trial_id)
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def _check_owned(self, trial_id: int) -> None:
+        if self.owner is not None:
+            with self._owned(trial_id):
+                pass
+
+    @contextmanager
+    def _owned(self, trial_id: int) -> Iterator[sa.Connection]:
+        """A transaction on a running trial of one's own. Raises Lost if it is no longer that.
+
+        It opens with an UPDATE: from there on nobody else writes until it commits.
+        """
+        with self.engine.begin() as connection:
+            if not self._touch(connection, trial_id, json.dumps(self.owner)):
+                raise Lost(trial_id)
+            yield connection
+
+    def _touch(self, connection: sa.Connection, trial_id: int, owner_json: str) -> bool:
+        touched = connection.execute(TOUCH, {"id": trial_id, "owner": owner_json})
+        return touched.rowcount == 1
+
+    def _release(self, connection: sa.Connection, trial_id: int) -> None:
+        mine = TRIALS.c.trial_id == trial_id
+        connection.execute(sa.update(TRIALS).where(mine).values(state=TrialState.WAITING))
+        connection.execute(
+            sa.delete(SYSTEM_ATTRS).where(
+                SYSTEM_ATTRS.c.trial_id == trial_id, SYSTEM_ATTRS.c.key == OWNER
+            )
+        )
+
+    @contextmanager
+    def changing(self, study_id: int) -> Iterator[sa.Connection]:
+        """A transaction on a study. Raises KeyError if it was deleted."""
+        with self.engine.begin() as connection:
+            self._lock(connection, study_id)
+            yield connection
+
+    def _lock_study_of(self, connection: sa.Connection, trial_id: int) -> None:
+        study = sa.select(TRIALS.c.study_id).where(TRIALS.c.trial_id == trial_id)
+        self._lock(connection, study.scalar_subquery())
+
+    def _lock(self, connection: sa.Connection, study_id: Any) -> None:
+        """Let nobody else claim or end a trial of the study, or delete it, until this commits.
+
+        Raises KeyError without such a study.
+        """
+        mine = STUDIES.c.study_id == study_id
+        if connection.dialect.name == "sqlite":  # where the first write locks everything
+            same = sa.update(STUDIES).where(mine).values(study_name=STUDIES.c.study_name)
+            found = connection.execute(same).rowcount
+        else:
+            locking = sa.select(STUDIES.c.study_id).where(mine).with_for_update()
+            found = len(connection.execute(locking).all())
+        if not found:
+            raise KeyError(models.NOT_FOUND_MSG)
+
+    def _report(self, connection: sa.Connection, trial_id: int, step: int, value: float) -> None:
+        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        row = {"trial_id": trial_id, "step": step, "intermediate_value": stored}
+        connection.execute(self._insert_report, row | {"intermediate_value_type": kind})
+
+    def _set_attrs(
+        self,
+        connection: sa.Connection,
+        table: Any,
+        owner_id: int,
+        attrs: Mapping[str, Any],
+        stand: bool = False,
+    ) -> None:
+        """Write attributes of a trial or study; with `stand` only those that it has not yet."""
+        if not attrs:
+            return
+        owner = "trial_id" if "trial_id" in table.c else "study_id"
+        insert = self.dialect.insert(table)
+        replacing = insert.on_conflict_do_update(
+            index_elements=[owner, "key"], set_={"value_json": insert.excluded.value_json}
+        )
+        connection.execute(
+            insert.on_conflict_do_nothing() if stand else replacing,
+            [
+                {owner: owner_id, "key": key, "value_json": json.dumps(value)}
+                for key, value in attrs.items()
+            ],
+        )
+
+    @cached_property
+    def _insert_report(self) -> Any:
+        return self.dialect.insert(REPORTS).on_conflict_do_nothing()
+
+    @property
+    def dialect(self) -> Any:
+        return {"sqlite": sqlite, "postgresql": postgresql}[self.engine.dialect.name]
+
+
+def clear_orphans(connection: sa.Connection) -> None:
+    """Remove what belongs to no study or trial any more.
+
+    SQLite checks no foreign keys, and gives the ids of what was deleted again: the trials that a
+    worker made of a deleted study would be those of the next one.
+    """
+    studies = sa.select(STUDIES.c.study_id)
+    lost = sa.select(TRIALS.c.trial_id).where(TRIALS.c.study_id.not_in(studies))
+    for table in reversed(models.BaseModel.metadata.sorted_tables):  # a trial after what it has
+        for key in table.foreign_keys:
+            newest = sa.select(sa.func.coalesce(sa.func.max(key.column), 0)).scalar_subquery()
+            orphan = key.parent > newest
+            if key.parent.name == "trial_id":
+                orphan |= key.parent.in_(lost)
+            elif table is TRIALS:
+                orphan = TRIALS.c.trial_id.in_(lost)
+            if connection.execute(sa.select(sa.exists().where(orphan))).scalar():
+                connection.execute(sa.delete(table).where(orphan))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)  # naive UTC, as Optuna 5 stores it

@@ -1,0 +1,1 @@
+"""One evaluation trained: recipe, trainer, batches, devices."""

@@ -1,0 +1,118 @@
+"""`Batches`: a training split as augmented, normalised batches.
+
+Whatever is random has coordinates (seed, purpose, epoch) and nothing draws from a global
+generator. A batch is drawn on the host, as a few small tensors, and made on the device.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+
+from nasopt.data.readers import Split
+from nasopt.training.evaluation import Recipe
+
+Draw = dict[str, torch.Tensor]  # what a batch is made of, on the device
+
+
+def generator(*coordinates: int | str) -> torch.Generator:
+    """A generator of its own for (seed, purpose, ...), on the CPU: the same on every device."""
+    digest = hashlib.blake2b(repr(coordinates).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+class Batches:
+    """The batches of `split` for a network on `device`.
+
+    A split that lies elsewhere, since the device has no room for it, is copied batch by batch.
+    """
+
+    def __init__(self, recipe: Recipe, split: Split, seed: int, device: torch.device) -> None:
+        self.split = split
+        self.seed = seed
+        self.device = device
+        self.flip = recipe.flip
+        self.shift: int = recipe.chosen("shift")
+        self.size = min(recipe.chosen("batch_size"), len(split.labels))
+        self.per_epoch = len(split.labels) // self.size  # the rest waits an epoch
+        self.mean, self.scale = (each.to(device) for each in normalisation(split))
+        self.resident = split.images.device == self.mean.device
+
+    def draws(self, epoch: int, first: int = 0) -> Iterator[Draw]:
+        """The draws of an epoch, from batch `first` on. They do not wait for the device."""
+        count = len(self.split.labels)
+        order = torch.randperm(count, generator=generator(self.seed, "order", epoch))
+        whole: Draw = {"chosen": order}
+        if self.shift:
+            random = generator(self.seed, "shift", epoch)
+            whole["down"], whole["right"] = torch.randint(
+                0, 2 * self.shift + 1, (2, count), generator=random
+            )
+        if self.flip:
+            whole["flipped"] = (
+                torch.rand(count, generator=generator(self.seed, "flip", epoch)) < 0.5
+            )
+        whole = {name: self._sent(each) for name, each in whole.items()}
+        for batch in range(first, self.per_epoch):
+            place = slice(batch * self.size, (batch + 1) * self.size)
+            draw = {name: each[place] for name, each in whole.items()}
+            if not self.resident:
+                chosen = order[place]
+                draw["images"] = self._sent(self.split.images[chosen])
+                draw["labels"] = self._sent(self.split.labels[chosen])
+            yield draw
+
+    def make(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+        """(images as the network wants them, labels): work for the device alone."""
+        if self.resident:
+            images, labels = (each[draw["chosen"]] for each in self.split)
+        else:
+            images, labels = draw["images"], draw["labels"]
+        if self.shift:
+            images = shifted(images, self.shift, draw["down"], draw["right"])
+        if self.flip:
+            images = torch.where(draw["flipped"][:, None, None, None], images.flip(3), images)
+        return self.normalised(images), labels
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        images = images.to(self.device)  # as bytes: torch would make floats of them on the host
+        floats = images.to(torch.float32, memory_format=torch.channels_last)
+        return floats.sub_(self.mean).mul_(self.scale)
+
+    def _sent(self, tensor: torch.Tensor) -> torch.Tensor:
+        """On the device; from pinned memory, which is the kind that CUDA does not wait for."""
+        on_cuda = self.device.type == "cuda"
+        return (tensor.pin_memory() if on_cuda else tensor).to(self.device, non_blocking=on_cuda)
+
+
+def shifted(
+    images: torch.Tensor, most: int, down: torch.Tensor, right: torch.Tensor
+) -> torch.Tensor:
+    """Move each image of a batch by its own `down` - most and `right` - most pixels.
+
+    `down` and `right` are (batch,), of 0 .. 2 * most. What enters is black.
+    """
+    batch, _, height, width = images.shape
+    padded = F.pad(images, (most, most, most, most))
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (b, c, 2m + 1, 2m + 1, h, w)
+    return windows[torch.arange(batch, device=images.device), :, down, right]
+
+
+@lru_cache(maxsize=1)  # a search trains on one split again and again
+def normalisation(train: Split) -> tuple[torch.Tensor, torch.Tensor]:
+    """Per channel (1, channels, 1, 1): the mean of all training pixels, and 1 / deviation."""
+    channels = train.images.shape[1]
+    levels = torch.arange(256, dtype=torch.float64)
+    means, scales = [], []
+    for channel in range(channels):
+        counts = torch.bincount(train.images[:, channel].reshape(-1).int(), minlength=256)
+        share = counts.cpu().double() / counts.sum().cpu()
+        mean = (share * levels).sum()
+        deviation = (share * (levels - mean) ** 2).sum().sqrt()
+        means.append(mean)
+        scales.append(1 / deviation.clamp(min=1.0))  # a channel may be constant
+    both = torch.stack([torch.stack(means), torch.stack(scales)]).float()
+    mean, scale = both.to(train.images.device).view(2, 1, channels, 1, 1)
+    return mean, scale

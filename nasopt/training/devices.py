@@ -1,0 +1,260 @@
+"""Devices: finding one by its name, and how torch is set while something trains on it."""
+
+import ctypes
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nasopt.errors import OutOfMemory, StudyError, closest
+from nasopt.text import several
+
+Settings = Callable[[], AbstractContextManager[None]]
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+OUT_OF_MEMORY = (
+    "allocate memory", "bad_alloc",  # CPU
+    "could not create a primitive", "could not create a memory object",  # oneDNN
+    "out of memory", "_STATUS_ALLOC_FAILED",  # mps, cuBLAS
+)  # fmt: skip
+# On a CPU that computes in bf16, training takes .6 of the time from here on; on the 8 pixels of
+# digits casting costs as much as it saves (Xeon with AMX, torch 2.14; 1.2 to 1.6 times faster on an
+# EPYC Zen 5). Accuracies of 12 networks: -.001 +- .001, Spearman .99.
+BF16_SIDE = 16
+MACS_A_THREAD = 1e9  # of a batch, forward: see `suitable_threads`
+CGROUPS, CGROUPS_OF_THIS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+SMALLER = "use a smaller batch_size, or limits=(macs <= ...)"
+# of glibc's malloc.h, and its defaults
+M_MMAP_MAX, MMAP_MAX = -4, 65_536
+# once one is set, glibc no longer adapts these two: what it would have come to by itself
+M_MMAP_THRESHOLD, MMAP_BYTES = -3, 32 * 2**20
+M_TRIM_THRESHOLD, TRIM_BYTES = -1, 64 * 2**20
+
+
+def find_device(name: str = "auto") -> torch.device:
+    """The device of that name: "auto" is cuda, else mps, else cpu. "cuda:1" is the second GPU."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps_is_available()}
+    lower = name.lower()
+    if lower == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    kind, _, index = lower.partition(":")
+    if kind not in available or (index and not index.isdigit()):
+        raise StudyError(f"device={name!r}: unknown; {closest(lower, DEVICES)}")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    missing = index and int(index) >= count
+    if not available[kind] or missing:
+        raise StudyError(f"device={name!r}: torch finds no such device here; use auto or cpu")
+    return torch.device(lower)
+
+
+def _mps_is_available() -> bool:
+    return torch.backends.mps.is_available()
+
+
+def wait_for(device: torch.device) -> None:
+    """Until all that is queued there is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def device_name(device: torch.device, dtype: torch.dtype = torch.float32) -> str:
+    """What a result may depend on: "cpu, 2 threads", "cpu, 1 thread, bfloat16", or the card."""
+    if device.type == "cpu":
+        precision = "" if dtype is torch.float32 else f", {str(dtype).removeprefix('torch.')}"
+        return f"cpu, {several(torch.get_num_threads(), 'thread')}{precision}"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def suitable_threads(macs: float) -> int:
+    """How many threads suit a network whose batch takes so many `macs`, forward.
+
+    Threads wait for each other after every operation. On two idle cores a second one gains nothing
+    below 1e7 MACs, 8 to 50 % up to 5e8 and 40 to 70 % from 1e9 on. Beside busy processes it costs
+    a factor of 3 to 30 at all of these sizes, least at the largest (`tests.benchmarks.threads`).
+    """
+    return max(1, int(macs / MACS_A_THREAD))
+
+
+def threads_here(wanted: int) -> int:
+    """`wanted` threads, as far as there are cores for them and torch is allowed as many.
+
+    OMP_NUM_THREADS wins, if it is set.
+    """
+    allowed = _usual_threads or torch.get_num_threads()
+    if os.environ.get("OMP_NUM_THREADS"):
+        return allowed
+    return max(1, min(wanted, allowed, free_cores()))
+
+
+def free_cores() -> int:
+    """How many cores this process may use, by its affinity and the quotas of its cgroups."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, int(min([cores or 1, *_quotas()])))
+
+
+def _quotas() -> Iterator[float]:
+    """The cores' worth of time that each cgroup around this process is given, version 2 or 1."""
+    try:
+        lines = CGROUPS_OF_THIS.read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = CGROUPS / controllers
+        inner = root / path.lstrip("/")
+        # a container may find its own at the root, and not under the path that the host has for it
+        for folder in (inner, *inner.parents):
+            if folder.is_relative_to(root):
+                yield from _quota(folder)
+
+
+def _quota(folder: Path) -> Iterator[float]:
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((folder / name).read_text() for name in names).split()
+            if quota not in ("max", "-1"):
+                yield int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):  # of the other version, or none of its own
+            continue
+
+
+def has_room(device: torch.device, size: int) -> bool:
+    """Whether `size` bytes take at most half of what is free there: networks need the rest."""
+    return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] / 2
+
+
+def autocast_type(precision: str, device: torch.device, side: int) -> torch.dtype:
+    """What a `Recipe.precision` means there, for images of `side` pixels."""
+    if precision == "auto":
+        precision = "fp32"
+        if device.type == "cuda":
+            with torch.cuda.device(device):  # torch asks the current one
+                has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+            precision = "bf16" if has_bf16 else "fp16"
+        elif device.type == "cpu" and side >= BF16_SIDE and _cpu_has_bf16():
+            precision = "bf16"
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _cpu_has_bf16() -> bool:
+    """Others emulate it, many times slower than fp32. An older torch cannot tell."""
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16"))
+
+
+@contextmanager
+def training_on(device: torch.device, threads: int | None = None) -> Iterator[None]:
+    """torch as fast as it goes on `device`, and the user's settings back afterwards.
+
+    `threads` is how many it uses on the CPU, by default as many as it is set to.
+
+    Raises OutOfMemory.
+    """
+    settings = _fast_and_exact if device.type == "cuda" else _memory_kept
+    with out_of_memory_told(device), _for_all(settings), _for_all(_threads_back):
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield
+
+
+@contextmanager
+def out_of_memory_told(device: torch.device) -> Iterator[None]:
+    """Raise OutOfMemory for Python's and torch's errors: on the CPU torch's have no class."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(f"out of memory on {device}; {SMALLER}") from error
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in OUT_OF_MEMORY):
+            raise
+        raise OutOfMemory(f"out of memory on {device}; {SMALLER}") from error
+
+
+_users: Counter[Settings] = Counter()
+_entered: dict[Settings, ExitStack] = {}
+
+
+@contextmanager
+def _for_all(settings: Settings) -> Iterator[None]:
+    """`settings` from the first that wants them to the last: trainings need not end in order."""
+    if not _users[settings]:
+        _entered[settings] = ExitStack()
+        _entered[settings].enter_context(settings())
+    _users[settings] += 1
+    try:
+        yield
+    finally:
+        _users[settings] -= 1
+        if not _users[settings]:
+            _entered.pop(settings).close()
+
+
+_usual_threads = 0  # what torch is set to when nothing trains; 0: nothing does
+
+
+@contextmanager
+def _threads_back() -> Iterator[None]:
+    global _usual_threads
+    _usual_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(_usual_threads)
+        _usual_threads = 0
+
+
+@contextmanager
+def _fast_and_exact() -> Iterator[None]:
+    """TF32 for what stays in fp32, and only algorithms that give the same again."""
+    cudnn = torch.backends.cudnn
+    tf32 = _tf32()
+    before = [getattr(where, name) for where, name, _ in tf32]
+    choice = cudnn.deterministic, cudnn.benchmark
+    for where, name, value in tf32:
+        setattr(where, name, value)
+    cudnn.deterministic = True
+    cudnn.benchmark = False  # it chooses by time, so that a resumed epoch would differ
+    try:
+        yield
+    finally:
+        for (where, name, _), value in zip(tf32, before, strict=True):
+            setattr(where, name, value)
+        cudnn.deterministic, cudnn.benchmark = choice
+
+
+def _tf32() -> list[tuple[Any, str, Any]]:
+    """(where, setting, value) of TF32: a user of torch's newer names may not read the older."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(cudnn, "conv") and hasattr(matmul, "fp32_precision"):
+        return [(matmul, "fp32_precision", "tf32"), (cudnn.conv, "fp32_precision", "tf32")]
+    return [(matmul, "allow_tf32", True), (cudnn, "allow_tf32", True)]
+
+
+@contextmanager
+def _memory_kept() -> Iterator[None]:
+    """What one step frees stays with the process for the next.
+
+    Left alone, glibc gives every large buffer back to the kernel, which zeroes each of its pages
+    anew a moment later: 6 to 11 % of the time at a batch size of 128, a third at 512 (5 layers on
+    Fashion-MNIST).
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):  # macOS, musl
+        yield
+        return
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        libc.mallopt(M_MMAP_MAX, MMAP_MAX)
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
+        libc.malloc_trim(0)

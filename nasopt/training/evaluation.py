@@ -1,0 +1,197 @@
+"""What is trained: `Recipe`, `Evaluation` and its key; and what comes out: `EpochResult`."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Protocol, Self
+
+from nasopt.errors import RecipeError, Spelled, closest
+from nasopt.space.fields import Open, field_from_json, field_to_json
+
+VERSION = 2  # of the training's arithmetic: raise it whenever training gives other numbers
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "onecycle", "constant")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+class HasKey(Protocol):
+    """The part of an architecture that a search needs: what a benchmark lists has it as well."""
+
+    @property
+    def key(self) -> str: ...
+
+    def to_json(self) -> Any: ...
+
+
+class HasFingerprint(Protocol):
+    """The part of a data set that an evaluation's key covers."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Spelled):
+    """How a network is trained.
+
+    `lr` is the peak of the schedule: "cosine" decays it to 0, "onecycle" raises it linearly over
+    the first quarter and lowers it to 0 after, "constant" keeps it. `optimizer` is "sgd" (Nesterov
+    momentum .9) or "adamw". `weight_decay` spares biases and batch norms. `shift` moves each
+    image by up to so many pixels either way, `flip` mirrors half of them. `precision` "auto" is
+    bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16 on
+    a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
+
+    Numeric fields but `epochs` may be open: they are then parameters of the study (`recipe.lr`).
+    """
+
+    _error = RecipeError
+
+    epochs: int = 10
+    batch_size: int | Open = 128  # images
+    optimizer: str = "sgd"
+    lr: float | Open = 0.1
+    weight_decay: float | Open = 5e-4
+    label_smoothing: float | Open = 0.0
+    schedule: str = "onecycle"
+    shift: int | Open = 0  # pixels
+    flip: bool = False
+    precision: str = "auto"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.epochs, Open):
+            raise RecipeError(
+                f"Recipe.epochs={self.epochs!r}: every trial may train as long as any other; "
+                "give a number"
+            )
+        self._check("epochs", whole=True, least=1)
+        self._check("batch_size", whole=True, least=2)  # batch norm needs two
+        self._check("lr", above=0)
+        self._check("weight_decay", least=0)
+        self._check("label_smoothing", least=0, below=1)
+        self._check("shift", whole=True, least=0)
+        for name, choices in (
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, name) not in choices:
+                value = getattr(self, name)
+                what = "it may not be open" if isinstance(value, Open) else "unknown"
+                raise RecipeError(
+                    f"Recipe.{name}={value!r}: {what}; {closest(str(value), choices)}"
+                )
+        for name in ("lr", "weight_decay", "label_smoothing"):
+            if not isinstance(getattr(self, name), Open):  # 0 and 0.0 must have one key
+                object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("flip", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise RecipeError(f"Recipe.{name}={getattr(self, name)!r}: use True or False")
+
+    def _check(
+        self,
+        name: str,
+        *,
+        whole: bool = False,
+        least: float = -math.inf,
+        above: float = -math.inf,
+        below: float = math.inf,
+    ) -> None:
+        field = getattr(self, name)
+        for value in field.boundary_values if isinstance(field, Open) else (field,):
+            number = type(value) is int or (type(value) is float and not whole)
+            if not number or not math.isfinite(value):
+                kind = "whole number" if whole else "finite number"
+                raise RecipeError(f"Recipe.{name}={value!r}: not a {kind}; give one")
+            if value < least:
+                raise RecipeError(f"Recipe.{name}={value}: use {least} or more")
+            if value <= above:
+                raise RecipeError(f"Recipe.{name}={value}: use more than {above}")
+            if value >= below:
+                raise RecipeError(f"Recipe.{name}={value}: use less than {below}")
+
+    @property
+    def parameters(self) -> dict[str, Open]:
+        """Open fields under the names of the study's parameters."""
+        values = {f"recipe.{field.name}": getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Open)}
+
+    def chosen(self, name: str) -> Any:
+        """The value of field `name`. Raises RecipeError if it is still open."""
+        value = getattr(self, name)
+        if isinstance(value, Open):
+            raise RecipeError(f"Recipe.{name}={value!r} is still open; choose one of its values")
+        return value
+
+    def choose(self, params: Mapping[str, Any]) -> Self:
+        """The recipe with the values of `params` for its open fields."""
+        try:
+            chosen = {name.removeprefix("recipe."): params[name] for name in self.parameters}
+        except KeyError as error:
+            raise RecipeError(f"parameter {error.args[0]}: missing; give it a value") from error
+        return replace(self, **chosen)
+
+    def to_json(self) -> dict[str, Any]:
+        return {field.name: field_to_json(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The recipe that `to_json` wrote."""
+        return cls(**{name: field_from_json(each) for name, each in value.items()})
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One training: it determines one `EpochResult` per epoch, and nothing else goes in."""
+
+    architecture: HasKey
+    recipe: Recipe
+    dataset: HasFingerprint
+    seed: int
+
+    @cached_property
+    def key(self) -> str:
+        """32 hexadecimal digits, the same for the same training on every machine."""
+        text = json.dumps({**self.describe(), "version": VERSION}, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture.to_json(),
+            "recipe": self.recipe.to_json(),
+            "dataset": self.dataset.fingerprint,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch gave.
+
+    `accuracy` (a fraction) and `loss` are of the validation images; `train_loss` is the mean over
+    the epoch's batches. `seconds` is what the epoch took, evaluation included.
+    """
+
+    epoch: int  # 1 after the first
+    accuracy: float
+    loss: float
+    train_loss: float
+    seconds: float
+    device: str  # its torch name and what a result may depend on besides, as in "cpu, 2 threads"
+    torch: str  # version
+
+    @property
+    def metrics(self) -> tuple[float, float, float]:
+        """What the evaluation determines, on one device and number of threads."""
+        return (self.accuracy, self.loss, self.train_loss)
+
+    @property
+    def diverged(self) -> bool:
+        return not (math.isfinite(self.train_loss) and math.isfinite(self.loss))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

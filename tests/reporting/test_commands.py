@@ -1,0 +1,87 @@
+import shlex
+from dataclasses import replace
+
+import nasopt
+from nasopt import Experiment
+from nasopt.analysis.record import Record
+from nasopt.analysis.selection import studies_together
+from nasopt.cli.main import VERBS
+from nasopt.cli.options import make_parser
+from nasopt.reporting.commands import commands, needed
+from nasopt.storage.opening import open_storage
+from tests.examples import small
+
+
+def records(database) -> list[Record]:
+    return studies_together(open_storage(database, "read"))[0]
+
+
+def is_understood(command: str) -> bool:
+    parser, _ = make_parser(VERBS)
+    return bool(parser.parse_args(shlex.split(command)[1:]))
+
+
+def test_a_study_is_run_again_in_its_database_whatever_its_name(tmp_path):
+    experiment = small(trials=2, name="my study; rm *")
+    for sampler in ("random", "tpe"):
+        nasopt.run(experiment, sampler=sampler, seed=3, storage=tmp_path / "a b.db", device="cpu")
+    found = commands(records(tmp_path / "a b.db"), "a b.db")
+    assert found == [
+        f"nasopt run 'my study; rm *.py' --sampler {sampler} --seed 3 --trials 2 --storage 'a b.db'"
+        for sampler in ("random", "tpe")
+    ]
+    assert all(map(is_understood, found))
+
+
+def test_studies_within_a_budget_of_epochs_are_made_by_a_comparison(tmp_path):
+    for samplers, baseline in (("random,tpe", ""), ("tpe,gp", " --baseline tpe")):
+        database = tmp_path / f"{samplers}.db"
+        nasopt.compare(
+            small(), samplers=samplers, seeds=2, epochs_budget=4, replicates=0, storage=database,
+            device="cpu", baseline=samplers.split(",")[0],
+        )  # fmt: skip
+        (found,) = commands(records(database), "x.db")
+        assert found == (
+            f"nasopt compare experiment.py --samplers {samplers} --seeds 2 --epochs-budget 4"
+            f"{baseline} --storage x.db"
+        )
+        assert is_understood(found)
+
+
+def test_a_whole_comparison_is_made_by_one_command(tmp_path):
+    for sampler in ("random", "tpe"):
+        for seed in range(2):
+            nasopt.run(
+                small(trials=1), sampler=sampler, seed=seed, storage=tmp_path / "x.db", device="cpu"
+            )
+    studies = records(tmp_path / "x.db")
+    (found,) = commands(studies, "x.db")
+    assert found == (
+        "nasopt compare experiment.py --samplers random,tpe --seeds 2 --trials 1 --storage x.db"
+    )
+    assert is_understood(found)
+    assert len(commands(studies[1:], "x.db")) == 3
+
+
+def test_studies_of_a_table_are_made_and_judged_with_the_table(tmp_path, macro):
+    nasopt.compare(
+        Experiment(dataset=macro, trials=3), samplers="random,tpe", seeds=2,
+        storage=tmp_path / "x.db",
+    )  # fmt: skip
+    found = records(tmp_path / "x.db")
+    assert commands(found, "x.db") == [
+        "nasopt compare --benchmark TABLE --samplers random,tpe --seeds 2 --trials 3 --storage x.db"
+    ]
+    assert "called nasbenchmacro here" in needed(found[0])
+
+
+def test_studies_of_a_table_that_a_study_file_names_are_run_from_a_file(tmp_path, macro):
+    experiment = Experiment(dataset=macro, trials=3, objectives=("accuracy", "macs"))
+    nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db")
+    found = records(tmp_path / "x.db")
+    assert commands(found, "x.db") == [
+        "nasopt run STUDY.py --sampler random --seed 0 --trials 3 --storage x.db"
+    ]
+    assert needed(found[0]) == "In place of STUDY.py goes the file of the experiment."
+    named = replace(found[0], name="mine/random/0")
+    assert needed(named) == "mine.py is the file of the experiment."

@@ -1,0 +1,700 @@
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from functools import partial
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+import nasopt
+from nasopt import Conv, Interrupted, Recipe, Space, categorical, integer, parameters, real
+from nasopt.errors import SpaceError, StorageError, StudyError
+from nasopt.samplers import SAMPLERS, make_sampler
+from nasopt.search.search import Search
+from nasopt.storage.opening import open_storage
+from tests.examples import small
+
+
+def told(study: optuna.Study) -> list[tuple]:
+    """What a reader of the study sees, but for times."""
+    return [
+        (t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs.get("key"))
+        for t in study.get_trials(deepcopy=False)
+    ]
+
+
+def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return [trial for trial in study.trials if "free" not in trial.user_attrs]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_search_trains_as_many_networks_as_were_asked_for(tmp_path, sampler):
+    study = nasopt.run(small(), sampler=sampler, storage=tmp_path / "x.db", device="cpu")
+    assert len(counted(study)) == 6
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+    best = study.best_trial
+    assert best.value == best.intermediate_values[2] > 0.1
+    assert best.user_attrs["epochs"] == 2
+    assert best.user_attrs["replayed_epochs"] == 0
+    assert best.user_attrs["seconds"] > 0
+
+
+def test_a_search_on_digits_finds_a_network_that_reads_them(tmp_path):
+    space = Space(Conv(filters=integer(16, 32, 8)), Conv(filters=categorical(16, 32), stride=2))
+    experiment = small(
+        dataset="digits", space=space, recipe=Recipe(epochs=10, batch_size=64), trials=2
+    )
+    assert nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu").best_value > 0.9
+
+
+def test_plain_optuna_opens_the_study(tmp_path):
+    nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    study = optuna.load_study(
+        study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db"
+    )
+    assert len(study.trials) == 2
+    study.optimize(lambda trial: trial.suggest_float("elsewhere", 0, 1), n_trials=1)
+
+
+def test_running_a_finished_study_again_changes_nothing(tmp_path):
+    first = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    list(search)
+    assert search.ran == 0
+    assert told(search.study) == told(first)
+
+
+def test_more_trials_may_be_asked_for_later_and_equal_those_of_one_run(tmp_path, caplog):
+    nasopt.run(small(), trials=4, storage=tmp_path / "x.db", device="cpu")
+    longer = nasopt.run(small(), trials=14, storage=tmp_path / "x.db", device="cpu")
+    whole = nasopt.run(small(), trials=14, storage=tmp_path / "y.db", device="cpu")
+    assert told(longer) == told(whole)
+    assert "experiment/surrogate/0: trials is 14 from here on, was 4" in caplog.text
+
+
+def test_tpe_learns_from_the_study_as_the_stock_sampler_does(tmp_path):
+    experiment = small(trials=16, pruner="none")
+    study = nasopt.run(experiment, sampler="tpe", storage=tmp_path / "x.db", device="cpu")
+    stock = optuna.create_study(
+        direction="maximize", sampler=make_sampler("tpe", experiment.problem, 0)
+    )
+    for trial in study.get_trials(deepcopy=False):
+        stock.ask(experiment.problem.distributions)
+        assert stock.trials[-1].params == trial.params
+        stock.tell(trial.number, trial.value)
+    random = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    assert [t.params for t in random.trials[:10]] == [t.params for t in study.trials[:10]]
+    assert [t.params for t in random.trials[:16]] != [t.params for t in study.trials[:16]]
+
+
+def test_a_repeat_is_told_the_known_result_and_is_free(tmp_path):
+    experiment = small(space=Space(Conv(filters=categorical(2, 4, 8))), trials=3)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    repeats = [trial for trial in study.trials if "repeat_of" in trial.user_attrs]
+    assert repeats
+    assert len(counted(study)) == 3
+    for trial in repeats:
+        known = study.trials[trial.user_attrs["repeat_of"]]
+        assert "repeat_of" not in known.user_attrs
+        assert (trial.state, trial.values, trial.intermediate_values) == (
+            known.state, known.values, known.intermediate_values,
+        )  # fmt: skip
+        assert trial.user_attrs["epochs"] == trial.user_attrs["replayed_epochs"] == 2
+
+
+def test_a_network_known_from_another_study_counts_but_is_not_trained(tmp_path):
+    first = nasopt.run(small(), sampler="random", storage=tmp_path / "x.db", device="cpu")
+    # the first ten trials of TPE are random ones, seeded alike
+    second = nasopt.run(small(), sampler="tpe", storage=tmp_path / "x.db", device="cpu")
+    assert [trial.values for trial in second.trials] == [trial.values for trial in first.trials]
+    assert {trial.user_attrs["replayed_epochs"] for trial in counted(second)} == {2}
+    assert [trial.user_attrs["seconds"] for trial in second.trials] == [
+        trial.user_attrs["seconds"] for trial in first.trials
+    ]
+
+
+def test_an_exhausted_space_ends_the_run_with_a_line(tmp_path):
+    space = Space(Conv(filters=2, stride=categorical(1, 2, 3)))
+    search = Search(small(space=space), sampler="random", storage=tmp_path / "x.db", device="cpu")
+    list(search)
+    assert search.ended == "all 3 networks of the space are known"
+    assert len(counted(search.study)) == 3
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_sampler_that_only_repeats_itself_ends_the_run_with_a_line(tmp_path):
+    search = Search(
+        small(trials=4),
+        sampler=optuna.samplers.PartialFixedSampler(
+            {"conv.depth": 1, "conv01.filters": 2, "conv01.stride": 1},
+            optuna.samplers.RandomSampler(),
+        ),
+        storage=tmp_path / "x.db",
+        device="cpu",
+    )
+    list(search)
+    assert search.ended.startswith("the sampler proposed 100 known networks in a row")
+    assert len(counted(search.study)) == 1
+
+
+def test_networks_over_a_limit_are_never_trained_and_cost_nothing(tmp_path):
+    experiment = small(limits=(parameters <= 200,), trials=5)
+    for sampler in ("random", "tpe"):
+        study = nasopt.run(experiment, sampler=sampler, storage=tmp_path / "x.db", device="cpu")
+        trained = [trial for trial in study.trials if trial.user_attrs.get("epochs")]
+        assert len(counted(study)) == 5
+        assert all(trial.user_attrs["parameters"] <= 200 for trial in trained)
+        assert all(trial.constraints["parameters <= 200"] <= 0 for trial in trained)
+        assert any(trial.user_attrs.get("draws", 1) > 1 for trial in trained)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "line"),
+    [
+        ("tpe", r"limits: none of 1,\d{3} networks drawn in a row has parameters <= 5;"),
+        ("surrogate", "limits: no network with parameters <= 5 was found;"),
+        ("evolution", "limits: no network with parameters <= 5 was found;"),
+        ("local", "limits: no network with parameters <= 5 was found;"),
+    ],
+)
+def test_a_limit_that_nothing_meets_ends_the_run_and_names_the_smallest_network(
+    tmp_path, sampler, line
+):
+    experiment = small(limits=parameters <= 5)
+    with pytest.raises(SpaceError) as error:
+        nasopt.run(experiment, sampler=sampler, storage=tmp_path / "x.db", device="cpu")
+    # 2 filters of 3x3, their norm, 10 classes
+    smallest = 2 * 9 + 2 * 2 + (2 + 1) * 10
+    assert re.match(line, str(error.value))
+    assert f"the smallest found has {smallest} parameters; raise the limit" in str(error.value)
+
+
+def test_open_fields_of_the_recipe_are_searched_too(tmp_path):
+    recipe = Recipe(epochs=1, batch_size=32, lr=real(1e-3, 1, log=True))
+    study = nasopt.run(small(recipe=recipe, trials=3), storage=tmp_path / "x.db", device="cpu")
+    assert len({trial.params["recipe.lr"] for trial in study.trials}) == 3
+
+
+def test_two_objectives_give_a_front_without_reports_or_pruning(tmp_path):
+    experiment = small(objectives=("accuracy", "macs"), pruner="median", trials=8)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    assert study.directions == [
+        optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE,
+    ]  # fmt: skip
+    assert all(trial.values[1] == trial.user_attrs["macs"] for trial in study.trials)
+    assert not any(trial.intermediate_values for trial in study.trials)
+    assert 1 <= len(study.best_trials) <= 8
+
+
+def test_a_loss_that_is_not_finite_prunes_the_trial_and_the_study_goes_on(tmp_path):
+    recipe = Recipe(epochs=2, batch_size=32, lr=1e30)
+    diverging = small(recipe=recipe, trials=2)
+    study = nasopt.run(diverging, sampler="tpe", storage=tmp_path / "x.db", device="cpu")
+    for trial in counted(study):
+        assert trial.state is TrialState.PRUNED
+        assert trial.user_attrs["reason"] == "loss not finite in epoch 1"
+        assert trial.value == trial.intermediate_values[1]
+    again = nasopt.run(diverging, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    assert [t.user_attrs["replayed_epochs"] for t in counted(again)] == [1, 1]
+
+
+def test_a_network_out_of_memory_prunes_the_trial_and_the_study_goes_on(tmp_path):
+    huge = Conv(filters=categorical(2, 10**9), kernel_size=31)  # 7 TB a layer
+    experiment = small(space=Space(Conv(filters=2), huge), trials=2)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    states = {t.params["conv02.filters"]: t for t in counted(study)}
+    assert states[2].state is TrialState.COMPLETE
+    assert states[10**9].state is TrialState.PRUNED
+    assert states[10**9].user_attrs["reason"].startswith("out of memory on cpu; use a")
+    assert states[10**9].value is None
+
+
+def test_an_error_of_ours_fails_the_trial_and_keeps_its_traceback(tmp_path, monkeypatch):
+    search = Search(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    monkeypatch.setattr(search.objective, "epochs", lambda evaluation: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(search)
+    (failed,) = search.study.trials
+    assert failed.state is TrialState.FAIL
+    assert failed.user_attrs["reason"] == "ZeroDivisionError: division by zero"
+    study = nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    assert sum(trial.state is TrialState.COMPLETE for trial in study.trials) == 2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_puts_the_trial_back_and_the_same_command_goes_on(tmp_path, signum):
+    experiment = small(recipe=Recipe(epochs=4, batch_size=32), trials=4)
+    search = Search(experiment, storage=tmp_path / "x.db", device="cpu")
+    before = signal.getsignal(signum)
+    with pytest.raises(Interrupted) as interrupted:  # noqa: PT012
+        for progress in search:
+            if progress.number == 2 and progress.epoch == 1:
+                os.kill(os.getpid(), signum)
+    assert interrupted.value.signum == signum
+    assert signal.getsignal(signum) is before
+    states = [trial.state for trial in search.study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.WAITING]
+    resumed = nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    whole = nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")
+    assert told(resumed) == told(whole)
+    assert resumed.trials[2].user_attrs["replayed_epochs"] == 1
+
+
+def test_a_consumer_that_stops_iterating_leaves_no_running_trial(tmp_path):
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    running = iter(search)
+    while next(running).epoch != 1:
+        pass
+    running.close()
+    assert [trial.state for trial in search.study.trials] == [TrialState.WAITING]
+
+
+WORKER = """
+import sys
+import nasopt
+from tests.examples import small
+from nasopt.storage.opening import open_storage
+from nasopt.search.search import Search
+
+for progress in Search(small(trials=5, recipe=nasopt.Recipe(epochs=3, batch_size=32)),
+                       storage=sys.argv[1], device="cpu"):
+    print(progress.number, progress.epoch, flush=True)
+"""
+
+
+def worker(database: Path) -> subprocess.Popen:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", textwrap.dedent(WORKER), str(database)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
+
+
+def read_until(process: subprocess.Popen, line: str) -> None:
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != line:
+        assert process.poll() is None
+
+
+def test_a_killed_worker_costs_no_trial(tmp_path):
+    killed = worker(tmp_path / "x.db")
+    read_until(killed, "1 2")
+    killed.kill()
+    killed.communicate()
+    experiment = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
+    resumed = nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    whole = nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")
+    assert told(resumed) == told(whole)
+    assert resumed.trials[1].user_attrs["replayed_epochs"] >= 2
+
+
+def test_two_workers_share_an_exact_budget(tmp_path):
+    workers = [worker(tmp_path / "x.db") for _ in range(2)]
+    for each in workers:
+        each.communicate(timeout=120)
+        assert each.returncode == 0
+    study = optuna.load_study(
+        study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db"
+    )
+    assert len(counted(study)) == 5
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+    assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
+
+
+def test_a_network_that_another_worker_has_in_hand_is_not_trained_beside_it(tmp_path):
+    one = small(trials=2, space=Space(Conv(filters=4)), recipe=Recipe(epochs=3, batch_size=32))
+    search = Search(one, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    running = iter(search)
+    while next(running).epoch != 1:
+        pass
+    other = textwrap.dedent(WORKER).replace("small(trials=5", "small(trials=2, space=ONE")
+    other = other.replace("device=", 'sampler="random", profile=True, device=')
+    other = other.replace(
+        "for progress", "ONE = nasopt.Space(nasopt.Conv(filters=4))\nfor progress", 1
+    )
+    root = Path(__file__).parents[2]
+    beside = subprocess.Popen(
+        [sys.executable, "-c", other, str(tmp_path / "x.db")],
+        stdout=subprocess.PIPE, text=True, cwd=root,
+    )  # fmt: skip
+    read_until(beside, "1 1")  # replayed, as the other waits for what is still in hand here
+    for _ in running:
+        pass
+    beside.communicate(timeout=120)
+    assert beside.returncode == 0
+    first, second = search.study.trials[:2]
+    assert second.user_attrs["repeat_of"] == 0
+    assert second.values == first.values
+    assert second.intermediate_values == first.intermediate_values
+    assert search.study.user_attrs["ended"] == "all 1 networks of the space are known"
+
+
+def test_nothing_is_made_before_everything_is_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for fields in ({"sampler": "tbe"}, {"seed": -1}, {"device": "cdua"}, {"trials": 0}):
+        with pytest.raises(nasopt.Error):
+            Search(small(), **fields)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_database_is_named_after_the_experiment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nasopt.run(small(trials=1, name="mine"), device="cpu")
+    assert (tmp_path / "runs" / "mine.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"space": Space(Conv(filters=categorical(2, 4)))}, "space.layers"),
+        ({"recipe": Recipe(epochs=3, batch_size=32)}, "recipe.epochs is 3 now, was 2"),
+        ({"dataset": "digits"}, "dataset is digits limit=None split=0 now, was digits limit=200"),
+        ({"seed": 1}, "seed is 1 now, was 0"),
+    ],
+)
+def test_a_study_does_not_go_on_as_another_experiment(tmp_path, change, place):
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    content = sqlite3.connect(tmp_path / "x.db").execute("SELECT * FROM trials").fetchall()
+    with pytest.raises(StudyError) as error:
+        nasopt.run(small(**change), storage=tmp_path / "x.db", device="cpu")
+    assert str(error.value).startswith("study=experiment/surrogate/0: ")
+    assert place in str(error.value)
+    assert "choose another --storage or Experiment(name=...)" in str(error.value)
+    assert sqlite3.connect(tmp_path / "x.db").execute("SELECT * FROM trials").fetchall() == content
+
+
+def test_other_objectives_are_refused_and_another_name_is_another_study(tmp_path):
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    two = small(trials=1, objectives=("accuracy", "macs"))
+    with pytest.raises(StudyError, match="objectives"):
+        nasopt.run(two, storage=tmp_path / "x.db", device="cpu")
+    named = small(trials=1, objectives=("accuracy", "macs"), name="two")
+    assert (
+        nasopt.run(named, storage=tmp_path / "x.db", device="cpu").study_name == "two/surrogate/0"
+    )
+
+
+def test_a_study_of_plain_optuna_under_our_name_is_left_alone(tmp_path):
+    plain = optuna.create_study(study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db",
+                                direction="maximize")  # fmt: skip
+    plain.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(StudyError, match="not begun by nasopt"):
+        nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"gp"}))
+def test_every_sampler_resumes_as_if_it_had_not_stopped(tmp_path, name, pruner):
+    experiment = small(trials=15, pruner=pruner, recipe=Recipe(epochs=4, batch_size=64))
+    for done in (4, 9, 15):
+        search = Search(experiment, sampler=name, seed=3, storage=tmp_path / "x.db", device="cpu")
+        for progress in search:
+            if progress.done == done and progress.number is None:
+                break
+    resumed = search.study
+    whole = nasopt.run(experiment, sampler=name, seed=3, storage=tmp_path / "y.db", device="cpu")
+    assert told(resumed) == told(whole)
+
+
+def test_an_enqueued_network_is_tried_first(tmp_path):
+    study = nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    wanted = {"conv.depth": 1, "conv01.filters": 8, "conv01.stride": 2}
+    study.enqueue_trial(wanted)
+    study = nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    assert wanted.items() <= study.trials[1].params.items()
+
+
+def test_what_is_enqueued_but_not_in_the_space_is_left_to_the_sampler(tmp_path, caplog):
+    study = nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    study.enqueue_trial({"conv.depth": 99, "nonsense": 3, "conv01.filters": 8})
+    study = nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    assert study.trials[1].params["conv01.filters"] == 8
+    assert study.trials[1].params["conv.depth"] <= 3
+    assert "enqueued trial 1: conv.depth=99: not in integer(1, 3); left to the" in caplog.text
+    assert "enqueued trial 1: nonsense=3: no such parameter; left to the sampler" in caplog.text
+
+
+def test_the_ledger_can_be_read_without_the_studies(tmp_path):
+    nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    database = sqlite3.connect(tmp_path / "x.db")
+    rows = database.execute(
+        "SELECT architecture, recipe, dataset FROM nasopt_evaluations"
+    ).fetchall()
+    assert len(rows) == 2
+    assert json.loads(rows[0][0])[0]["layer"] == "conv"
+    assert json.loads(rows[0][1])["epochs"] == 2
+    assert database.execute("SELECT count(*) FROM nasopt_epochs").fetchone() == (4,)
+
+
+def test_a_full_disk_stops_the_run_with_a_line_and_it_goes_on_once_there_is_room(
+    tmp_path, monkeypatch
+):
+    whole = nasopt.run(small(), storage=tmp_path / "y.db", device="cpu")
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(StorageError) as error:  # noqa: PT012
+        for progress in search:
+            if progress.done == 2:
+                with search.storage.engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more
+    assert str(error.value).startswith("storage: database or disk is full; make room and run the")
+    kept = told(search.study)
+    assert [trial[1] for trial in kept[:2]] == ["COMPLETE", "COMPLETE"]
+    resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+    assert told(resumed) == told(whole)
+    assert told(resumed)[:2] == kept[:2]
+    assert not list((tmp_path / "x.db.leases").glob("*.lease"))
+
+
+def test_a_database_that_becomes_read_only_stops_the_run_with_a_line(tmp_path):
+    whole = nasopt.run(small(), storage=tmp_path / "y.db", device="cpu")
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(StorageError) as error:  # noqa: PT012
+        for progress in search:
+            if progress.done == 2:
+                with search.storage.engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA query_only = 1")
+    assert str(error.value).startswith("storage: attempt to write a readonly database; make it w")
+    resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+    assert told(resumed) == told(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"pruner": "none"}, "pruner is none from here on, was quarter"),
+        ({"limits": parameters <= 900}, "limits is ['parameters <= 900'] from here on, was []"),
+    ],
+)
+def test_the_pruner_and_the_limits_may_change_and_that_is_noted(tmp_path, caplog, change, note):
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    study = nasopt.run(small(trials=2, **change), storage=tmp_path / "x.db", device="cpu")
+    assert f"experiment/surrogate/0: {note}" in caplog.text
+    assert len(counted(study)) == 2
+    assert study.user_attrs["versions"].keys() == {"nasopt", "optuna", "torch"}
+
+
+def test_a_worker_paused_until_its_trial_was_taken_changes_nothing(tmp_path):
+    paused = worker(tmp_path / "x.db")
+    read_until(paused, "1 1")
+    paused.send_signal(signal.SIGSTOP)
+    try:
+        storage = open_storage(tmp_path / "x.db")
+        with storage.engine.begin() as connection:  # it seems to be on another host, and silent
+            connection.exec_driver_sql("UPDATE nasopt_workers SET host = 'other', seen = 0")
+        (tmp_path / "x.db.leases" / "locks").unlink()  # nor are its locks to be seen
+        experiment = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
+        finished = told(nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu"))
+    finally:
+        paused.send_signal(signal.SIGCONT)
+    paused.communicate(timeout=120)
+    assert paused.returncode == 0
+    study = optuna.load_study(
+        study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db"
+    )
+    assert told(study) == finished
+    assert told(nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")) == finished
+
+
+def test_a_paused_worker_keeps_its_trial_on_the_same_host(tmp_path):
+    paused = worker(tmp_path / "x.db")
+    read_until(paused, "0 1")
+    paused.send_signal(signal.SIGSTOP)
+    try:
+        storage = open_storage(tmp_path / "x.db")
+        assert storage.requeue_orphans(1) == []
+        assert storage.unfinished(1) == 1
+    finally:
+        paused.send_signal(signal.SIGCONT)
+    paused.communicate(timeout=120)
+    assert paused.returncode == 0
+
+
+def test_a_worker_whose_trial_was_taken_changes_nothing_and_asks_for_the_next(tmp_path, caplog):
+    experiment = small(recipe=Recipe(epochs=3, batch_size=32), trials=3)
+    whole = nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")
+    search = Search(experiment, storage=tmp_path / "x.db", device="cpu")
+    for progress in search:
+        if progress.number == 1 and progress.epoch == 1 and "took" not in caplog.text:
+            thief = open_storage(tmp_path / "x.db")  # from another host, after a long silence
+            with thief.engine.begin() as connection:
+                connection.exec_driver_sql("UPDATE nasopt_workers SET host = 'other', seen = 0")
+            assert thief.requeue_orphans(1) == [1]
+            thief.owner = "thief"
+            assert thief.next_trial(1, 3) == 2  # trial ids begin at 1
+            thief.requeue(2)
+            with thief.engine.begin() as connection:
+                connection.exec_driver_sql(
+                    "UPDATE nasopt_workers SET host = ?", (socket.gethostname(),)
+                )
+    assert "another worker took the trial in hand" in caplog.text
+    assert told(search.study) == told(whole)
+
+
+def test_a_database_that_is_locked_for_a_while_only_delays_the_run(tmp_path):
+    running = worker(tmp_path / "x.db")
+    read_until(running, "1 1")
+    locked = sqlite3.connect(tmp_path / "x.db", timeout=60, isolation_level=None)
+    locked.execute("BEGIN IMMEDIATE")
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(timeout=6)  # a second longer than SQLite waits by itself
+    locked.execute("ROLLBACK")
+    running.communicate(timeout=120)
+    assert running.returncode == 0
+
+
+def test_a_consumer_may_stop_right_after_a_trial(tmp_path):
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    for progress in search:
+        if progress.finished:
+            break
+    assert [trial.state for trial in search.study.trials] == [TrialState.COMPLETE]
+
+
+def test_a_search_may_be_iterated_again_after_it_was_interrupted(tmp_path):
+    search = Search(small(), storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(Interrupted):  # noqa: PT012
+        for progress in search:
+            if progress.epoch == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+    list(search)
+    assert len(counted(search.study)) == 6
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        optuna.samplers.BruteForceSampler,
+        partial(optuna.samplers.GridSampler, {"conv01.filters": [2, 4], "conv01.stride": [1, 2]}),
+    ],
+)
+def test_a_sampler_that_stops_the_study_ends_the_run_with_a_line(tmp_path, sampler):
+    space = Space(Conv(filters=categorical(2, 4), stride=categorical(1, 2)))
+    search = Search(
+        small(space=space, trials=9), sampler=sampler(), storage=tmp_path / "x.db", device="cpu"
+    )
+    list(search)
+    assert len(counted(search.study)) == 4
+    assert search.ended
+    assert {trial.state for trial in search.study.trials} == {TrialState.COMPLETE}
+
+
+def test_a_space_with_nothing_open_is_one_network(tmp_path):
+    search = Search(small(space=Space(Conv(filters=4))), storage=tmp_path / "x.db", device="cpu")
+    list(search)
+    assert search.ended == "all 1 networks of the space are known"
+    assert len(counted(search.study)) == 1
+    assert search.study.best_trial.user_attrs["parameters"] == 4 * 9 + 8 + (4 + 1) * 10
+
+
+@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
+def test_an_empty_study_of_other_directions_is_not_taken_over(tmp_path, directions):
+    optuna.create_study(
+        study_name="experiment/surrogate/0",
+        storage=f"sqlite:///{tmp_path}/x.db",
+        directions=directions,
+    )
+    with pytest.raises(StudyError, match="not begun by nasopt"):
+        nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+
+
+def test_other_numbers_of_layers_are_named_briefly(tmp_path):
+    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
+    longer = Space(Conv(filters=4), *small().space.layers)
+    with pytest.raises(StudyError, match=r"space\.layers is 2 entries now, was 1 entries"):
+        nasopt.run(small(space=longer), storage=tmp_path / "x.db", device="cpu")
+
+
+def test_a_study_on_a_server_equals_one_in_a_file(tmp_path, monkeypatch, postgresql):
+    monkeypatch.chdir(tmp_path)  # checkpoints of a server's studies lie in the working folder
+    url = postgresql()
+    nasopt.run(small(), trials=3, storage=url, device="cpu")
+    served = nasopt.run(small(), storage=url, device="cpu")
+    assert told(served) == told(nasopt.run(small(), storage="x.db", device="cpu"))
+
+
+def test_a_second_signal_ends_the_process_at_once_and_nothing_is_lost(tmp_path):
+    code = """
+    import os, signal, sys
+    from nasopt.search.search import Search
+    from tests.examples import small
+
+    for progress in Search(small(), storage=sys.argv[1], device="cpu"):
+        if (progress.number, progress.epoch) == (1, 1):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            print("still here")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "x.db")]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stdout) == (130, "")
+    resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
+    assert told(resumed) == told(nasopt.run(small(), storage=tmp_path / "y.db", device="cpu"))
+
+
+def test_a_budget_of_epochs_ends_with_the_trial_that_reaches_it(tmp_path):
+    search = Search(small(), epochs_budget=7, storage=tmp_path / "x.db", device="cpu")
+    *_, last = search
+    assert len(counted(search.study)) == 4  # of 2 epochs each
+    assert last.epochs_spent == 8
+    assert search.study.user_attrs["epochs_budget"] == 7
+    assert "trials" not in search.study.user_attrs
+    again = Search(small(), epochs_budget=7, storage=tmp_path / "x.db", device="cpu")
+    list(again)
+    assert again.ran == 0
+
+
+def test_a_budget_of_epochs_resumed_equals_the_uninterrupted_study(tmp_path):
+    experiment = small(recipe=Recipe(epochs=3, batch_size=32))
+    for stop in (2, None):
+        search = Search(
+            experiment, sampler="one-epoch", epochs_budget=12, storage=tmp_path / "x.db",
+            device="cpu",
+        )  # fmt: skip
+        for progress in search:
+            if progress.done == stop:
+                break
+    whole = Search(
+        experiment, sampler="one-epoch", epochs_budget=12, storage=tmp_path / "y.db", device="cpu"
+    )
+    list(whole)
+    assert told(search.study) == told(whole.study)
+    # 5 looks and 2 trainings cost 9, 6 and 2 cost 10, 7 and 2 cost 11, 6 and 3 cost 12
+    assert [trial.last_step for trial in counted(whole.study)] == [1] * 6 + [3] * 3
+
+
+@pytest.mark.parametrize(
+    ("budgets", "line"),
+    [
+        ({"trials": 3, "epochs_budget": 9}, "trials=3 and epochs_budget=9: two budgets; give one"),
+        ({"epochs_budget": 0}, "epochs_budget=0: use a whole number from 1"),
+        ({"epochs_budget": 2.5}, "epochs_budget=2.5: use a whole number from 1"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused_before_a_study_exists(tmp_path, budgets, line):
+    with pytest.raises(nasopt.Error) as raised:
+        Search(small(), **budgets, storage=tmp_path / "x.db", device="cpu")
+    assert str(raised.value).startswith(line)
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_searches_may_share_a_workshop(tmp_path):
+    first = Search(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    list(first)
+    second = Search(small(trials=2), sampler="random", evaluator=first.evaluator)
+    list(second)
+    assert second.storage is first.storage
+    assert [len(search.study.trials) for search in (first, second)] == [2, 2]
+
+
+def test_why_a_study_ended_early_is_noted_in_it(tmp_path):
+    space = Space(Conv(filters=categorical(2, 4)))
+    study = nasopt.run(small(space=space), storage=tmp_path / "x.db", device="cpu")
+    assert study.user_attrs["ended"] == "all 2 networks of the space are known"

@@ -1,0 +1,125 @@
+"""Several hosts at one database: who is dead is taken over from, who lives is left alone."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from nasopt.storage.leases import WORKERS
+from nasopt.storage.opening import open_storage
+from tests.hosts import Host, ended, kill_in_mid_trial, study_file
+
+TRIALS = 5
+RUN = ("--sampler", "random", "--device", "cpu", "--storage")
+
+
+def told(location: str) -> dict[str, list[Any]]:
+    """Study -> what each of its trials tried and gave."""
+    storage = open_storage(location, "read")
+    return {
+        study.study_name: [
+            (t.number, t.params, t.values, t.intermediate_values, t.state.name)
+            for t in optuna.load_study(study_name=study.study_name, storage=storage).trials
+        ]
+        for study in storage.get_all_studies()
+    }
+
+
+def order(location: str) -> list[int]:
+    """The trials of the only study in the order in which they ended."""
+    (study,) = open_storage(location, "read").get_all_studies()
+    trials = open_storage(location, "read").get_all_trials(study._study_id)
+    return [each.number for each in sorted(trials, key=lambda t: str(t.datetime_complete))]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    return study_file(tmp_path / "studies", TRIALS)
+
+
+@pytest.fixture
+def whole(tmp_path: Path, study: str) -> dict[str, list[Any]]:
+    """The study of one worker that nothing disturbed."""
+    location = str(tmp_path / "whole.db")
+    Host(tmp_path / "whole", "whole").run("run", study, *RUN, location)
+    return told(location)
+
+
+def workers(location: str) -> int:
+    with open_storage(location, "read").engine.connect() as connection:
+        return len(connection.execute(WORKERS.select()).all())
+
+
+def test_a_container_that_starts_again_under_another_name_goes_on_at_once(tmp_path, study, whole):
+    location = str(tmp_path / "data" / "x.db")
+    before, after = (
+        Host(tmp_path / "a", "before", NASOPT_TAKEOVER="3000"),
+        Host(tmp_path / "b", "now"),
+    )
+    kill_in_mid_trial(before.start("run", study, *RUN, location), f"sqlite:///{location}")
+    _, said = after.run("run", study, *RUN, location)
+    assert "was left by a worker that died; it goes on" in said
+    assert told(location) == whole
+    assert order(location) == list(range(TRIALS))
+    assert workers(location) == 0
+    assert [each.name for each in Path(f"{location}.leases").iterdir()] == ["locks"]
+
+
+def undisturbed(first: Host, second: Host, study: str, url: str) -> None:
+    """Both work at one study, and neither takes anything from the other, nor trains it again."""
+    both = [host.start("run", study, *RUN, url) for host in (first, second)]
+    (ours, said), (theirs, also) = (ended(each) for each in both)
+    for text in (said, also):
+        assert "was left by a worker" not in text
+        assert "another worker took" not in text
+    assert len({*ours, *theirs}) == len(ours + theirs) == TRIALS
+    assert workers(url) == 0
+
+
+def test_twins_with_folders_of_their_own_leave_each_other_alone(tmp_path, study, postgresql):
+    undisturbed(Host(tmp_path / "a", "twin"), Host(tmp_path / "b", "twin"), study, postgresql())
+
+
+def test_a_clock_ahead_steals_nothing(tmp_path, study, postgresql):
+    ahead = Host(tmp_path / "b", "ahead", ahead=660.0)
+    undisturbed(Host(tmp_path / "a", "right"), ahead, study, postgresql())
+
+
+@pytest.mark.parametrize("names", [("gone", "here"), ("twin", "twin")])
+def test_what_a_dead_host_had_in_hand_goes_on_when_it_was_silent(
+    tmp_path, study, whole, postgresql, names
+):
+    url = postgresql()
+    gone = Host(tmp_path / "a", names[0], ahead=-660.0, NASOPT_TAKEOVER="2")
+    kill_in_mid_trial(gone.start("run", study, *RUN, url), url)
+    _, said = Host(tmp_path / "b", names[1], ahead=660.0).run("run", study, *RUN, url)
+    assert "was left by a worker that died; it goes on" in said
+    assert told(url) == whole
+    assert workers(url) == 0
+
+
+def test_a_dead_worker_of_this_host_is_known_at_once_with_a_server_too(
+    tmp_path, study, whole, postgresql
+):
+    url = postgresql()
+    here = Host(tmp_path / "a", "here", NASOPT_TAKEOVER="3000")
+    kill_in_mid_trial(here.start("run", study, *RUN, url), url)
+    here.run("run", study, *RUN, url)
+    assert told(url) == whole
+    assert order(url) == list(range(TRIALS))
+
+
+def test_two_hosts_compare_as_one(tmp_path, study, postgresql):
+    words = ("compare", study, "--samplers", "random,tpe", "--seeds", "2", "--trials", "2")
+    options = ("--replicates", "1", "--device", "cpu", "--storage")
+    alone = str(tmp_path / "alone.db")
+    url = postgresql()
+    once, _ = Host(tmp_path / "alone", "alone").run(*words, *options, alone)
+    both = [Host(tmp_path / name, name).start(*words, *options, url) for name in ("a", "b")]
+    (ours, _), (theirs, _) = (ended(each) for each in both)
+    assert ours
+    assert theirs
+    assert len(ours + theirs) == len(once)
+    assert {*ours, *theirs} == set(once)
+    assert told(url) == told(alone)

@@ -1,0 +1,169 @@
+"""Names of which one process at a time holds each, by a file or by a server."""
+
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from nasopt.errors import StorageError
+from nasopt.storage.locks import FileLocks, Locks, file_locks
+from nasopt.storage.opening import locks_of, open_storage
+
+HOLDER = """
+import sys
+from nasopt.storage.opening import locks_of, open_storage
+locks = locks_of(open_storage(sys.argv[1]))
+print(locks.take("a"), locks.take("b"), flush=True)
+for line in sys.stdin:
+    what, name = line.split()
+    print(getattr(locks, what)(name), flush=True)
+"""
+
+
+@pytest.fixture
+def locks(empty_database: str) -> Locks:
+    return locks_of(open_storage(empty_database))
+
+
+@contextmanager
+def holder(location: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds "a" and "b"."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, location],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True True\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ask(process: subprocess.Popen[str], what: str, name: str) -> str:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{what} {name}\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+def test_a_name_is_held_by_one_process_until_it_lets_go(empty_database, locks):
+    with holder(empty_database) as other:
+        assert not locks.take("a")
+        assert locks.take("c")  # names do not disturb each other
+        ask(other, "release", "a")
+        assert locks.take("a")
+        assert not locks.take("b")
+        assert ask(other, "take", "a") == "False"
+
+
+def test_a_name_is_free_when_its_process_was_killed(empty_database, locks):
+    with holder(empty_database) as other:
+        assert not locks.take("b")
+        other.kill()
+        other.wait()
+        taken = locks.take("b")
+        while not taken and "://" in empty_database:  # the server is about to see it
+            taken = locks.take("b")
+        assert taken
+
+
+def test_what_is_held_outlives_another_user_of_the_same_database(empty_database, locks):
+    assert locks.take("mine")
+    passing: Locks | None = locks_of(open_storage(empty_database))
+    assert passing is locks
+    del passing
+    with holder(empty_database) as other:
+        assert ask(other, "take", "mine") == "False"
+
+
+def test_what_is_held_is_shared_by_threads_and_let_go_at_once(empty_database, locks):
+    assert locks.take("mine")
+    assert locks.take("mine")
+    locks.release("mine")
+    locks.release("mine")
+    with holder(empty_database) as other:
+        assert ask(other, "take", "mine") == "True"
+
+
+# files
+
+
+def test_the_file_is_made_when_first_needed(tmp_path):
+    path = tmp_path / "x.db.leases" / "locks"
+    locks = file_locks(path)
+    assert not path.exists()
+    locks.take("a")
+    assert path.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "x.db.leases").write_text("no folder")
+    with pytest.raises(StorageError, match=r"leases=.*x.db.leases/locks: cannot be written \("):
+        FileLocks(tmp_path / "x.db.leases" / "locks").take("a")
+
+
+def test_a_link_in_place_of_the_file_is_not_followed(tmp_path):
+    (tmp_path / "locks").symlink_to(tmp_path / "made")
+    with pytest.raises(StorageError, match=r"leases=.*/locks: cannot be written \("):
+        FileLocks(tmp_path / "locks").take("a")
+    assert not (tmp_path / "made").exists()
+
+
+# servers
+
+
+def sessions(url: str) -> list[tuple[int, str]]:
+    """Process id and state of those that hold advisory locks of a database."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "SELECT DISTINCT pid, state FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND datname = current_database()"
+        ).fetchall()
+
+
+def test_one_connection_holds_all_and_stays_in_no_transaction(postgresql):
+    url = postgresql()
+    first, second = locks_of(open_storage(url)), locks_of(open_storage(url))
+    assert first.take("a")
+    assert second.take("b")
+    ((_, state),) = sessions(url)
+    assert state == "idle"
+
+
+def test_what_is_lost_with_the_connection_is_told_and_free_for_others(postgresql):
+    url = postgresql()
+    locks = locks_of(open_storage(url))
+    assert locks.take("mine")
+    with psycopg.connect(url) as connection:
+        ((pid, _),) = sessions(url)
+        connection.execute("SELECT pg_terminate_backend(%s, 60000)", (pid,))
+    with holder(url) as other:
+        assert ask(other, "take", "mine") == "True"
+        with pytest.raises(StorageError, match=r"^storage: .*; see to the server and run"):
+            locks.take("another")
+        assert not locks.take("mine")
+        locks.release("mine")  # which it has not: the other keeps it
+        assert not locks.take("mine")
+        assert locks.take("another")
+
+
+def test_a_connection_that_waits_for_long_is_not_ended_for_it(postgresql):
+    url = postgresql()
+    locks = locks_of(open_storage(url))
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET idle_session_timeout = '50ms'")
+    assert locks.take("mine")
+    with psycopg.connect(url) as witness:  # which is ended, and that is long enough
+        select.select([witness.fileno()], [], [])
+        with pytest.raises(psycopg.errors.IdleSessionTimeout):
+            witness.execute("SELECT 1")
+    assert locks.take("another")

@@ -1,0 +1,81 @@
+import pytest
+
+from nasopt.text import (
+    big,
+    duration,
+    listed,
+    percent,
+    points,
+    roughly,
+    several,
+    trained_on,
+    visible,
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (111_132, "111,132"),
+        (24**20, "4.0e27 = 4_019_988_717_840_603_673_710_821_376"),
+        (10**40, "1.0e40"),
+    ],
+)
+def test_large_numbers_are_exact_with_their_magnitude(number, text):
+    assert big(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.31, "0.3 s"), (45, "45 s"), (720, "12 min"), (12_240, "3.4 h"), (200_000, "2.3 days")],
+)
+def test_durations_are_in_the_unit_that_one_would_say(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(258, "258"), (200_000_000, "2.0 × 10⁸"), (24**20, "4.0 × 10²⁷")]
+)
+def test_large_numbers_are_rounded_for_people(number, text):
+    assert roughly(number) == text
+
+
+def test_fractions_and_tables_in_percent_are_said_alike():
+    assert percent(0.97222) == percent(97.222) == "97.22%"
+    assert points(0.0123, 0.9) == points(1.23, 93.0) == "1.23 points"
+    assert points(-0.0123, 0.9, sign=True) == "-1.23"
+
+
+def test_words_in_a_row_and_their_numbers():
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed([4, 8], "or") == "4 or 8"
+    assert listed([]) == ""
+    assert [several(n, "study") for n in (1, 2)] == ["1 study", "2 studies"]
+    assert several(1_000, "layer") == "1,000 layers"
+
+
+def test_devices_are_counted_where_there_are_several():
+    assert trained_on({"cpu, 2 threads": 7}) == "cpu, 2 threads"
+    assert trained_on({"cpu, 2 threads": 12, "NVIDIA H200": 1}) == (
+        "cpu, 2 threads (12 trials) and NVIDIA H200 (1 trial)"
+    )
+
+
+def test_a_number_of_more_digits_than_python_spells_out_has_a_magnitude():
+    assert big(7 * 10**5000) == "7.0e5000"
+    assert roughly(123 * 10**3000) == "1.2 × 10³⁰⁰²"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
+        ("two\nlines\r\tand a tab\x85", "two\\nlines\\r\\tand a tab\\x85"),
+        ("abc\u202egpj.exe\u2066", "abc\\u202egpj.exe\\u2066"),
+        ("\u2028\x9b", "\\u2028\\x9b"),
+        ("naïve 層 4.0 × 10²⁷\u00a0%", "naïve 層 4.0 × 10²⁷\u00a0%"),
+        ("न्\u200dय 👩\u200d👧", "न्\u200dय 👩\u200d👧"),
+    ],
+)
+def test_what_would_act_on_a_terminal_is_spelled_out(text, shown):
+    assert visible(text) == shown
