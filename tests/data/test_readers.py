@@ -23,7 +23,7 @@ def write_idx_folder(folder, train=6, test=4, shape=(28, 28), classes=10):
         greys = np.arange(count, dtype=np.uint8)
         images = np.broadcast_to(greys[:, None, None], (count, *shape))
         for name, array in (("images-idx3", images), ("labels-idx1", greys % classes)):
-            (folder / f"{prefix}-{name}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
+            (folder / f"{prefix}-{name}-ubyte.gz").write_bytes(gzip.compress(idx(array), mtime=0))
     return folder
 
 
@@ -105,10 +105,16 @@ def test_images_and_labels_of_different_numbers_are_named(tmp_path):
     [
         (b"", "no IDX file of its size"),
         (b"not compressed", "Not a gzipped file (b'no')"),
-        (gzip.compress(b""), "no IDX file of its size"),
-        (gzip.compress(idx(np.zeros((6, 2, 2), np.uint8))[:-1]), "no IDX file of its size"),
-        (gzip.compress(idx(np.zeros((6, 2, 2), np.uint8)) + b"0"), "no IDX file of its size"),
-        (gzip.compress(idx(np.zeros((6, 4), np.uint8))), "no IDX file of its size"),
+        (gzip.compress(b"", mtime=0), "no IDX file of its size"),
+        (
+            gzip.compress(idx(np.zeros((6, 2, 2), np.uint8))[:-1], mtime=0),
+            "no IDX file of its size",
+        ),
+        (
+            gzip.compress(idx(np.zeros((6, 2, 2), np.uint8)) + b"0", mtime=0),
+            "no IDX file of its size",
+        ),
+        (gzip.compress(idx(np.zeros((6, 4), np.uint8)), mtime=0), "no IDX file of its size"),
     ],
 )
 def test_a_damaged_idx_file_is_named_with_the_reason(tmp_path, content, reason):
@@ -132,7 +138,7 @@ def test_an_idx_file_cut_before_it_was_compressed_is_damaged(tmp_path):
     file = write_idx_folder(tmp_path, shape=(2, 3)) / "train-images-idx3-ubyte.gz"
     content = gzip.decompress(file.read_bytes())
     for kept in range(len(content)):
-        file.write_bytes(gzip.compress(content[:kept]))
+        file.write_bytes(gzip.compress(content[:kept], mtime=0))
         with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: damaged \(.*fetch it"):
             IdxFolder(tmp_path)()
 
