@@ -104,7 +104,7 @@ class Real:
 
     @property
     def size(self) -> float:
-        return math.inf
+        return 1 if self.low == self.high else math.inf
 
     @property
     def boundary_values(self) -> Sequence[Any]:
