@@ -32,7 +32,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words, code",
+    ("words", "code"),
     [
         (("report", "x.db", "-o", "report.html"), 0),
         (("show", "x.db", "--studies"), 0),
