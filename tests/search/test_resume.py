@@ -18,7 +18,7 @@ from nasopt.data import digits
 from nasopt.search.resume import Stopped, paid_epochs
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Conv
-from nasopt.storage.ledger import EPOCHS, Ledger
+from nasopt.storage.ledger import EPOCHS, TABLES, Ledger
 from nasopt.storage.locks import file_locks
 from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.training.trainer import Trainer
@@ -68,11 +68,9 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def ledger_in(folder: Path) -> Ledger:
     """No checkpoints but those that are asked for."""
-    return Ledger(
-        sa.create_engine(f"sqlite:///{folder / 'x.db'}"),
-        folder / "checkpoints",
-        checkpoint_seconds=math.inf,
-    )
+    engine = sa.create_engine(f"sqlite:///{folder / 'x.db'}")
+    TABLES.create_all(engine)
+    return Ledger(engine, folder / "checkpoints", checkpoint_seconds=math.inf)
 
 
 @pytest.fixture(scope="module")
