@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.errors import Error, StudyError
 from nasopt.space.fields import Open, field_from_json
 from nasopt.space.space import Space
+from nasopt.storage.own_trials import is_own
 from nasopt.storage.rdb import EXPERIMENT, FREE, LAST, OWNER, VERDICT
 from nasopt.training.evaluation import Recipe
 
@@ -142,13 +143,15 @@ def parameters_of(name: str, attrs: Mapping[str, Any]) -> Mapping[str, Open]:
 def check_trials(name: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> None:
     """Raise StudyError unless `trials` are those of a study of nasopt's, all of them.
 
-    Those that plain Optuna added have none of our attributes, and are not looked at.
+    Those that plain Optuna added are not looked at, and of those under way only what is there.
     """
     fields = parameters_of(name, attrs)
     objectives = len(attrs[EXPERIMENT]["objectives"])
     for place, trial in enumerate(trials):
         if trial.number != place:
             raise _wrong(name, f"there is no trial {place}, or several")
+        if trial.state.is_finished() and not is_own(trial, fields):
+            continue
         which = f"trial {place}:"
         _check(name, which, trial.user_attrs, OF_TRIAL)
         _check(name, which, trial.system_attrs, OF_SYSTEM)
@@ -156,7 +159,7 @@ def check_trials(name: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTri
             raise _wrong(name, f"{which} values={trial.values} are no numbers")
         if trial.state is TrialState.COMPLETE and len(trial.values or []) != objectives:
             raise _wrong(name, f"{which} values={trial.values} for {objectives} objectives")
-        if "key" in trial.user_attrs:
+        if "key" in trial.user_attrs and trial.state.is_finished():
             _check_ours(name, which, trial, fields)
         elif "parameters" in trial.user_attrs or "epochs" in trial.user_attrs:
             raise _wrong(name, f"{which} it has no attribute key")

@@ -230,7 +230,7 @@ for result in paid_epochs(EVALUATION, ledger_in(folder), engine, locks=locks):
 
 
 @pytest.fixture
-def worker_processes(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def beside(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that trains the same; it is in the first epoch's yield."""
     with subprocess.Popen(
         [sys.executable, "-c", BESIDE, str(tmp_path)],
