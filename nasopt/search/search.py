@@ -27,7 +27,8 @@ from nasopt.storage.counts import TrialCounts
 from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.notes import Notebook
 from nasopt.storage.opening import open_storage
-from nasopt.storage.rdb import DEATHS, FREE, IDENTITY, Lost
+from nasopt.storage.owners import DEATHS, Lost
+from nasopt.storage.rdb import FREE, IDENTITY
 from nasopt.training.devices import wait_for
 from nasopt.training.evaluation import EpochResult, Evaluation
 from nasopt.training.profiling import Profile, Timer, no_timer

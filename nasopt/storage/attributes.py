@@ -13,7 +13,8 @@ from nasopt.errors import Error, StudyError
 from nasopt.space.fields import Open, field_from_json
 from nasopt.space.space import Space
 from nasopt.storage.own_trials import is_own
-from nasopt.storage.rdb import EXPERIMENT, FREE, LAST, OWNER, VERDICT
+from nasopt.storage.owners import OWNER
+from nasopt.storage.rdb import EXPERIMENT, FREE, LAST, VERDICT
 from nasopt.training.evaluation import Recipe
 
 Test = Callable[[Any], bool]
@@ -166,9 +167,10 @@ def check_trials(name: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTri
 
 
 def _check_ours(name: str, which: str, trial: FrozenTrial, fields: Mapping[str, Open]) -> None:
+    params = trial.params  # a property: asked for once, since there are many
     for key, field in fields.items():
-        if key not in trial.params or trial.params[key] not in field:
-            value = trial.params.get(key)
+        if key not in params or params[key] not in field:
+            value = params.get(key)
             raise _wrong(name, f"{which} {key}={_shortened(value)} is not in {field!r}")
     for step, value in trial.intermediate_values.items():
         if not _count(step) or not math.isfinite(value):
