@@ -84,7 +84,8 @@ def _in_bytes(file: Path, opened: "ImageFile") -> "Image":
 
 
 def _is_drawn_by_transparency(image: "Image") -> bool:
-    *colours, alpha = (low < high for low, high in image.getextrema())
+    pixels = np.asarray(image).reshape(-1, 4)
+    *colours, alpha = (pixels != pixels[0]).any(axis=0).tolist()
     return alpha and not any(colours)
 
 
