@@ -147,7 +147,7 @@ class Numbers:
         """The coordinates below which these shares of all draws are."""
         if not self.size:
             return shares
-        if self.log:
+        if self.log and self.size > 1:
             low, high = self.low - 0.5, self.high + 0.5
             numbers = np.rint(low * (high / low) ** shares)
             logarithmic: Floats = np.clip(numbers - self.low, 0, self.span)

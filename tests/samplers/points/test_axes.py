@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
     "float-step": FloatDistribution(0, 1, step=0.25),
     "float-log": FloatDistribution(1e-4, 10, log=True),
     "float-one": FloatDistribution(0.5, 0.5),
+    "float-log-one": FloatDistribution(0.1, 0.1, log=True),
 }
 NAMES = list(DISTRIBUTIONS)
 RNG = 0
@@ -167,7 +168,7 @@ def test_two_values_at_random_are_equally_far_apart_whatever_the_kind(name):
 
 
 def test_numbers_have_one_column_on_a_logarithmic_scale_and_words_one_each():
-    assert axes().groups.tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, *range(3, 12)]
+    assert axes().groups.tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, *range(3, 13)]
     points = axes("numbers").encode([{"numbers": value} for value in (3, 7, 5)])
     logs = np.log([3, 7, 5])
     expected = (logs - logs.mean()) / logs.std()
