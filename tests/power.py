@@ -22,6 +22,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -141,19 +142,31 @@ def is_sound(database: Path) -> bool:
         return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def torment(folder: Path, sampler: str, most: int, chance: random.Random, cuts: Cuts) -> None:
-    """One study, cut `most` times at most until it is done; add what came of it."""
-    whole = folder.with_name(f"{folder.name}-whole")
-    study_in(whole, TRIALS, EPOCHS)
+@dataclass
+class Whole:
+    """What nothing disturbed: the trials of a study, and the seconds that it took."""
+
+    trials: list[Any]
+    seconds: float
+
+
+def undisturbed(folder: Path, sampler: str) -> Whole:
+    study_in(folder, TRIALS, EPOCHS)
     started = time.monotonic()
-    start(whole, sampler).end()
-    seconds = time.monotonic() - started
+    start(folder, sampler).end()
+    return Whole(told(folder / "x.db"), time.monotonic() - started)
+
+
+def torment(
+    folder: Path, sampler: str, most: int, whole: Whole, chance: random.Random, cuts: Cuts
+) -> None:
+    """One study, cut `most` times at most until it is done; add what came of it."""
     study_in(folder, TRIALS, EPOCHS)
     reached: dict[str, tuple[int, int]] = {}
     since, left = 0, most
     while True:
         command = start(folder, sampler)
-        time.sleep(chance.uniform(0, seconds) if left else 0)
+        time.sleep(chance.uniform(0, whole.seconds) if left else 0)
         cut = left > 0 and command.stop()
         if cut:
             copy = folder.with_name(f"{folder.name}-copy")
@@ -173,7 +186,7 @@ def torment(folder: Path, sampler: str, most: int, chance: random.Random, cuts: 
     cuts.studies += 1
     cuts.batches += len(set(trained(folder)))
     cuts.twice += len(trained(folder)) - len(set(trained(folder)))
-    if told(folder / "x.db") != told(whole / "x.db"):
+    if told(folder / "x.db") != whole.trials:
         cuts.differences.append(f"{sampler}: another study than the uninterrupted one")
     if not is_sound(folder / "x.db"):
         cuts.differences.append(f"{sampler}: the database is damaged")
@@ -184,10 +197,13 @@ def run(number: int, samplers: list[str], folder: Path, seed: int = 0) -> Cuts:
     chance = random.Random(seed)
     load(folder / "loaded", samplers)
     cuts = Cuts()
+    whole: dict[str, Whole] = {}
     while cuts.cuts < number:
         sampler = samplers[cuts.studies % len(samplers)]
+        if sampler not in whole:
+            whole[sampler] = undisturbed(folder / sampler, sampler)
         most = min(4, number - cuts.cuts)
-        torment(folder / str(cuts.studies), sampler, most, chance, cuts)
+        torment(folder / str(cuts.studies), sampler, most, whole[sampler], chance, cuts)
     return cuts
 
 

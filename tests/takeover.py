@@ -25,7 +25,7 @@ from tests.hosts import Host, ended, kill_in_mid_trial, rows, study_file
 TRIALS = 6
 RUN = ("--sampler", "random", "--device", "cpu", "--storage")
 OF_GONE = """
-SELECT t.trial_id FROM trials t JOIN trial_intermediate_values USING (trial_id)
+SELECT DISTINCT t.trial_id FROM trials t JOIN trial_intermediate_values USING (trial_id)
 JOIN trial_system_attributes a USING (trial_id)
 JOIN nasopt_workers w ON a.value_json = '"' || w.token || '"'
 WHERE t.state = 'RUNNING' AND a.key = 'nasopt:owner' AND w.host = 'gone'
