@@ -160,8 +160,9 @@ def check_trials(name: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTri
             raise _wrong(name, f"{which} values={trial.values} are no numbers")
         if trial.state is TrialState.COMPLETE and len(trial.values or []) != objectives:
             raise _wrong(name, f"{which} values={trial.values} for {objectives} objectives")
-        if "key" in trial.user_attrs and trial.state.is_finished():
-            _check_ours(name, which, trial, fields)
+        if "key" in trial.user_attrs:
+            if trial.state.is_finished():  # of one that begins, the rest may be read a moment later
+                _check_ours(name, which, trial, fields)
         elif "parameters" in trial.user_attrs or "epochs" in trial.user_attrs:
             raise _wrong(name, f"{which} it has no attribute key")
 
