@@ -14,7 +14,6 @@ import os
 import random
 import shutil
 import sqlite3
-import struct
 import tempfile
 import time
 from collections import Counter
@@ -30,6 +29,7 @@ from nasopt.samplers import SAMPLERS
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import open_storage
 from tests.commands import Command, load, run_words, study_in
+from tests.disk import cut_off
 from tests.faults import CHECKPOINT_SECONDS, log_batches, told
 
 TRIALS, EPOCHS = 6, 4
@@ -68,46 +68,6 @@ def trained(folder: Path) -> list[Batch]:
     log = folder / "batches"
     lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
     return [(key, int(epoch), int(batch)) for key, epoch, batch, _ in lines]
-
-
-def synced(folder: Path) -> int:
-    """How many bytes of the -wal are on the disk for certain: those that the database has taken.
-
-    SQLite syncs them before it writes to the database; the -shm tells how many frames they are, and
-    the -wal how long a page is.
-    """
-    shm, wal = folder / "x.db-shm", folder / "x.db-wal"
-    if not shm.exists() or not wal.exists() or wal.stat().st_size < 32:
-        return 0
-    (frames,) = struct.unpack_from("=I", shm.read_bytes(), 128)  # nBackfillAttempted
-    (page,) = struct.unpack_from(">I", wal.read_bytes(), 8)
-    return 32 + frames * (24 + page) if frames else 0
-
-
-def cut_off(folder: Path, chance: random.Random) -> tuple[bool, int]:
-    """Make of a copied disk what a power cut leaves: (whether a -wal lost something, files)."""
-    lost = False
-    least, wal = synced(folder), folder / "x.db-wal"
-    if wal.exists() and wal.stat().st_size > least:
-        at = chance.randrange(least, wal.stat().st_size)
-        with wal.open("r+b") as file:
-            if chance.random() < 0.5:
-                file.truncate(at)
-            else:  # what came later was written, this was not
-                file.seek(at)
-                file.write(bytes(min(512, wal.stat().st_size - at)))
-        lost = True
-    (folder / "x.db-shm").unlink(missing_ok=True)
-    harmed = 0
-    for path in [*folder.glob("x.db.checkpoints/*"), *folder.glob("x.db.new*")]:
-        left = chance.choice([None, 0, chance.randrange(path.stat().st_size + 1), -1, -1])
-        if left is None:
-            path.unlink()
-        elif left >= 0:
-            with path.open("r+b") as file:
-                file.truncate(left)
-        harmed += left != -1
-    return lost, harmed
 
 
 def known(folder: Path) -> dict[str, tuple[int, int]]:
