@@ -153,7 +153,8 @@ STARTED = "SELECT 1 FROM trials WHERE state = 'COMPLETE'"
 def test_workers_whose_server_fails_end_with_a_line_and_go_on_later(server, tmp_path, stop):
     url = server.new()
     words = ("run", study_file(tmp_path, 500), "--sampler", "random", "--device", "cpu")
-    hosts = [Host(tmp_path / name, name) for name in ("a", "b")]
+    # what b had in hand, whose row no server could remove, is to go on soon
+    hosts = [Host(tmp_path / name, name, NASOPT_TAKEOVER="10") for name in ("a", "b")]
     workers = [host.start(*words, "--storage", url) for host in hosts]
     while len(rows(url, STARTED)) < 3:
         assert None in [each.poll() for each in workers]
