@@ -26,7 +26,7 @@ LONGEST_NAME = 400  # of the 512 characters that Optuna's tables have for "name/
 
 
 class Error(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and fix."""
 
 
 class SpaceError(Error):

@@ -110,7 +110,7 @@ def read_json(path: Path) -> Any:
         return json.loads(read_bytes(path), object_pairs_hook=lambda each: _object(path, each))
     except json.JSONDecodeError as error:
         raise BenchmarkError(
-            f"{path}: row {error.lineno}, column {error.colno}: no JSON ({error.msg}); mend it"
+            f"{path}: row {error.lineno}, column {error.colno}: no JSON ({error.msg}); fix it"
         ) from error
     except UnicodeDecodeError as error:
         raise _encoding(path, error) from error
@@ -141,7 +141,7 @@ def _csv(path: Path) -> Sheet:
                 rows.append([cell.strip() for cell in row])
                 numbers.append(reader.line_num)
     except csv.Error as error:
-        raise BenchmarkError(f"{path}: row {reader.line_num}: {error}; mend it") from error
+        raise BenchmarkError(f"{path}: row {reader.line_num}: {error}; fix it") from error
     for name in header:
         if not name or header.count(name) > 1:
             place = header.index(name) + 1
@@ -150,7 +150,7 @@ def _csv(path: Path) -> Sheet:
     for row, number in zip(rows, numbers, strict=True):
         if len(row) != len(header):
             raise BenchmarkError(
-                f"{path}: row {number}: {len(row)} values, not {len(header)} as in row 1; mend it"
+                f"{path}: row {number}: {len(row)} values, not {len(header)} as in row 1; fix it"
             )
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     return Sheet(path, {name: list(c) for name, c in zip(header, columns, strict=True)}, numbers)
@@ -176,7 +176,7 @@ def _json(path: Path) -> Sheet:
         if other:
             name = min(other)
             what = "missing" if name in names else "not in row 1"
-            raise BenchmarkError(f"{path}: row {number}, column {name}: {what}; mend it")
+            raise BenchmarkError(f"{path}: row {number}, column {name}: {what}; fix it")
     columns = {name: [row[name] for row in rows] for name in names}
     return Sheet(path, columns, range(1, len(rows) + 1))
 

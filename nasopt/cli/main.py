@@ -334,7 +334,7 @@ class _Lines(logging.Handler):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: its exit code (0 done, 2 the user's to mend, 130 or 143 interrupted)."""
+    """Run one command: its exit code (0 done, 2 the user's to fix, 130 or 143 interrupted)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a study's name may have letters that it lacks
@@ -356,7 +356,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(command: Callable[[], None]) -> int:
-    """Run it, and tell what a user can mend in a line: its exit code."""
+    """Run it, and tell what a user can fix in a line: its exit code."""
     handler = _Lines()
     logging.getLogger("nasopt").addHandler(handler)
     try:

@@ -12,8 +12,7 @@ from nasopt.analysis.retrained import Retrained
 from nasopt.reporting.terminal import display
 from nasopt.reporting.terminal.results import outcome_table
 from nasopt.search.describe import describe
-from nasopt.search.evaluator import Evaluator
-from nasopt.search.experiment import Experiment, load_experiment
+from nasopt.search.experiment import load_experiment
 from nasopt.search.retraining import retrain
 from nasopt.search.search import Search
 from nasopt.storage.database import shown_url
@@ -55,9 +54,8 @@ def quickstart(storage: str | None = None, device: str = "auto", as_json: bool =
         display.follow_search(out, search)
     out.print()
     out.print("The winners, trained again with fresh seeds ...")
+    again = {name: _retrained(search) for name, search in searches.items()}
     results = {name: result(search.study) for name, search in searches.items()}
-    evaluator = searches["random"].evaluator
-    again = {name: _retrained(evaluator, experiment, search) for name, search in searches.items()}
     if as_json:
         display.print_json(
             {
@@ -78,9 +76,10 @@ def quickstart(storage: str | None = None, device: str = "auto", as_json: bool =
     _print_next(out, location)
 
 
-def _retrained(evaluator: Evaluator, experiment: Experiment, search: Search) -> Retrained:
-    evaluation = experiment.evaluation(search.study.best_trial.params)
-    return retrain(evaluator, evaluation, REPLICATES)
+def _retrained(search: Search) -> Retrained:
+    """Train the network that is shown as the best of its search."""
+    best = search.study.trials[result(search.study).best[0].number]
+    return retrain(search.evaluator, search.experiment.evaluation(best.params), REPLICATES)
 
 
 def _print_comparison(

@@ -337,7 +337,7 @@ def compare(
         benchmark = nasopt.load_benchmark("nasbench201:cifar100")
         nasopt.compare(Experiment(dataset=benchmark), samplers="all", seeds=30, trials=200)
 
-    The arguments are those of `Comparison`. Raises an `Error` for what the user can mend;
+    The arguments are those of `Comparison`. Raises an `Error` for what the user can fix;
     Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
     """
     comparison = Comparison(

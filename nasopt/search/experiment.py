@@ -316,7 +316,7 @@ def load_experiment(path: str | Path) -> Experiment:
             exec(compile(source, str(path), "exec"), module.__dict__)
     except SyntaxError as error:  # of this file, or of one that it imports
         where = f"{error.filename or path}:{error.lineno or 1}"
-        raise StudyError(f"{where}: {error.msg}; mend that line") from error
+        raise StudyError(f"{where}: {error.msg}; fix that line") from error
     except ModuleNotFoundError as error:
         raise StudyError(f"{path}:{_line(error, path)}: {_missing(str(error.name))}") from error
     except Error as error:
@@ -364,7 +364,7 @@ def _message(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}".splitlines()[0]
     wanted = re.match(r"cannot import name '(\w+)' from '(nasopt[.\w]*)'", str(error))
     if wanted is None:
-        return f"{text}; mend that line"
+        return f"{text}; fix that line"
     name, source = wanted.groups()
     exported = [each for each in vars(sys.modules[source]) if not each.startswith("_")]
     names = getattr(sys.modules[source], "__all__", exported)

@@ -233,7 +233,7 @@ class Search:
             if isinstance(stopped, Stopped):
                 raise Interrupted(self.signum or signal.SIGINT) from None
             raise
-        except (Lost, Error):  # an Error is the user's to mend: the trial can go on after that
+        except (Lost, Error):  # an Error is the user's to fix: the trial can go on after that
             with suppress(
                 Error, Lost
             ):  # where it cannot be written, the lease tells that it is free
@@ -427,7 +427,7 @@ def run(
     URL, by default `runs/<name of the experiment>.db`. `trials` is the total to reach, by default
     the experiment's.
 
-    Raises an `Error` for what the user can mend; Interrupted (a KeyboardInterrupt) on Ctrl-C or
+    Raises an `Error` for what the user can fix; Interrupted (a KeyboardInterrupt) on Ctrl-C or
     SIGTERM, after which the same call goes on.
     """
     search = Search(

@@ -251,7 +251,7 @@ def test_what_a_user_gets_wrong_is_one_line(study, capsys, words, line):
     [
         ("experiment = (", "mine.py:1: '(' was never closed"),
         ("import no_such_thing", "mine.py:1: no_such_thing is not installed"),
-        ("raise RuntimeError('of its own')", "mine.py:1: RuntimeError: of its own; mend that line"),
+        ("raise RuntimeError('of its own')", "mine.py:1: RuntimeError: of its own; fix that line"),
         ("", "mine.py: experiment is none"),
     ],
 )

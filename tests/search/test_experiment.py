@@ -132,7 +132,7 @@ def test_a_study_file_may_import_its_neighbours(tmp_path):
         (("from nasopt.data", "import maths\nfrom nasopt.data"), 2, "maths is not installed; did "),
         (("digits()", "digits(limt=5)"), 5, "digits(limt=...): no such argument; did you mean"),
         (("nasopt.data", "nasopt.dta"), 2, "nasopt.dta: no such module; did you mean data?"),
-        (("dataset=", "d=exit('bye'), dataset="), 5, "SystemExit: bye; mend that line"),
+        (("dataset=", "d=exit('bye'), dataset="), 5, "SystemExit: bye; fix that line"),
     ],
 )  # fmt: skip
 def test_an_error_in_a_study_file_names_its_line(tmp_path, change, line, message):
