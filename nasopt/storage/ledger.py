@@ -1,7 +1,7 @@
-"""The ledger: what every training gave, epoch by epoch, and where it can go on.
+"""The ledger: the results of every training, epoch by epoch, and the point where it can go on.
 
 Two tables in the studies' own database, readable without them, and checkpoint files beside it. It
-knows no training: it is handed results and states.
+has no code that trains: it is handed results and states.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ EPOCHS = sa.Table(
 
 
 class Ledger:
-    """Results and checkpoints of evaluations, by their key.
+    """The results and checkpoints of evaluations, by their key.
 
     `engine` is of an open database; `folder` (made when first needed) holds the checkpoints.
     """
@@ -79,7 +79,7 @@ class Ledger:
         TABLES.create_all(engine)
 
     def results(self, key: str) -> list[EpochResult]:
-        """The epochs that are known, from the first on without a gap."""
+        """Return the epochs that are known, from the first on without a gap."""
         names = [column for column in EPOCHS.c if column.name not in ("key", "recorded")]
         query = sa.select(*names).where(EPOCHS.c.key == key).order_by(EPOCHS.c.epoch)
         with self.engine.connect() as connection:
@@ -91,7 +91,7 @@ class Ledger:
         return [result for place, result in enumerate(results, 1) if result.epoch == place]
 
     def final_accuracies(self, epochs: int) -> dict[str, float]:
-        """Key -> accuracy of each evaluation that was trained for `epochs`, or diverged before."""
+        """Return the accuracy, by key, of evaluations trained for `epochs`, or diverged before."""
         ended = EPOCHS.c.epoch == epochs
         diverged = EPOCHS.c.loss.is_(None) | EPOCHS.c.train_loss.is_(None)
         query = sa.select(EPOCHS.c.key, EPOCHS.c.accuracy).where(ended | diverged)
@@ -129,7 +129,7 @@ class Ledger:
     def checkpoint(
         self, key: str, fits: Callable[[Any], bool], *, expected: bool = False
     ) -> dict[str, Any] | None:
-        """The state last saved for `key`; None, with a line in the log, if none can be used.
+        """Return the state last saved for `key`; None, with a line in the log, if none can be used.
 
         `fits` says whether one can be gone on from. That there is no file is worth a line only if
         one is `expected`.
@@ -158,7 +158,7 @@ class Ledger:
         return None
 
     def reached(self, key: str) -> list[int | str]:
-        """How far an evaluation is: epochs known, and the digest of its checkpoint, if any."""
+        """Return the number of epochs known, and the digest of the checkpoint, if any."""
         try:
             with self._path(key).open("rb") as file:
                 digest = file.read(DIGEST_BYTES).hex()
@@ -167,7 +167,7 @@ class Ledger:
         return [len(self.results(key)), digest]
 
     def due(self) -> bool:
-        """Whether the last checkpoint is so long ago that a kill would cost too much."""
+        """Return True if the last checkpoint is so long ago that a kill would cost too much."""
         return time.monotonic() - self.saved >= self.checkpoint_seconds
 
     def save_checkpoint(self, key: str, state: dict[str, Any]) -> None:
@@ -198,7 +198,7 @@ class Ledger:
         self._thin(keep=key)
 
     def discard_checkpoint(self, key: str) -> None:
-        """The evaluation is complete: its checkpoint serves nobody any more."""
+        """Remove the checkpoint of a complete evaluation, which nobody needs any more."""
         self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
@@ -231,7 +231,7 @@ def _inserting(table: sa.Table, dialect: str) -> Any:
 
 
 def _unpacked(content: bytes) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote, or None: nothing in it is executed, whoever wrote it."""
+    """Return the content that `save_checkpoint` wrote, or None: nothing in it is executed."""
     import torch  # two seconds that reading results need not pay
 
     body = content[DIGEST_BYTES:]

@@ -74,7 +74,7 @@ INDICES = (
 
 
 class Lost(Exception):
-    """The trial belongs to another worker by now; nothing was written."""
+    """The error that the trial belongs to another worker by now; nothing was written."""
 
 
 class Storage(RDBStorage):
@@ -91,16 +91,16 @@ class Storage(RDBStorage):
 
     @property
     def leases(self) -> Path:
-        """The folder where workers on this host tell that they live."""
+        """The folder where workers on this host hold their leases."""
         return leases.default_folder(self.path)
 
     @cached_property
     def _settled(self) -> dict[int, tuple[int, int]]:
-        """Study -> (id of a trial up to which all have ended, how many of them are free)."""
+        """The id of a trial up to which all have ended, and how many of them are free, by study."""
         return {}
 
     def next_trial(self, study_id: int, budget: int) -> int | None:
-        """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
+        """Claim the oldest waiting trial, or make one if the budget has room; return its trial id.
 
         The budget counts all trials without the attribute `free`. None: there is nothing to
         claim at the moment. Raises KeyError if the study was deleted.
@@ -137,7 +137,7 @@ class Storage(RDBStorage):
         return claimed
 
     def _free(self, connection: sa.Connection, study_id: int) -> int:
-        """Number of trials of a study that do not count.
+        """Return the number of trials of a study that do not count.
 
         Those that ended before the oldest unfinished one are counted once a process: they stay.
         """
@@ -185,7 +185,7 @@ class Storage(RDBStorage):
     ) -> None:
         """Write attributes of a study: all of them or nothing.
 
-        Those of `lasting` and `system` stand as they are where they are known.
+        Those of `lasting` and `system` that are known stay as they are.
         """
         with self.changing(study_id) as connection:
             for table, attrs, stand in (
@@ -196,7 +196,7 @@ class Storage(RDBStorage):
                 self._set_attrs(connection, table, study_id, attrs, stand=stand)
 
     def is_there(self, study_id: int, identity: str) -> bool:
-        """Whether the study is still there, and no other that was given its id."""
+        """Return True if the study is still there, and no other that was given its id."""
         query = sa.select(STUDY_ATTRS.c.value_json).where(
             STUDY_ATTRS.c.study_id == study_id, STUDY_ATTRS.c.key == IDENTITY
         )
@@ -241,7 +241,7 @@ class Storage(RDBStorage):
         """Tell a trial's outcome, and with it what else was learnt: all of it or nothing.
 
         `unless` is asked while no other worker of the study can tell one: on True nothing is
-        written, and the trial runs on. Returns whether it was told.
+        written, and the trial runs on. Returns True if it was told.
         """
         with self._owned(trial_id) as connection:
             self._lock_study_of(connection, trial_id)
@@ -267,7 +267,7 @@ class Storage(RDBStorage):
             self._release(connection, trial_id)
 
     def ask_for_params(self, trial_id: int) -> None:
-        """Take what plain Optuna's `add_trial` has chosen for a waiting trial as enqueued.
+        """Take the parameters that plain Optuna's `add_trial` chose for a waiting trial as given.
 
         Its distributions need not be those of the space.
         """
@@ -280,7 +280,7 @@ class Storage(RDBStorage):
     def requeue_orphans(
         self, study_id: int, reached: Callable[[str | None], Any] = lambda key: None
     ) -> list[int]:
-        """Give back the running trials whose workers are dead: their numbers.
+        """Give back the running trials whose workers are dead; return their numbers.
 
         Trials that no worker of ours began (plain Optuna's) are left alone. `reached` tells by the
         key of a trial's network how far that is, so that deaths without any progress are counted.
@@ -318,7 +318,7 @@ class Storage(RDBStorage):
         self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {DEATHS: deaths})
 
     def has_living_owner(self, trial_ids: Sequence[int]) -> bool:
-        """Whether a worker that lives has one of these trials in hand."""
+        """Return True if a worker that lives has one of these trials in hand."""
         query = sa.select(SYSTEM_ATTRS.c.value_json).where(
             SYSTEM_ATTRS.c.trial_id.in_(trial_ids), SYSTEM_ATTRS.c.key == OWNER
         )
@@ -327,7 +327,7 @@ class Storage(RDBStorage):
             return bool(leases.living(connection, self.leases, tokens))
 
     def unfinished(self, study_id: int) -> int:
-        """Number of trials that wait, or that a worker of ours has in hand."""
+        """Return the number of trials that wait, or that a worker of ours has in hand."""
         states = (TrialState.RUNNING, TrialState.WAITING)  # by which the index finds the few
         query = sa.select(sa.func.count()).where(
             TRIALS.c.study_id == study_id,
@@ -338,7 +338,7 @@ class Storage(RDBStorage):
             return int(connection.execute(query).scalar_one())
 
     def running_elsewhere(self, study_id: int) -> list[int]:
-        """Numbers of the trials that plain Optuna has begun and not ended."""
+        """Return the numbers of the trials that plain Optuna has begun and not ended."""
         running = (TRIALS.c.state == TrialState.RUNNING) & ~self._has_owner
         query = sa.select(TRIALS.c.number).where(TRIALS.c.study_id == study_id, running)
         with self.engine.connect() as connection:
@@ -385,7 +385,7 @@ class Storage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        """Those trials of a study that are newer or among the included, as Optuna's cache asks."""
+        """Return the trials of a study that are newer or included, as Optuna's cache asks."""
         of = newer_trials(study_id, trial_id_greater_than, included_trial_ids)
         with self.engine.connect() as connection:
             trials = read_trials(connection, of)
@@ -420,7 +420,7 @@ class Storage(RDBStorage):
             self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {key: value})
 
     def should_prune(self, trial: optuna.Trial) -> bool:
-        """The pruner's verdict on the last report of a trial of one's own.
+        """Return the pruner's verdict on the last report of a trial of one's own.
 
         Successive halving notes the rung that a trial completes before it answers: a kill in
         between would turn a prune into a pass. So what a pruner notes is written together with
@@ -462,8 +462,9 @@ class Storage(RDBStorage):
 
     @contextmanager
     def _owned(self, trial_id: int) -> Iterator[sa.Connection]:
-        """A transaction on a running trial of one's own. Raises Lost if it is no longer that.
+        """Open a transaction on a running trial of one's own.
 
+        Raises Lost if it is no longer that.
         It opens with an UPDATE: from there on nobody else writes until it commits.
         """
         with self.engine.begin() as connection:
@@ -486,7 +487,10 @@ class Storage(RDBStorage):
 
     @contextmanager
     def changing(self, study_id: int) -> Iterator[sa.Connection]:
-        """A transaction on a study. Raises KeyError if it was deleted."""
+        """Open a transaction on a study.
+
+        Raises KeyError if it was deleted.
+        """
         with self.engine.begin() as connection:
             self._lock(connection, study_id)
             yield connection
@@ -549,7 +553,7 @@ class Storage(RDBStorage):
 
 
 def clear_orphans(connection: sa.Connection) -> None:
-    """Remove what belongs to no study or trial any more.
+    """Remove the rows that belong to no study or trial any more.
 
     SQLite checks no foreign keys, and gives the ids of what was deleted again: the trials that a
     worker made of a deleted study would be those of the next one.
