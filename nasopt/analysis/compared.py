@@ -59,7 +59,7 @@ class Standing:
 
     @property
     def row(self) -> tuple[str, ...]:
-        """The texts of a row: the sampler, its studies, fresh and seen values, lead and time."""
+        """The texts of a row: the sampler, its studies, fresh and seen values, lead and epochs."""
         gap = self.difference
         accuracies = ["" if value is None else f"{value:.4f}" for value in (self.fresh, self.seen)]
         ahead = ("", "")

@@ -243,7 +243,7 @@ class Comparison:
     def _missing(
         self, ledger: Ledger, but: Container[str] = ()
     ) -> dict[str, tuple[str, Evaluation]]:
-        """Return the winners to be trained again, by key and each once: a study of it, the winner."""
+        """Return the winners to be trained again, once each, by key: a study of it, the winner."""
         known = self._known(ledger)
         found: dict[str, tuple[str, Evaluation]] = {}
         for name in self.studies if self.replicates else ():
