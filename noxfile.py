@@ -41,11 +41,22 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
-    """A hundred kills, a minute of a locked database, 2,000 trials, 425 crafted databases."""
+    """Kills, power cuts, hosts, a locked database, crafted databases: about an hour on two cores.
+
+    One argument is a share of the usual counts: nox -s faults -- 0.1
+    """
     python = _python_of_tests(session)
-    session.run(python, "-m", "tests.faults", "--kills=100", "--lock=61", external=True)
-    session.run(python, "-m", "tests.stress", "--trials", "2000", external=True)
-    session.run(python, "-m", "tests.crafted", external=True)
+    share = float(session.posargs[0]) if session.posargs else 1.0
+    kills, making, cuts = (max(1, round(share * usual)) for usual in (400, 100, 100))
+    for part in (
+        ("tests.faults", f"--kills={kills}", "--lock=61"),
+        ("tests.making", f"--kills={making}"),
+        ("tests.power", f"--cuts={cuts}"),
+        ("tests.takeover",),
+        ("tests.stress", f"--trials={max(100, round(share * 2_000))}"),
+        ("tests.crafted",),
+    ):
+        session.run(python, "-m", *part, external=True)
 
 
 @nox.session(venv_backend="none")

@@ -70,7 +70,7 @@ def make(folder: Path) -> Path:
         here.backup(there)
         there.execute(
             "INSERT OR IGNORE INTO trial_user_attributes (trial_id, key, value_json) "
-            "SELECT trial_id, 'prediction', ? FROM trials",
+            "SELECT trial_id, 'belief', ? FROM trials",
             (json.dumps(BELIEF),),
         )
         there.commit()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import optuna
+
 from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
 from nasopt.data import digits
 
@@ -23,3 +25,27 @@ def small(**fields: Any) -> Experiment:
         "trials": 6,
     }
     return Experiment(**{**defaults, **fields})
+
+
+def empty_study(
+    name: str, epochs: int = 4, objectives: tuple[str, ...] = ("accuracy",)
+) -> optuna.Study:
+    """A study as a search of a table without fields leaves it, for trials made by hand."""
+    directions = ["maximize", "minimize"][: len(objectives)]
+    study = optuna.create_study(study_name=name, directions=directions)
+    attrs = {
+        "trials": 4,
+        "limits": [],
+        "pruner": "none",
+        "versions": {"nasopt": "0.1.0"},
+        "experiment": {
+            "space": {"table": {}},
+            "recipe": {"epochs": epochs},
+            "dataset": "digits x",
+            "seed": 0,
+            "objectives": list(objectives),
+        },
+    }
+    for key, value in attrs.items():
+        study.set_user_attr(key, value)
+    return study

@@ -1,6 +1,6 @@
 """The promise, tested: a study killed at any moment and resumed equals the uninterrupted one.
 
-    python -m tests.faults --kills 100
+    python -m tests.faults --kills 400
 
 Workers are real processes that end by `kill -9` at one of five points: while they sample, train,
 report, write a checkpoint, or tell. After each death the same command runs again, until the study
@@ -34,6 +34,7 @@ from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from nasopt.storage.rdb import Storage
 from nasopt.training.trainer import Trainer
+from tests.commands import load
 from tests.examples import small
 
 POINTS = ("sampling", "training", "reporting", "checkpointing", "telling")
@@ -133,7 +134,7 @@ def _worker(
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     try:
         torch.set_num_threads(1)
-        _log_batches(log)
+        log_batches(log)
         if deadly is not None and deadly[0] != ANYWHERE:
             _arm(*deadly)
         search = Search(experiment(pruner), sampler=sampler, storage=storage, device="cpu")
@@ -146,7 +147,7 @@ def _worker(
         os._exit(1)
 
 
-def _log_batches(log: Path) -> None:
+def log_batches(log: Path) -> None:
     """Write a line a trained batch, in a way that a kill cannot undo."""
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     step = Trainer._step
@@ -196,6 +197,7 @@ def _arm(point: str, visit: int) -> None:
 def run(kills: int, samplers: list[str], folder: Path, seed: int = 0) -> TrialCounts:
     """At least `kills` deaths over all samplers and pruners, the points dealt evenly."""
     chance = random.Random(seed)
+    load(folder / "loaded", samplers)
     tally = TrialCounts()
     pairs = [(sampler, pruner) for sampler in samplers for pruner in PRUNERS]
     each = -(-kills // len(pairs))

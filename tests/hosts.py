@@ -23,6 +23,7 @@ experiment = Experiment(
 
 MAIN = """
 import socket, sys, time
+from pathlib import Path
 
 name, ahead, *words = sys.argv[1:]
 clock = time.time
@@ -31,6 +32,9 @@ time.time = lambda: clock() + float(ahead)
 
 from nasopt.search import evaluator
 from nasopt.cli.main import main
+from tests.faults import log_batches
+
+log_batches(Path("batches"))
 
 class Trainer(evaluator.Trainer):
     def __init__(self, evaluation, *arguments, **options):
@@ -66,6 +70,12 @@ class Host:
     def run(self, *words: str) -> tuple[list[str], str]:
         return ended(self.start(*words))
 
+    def batches(self) -> list[str]:
+        """All that it has trained, killed or not."""
+        log = self.folder / "batches"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [line.rsplit(" ", 1)[0] for line in lines]
+
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[list[str], str]:
     """The keys of what it has trained, and what it said on stderr."""
@@ -99,15 +109,18 @@ IN_HAND = (
 )
 
 
-def kill_in_mid_trial(process: subprocess.Popen[str], url: str) -> None:
-    """Kill it, without a word, in a trial that is neither its first nor before its first epoch."""
+def kill_in_mid_trial(process: subprocess.Popen[str], url: str, in_hand: str = IN_HAND) -> None:
+    """Kill it, without a word, in a trial that is neither its first nor before its first epoch.
+
+    `in_hand` asks for such a trial.
+    """
     deadline = time.monotonic() + 240
     while True:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "it has not come so far"
-        if rows(url, IN_HAND):
+        if rows(url, in_hand):
             process.send_signal(signal.SIGSTOP)
-            if rows(url, IN_HAND):
+            if rows(url, in_hand):
                 break
             process.send_signal(signal.SIGCONT)
         time.sleep(0.01)

@@ -160,7 +160,7 @@ def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:
     """Return a sentence for each sampler and reason for which studies ended early."""
     seeds: dict[tuple[str, str], list[str]] = {}
     for study in studies:
-        if "ended" in study.attrs and spent_of(study, budget) < budget.amount:
+        if study.attrs.get("ended") and spent_of(study, budget) < budget.amount:
             seeds.setdefault((study.sampler, study.attrs["ended"]), []).append(str(study.seed))
     return [
         f"{sampler} ended early with seed {', '.join(each)}: {reason}."
@@ -184,7 +184,7 @@ def rows_of(study: Record) -> list[Row]:
 
 def is_done(study: Record, budget: Budget) -> bool:
     """Return True if the budget of the study is spent, or it had nothing left to try."""
-    return "ended" in study.attrs or spent_of(study, budget) >= budget.amount
+    return bool(study.attrs.get("ended")) or spent_of(study, budget) >= budget.amount
 
 
 def spent_of(study: Record, budget: Budget) -> int:

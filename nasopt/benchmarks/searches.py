@@ -19,7 +19,7 @@ from nasopt.space.architecture import Architecture
 from nasopt.space.fields import Open, field_from_json
 from nasopt.space.space import Space
 from nasopt.storage.database import shown_url
-from nasopt.storage.ledger import EPOCHS, EVALUATIONS
+from nasopt.storage.ledger import EPOCHS, EVALUATIONS, has_tables
 from nasopt.storage.opening import open_storage
 from nasopt.storage.own_trials import is_own
 from nasopt.storage.rdb import EXPERIMENT, Storage
@@ -151,6 +151,8 @@ def _costs(study: optuna.Study, searched: _Searched) -> list[tuple[str, tuple[in
 
 def _curves(storage: Storage, searched: _Searched) -> dict[str, list[Curve]]:
     """For each network the learning curves that are complete, in the order of their seeds."""
+    if not has_tables(storage.engine):
+        return {}
     query = (
         sa.select(EVALUATIONS, EPOCHS)
         .join(EPOCHS, EPOCHS.c.key == EVALUATIONS.c.key)

@@ -72,11 +72,21 @@ def _in_bytes(file: Path, opened: "ImageFile") -> "Image":
         raise DataError(f"{file}: colours in {image.mode}; save it in RGB")
     if image.mode in ("P", "LA", "PA"):
         image = image.convert("RGBA")  # a palette may hold transparency
+    if image.mode == "RGBA" and _is_drawn_by_transparency(image):
+        raise DataError(
+            f"{file}: one colour, its shapes are in the transparency alone; save it on a background"
+        )
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     if deep and np.max(image.getextrema()) < LEAST_WHITE >> 8:
         raise DataError(f"{file}: 16 bits a channel, none above {LEAST_WHITE - 1:,}; {ONE_SCALE}")
     return image
+
+
+def _is_drawn_by_transparency(image: "Image") -> bool:
+    pixels = np.asarray(image).reshape(-1, 4)
+    *colours, alpha = (pixels != pixels[0]).any(axis=0).tolist()
+    return alpha and not any(colours)
 
 
 def _from_integers(file: Path, image: "Image", format: str | None) -> "Image":

@@ -136,6 +136,8 @@ class Seeded(BaseSampler):
         for name, distribution in self.problem.distributions.items():
             if name in relative:
                 params[name] = relative[name]
+            elif distribution.single():  # as in `Trial.suggest_...`: of a point TPE makes NaN
+                params[name] = self.problem.parameters[name].boundary_values[0]
             else:
                 self._reseed(trial.number, "param", name, attempt)
                 params[name] = self.inner.sample_independent(study, trial, name, distribution)

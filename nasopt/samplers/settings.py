@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, GridSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 
 NOT_SETTINGS = {"seed", "problem"}  # the study has its own
@@ -24,7 +24,12 @@ def settings_of(sampler: BaseSampler) -> dict[str, Any]:
 
 
 def has_own_seed(sampler: BaseSampler) -> bool:
-    """Whether it was given a seed, or has drawn already: Optuna makes generators when needed."""
+    """Whether it was given a seed, or has drawn already: Optuna makes generators when needed.
+
+    Not so a grid, which was shuffled when it was made: its seed is used.
+    """
+    if isinstance(sampler, GridSampler):
+        return False
     states = [value for value in vars(sampler).values() if isinstance(value, LazyRandomState)]
     inner = [value for value in vars(sampler).values() if isinstance(value, BaseSampler)]
     return any(state._rng is not None for state in states) or any(map(has_own_seed, inner))

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 
 from optuna.pruners import BasePruner
 
+import nasopt
 from nasopt.benchmarks import Benchmark
 from nasopt.data import DATASETS, Dataset
 from nasopt.data.paths import relative_to
@@ -354,7 +355,7 @@ def _line(error: BaseException, path: Path) -> int:
 def _missing(module: str) -> str:
     package, _, name = module.partition(".")
     if package == "nasopt":
-        modules = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)])]
+        modules = [each.name for each in pkgutil.iter_modules(nasopt.__path__)]
         return f"{module}: no such module; {closest(name, modules)}"
     known = {"nasopt", *packages_distributions(), *sys.stdlib_module_names}
     match = difflib.get_close_matches(package, known, n=1, cutoff=0.8)

@@ -22,12 +22,13 @@ from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
 from nasopt.search.objective import Objective
 from nasopt.search.resume import Stopped
-from nasopt.search.study import open_study
+from nasopt.search.study import ENDED, open_study
 from nasopt.storage.counts import TrialCounts
 from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.notes import Notebook
 from nasopt.storage.opening import open_storage
-from nasopt.storage.rdb import DEATHS, FREE, IDENTITY, Lost
+from nasopt.storage.owners import DEATHS, Lost
+from nasopt.storage.rdb import FREE, IDENTITY
 from nasopt.training.devices import wait_for
 from nasopt.training.evaluation import EpochResult, Evaluation
 from nasopt.training.profiling import Profile, Timer, no_timer
@@ -157,7 +158,7 @@ class Search:
                     self.profile.begin()
                 yield from self._loop()
             if self.ended:
-                self._study.set_user_attr("ended", self.ended)
+                self._study.set_user_attr(ENDED, self.ended)
         except (KeyError, sa.exc.IntegrityError):  # what Optuna and a server say of a deleted study
             self._refuse_deleted()
             raise
@@ -173,6 +174,7 @@ class Search:
     def _loop(self) -> Iterator[Progress]:
         repeats = draws = 0
         study_id = self._study._study_id
+        ended = self._study.user_attrs.get(ENDED)  # in an earlier run
         while True:
             if self.signum is not None:
                 raise Interrupted(self.signum)
@@ -180,6 +182,9 @@ class Search:
             for number in self.storage.requeue_orphans(study_id, self._reached):
                 logger.warning("trial %d was left by a worker that died; it goes on", number)
             if self.epochs_budget and self.standing.epochs_spent >= self.epochs_budget:
+                return
+            if ended and not self.storage.unfinished(study_id):
+                self.ended = ended
                 return
             trial_id = self.storage.next_trial(study_id, self.trials)
             self.timer("storage")

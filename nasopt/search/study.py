@@ -24,6 +24,7 @@ from nasopt.training.devices import threads_here
 
 logger = logging.getLogger("nasopt")
 
+ENDED = "ended"  # user attribute: why a study ended before its total
 SETTINGS = "sampler_settings"  # user attribute of a study whose sampler was an object
 
 
@@ -83,10 +84,13 @@ def open_study(
     for key, value in settings.items():
         if key in before and before[key] != value:
             logger.warning("%s: %s is %s from here on, was %s", name, key, value, before[key])
+    changed = {key: value for key, value in settings.items() if before.get(key) != value}
+    if before.get(ENDED) and changed.keys() - {LAST, THREADS}:
+        changed[ENDED] = ""  # what is new may let it go on
     storage.describe_study(
         study._study_id,
         lasting=lasting,
-        settings={key: value for key, value in settings.items() if before.get(key) != value},
+        settings=changed,
         system={"study:metric_names": list(experiment.objectives), IDENTITY: uuid4().hex},
     )
     return study

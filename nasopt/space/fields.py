@@ -104,7 +104,7 @@ class Real:
 
     @property
     def size(self) -> float:
-        return math.inf
+        return 1 if self.low == self.high else math.inf
 
     @property
     def boundary_values(self) -> Sequence[Any]:
@@ -208,5 +208,6 @@ class RandomTrial:
 
     def suggest_float(self, name: str, low: float, high: float, /, *, log: bool = False) -> float:
         if log:
-            return math.exp(self.random.uniform(math.log(low), math.log(high)))
+            drawn = math.exp(self.random.uniform(math.log(low), math.log(high)))
+            return min(max(drawn, low), high)  # exp(log(0.1)) is above 0.1
         return self.random.uniform(low, high)

@@ -12,7 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.errors import Error, StudyError
 from nasopt.space.fields import Open, field_from_json
 from nasopt.space.space import Space
-from nasopt.storage.rdb import EXPERIMENT, FREE, LAST, OWNER, VERDICT
+from nasopt.storage.own_trials import is_own
+from nasopt.storage.owners import OWNER
+from nasopt.storage.rdb import EXPERIMENT, FREE, LAST, VERDICT
 from nasopt.training.evaluation import Recipe
 
 Test = Callable[[Any], bool]
@@ -145,13 +147,15 @@ def parameters_of(name: str, attrs: Mapping[str, Any]) -> Mapping[str, Open]:
 def check_trials(name: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> None:
     """Raise StudyError unless `trials` are those of a study of nasopt's, all of them.
 
-    Those that plain Optuna added have none of our attributes, and are not looked at.
+    Those that plain Optuna added are not looked at, and of those under way only what is there.
     """
     fields = parameters_of(name, attrs)
     objectives = len(attrs[EXPERIMENT]["objectives"])
     for place, trial in enumerate(trials):
         if trial.number != place:
             raise _wrong(name, f"there is no trial {place}, or several")
+        if trial.state.is_finished() and not is_own(trial, fields):
+            continue
         which = f"trial {place}:"
         _check(name, which, trial.user_attrs, OF_TRIAL)
         _check(name, which, trial.system_attrs, OF_SYSTEM)
@@ -160,15 +164,17 @@ def check_trials(name: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTri
         if trial.state is TrialState.COMPLETE and len(trial.values or []) != objectives:
             raise _wrong(name, f"{which} values={trial.values} for {objectives} objectives")
         if "key" in trial.user_attrs:
-            _check_ours(name, which, trial, fields)
+            if trial.state.is_finished():  # of one that begins, the rest may be read a moment later
+                _check_ours(name, which, trial, fields)
         elif "parameters" in trial.user_attrs or "epochs" in trial.user_attrs:
             raise _wrong(name, f"{which} it has no attribute key")
 
 
 def _check_ours(name: str, which: str, trial: FrozenTrial, fields: Mapping[str, Open]) -> None:
+    params = trial.params  # a property: asked for once, since there are many
     for key, field in fields.items():
-        if key not in trial.params or trial.params[key] not in field:
-            value = trial.params.get(key)
+        if key not in params or params[key] not in field:
+            value = params.get(key)
             raise _wrong(name, f"{which} {key}={_shortened(value)} is not in {field!r}")
     for step, value in trial.intermediate_values.items():
         if not _count(step) or not math.isfinite(value):

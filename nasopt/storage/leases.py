@@ -91,8 +91,12 @@ class Owner:
     def _take_lease(self) -> None:
         try:
             self.file = os.open(self.lease, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            fcntl.lockf(self.file, fcntl.LOCK_EX)
         except OSError as error:
+            raise unwritable(self.lease.parent, error) from error
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks
+            self._drop_lease()
             raise unwritable(self.lease.parent, error) from error
         _held.add(self.token)
 
@@ -132,7 +136,9 @@ def living(connection: sa.Connection, folder: Path, tokens: Iterable[Any]) -> se
         return set()
     fresh = _now(connection) - WORKERS.c.seen < SILENCE_SECONDS
     query = sa.select(WORKERS.c.token, WORKERS.c.host, fresh).where(WORKERS.c.token.in_(known))
-    rows = {token: (host, fresh) for token, host, fresh in connection.execute(query)}
+    rows = {}
+    if sa.inspect(connection).has_table(WORKERS.name):  # not in a copy that was never written to
+        rows = {token: (host, fresh) for token, host, fresh in connection.execute(query)}
     alive = set()
     for token in known:
         host, is_fresh = rows.get(token, (None, False))
@@ -179,7 +185,12 @@ def default_folder(database: Path | None) -> Path:
         return file.with_name(f"{file.name}.leases")
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     if not state.is_absolute():  # such a one is to be ignored
-        state = Path("~/.local/state").expanduser()
+        try:
+            state = Path("~/.local/state").expanduser()
+        except RuntimeError as error:
+            raise StorageError(
+                "leases: this user has no home folder; set XDG_STATE_HOME to a folder of your own"
+            ) from error
     return state / "nasopt" / "leases"
 
 

@@ -15,7 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ EPOCHS = sa.Table(
 class Ledger:
     """The results and checkpoints of evaluations, by their key.
 
-    `engine` is of an open database; `folder` (made when first needed) holds the checkpoints.
+    `engine` is of an open database, whose `TABLES` were made if it was opened to write; `folder`
+    (made when first needed) holds the checkpoints.
     """
 
     def __init__(
@@ -76,10 +77,15 @@ class Ledger:
         self.checkpoint_seconds = checkpoint_seconds
         self.checkpoint_bytes = checkpoint_bytes
         self.saved = time.monotonic()
-        TABLES.create_all(engine)
+
+    @cached_property
+    def _is_made(self) -> bool:
+        return has_tables(self.engine)
 
     def results(self, key: str) -> list[EpochResult]:
         """Return the epochs that are known, from the first on without a gap."""
+        if not self._is_made:
+            return []
         names = [column for column in EPOCHS.c if column.name not in ("key", "recorded")]
         query = sa.select(*names).where(EPOCHS.c.key == key).order_by(EPOCHS.c.epoch)
         with self.engine.connect() as connection:
@@ -92,6 +98,8 @@ class Ledger:
 
     def final_accuracies(self, epochs: int) -> dict[str, float]:
         """Return the accuracy, by key, of evaluations trained for `epochs`, or diverged before."""
+        if not self._is_made:
+            return {}
         ended = EPOCHS.c.epoch == epochs
         diverged = EPOCHS.c.loss.is_(None) | EPOCHS.c.train_loss.is_(None)
         query = sa.select(EPOCHS.c.key, EPOCHS.c.accuracy).where(ended | diverged)
@@ -222,6 +230,11 @@ class Ledger:
             if path != self._path(keep):
                 path.unlink(missing_ok=True)
                 total -= size
+
+
+def has_tables(engine: sa.Engine) -> bool:
+    """Return whether a database has a ledger: one that was opened to read may have none."""
+    return sa.inspect(engine).has_table(EPOCHS.name)
 
 
 @cache  # building a statement takes as long as executing it

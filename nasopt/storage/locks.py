@@ -40,6 +40,8 @@ class FileLocks:
             fcntl.lockf(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name, 7))
         except BlockingIOError:
             return False
+        except OSError as error:  # a file system without locks
+            raise unwritable(self.path, error) from error
         return True
 
     def release(self, name: str) -> None:

@@ -2,42 +2,34 @@
 
 Optuna's schema and class are made safe here for several processes and for death at any moment. The
 private names of Optuna that this needs are touched here and in `samplers` alone;
-`tests/test_optuna_canary.py` tells when one moves.
+`tests/storage/test_optuna_canary.py` tells when one moves.
 """
 
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.study._frozen import FrozenStudy
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.dialects import postgresql, sqlite
+from optuna.trial import TrialState
 
-from nasopt.storage import leases
+from nasopt.storage.owners import OWNER, OwnedTrials
 from nasopt.storage.reading import (
     PARAMS,
     REPORTS,
+    STUDIES,
     STUDY_ATTRS,
     SYSTEM_ATTRS,
     TRIALS,
     USER_ATTRS,
     VALUES,
-    legible,
-    newer_trials,
-    read_attrs,
-    read_trials,
 )
 
-STUDIES = models.StudyModel.__table__
 STUDY_USER_ATTRS = models.StudyUserAttributeModel.__table__
 EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
 LAST = "versions"  # the user attribute of a study that is written last
@@ -45,24 +37,6 @@ IDENTITY = "nasopt:identity"  # system attribute: SQLite gives the id of a delet
 THREADS = "threads"  # user attribute of a study: of the CPU, that its networks are trained with
 FREE = "free"  # user attribute of trials that do not count to the budget
 VERDICT = "nasopt:verdict"  # system attribute: [step, whether to prune] of the last rung
-OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
-DEATHS = "nasopt:deaths"  # system attribute: workers that died of it in a row, and how far it was
-
-# Statements that every epoch needs are built once: building one takes SQLAlchemy as long as SQLite
-# needs to execute it.
-TOUCH = (
-    sa.update(TRIALS)
-    .where(
-        TRIALS.c.trial_id == sa.bindparam("id"),
-        TRIALS.c.state == TrialState.RUNNING,
-        sa.exists().where(
-            SYSTEM_ATTRS.c.trial_id == sa.bindparam("id"),
-            SYSTEM_ATTRS.c.key == OWNER,
-            SYSTEM_ATTRS.c.value_json == sa.bindparam("owner"),
-        ),
-    )
-    .values(state=TrialState.RUNNING)
-)
 
 # What a worker asks of every trial must not take longer as the study grows.
 INDICES = (
@@ -73,26 +47,14 @@ INDICES = (
 )
 
 
-class Lost(Exception):
-    """The error that the trial belongs to another worker by now; nothing was written."""
-
-
-class Storage(RDBStorage):
+class Storage(OwnedTrials):
     """Optuna's storage with claims, an exact budget, and writes fenced by an owner.
 
     With `owner` set, trials are written to only if that owner has claimed them; anything else
     raises Lost. Without it, this is a plain `RDBStorage`.
     """
 
-    owner: str | None = None
     _together: dict[str, Any] | None = None  # system attributes to be written in one transaction
-
-    path: Path | None = None  # of the file, where there is one
-
-    @property
-    def leases(self) -> Path:
-        """The folder where workers on this host hold their leases."""
-        return leases.default_folder(self.path)
 
     @cached_property
     def _settled(self) -> dict[int, tuple[int, int]]:
@@ -261,11 +223,6 @@ class Storage(RDBStorage):
             )
         return True
 
-    def requeue(self, trial_id: int) -> None:
-        """Give a trial of one's own back: it waits, with all that it has, for whoever asks next."""
-        with self._owned(trial_id) as connection:
-            self._release(connection, trial_id)
-
     def ask_for_params(self, trial_id: int) -> None:
         """Take the parameters that plain Optuna's `add_trial` chose for a waiting trial as given.
 
@@ -276,124 +233,6 @@ class Storage(RDBStorage):
         with self._owned(trial_id) as connection:
             connection.execute(sa.delete(PARAMS).where(PARAMS.c.trial_id == trial_id))
             self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {"fixed_params": asked})
-
-    def requeue_orphans(
-        self, study_id: int, reached: Callable[[str | None], Any] = lambda key: None
-    ) -> list[int]:
-        """Give back the running trials whose workers are dead; return their numbers.
-
-        Trials that no worker of ours began (plain Optuna's) are left alone. `reached` tells by the
-        key of a trial's network how far that is, so that deaths without any progress are counted.
-        """
-        query = (
-            sa.select(TRIALS.c.trial_id, TRIALS.c.number, SYSTEM_ATTRS.c.value_json)
-            .join(SYSTEM_ATTRS, SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id)
-            .where(
-                TRIALS.c.study_id == study_id,
-                TRIALS.c.state == TrialState.RUNNING,
-                SYSTEM_ATTRS.c.key == OWNER,
-            )
-        )
-        with self.engine.connect() as connection:
-            running = connection.execute(query).all()
-            tokens = [json.loads(row.value_json) for row in running]
-            alive = leases.living(connection, self.leases, tokens)
-        numbers = []
-        for row in running:
-            if json.loads(row.value_json) in alive:
-                continue
-            far = reached(self.get_trial_user_attrs(row.trial_id).get("key"))
-            with self.engine.begin() as connection:  # again: another may have been quicker
-                orphan = self._touch(connection, row.trial_id, row.value_json)
-                if orphan:
-                    self._count_death(connection, row.trial_id, far)
-                    self._release(connection, row.trial_id)
-                    numbers.append(row.number)
-        return numbers
-
-    def _count_death(self, connection: sa.Connection, trial_id: int, reached: Any) -> None:
-        last = read_attrs(connection, SYSTEM_ATTRS, trial_id).get(DEATHS, {})
-        count = last["count"] + 1 if last and last["reached"] == reached else 1
-        deaths = {"count": count, "reached": reached}
-        self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {DEATHS: deaths})
-
-    def has_living_owner(self, trial_ids: Sequence[int]) -> bool:
-        """Return True if a worker that lives has one of these trials in hand."""
-        query = sa.select(SYSTEM_ATTRS.c.value_json).where(
-            SYSTEM_ATTRS.c.trial_id.in_(trial_ids), SYSTEM_ATTRS.c.key == OWNER
-        )
-        with self.engine.connect() as connection:
-            tokens = [json.loads(value) for value in connection.execute(query).scalars()]
-            return bool(leases.living(connection, self.leases, tokens))
-
-    def unfinished(self, study_id: int) -> int:
-        """Return the number of trials that wait, or that a worker of ours has in hand."""
-        states = (TrialState.RUNNING, TrialState.WAITING)  # by which the index finds the few
-        query = sa.select(sa.func.count()).where(
-            TRIALS.c.study_id == study_id,
-            TRIALS.c.state.in_(states),
-            (TRIALS.c.state == TrialState.WAITING) | self._has_owner,
-        )
-        with self.engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
-
-    def running_elsewhere(self, study_id: int) -> list[int]:
-        """Return the numbers of the trials that plain Optuna has begun and not ended."""
-        running = (TRIALS.c.state == TrialState.RUNNING) & ~self._has_owner
-        query = sa.select(TRIALS.c.number).where(TRIALS.c.study_id == study_id, running)
-        with self.engine.connect() as connection:
-            return sorted(connection.execute(query).scalars())
-
-    @property
-    def _has_owner(self) -> sa.ColumnElement[bool]:
-        of_trial = SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id
-        return sa.exists().where(of_trial, SYSTEM_ATTRS.c.key == OWNER)
-
-    def get_all_studies(self) -> list[FrozenStudy]:
-        with legible():
-            return super().get_all_studies()
-
-    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        with legible():
-            return super().get_study_user_attrs(study_id)
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        with legible():
-            return super().get_study_system_attrs(study_id)
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        with self.engine.connect() as connection:
-            found = read_trials(connection, TRIALS.c.trial_id == trial_id)
-        if not found:
-            raise KeyError(models.NOT_FOUND_MSG)
-        return found[0]
-
-    def get_trial_user_attrs(self, trial_id: int) -> dict[str, Any]:
-        return self._attrs(USER_ATTRS, trial_id)
-
-    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        return self._attrs(SYSTEM_ATTRS, trial_id)
-
-    def _attrs(self, table: Any, trial_id: int) -> dict[str, Any]:
-        with self.engine.connect() as connection:
-            return read_attrs(connection, table, trial_id)
-
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        """Return the trials of a study that are newer or included, as Optuna's cache asks."""
-        of = newer_trials(study_id, trial_id_greater_than, included_trial_ids)
-        with self.engine.connect() as connection:
-            trials = read_trials(connection, of)
-            if not trials:
-                there = sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)
-                if connection.execute(there).scalar() is None:
-                    raise KeyError(models.NOT_FOUND_MSG)
-        return [trial for trial in trials if states is None or trial.state in states]
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, value: float) -> None:
         if self.owner is None:
@@ -455,36 +294,6 @@ class Storage(RDBStorage):
         self._check_owned(trial_id)
         return super().set_trial_state_values(trial_id, state, values)
 
-    def _check_owned(self, trial_id: int) -> None:
-        if self.owner is not None:
-            with self._owned(trial_id):
-                pass
-
-    @contextmanager
-    def _owned(self, trial_id: int) -> Iterator[sa.Connection]:
-        """Open a transaction on a running trial of one's own.
-
-        Raises Lost if it is no longer that.
-        It opens with an UPDATE: from there on nobody else writes until it commits.
-        """
-        with self.engine.begin() as connection:
-            if not self._touch(connection, trial_id, json.dumps(self.owner)):
-                raise Lost(trial_id)
-            yield connection
-
-    def _touch(self, connection: sa.Connection, trial_id: int, owner_json: str) -> bool:
-        touched = connection.execute(TOUCH, {"id": trial_id, "owner": owner_json})
-        return touched.rowcount == 1
-
-    def _release(self, connection: sa.Connection, trial_id: int) -> None:
-        mine = TRIALS.c.trial_id == trial_id
-        connection.execute(sa.update(TRIALS).where(mine).values(state=TrialState.WAITING))
-        connection.execute(
-            sa.delete(SYSTEM_ATTRS).where(
-                SYSTEM_ATTRS.c.trial_id == trial_id, SYSTEM_ATTRS.c.key == OWNER
-            )
-        )
-
     @contextmanager
     def changing(self, study_id: int) -> Iterator[sa.Connection]:
         """Open a transaction on a study.
@@ -519,37 +328,9 @@ class Storage(RDBStorage):
         row = {"trial_id": trial_id, "step": step, "intermediate_value": stored}
         connection.execute(self._insert_report, row | {"intermediate_value_type": kind})
 
-    def _set_attrs(
-        self,
-        connection: sa.Connection,
-        table: Any,
-        owner_id: int,
-        attrs: Mapping[str, Any],
-        stand: bool = False,
-    ) -> None:
-        """Write attributes of a trial or study; with `stand` only those that it has not yet."""
-        if not attrs:
-            return
-        owner = "trial_id" if "trial_id" in table.c else "study_id"
-        insert = self.dialect.insert(table)
-        replacing = insert.on_conflict_do_update(
-            index_elements=[owner, "key"], set_={"value_json": insert.excluded.value_json}
-        )
-        connection.execute(
-            insert.on_conflict_do_nothing() if stand else replacing,
-            [
-                {owner: owner_id, "key": key, "value_json": json.dumps(value)}
-                for key, value in attrs.items()
-            ],
-        )
-
     @cached_property
     def _insert_report(self) -> Any:
         return self.dialect.insert(REPORTS).on_conflict_do_nothing()
-
-    @property
-    def dialect(self) -> Any:
-        return {"sqlite": sqlite, "postgresql": postgresql}[self.engine.dialect.name]
 
 
 def clear_orphans(connection: sa.Connection) -> None:

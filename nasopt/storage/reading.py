@@ -6,7 +6,7 @@ needs 24 s and 1.6 GB for 10,000 trials of 62 parameters.
 
 import gc
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,11 +16,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import StorageError
 
+STUDIES = models.StudyModel.__table__
 TRIALS = models.TrialModel.__table__
 PARAMS = models.TrialParamModel.__table__
 VALUES = models.TrialValueModel.__table__
@@ -34,6 +37,56 @@ MOST_VARIABLES = 30_000  # in a statement: SQLite takes 32,766
 
 stored_value = models.TrialValueModel.stored_repr_to_value
 stored_report = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+
+
+class ReadableStorage(RDBStorage):
+    """Optuna's storage, which reads trials the quick way and tells of what cannot be read."""
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        with legible():
+            return super().get_all_studies()
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        with legible():
+            return super().get_study_user_attrs(study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        with legible():
+            return super().get_study_system_attrs(study_id)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with self.engine.connect() as connection:
+            found = read_trials(connection, TRIALS.c.trial_id == trial_id)
+        if not found:
+            raise KeyError(models.NOT_FOUND_MSG)
+        return found[0]
+
+    def get_trial_user_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self._attrs(USER_ATTRS, trial_id)
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self._attrs(SYSTEM_ATTRS, trial_id)
+
+    def _attrs(self, table: Any, trial_id: int) -> dict[str, Any]:
+        with self.engine.connect() as connection:
+            return read_attrs(connection, table, trial_id)
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Return the trials of a study that are newer or included, as Optuna's cache asks."""
+        of = newer_trials(study_id, trial_id_greater_than, included_trial_ids)
+        with self.engine.connect() as connection:
+            trials = read_trials(connection, of)
+            if not trials:
+                there = sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)
+                if connection.execute(there).scalar() is None:
+                    raise KeyError(models.NOT_FOUND_MSG)
+        return [trial for trial in trials if states is None or trial.state in states]
 
 
 def read_trials(connection: sa.Connection, of: sa.ColumnElement[bool]) -> list[FrozenTrial]:

@@ -15,7 +15,7 @@ from nasopt.analysis.curves import (
     study_rows,
 )
 from nasopt.analysis.record import Record
-from tests.examples import small
+from tests.examples import empty_study, small
 
 COMPLETE, PRUNED = TrialState.COMPLETE, TrialState.PRUNED
 
@@ -24,10 +24,10 @@ def planted(
     sampler: str,
     seed: int,
     trials: list[tuple[TrialState, list[float] | None, int]],
-    directions: tuple[str, ...] = ("maximize",),
+    objectives: tuple[str, ...] = ("accuracy",),
 ) -> Record:
     """A study of nasopt's kind with the (state, values, epochs) of its trials; free without."""
-    study = optuna.create_study(study_name=f"x/{sampler}/{seed}", directions=directions)
+    study = empty_study(f"x/{sampler}/{seed}", objectives=objectives)
     study.set_user_attr("sampler", sampler)
     study.set_user_attr("seed", seed)
     for number, (state, values, epochs) in enumerate(trials):
@@ -137,7 +137,7 @@ def test_the_hypervolume_is_the_area_counted_by_hand():
 
 
 def test_two_objectives_are_compared_by_hypervolume_up_to_the_dearest_network_of_all():
-    two = ("maximize", "minimize")
+    two = ("accuracy", "macs")
     studies = [
         planted("random", 0, [(COMPLETE, [0.5, 4.0], 2), (COMPLETE, [0.5, 8.0], 2)], two),
         planted("tpe", 0, [(PRUNED, None, 2), (COMPLETE, [0.6, 2.0], 2)], two),

@@ -17,7 +17,7 @@ from nasopt.analysis.learning import (
 from nasopt.analysis.outcome import rank
 from nasopt.analysis.record import Record, networks
 from nasopt.space.fields import RandomTrial
-from tests.examples import small
+from tests.examples import empty_study, small
 
 
 def test_pruning_saves_what_the_pruned_networks_would_have_taken(tmp_path):
@@ -32,8 +32,7 @@ def test_pruning_saves_what_the_pruned_networks_would_have_taken(tmp_path):
 
 def planted_trials(*trials: tuple[TrialState, float, int, dict[str, object]]) -> Record:
     """A study of trainings of four epochs, with (state, accuracy, epochs, user attributes)."""
-    study = optuna.create_study(study_name="x/random/0")
-    study.set_user_attr("experiment", {"recipe": {"epochs": 4}, "space": {"table": {}}})
+    study = empty_study("x/random/0", epochs=4)
     for state, value, epochs, attrs in trials:
         attrs = {"epochs": epochs, **attrs}
         values = None if state is TrialState.FAIL else [value]

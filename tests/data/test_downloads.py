@@ -13,7 +13,6 @@ import scipy.io
 import torch
 import torchvision.datasets
 
-import nasopt.data
 from nasopt.data import cifar10, cifar100, fashion_mnist, mnist, svhn
 from nasopt.data.readers import PUBLISHED
 from nasopt.errors import DataError
@@ -131,7 +130,7 @@ def test_files_in_the_original_format_are_read_without_a_download(
 
 
 def test_fashion_mnist_is_downloaded_where_there_is_no_debian_package(monkeypatch, tmp_path):
-    monkeypatch.setattr(nasopt.data, "DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
+    monkeypatch.setattr("nasopt.data.datasets.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
     monkeypatch.setenv("NASOPT_DATA", str(tmp_path))
     images, *_ = write_mnist(tmp_path, monkeypatch, name="FashionMNIST")
     assert torch.equal(fashion_mnist().read().images, images)

@@ -174,3 +174,13 @@ def test_damaged_notes_beside_sound_pixels_are_passed_over(tmp_path):
         content.replace(b"\x01\x0e\x00\x02\x00", b"\x01\x0e\x00\x02\xff")
     )
     assert np.abs(read_picture(tmp_path / "x.jpg", 4).astype(int) - (200, 30, 10)).max() <= 4
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_shapes_that_are_in_the_transparency_alone_are_not_lost_silently(tmp_path, mode):
+    drawn = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    drawn.paste((0, 0, 0, 255), (2, 2, 6, 6))
+    file = tmp_path / "silhouette.png"
+    drawn.convert(mode).save(file)
+    what = "one colour, its shapes are in the transparency alone; save it on a background"
+    assert refusal(file) == f"{file}: {what}"

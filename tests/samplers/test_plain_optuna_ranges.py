@@ -8,13 +8,14 @@ from nasopt.samplers import LocalSearch, RegularizedEvolution, SurrogateSampler
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 
+@pytest.mark.parametrize("value", [2, 2.0], ids=repr)
 @pytest.mark.parametrize("sampler", [SurrogateSampler, RegularizedEvolution, LocalSearch])
-def test_all_points_beside_a_fixed_parameter_are_tried_and_then_it_stops(sampler):
+def test_all_points_beside_a_fixed_parameter_are_tried_and_then_it_stops(sampler, value):
     def objective(trial: optuna.Trial) -> float:
-        trial.suggest_categorical("op", ["a", "b"])
+        trial.suggest_categorical("op", ["a", 2])
         return trial.suggest_int("n", 1, 4) + trial.suggest_int("m", 1, 3)
 
-    fixed = optuna.samplers.PartialFixedSampler({"op": "b"}, sampler(seed=0))
+    fixed = optuna.samplers.PartialFixedSampler({"op": value}, sampler(seed=0))
     study = optuna.create_study(sampler=fixed)
     study.optimize(objective, n_trials=30)
     assert len(study.trials) < 30

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -245,6 +246,21 @@ class StockTPE(TPESampler):
 )
 def test_a_seeded_sampler_is_the_stock_one_seeded_trial_by_trial(name, stock):
     assert suggestions(name) == driven(stock, length(name))
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_field_with_one_value_has_it_in_every_trial(name, log):
+    one = {"x": real(0.1, 0.1, log=log), "n": integer(3, 3), "c": categorical("a")}
+    plain = problem()
+    several = replace(plain, parameters=plain.parameters | one)
+    study = optuna.create_study(direction="maximize", sampler=make_sampler(name, several, SEED))
+    for _ in range(13):  # after ten TPE begins
+        trial = study.ask()
+        for field, each in several.parameters.items():
+            each.suggest(trial, field)
+        study.tell(trial, quality(trial.params))
+        assert {field: trial.params[field] for field in one} == {"x": 0.1, "n": 3, "c": "a"}
 
 
 # limits

@@ -18,7 +18,7 @@ from nasopt.data import digits
 from nasopt.search.resume import Stopped, paid_epochs
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Conv
-from nasopt.storage.ledger import EPOCHS, Ledger
+from nasopt.storage.ledger import EPOCHS, TABLES, Ledger
 from nasopt.storage.locks import file_locks
 from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.training.trainer import Trainer
@@ -68,11 +68,9 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def ledger_in(folder: Path) -> Ledger:
     """No checkpoints but those that are asked for."""
-    return Ledger(
-        sa.create_engine(f"sqlite:///{folder / 'x.db'}"),
-        folder / "checkpoints",
-        checkpoint_seconds=math.inf,
-    )
+    engine = sa.create_engine(f"sqlite:///{folder / 'x.db'}")
+    TABLES.create_all(engine)
+    return Ledger(engine, folder / "checkpoints", checkpoint_seconds=math.inf)
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +230,7 @@ for result in paid_epochs(EVALUATION, ledger_in(folder), engine, locks=locks):
 
 
 @pytest.fixture
-def worker_processes(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def beside(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that trains the same; it is in the first epoch's yield."""
     with subprocess.Popen(
         [sys.executable, "-c", BESIDE, str(tmp_path)],

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -127,6 +128,28 @@ def test_an_exhausted_space_ends_the_run_with_a_line(tmp_path):
     list(search)
     assert search.ended == "all 3 networks of the space are known"
     assert len(counted(search.study)) == 3
+
+
+@pytest.mark.parametrize("sampler", ["random", "largest", "surrogate"])
+def test_running_a_study_again_that_ended_early_changes_nothing(tmp_path, sampler):
+    one = small(space=Space(Conv(filters=2, stride=categorical(1, 2))), trials=4)
+    given = {"sampler": sampler, "storage": tmp_path / "x.db", "device": "cpu"}
+    first = nasopt.run(one, **given)
+    again = Search(one, **given)
+    list(again)
+    assert (again.ran, again.ended) == (0, first.user_attrs["ended"])
+    assert told(again.study) == told(first)
+    again.study.enqueue_trial({"conv01.stride": 2})
+    asked = Search(one, **given)
+    list(asked)
+    assert (asked.ran, asked.ended) == (1, again.ended)
+
+
+def test_a_study_that_ended_early_goes_on_within_other_limits(tmp_path):
+    few = small(space=Space(Conv(filters=categorical(2, 4, 8))), limits=(parameters <= 60,))
+    given = {"sampler": "largest", "storage": tmp_path / "x.db", "device": "cpu"}
+    assert nasopt.run(few, **given).user_attrs["ended"]
+    assert len(counted(nasopt.run(replace(few, limits=()), **given))) > 1
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
 
 from nasopt.errors import SpaceError
-from nasopt.space.fields import categorical, field_from_json, field_to_json, integer, real
+from nasopt.space.fields import Real, categorical, field_from_json, field_to_json, integer, real
 
 CHOICES = st.lists(
     st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -39,11 +39,14 @@ def test_a_field_comes_back_from_json_as_it_was(field):
 def test_a_trial_suggests_a_value_of_the_field(field):
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     value = field.suggest(study.ask(), "x")
-    if field.size == math.inf:
-        assert field.low <= value <= field.high
-    else:
-        assert value in field.candidates
+    assert value in field
+    assert isinstance(field, Real) or value in field.candidates
     assert study.trials[0].params == {"x": value}
+
+
+def test_a_range_of_real_numbers_has_no_end_of_them_or_one():
+    assert real(0, 0.1).size == math.inf
+    assert real(0.1, 0.1).size == 1
 
 
 @given(INTEGERS)

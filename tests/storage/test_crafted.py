@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def test_a_crafted_database_is_shown_or_told_in_a_line(sound, tmp_path, monkeypa
 
 def test_whatever_a_column_has_is_shown_or_told_in_a_line(sound, tmp_path, monkeypatch):
     places = st.sampled_from(columns(sound))
+    folders = (tmp_path / str(number) for number in count())
     values = st.sampled_from([*VALUES.values(), *TEXTS.values()]) | st.text() | st.integers(-5, 5)
 
     @settings(
@@ -92,6 +94,8 @@ def test_whatever_a_column_has_is_shown_or_told_in_a_line(sound, tmp_path, monke
                     (value, row),
                 )
 
-        looked_at(ready(sound, tmp_path, change), monkeypatch)
+        folder = next(folders)  # SQLite would take a new file for the old, which may be open
+        folder.mkdir()
+        looked_at(ready(sound, folder, change), monkeypatch)
 
     holds()

@@ -1,5 +1,6 @@
 """`Owner` with real processes, killed and stopped: who is dead is known at once, and only they."""
 
+import errno
 import multiprocessing
 import os
 import re
@@ -447,3 +448,24 @@ def test_by_a_server_the_row_tells_of_other_hosts_and_its_clock_is_the_servers(
     with Owner(on_server, tmp_path / "leases") as owner, on_server.connect() as connection:
         tokens = [owner.token, "a" * 32, "b" * 32]
         assert living(connection, tmp_path, tokens) == {owner.token, "b" * 32}
+
+
+def test_a_file_system_without_locks_is_a_line_and_leaves_no_lease(engine, tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    with (
+        pytest.raises(StorageError, match=r"cannot be written \(No locks available\)"),
+        Owner(engine, tmp_path / "leases"),
+    ):
+        pass
+    assert list((tmp_path / "leases").iterdir()) == []
+
+
+def test_a_user_without_a_home_is_told(monkeypatch):
+    for name in ("XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 9)  # who is in no list of users
+    with pytest.raises(StorageError, match=r"^leases: .*; set XDG_STATE_HOME to a folder"):
+        leases.default_folder(None)

@@ -22,7 +22,7 @@ from nasopt.errors import StorageError
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Conv
 from nasopt.storage.database import storage_url
-from nasopt.storage.ledger import Ledger
+from nasopt.storage.ledger import TABLES, Ledger
 from nasopt.storage.opening import open_storage
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation, Recipe
 
@@ -43,7 +43,14 @@ def result(epoch: int, **values: Any) -> EpochResult:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(sa.create_engine(f"sqlite:///{tmp_path / 'x.db'}"), tmp_path / "checkpoints")
+    return Ledger(
+        made(sa.create_engine(f"sqlite:///{tmp_path / 'x.db'}")), tmp_path / "checkpoints"
+    )
+
+
+def made(engine: sa.Engine) -> sa.Engine:
+    TABLES.create_all(engine)
+    return engine
 
 
 # rows
@@ -68,7 +75,7 @@ def test_results_come_back_as_they_were(empty_database, tmp_path):
 )
 def test_numbers_come_back_bit_for_bit(tmp_path_factory, loss, train_loss, accuracy, seconds):
     folder = tmp_path_factory.mktemp("ledger")
-    ledger = Ledger(sa.create_engine(f"sqlite:///{folder / 'x.db'}"), folder)
+    ledger = Ledger(made(sa.create_engine(f"sqlite:///{folder / 'x.db'}")), folder)
     written = result(1, accuracy=accuracy, loss=loss, train_loss=train_loss, seconds=seconds)
     ledger.append(EVALUATION, written)
     (read,) = ledger.results(EVALUATION.key)
@@ -80,7 +87,7 @@ def test_numbers_come_back_bit_for_bit(tmp_path_factory, loss, train_loss, accur
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_not_finite_comes_back_as_nan(empty_database, tmp_path, loss):
-    ledger = Ledger(sa.create_engine(storage_url(empty_database)), tmp_path)
+    ledger = Ledger(made(sa.create_engine(storage_url(empty_database))), tmp_path)
     ledger.append(EVALUATION, result(1, loss=loss, train_loss=loss))
     (read,) = ledger.results(EVALUATION.key)
     assert math.isnan(read.loss)
@@ -89,7 +96,7 @@ def test_a_loss_that_is_not_finite_comes_back_as_nan(empty_database, tmp_path, l
 
 
 def test_an_epoch_that_is_known_stands(empty_database, tmp_path):
-    ledger = Ledger(sa.create_engine(storage_url(empty_database)), tmp_path)
+    ledger = Ledger(made(sa.create_engine(storage_url(empty_database))), tmp_path)
     ledger.append(EVALUATION, result(1, accuracy=0.25))
     ledger.append(EVALUATION, result(1, accuracy=0.75))
     assert ledger.results(EVALUATION.key) == [result(1, accuracy=0.25)]
@@ -111,7 +118,7 @@ def test_results_without_a_first_epoch_are_none(ledger):
 def test_final_accuracies_are_of_whole_trainings_and_of_those_that_diverged(
     empty_database, tmp_path
 ):
-    ledger = Ledger(sa.create_engine(storage_url(empty_database)), tmp_path)
+    ledger = Ledger(made(sa.create_engine(storage_url(empty_database))), tmp_path)
     third = replace(EVALUATION, seed=9)
     for epoch in (1, 2):
         ledger.append(EVALUATION, result(epoch, accuracy=epoch / 4))
@@ -121,7 +128,7 @@ def test_final_accuracies_are_of_whole_trainings_and_of_those_that_diverged(
 
 
 def test_the_tables_can_be_read_without_the_studies(empty_database, tmp_path):
-    engine = sa.create_engine(storage_url(empty_database))
+    engine = made(sa.create_engine(storage_url(empty_database)))
     ledger = Ledger(engine, tmp_path)
     ledger.append(EVALUATION, result(1))
     ledger.append(EVALUATION, result(2))
@@ -136,7 +143,7 @@ def test_the_tables_can_be_read_without_the_studies(empty_database, tmp_path):
 
 
 def test_a_seed_may_be_as_large_as_a_sampler_would_take(empty_database, tmp_path):
-    ledger = Ledger(sa.create_engine(storage_url(empty_database)), tmp_path)
+    ledger = Ledger(made(sa.create_engine(storage_url(empty_database))), tmp_path)
     large = replace(EVALUATION, seed=2**63 - 1)
     ledger.append(large, result(1))
     assert ledger.results(large.key) == [result(1)]

@@ -1,5 +1,7 @@
 """Names of which one process at a time holds each, by a file or by a server."""
 
+import errno
+import os
 import select
 import subprocess
 import sys
@@ -127,6 +129,15 @@ def sessions(url: str) -> list[tuple[int, str]]:
             "SELECT DISTINCT pid, state FROM pg_locks JOIN pg_stat_activity USING (pid) "
             "WHERE locktype = 'advisory' AND datname = current_database()"
         ).fetchall()
+
+
+def test_a_file_system_without_locks_is_a_line(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    with pytest.raises(StorageError, match=r"locks: cannot be written \(No locks available\)"):
+        FileLocks(tmp_path / "locks").take("a")
 
 
 def test_one_connection_holds_all_and_stays_in_no_transaction(postgresql):

@@ -33,7 +33,8 @@ from nasopt.storage.database import storage_url
 from nasopt.storage.leases import SILENCE_SECONDS, WORKERS, Owner
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, open_storage
-from nasopt.storage.rdb import FREE, OWNER, TRIALS, USER_ATTRS, Lost, Storage
+from nasopt.storage.owners import OWNER, Lost
+from nasopt.storage.rdb import FREE, TRIALS, USER_ATTRS, Storage
 
 RUNNING, WAITING = TrialState.RUNNING, TrialState.WAITING
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL

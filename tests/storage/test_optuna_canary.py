@@ -10,7 +10,15 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy as sa
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    GridSampler,
+    NSGAIISampler,
+    PartialFixedSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.storages import RDBStorage
@@ -422,3 +430,25 @@ def test_tpe_announces_relative_parameters_and_nothing_else_before_it_returns_th
     assert [json.loads(value) for value in attrs.values()] == [params]
     study.sampler._rng.rng.seed(7)
     assert study.sampler._sample_relative(study, frozen, space) == params
+
+
+def test_a_sampler_that_fixes_some_parameters_keeps_them_and_the_one_that_it_wraps():
+    inner = RandomSampler(seed=1)
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        wrapper = PartialFixedSampler({"op": "b"}, inner)
+    assert wrapper._fixed_params == {"op": "b"}
+    assert wrapper._base_sampler is inner
+
+
+def test_a_grid_notes_its_point_in_a_trial_unless_that_was_enqueued(study):
+    study.sampler = GridSampler({"x": [0, 1]})
+    study.enqueue_trial({"x": 7})
+    study.ask(), study.ask()
+    assert ["grid_id" in trial.system_attrs for trial in study.trials] == [False, True]
+
+
+def test_a_sampler_asks_for_the_end_of_a_study_in_a_loop_by_a_flag(study):
+    study._thread_local.in_optimize_loop = True
+    assert not study._stop_flag
+    study.stop()
+    assert study._stop_flag

@@ -20,6 +20,7 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.errors import StorageError
 from nasopt.storage.reading import (
     MOST_VARIABLES,
     PARAMS,
@@ -282,7 +283,7 @@ def test_null_is_read_as_optuna_reads_it(tmp_path):
         (REPORTS, "intermediate_value", None),
     ],
 )
-def test_what_optuna_cannot_read_is_the_error_that_optuna_has(tmp_path, table, column, value):
+def test_what_optuna_cannot_read_is_a_line_or_its_error(tmp_path, table, column, value):
     stock = file_storage(tmp_path / "x.db")
     study = optuna.create_study(storage=stock)
     trial = study.ask()
@@ -294,9 +295,9 @@ def test_what_optuna_cannot_read_is_the_error_that_optuna_has(tmp_path, table, c
         connection.execute(sa.update(table).values({column: value}))
     with pytest.raises((ValueError, AssertionError)) as theirs:
         stock.get_all_trials(study._study_id)
-    with pytest.raises(theirs.type) as ours:
+    with pytest.raises((theirs.type, StorageError)) as ours:
         read(stock, TRIALS.c.study_id == study._study_id)
-    assert str(ours.value) == str(theirs.value)
+    assert str(theirs.value) in str(ours.value)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_a_search_that_is_not_profiled_has_no_shares(tmp_path: Path):
 def test_an_evaluation_that_ends_early_is_profiled_like_any_other(tmp_path: Path, monkeypatch):
     search = Search(small(trials=1), storage=tmp_path / "x.db", device="cpu", profile=True)
 
-    def no_room(*_: object) -> None:
+    def no_room(*_: object, **__: object) -> None:
         raise OutOfMemory("out of memory on cpu")
 
     monkeypatch.setattr(search.evaluator, "_trainer", no_room)

@@ -23,8 +23,8 @@ from nasopt.reporting.dashboard.study_note import study_note
 from nasopt.reporting.dashboard.view import View, ViewNotebook
 from nasopt.reporting.figures import choices_figure, comparison_figure, front_figure
 from nasopt.storage.notes import Notebook, version_key
-from nasopt.storage.rdb import STUDIES, Storage
-from nasopt.storage.reading import TRIALS
+from nasopt.storage.rdb import Storage
+from nasopt.storage.reading import STUDIES, TRIALS
 
 CAPTION_WIDTH = 70  # characters
 TITLE_SIZE, CAPTION_SIZE = 15, 13  # pixels

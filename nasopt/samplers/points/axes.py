@@ -8,6 +8,7 @@ value.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import groupby
 from numbers import Real
@@ -42,26 +43,24 @@ class Choices:
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
         # Optuna takes equal choices (0 and False, 2 and 2.0) for the first of them
-        first: list[int] = [
-            int(distribution.to_internal_repr(choice)) for choice in distribution.choices
-        ]
-        different: list[int] = sorted(set(first))
-        self.choices = tuple(distribution.choices[int(place)] for place in different)
+        self._position = distribution.to_internal_repr
+        first = [int(self._position(choice)) for choice in distribution.choices]
+        self._different = sorted(set(first))
+        self.choices = tuple(distribution.choices[position] for position in self._different)
         self.size = len(self.choices)
         self.span = self.size - 1
         # by repr: a choice need not be hashable
         self._places = {
-            repr(choice): float(different.index(place))
-            for choice, place in zip(distribution.choices, first, strict=True)
+            repr(choice): float(self._different.index(position))
+            for choice, position in zip(distribution.choices, first, strict=True)
         }
         self._places[repr(MISSING)] = math.nan
 
     def encode(self, values: Sequence[Any]) -> Floats:
         places = np.array([self._places.get(repr(value), math.inf) for value in values])
         for row in np.flatnonzero(np.isinf(places)):
-            value = values[int(row)]
-            if isinstance(value, np.generic):  # whose repr is another than Python's
-                places[row] = self._places.get(repr(value.item()), math.inf)
+            with suppress(ValueError):  # of what equals no choice, as 2.0 and np.int64(2) do 2
+                places[row] = self._different.index(int(self._position(values[int(row)])))
         return places
 
     def nearest(self, coordinates: Floats) -> Floats:
@@ -148,7 +147,7 @@ class Numbers:
         """The coordinates below which these shares of all draws are."""
         if not self.size:
             return shares
-        if self.log:
+        if self.log and self.size > 1:
             low, high = self.low - 0.5, self.high + 0.5
             numbers = np.rint(low * (high / low) ** shares)
             logarithmic: Floats = np.clip(numbers - self.low, 0, self.span)

@@ -278,7 +278,7 @@ def test_a_folder_for_files_that_cannot_be_made_is_one_line(done, capsys):
 
 
 @pytest.fixture(scope="module")
-def condition_on_pending(tmp_path_factory) -> Path:
+def believing(tmp_path_factory) -> Path:
     """A study whose last trials were chosen by a model, only to be copied."""
     database = tmp_path_factory.mktemp("believing") / "x.db"
     nasopt.run(small(trials=8), sampler="surrogate", storage=database, device="cpu")

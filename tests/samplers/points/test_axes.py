@@ -16,7 +16,7 @@ from nasopt.samplers.points.axes import FEW, Axes
 DISTRIBUTIONS = {
     "numbers": CategoricalDistribution((3, 7, 5)),
     "words": CategoricalDistribution(("a", "b", "c", "d")),
-    "mixed": CategoricalDistribution((None, True, 1, "1", 2.5)),
+    "mixed": CategoricalDistribution((None, True, 7, "7", 2.5)),
     "one": CategoricalDistribution(("only",)),
     "int": IntDistribution(2, 8, step=3),
     "int-log": IntDistribution(1, 1_000, log=True),
@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
     "float-step": FloatDistribution(0, 1, step=0.25),
     "float-log": FloatDistribution(1e-4, 10, log=True),
     "float-one": FloatDistribution(0.5, 0.5),
+    "float-log-one": FloatDistribution(0.1, 0.1, log=True),
 }
 NAMES = list(DISTRIBUTIONS)
 RNG = 0
@@ -54,7 +55,7 @@ def test_a_value_comes_back_from_its_coordinate(name):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("numbers", 4), ("mixed", False), ("mixed", 1.0), ("int", -1), ("int-log", 0),
+        ("numbers", 4), ("mixed", False), ("mixed", "1"), ("int", -1), ("int-log", 0),
         ("float-log", -2.0), ("int", "5"), ("float", True),
     ],
 )  # fmt: skip
@@ -98,10 +99,26 @@ def one_of(given, *names):
     return axes(*names).decode(axes(*names).encode(given)[0])
 
 
-def test_a_choice_that_stands_there_twice_is_one():
-    twice = Axes({"x": CategoricalDistribution(("a", "a", "b"))})
-    assert twice.count == 2
-    assert twice.encode([{"x": "a"}, {"x": "b"}]).tolist() == [[0], [1]]
+@pytest.mark.parametrize(
+    ("choices", "different"),
+    [
+        (("a", "a", "b"), ["a", "b"]),
+        ((None, 0, False), [None, 0]),
+        ((True, "1", 1, 1.0, 2), [True, "1", 2]),
+        ((1, 2.0, 2), [1, 2.0]),
+    ],
+)
+def test_choices_that_are_equal_to_optuna_are_the_first_of_them(choices, different):
+    one = Axes({"x": CategoricalDistribution(choices)})
+    assert one.count == len(different)
+    assert [repr(one.decode(point)["x"]) for point in one.everything()] == [*map(repr, different)]
+    places = one.encode([{"x": choice} for choice in choices])[:, 0]
+    assert [different[int(place)] for place in places] == [*choices]
+
+
+def test_a_value_that_equals_a_choice_is_that_choice():
+    given = [{"numbers": value} for value in (7.0, np.int64(7), np.float32(7))]
+    assert axes("numbers").encode(given).tolist() == [[1], [1], [1]]
 
 
 def test_choices_without_an_end_are_words_to_a_model():
@@ -151,7 +168,7 @@ def test_two_values_at_random_are_equally_far_apart_whatever_the_kind(name):
 
 
 def test_numbers_have_one_column_on_a_logarithmic_scale_and_words_one_each():
-    assert axes().groups.tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, *range(3, 12)]
+    assert axes().groups.tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, *range(3, 13)]
     points = axes("numbers").encode([{"numbers": value} for value in (3, 7, 5)])
     logs = np.log([3, 7, 5])
     expected = (logs - logs.mean()) / logs.std()
