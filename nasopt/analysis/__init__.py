@@ -1,1 +1,1 @@
-"""Finished studies -> tables: it reads databases, and never trains."""
+"""The analysis of finished studies: it reads databases into tables, and never trains."""

@@ -1,4 +1,4 @@
-"""What a search prefers where: how often each choice is made among the best networks, and in all.
+"""The preferences of a search: how often each choice is made among the best networks, and in all.
 
 Choices are those that act: a stride on a map of one pixel is 1, and a layer beyond the depth, or a
 pool that does nothing, has no choices.
@@ -31,7 +31,8 @@ class Preference:
     """One kind of choice, "filters" say, in each place that has it.
 
     `best` and `all` (places, choices) are shares, from 0 to 1, of the networks that have the place:
-    `having` of the best do. None for what cannot be chosen there, or where hardly one has it.
+    `having` of the best do. None for a choice that is not possible there, or where hardly any
+    network has it.
     """
 
     kind: str
@@ -60,7 +61,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Choices:
-    """`networks` different ones were tried; `best` of them are the best tenth.
+    """The preferences in `networks` different networks, of which the `best` are the best tenth.
 
     With two objectives they are those on the Pareto front, and on the next ones up to a tenth.
     """
@@ -93,7 +94,9 @@ class Choices:
 
 
 def choices(studies: Sequence[Record]) -> Choices | None:
-    """Of `studies` of one experiment; None below 21 different networks, or 3 that are the best.
+    """Return the preferences in `studies` of one experiment.
+
+    None below 21 different networks, or below 3 that are the best.
 
     The best are of those that were trained to their end; all are within the limits in force.
     """
@@ -116,7 +119,7 @@ def choices(studies: Sequence[Record]) -> Choices | None:
 
 
 def _best(complete: Sequence[FrozenTrial], count: int, two_objectives: bool) -> list[FrozenTrial]:
-    """The `count` most accurate; with two objectives front after front, until there are as many."""
+    """Return the `count` most accurate; with two objectives front after front, up to as many."""
     if not two_objectives:
         return sorted(complete, key=lambda trial: -trial.values[0])[:count]
     best: list[FrozenTrial] = []
@@ -130,7 +133,7 @@ def _best(complete: Sequence[FrozenTrial], count: int, two_objectives: bool) -> 
 
 
 def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
-    """Trial -> the choices that act in its network, by parameter."""
+    """Map each trial to the choices that act in its network, by parameter."""
     if study.is_benchmark:
         return lambda trial: trial.params
     space = study.begun.space
@@ -180,13 +183,13 @@ def _preferences(
 
 
 def kind_of(name: str) -> str:
-    """ "conv03.filters" is a choice of the kind "conv.filters"; "op_3" of a table is an "op"."""
+    """Return the kind of a parameter: "conv.filters" of "conv03.filters", "op" of "op_3"."""
     place, _, field = name.partition(".")
     return ".".join(filter(None, (place.rstrip("0123456789").rstrip("_ "), field))) or name
 
 
 def _candidates(field: Open) -> Sequence[Any]:
-    """The choices of `field`, or one of each range."""
+    """Return the choices of `field`, or one of each range."""
     if isinstance(field, Categorical | Integer) and field.size <= MOST:
         return field.candidates
     return [(low + high) / 2 for low, high in pairwise(_edges(field))]
@@ -201,7 +204,7 @@ def _label(field: Open, value: Any) -> str:
 
 
 def _edges(field: Open) -> list[float]:
-    """Of `RANGES` ranges of numbers, equally wide on the scale on which they are drawn."""
+    """Return the edges of `RANGES` ranges of numbers, equally wide on the scale of the draws."""
     if isinstance(field, Categorical):
         return []
     steps = [step / RANGES for step in range(RANGES + 1)]

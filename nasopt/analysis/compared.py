@@ -1,4 +1,4 @@
-"""`ComparisonResult`: what finished studies by several samplers tell of them.
+"""The result of a comparison: `ComparisonResult`, from finished studies by several samplers.
 
 All of it is read: from the studies, and from the ledger's trainings of their winners.
 """
@@ -59,7 +59,7 @@ class Standing:
 
     @property
     def row(self) -> tuple[str, ...]:
-        """Texts: the sampler, its studies, what they gave again, saw, are ahead, and took."""
+        """The texts of a row: the sampler, its studies, fresh and seen values, lead and epochs."""
         gap = self.difference
         accuracies = ["" if value is None else f"{value:.4f}" for value in (self.fresh, self.seen)]
         ahead = ("", "")
@@ -88,7 +88,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Samplers compared. `score` is what they are compared by: "fresh", "seen" or "hypervolume".
+    """The samplers compared. `score` names the measure: "fresh", "seen" or "hypervolume".
 
     `truth` is what a benchmark knows of them, None where networks were trained. `noise` is what
     `nasopt noise` measured of the experiment; None if it did not. `notes` are sentences on what
@@ -111,7 +111,7 @@ class ComparisonResult:
 
     @property
     def spreads(self) -> tuple[Spread, ...]:
-        """Of each sampler that has a score what its studies are compared by."""
+        """The scores of the studies by each sampler that has a score."""
         found: dict[str, list[float]] = {}
         if self.score == "hypervolume":
             last = {row.study: row for row in self.rows}
@@ -132,12 +132,12 @@ class ComparisonResult:
         return self.told("{:+.4f}".format)
 
     def told(self, spelled: Spelling) -> str:
-        """The verdict with its differences `spelled` out."""
+        """Return the verdict with its differences `spelled` out."""
         found = [each.difference for each in self.standings if each.difference is not None]
         return verdict(found, self.baseline, str(self.budget), self.noise, spelled)
 
     def __repr__(self) -> str:
-        """A table in a notebook, of the samplers; rows and curves would be pages."""
+        """Return a table of the samplers for a notebook; rows and curves would fill pages."""
         seen = "volume" if self.score == "hypervolume" else "seen"
         again = "again" if self.truth is None else "true"
         lines: list[tuple[str, ...]] = [
@@ -182,7 +182,7 @@ def compared(
     start_ups: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
-    """What finished `studies` of one experiment tell, within `budget`.
+    """Compare the samplers of finished `studies` of one experiment, within `budget`.
 
     `accuracies` are those of whole trainings in the ledger, by key. Studies of a `benchmark` are
     judged by all its replicates. `start_ups` say how many first trials of a sampler are random.
@@ -251,7 +251,7 @@ def _winners(
 
 
 def _noise(study: Record, accuracies: Mapping[str, float]) -> Noise | None:
-    """What was measured of the experiment of `study`."""
+    """Return the noise that was measured of the experiment of `study`."""
     if study.is_benchmark:
         return None
     draws = study.begun.draws(NOISE_DRAWS, SAMPLE_SEED)
@@ -259,7 +259,7 @@ def _noise(study: Record, accuracies: Mapping[str, float]) -> Noise | None:
 
 
 def _seen(rows: Studies) -> dict[str, dict[int, float]]:
-    """The last incumbent of each study that has one."""
+    """Return the last incumbent of each study that has one."""
     return {
         sampler: {
             seed: each[-1].incumbent

@@ -1,4 +1,4 @@
-"""Finished studies -> tidy rows -> how the best found so far grows with what was spent.
+"""Finished studies as tidy rows, and as curves of the best found so far against the cost.
 
 Costs are as if each network had been trained in its study: see `nasopt.storage.budget`.
 """
@@ -55,7 +55,7 @@ class Row:
 
     @property
     def worth(self) -> float | None:
-        """The best that is known of the incumbent: `true`, else what the search saw."""
+        """The best that is known of the incumbent: `true`, else the value that the search saw."""
         return self.incumbent if self.true is None else self.true
 
     def to_json(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ Studies = Mapping[str, Mapping[int, Sequence[Row]]]  # sampler -> seed -> rows, 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a study may spend: evaluations, or epochs as if trained."""
+    """The budget of a study: evaluations, or epochs as if trained."""
 
     amount: int
     unit: str = "evaluations"  # or "epochs"
@@ -79,12 +79,12 @@ class Budget:
 
     @property
     def positions(self) -> list[int]:
-        """Every evaluation or epoch; of more than 200 so many, evenly spread."""
+        """The positions on the budget: every evaluation or epoch, or 200 of more, evenly spread."""
         points = np.linspace(1, self.amount, min(self.amount, POSITIONS))
         return sorted({int(each) for each in points.round()})
 
     def within(self, rows: Sequence[Row]) -> list[Row]:
-        """The evaluations that were finished within it."""
+        """Return the evaluations that were finished within the budget."""
         return list(
             rows[: bisect_right(rows, self.amount, key=lambda row: getattr(row, self.axis))]
         )
@@ -94,7 +94,7 @@ class Budget:
 
 
 def study_rows(studies: Sequence[Record]) -> dict[str, dict[int, list[Row]]]:
-    """The evaluations of `studies`, which have the same objectives.
+    """Return the evaluations of `studies`, which have the same objectives.
 
     With two, the hypervolume is the area that the front dominates, from 0 to 1: its reference
     point is accuracy 0 at the greatest cost of a complete trial of these studies, and costs are
@@ -149,7 +149,7 @@ def _rows(study: Record, trials: Sequence[tuple[FrozenTrial, Spent]], greatest: 
 
 
 def hypervolume(points: Iterable[tuple[float, float]], greatest: float) -> float:
-    """The share of [0, 1] x [0, greatest] that `points` (accuracy, cost) dominate.
+    """Return the share of [0, 1] x [0, greatest] that `points` (accuracy, cost) dominate.
 
     Source: Zitzler and Thiele 1998; in two dimensions a sum of rectangles.
     """
@@ -166,9 +166,9 @@ def csv_output(path: str | Path) -> Output:
 
 
 def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
-    """A line an evaluation, under a line of the names; what is None is empty.
+    """Write a line an evaluation, under a line of the names; a None is an empty cell.
 
-    Raises StorageError where it cannot be written, or is a file that is no such table.
+    Raises StorageError if the file cannot be written, or exists and is no such table.
     """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, NAMES)
@@ -178,14 +178,14 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
 
 
 def in_a_cell(value: Any) -> Any:
-    """As a spreadsheet shows it: a text that it would take for a formula begins with an ', then."""
+    """Return a value as a spreadsheet shows it: a text like a formula begins with an ', then."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
         return f"'{value}"
     return value
 
 
 def last_by(rows: Sequence[Row], axis: str, position: float) -> Row | None:
-    """The last evaluation of a study that is finished by `position` on `axis`."""
+    """Return the last evaluation of a study that is finished by `position` on `axis`."""
     place = bisect_right(rows, position, key=lambda row: float(getattr(row, axis)))
     return rows[place - 1] if place else None
 
@@ -193,9 +193,9 @@ def last_by(rows: Sequence[Row], axis: str, position: float) -> Row | None:
 def incumbents(
     studies: Iterable[Sequence[Row]], axis: str, positions: Sequence[float]
 ) -> NDArray[np.float64]:
-    """(studies, positions): the incumbent of each study at each position; -inf where none is.
+    """Return the incumbent of each study at each position (studies, positions); -inf if none.
 
-    It is what the network is worth, where that is known. A study that ended early keeps its last.
+    It is the true value, where that is known. A study that ended early keeps its last.
     """
     table = []
     for rows in studies:
@@ -206,7 +206,7 @@ def incumbents(
 
 @dataclass(frozen=True)
 class Curve:
-    """Incumbents of one sampler along an axis: median and quartiles over its seeds.
+    """The incumbents of one sampler along an axis: median and quartiles over its seeds.
 
     `positions` begin where every study has an incumbent. They end with the budget, on its axis,
     and on others with the shortest of the studies; where nothing is known of an axis there are
@@ -225,7 +225,7 @@ class Curve:
 
 
 def curves(studies: Studies, budget: Budget | None = None) -> list[Curve]:
-    """One curve a sampler and axis of `AXES`.
+    """Return one curve for each sampler and axis of `AXES`.
 
     Studies that are done with `budget` are followed to its end, else all to that of the shortest.
     """

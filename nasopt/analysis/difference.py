@@ -1,4 +1,4 @@
-"""Where two descriptions of experiments differ: what makes studies no longer alike."""
+"""The first difference between two descriptions of experiments: their studies are not alike."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from nasopt.space.fields import field_from_json
 
 
 def difference(before: Any, after: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """Where two JSON values differ first: (place, before, after)."""
+    """Return the first difference between two JSON values: (place, before, after)."""
     if before == after:
         return None
     if isinstance(before, dict) and isinstance(after, dict) and before.keys() == after.keys():
@@ -21,6 +21,6 @@ def difference(before: Any, after: Any, place: str = "") -> tuple[str, Any, Any]
 
 
 def _readable(value: Any) -> Any:
-    """An open field as it is written; anything else as it is."""
+    """Return an open field as it is written; anything else as it is."""
     is_field = isinstance(value, dict) and len(value) == 1
     return repr(field_from_json(value)) if is_field else value

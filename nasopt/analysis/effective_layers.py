@@ -1,4 +1,4 @@
-"""Parameters -> layers, and quickly: a search makes few different ones, in thousands of trials."""
+"""The layers that parameters stand for, cached: thousands of trials make few different layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,8 +18,10 @@ class EffectiveLayers:
         self._known: dict[Any, tuple[Layer | None, Shape]] = {}
 
     def layers(self, params: Mapping[str, Any]) -> dict[str, Layer]:
-        """Name in the space ("conv03") -> the layer that acts there; those that do nothing, and
-        those beyond the depth, are left out."""
+        """Return the layers that act, by their names in the space ("conv03").
+
+        Those that do nothing, and those beyond the depth, are left out.
+        """
         found = {}
         resolution = self._resolution
         for part, fields in self._parts:

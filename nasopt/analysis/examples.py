@@ -13,7 +13,7 @@ from nasopt.storage.rdb import Storage
 
 @dataclass(frozen=True)
 class Examples:
-    """Of `complete` networks trained to their end; a pruned one's accuracy is no measure of it.
+    """Three of `complete` networks trained to their end; a pruned accuracy is no measure of one.
 
     They are different ones: one that was trained in several studies has its best accuracy. All are
     within the limits in force.
@@ -26,9 +26,10 @@ class Examples:
 
 
 def examples(studies: Sequence[Record], storage: Storage | None = None) -> Examples | None:
-    """By accuracy, of all `studies` of one experiment; None where no trial is complete.
+    """Return the examples by accuracy, of all `studies` of one experiment.
 
-    In their `storage` it is looked up what they gave when they were trained again.
+    None if no trial is complete. The accuracies of trainings with other seeds are looked up in
+    their `storage`.
     """
     trials = [(study, trial) for study in studies for trial in study.complete]
     if not trials:

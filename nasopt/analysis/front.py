@@ -1,4 +1,4 @@
-"""The Pareto front of accuracy against cost: what a network of each size can reach."""
+"""The Pareto front of accuracy against cost: the best accuracy of a network of each size."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +13,7 @@ COSTS = ("macs", "parameters")
 
 
 def front(items: Iterable[T], point: Callable[[T], tuple[float, float]]) -> list[T]:
-    """The items that no other beats in accuracy at the same or less cost, cheapest first.
+    """Return the items that no other beats in accuracy at the same or less cost, cheapest first.
 
     `point` gives (accuracy, cost) of an item; of equals the first stays.
     """
@@ -25,7 +25,7 @@ def front(items: Iterable[T], point: Callable[[T], tuple[float, float]]) -> list
 
 
 def usual_range(values: Sequence[float]) -> tuple[float, float] | None:
-    """From a little below the lowest value that is no outlier to a little above the highest.
+    """Return a range from just below the lowest value that is no outlier to just above the highest.
 
     Outliers are more than 1.5 quartile distances below the first quartile (Tukey 1977). None
     without two different values.
@@ -40,7 +40,7 @@ def usual_range(values: Sequence[float]) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Point:
-    """A trial that was trained to its end: its accuracy, and what its network costs (a count)."""
+    """A trial that was trained to its end: its accuracy, and the cost of its network (a count)."""
 
     study: str
     number: int
@@ -50,7 +50,7 @@ class Point:
 
 @dataclass(frozen=True)
 class TradeOff:
-    """Accuracy against `cost` ("macs" or "parameters"). `front` is in order of cost."""
+    """The accuracy against `cost` ("macs" or "parameters"). `front` is in order of cost."""
 
     cost: str
     points: tuple[Point, ...] = field(repr=False)
@@ -65,9 +65,9 @@ class TradeOff:
         return usual_range([point.accuracy for point in self.points])
 
     def cheaper(self, points: float = 0.01) -> Point | None:
-        """The cheapest of the front that is no more than `points` below the most accurate.
+        """Return the cheapest of the front that is no more than `points` below the most accurate.
 
-        None where that is the most accurate itself, or nothing is there.
+        None if that is the most accurate itself, or the front is empty.
         """
         last = self.front[-1] if self.front else None
         found = next((p for p in self.front if last and p.accuracy >= last.accuracy - points), None)
@@ -75,7 +75,7 @@ class TradeOff:
 
 
 def trade_off(studies: Sequence[Record], cost: str) -> TradeOff:
-    """The complete trials of `studies` within their limits, each network once a study."""
+    """Return the complete trials of `studies` within their limits, each network once a study."""
     points = [
         Point(study.name, trial.number, trial.values[0], trial.user_attrs[cost])
         for study in studies

@@ -1,7 +1,7 @@
-"""Which choices decide whether a network is among the best: PED-ANOVA.
+"""The importances of parameters for being among the best networks: PED-ANOVA.
 
-Numbers as Optuna's evaluator has them, which takes a second for 1,000 trials and another half to
-import (scikit-learn comes with it).
+The numbers equal those of Optuna's evaluator, which takes a second for 1,000 trials and another
+half to import (scikit-learn comes with it).
 """
 
 import math
@@ -27,19 +27,19 @@ NARROWEST = 0.5 / 1.64  # standard deviation that keeps nine tenths of an observ
 
 @dataclass(frozen=True)
 class Importances:
-    """Parameter -> its share of the importance of all, which add up to 1; from `trials`."""
+    """The share of each parameter in the importance of all, which add up to 1; from `trials`."""
 
     trials: int
     parameters: dict[str, float]
 
     @property
     def by_kind(self) -> dict[str, float]:
-        """Kind of choice ("conv.filters") -> the share of all its parameters, largest first."""
+        """The share of all parameters of each kind of choice ("conv.filters"), largest first."""
         return self._summed(kind_of)
 
     @property
     def by_place(self) -> dict[str, float]:
-        """Layer ("conv03") -> the share of all its parameters, largest first."""
+        """The share of all parameters of each layer ("conv03"), largest first."""
         return self._summed(lambda name: name.partition(".")[0])
 
     def _summed(self, group: Any) -> dict[str, float]:
@@ -53,10 +53,11 @@ class Importances:
 
 
 def importances(studies: Sequence[Record]) -> Importances | None:
-    """Of the parameters of `studies` of one experiment, for an accuracy among the best tenth.
+    """Return the importances of parameters in `studies` of one experiment.
 
-    None below 20 complete trials, or where nothing that was chosen made a difference.
-    Source: Watanabe et al. 2023 (arXiv:2304.10255); how far the best chose otherwise than all.
+    They are for an accuracy among the best tenth: how far the best chose otherwise than all.
+    None below 20 complete trials, or if no choice made a difference.
+    Source: Watanabe et al. 2023 (arXiv:2304.10255).
     """
     trials = [trial for study in studies for trial in study.complete]
     if len(trials) < FEWEST:
@@ -74,7 +75,7 @@ def importances(studies: Sequence[Record]) -> Importances | None:
 
 
 def _divergence(field: Open, values: Sequence[Any], best: NDArray[np.bool_]) -> float:
-    """Pearson's, of the density of the best values from that of all: 0 where they are alike."""
+    """Return Pearson's divergence of the best values' density from that of all: 0 if alike."""
     if isinstance(field, Categorical):
         places = {choice: place for place, choice in enumerate(field.choices)}
         cells, count, density = np.array([places[v] for v in values]), field.size, _by_choice
@@ -89,9 +90,9 @@ def _divergence(field: Open, values: Sequence[Any], best: NDArray[np.bool_]) -> 
 
 
 def _by_choice(cells: Cells, count: int) -> Density:
-    """Parzen's: an observation is shared with the other cells, and one more is spread over all.
+    """Return Parzen's density over choices, each observation being shared with the other cells.
 
-    The more cells are taken, the less of it they get.
+    One more observation is spread over all. The more cells are taken, the less of it they get.
     """
     taken = np.bincount(cells, minlength=count)
     kinds = np.count_nonzero(taken) + 1
@@ -100,7 +101,7 @@ def _by_choice(cells: Cells, count: int) -> Density:
 
 
 def _along_a_range(cells: Cells, count: int) -> Density:
-    """Parzen's with the bell curves of Scott's rule, cut off at the ends."""
+    """Return Parzen's density along a range: bell curves of Scott's rule, cut off at the ends."""
     ordered = np.sort(cells)
     middle = ordered[3 * len(ordered) // 4] - ordered[max(len(ordered) // 4, 1) - 1]
     width = 1.059 * min(middle / 1.34, ordered.std(ddof=1)) * len(ordered) ** -0.2
@@ -110,7 +111,7 @@ def _along_a_range(cells: Cells, count: int) -> Density:
 
 
 def _bell(centre: float, width: float, count: int) -> Density:
-    """What a normal distribution has in each cell, of what it has in all of them."""
+    """Return the share of a normal distribution in each cell, out of all of them."""
     below = np.array([NormalDist(centre, width).cdf(cell - 0.5) for cell in range(count + 1)])
     inside: Density = np.diff(below) / (below[-1] - below[0])
     return inside

@@ -1,4 +1,4 @@
-"""How the searches of an experiment went, those that are under way told apart."""
+"""The course of the searches of an experiment, those that are under way told apart."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from nasopt.analysis.selection import budget_of, is_done
 
 @dataclass(frozen=True)
 class IncumbentCurves:
-    """`curves` of each sampler over its studies that are at their end; where none is, so far.
+    """The `curves` of each sampler over its studies at their end; if none is, over all, so far.
 
     `axis` is that of the budgets. `under_way` are samplers without a study at its end, and
     `exhausted` those with nothing left to try. `left_out` are studies that are in no curve: they
@@ -32,7 +32,7 @@ class IncumbentCurves:
 
 
 def course(studies: Sequence[Record], rows: Studies) -> IncumbentCurves:
-    """Of `studies` of one experiment and their `rows`."""
+    """Return the curves of `studies` of one experiment and their `rows`."""
     done = {study.name for study in studies if is_done(study, budget_of(study))}
     budget = budget_of(studies[0])
     followed = {sampler: _followed(by_seed.values(), done) for sampler, by_seed in rows.items()}
@@ -55,13 +55,16 @@ def course(studies: Sequence[Record], rows: Studies) -> IncumbentCurves:
 
 
 def _followed(studies: Iterable[Sequence[Row]], done: Container[str]) -> list[Sequence[Row]]:
-    """Those at their end that found something; where there are none, the others that did."""
+    """Return the studies at their end that found something; if none, the others that did."""
     found = [rows for rows in studies if rows and rows[-1].incumbent is not None]
     return [rows for rows in found if rows[0].study in done] or found
 
 
 def _curves(sampler: str, found: Sequence[Sequence[Row]], budget: Budget | None) -> Iterator[Curve]:
-    """To the end of the longest of studies that are done: one that ended earlier found no more."""
+    """Return curves to the end of the longest of the studies that are done.
+
+    A study that ended earlier found no more.
+    """
     if not found:
         return
     if budget is not None:

@@ -1,4 +1,4 @@
-"""How networks learn, epoch by epoch, and what pruning the poor ones saved."""
+"""The learning of networks, epoch by epoch, and the epochs that pruning the poor ones saved."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ class LearningCurve:
 
 
 def learning_curves(studies: Sequence[Record]) -> list[LearningCurve]:
-    """Of the trials that count; those of two objectives report nothing and have none."""
+    """Return the curves of the trials that count; trials of two objectives report nothing."""
     return [
         LearningCurve(
             study.name, trial.number, trial.state is TrialState.PRUNED, *zip(*steps, strict=True)
@@ -46,7 +46,7 @@ class Epoch:
 
 
 def epoch_by_epoch(curves: Sequence[LearningCurve]) -> list[Epoch]:
-    """What the curves come to, a line an epoch."""
+    """Return a summary of the curves, a line an epoch."""
     there: dict[int, list[float]] = {}
     for curve in curves:
         for step, accuracy in zip(curve.steps, curve.accuracies, strict=True):
@@ -59,7 +59,7 @@ def epoch_by_epoch(curves: Sequence[LearningCurve]) -> list[Epoch]:
 
 @dataclass(frozen=True)
 class Savings:
-    """`epochs` were trained, of `whole` had nothing been pruned.
+    """The savings of pruning: `epochs` were trained, of `whole` had nothing been pruned.
 
     A network has a training in each study that tried it. Of the `trainings` some were `pruned`
     since they lagged behind; some were `broken` off since their loss was no number any more, or
@@ -74,7 +74,7 @@ class Savings:
 
     @property
     def share(self) -> float:
-        """Of the epochs, what was saved."""
+        """The share of the epochs that was saved."""
         return 1 - self.epochs / self.whole if self.whole else 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Savings:
 
 
 def savings(studies: Sequence[Record]) -> Savings:
-    """What pruning saved; as if each network had been trained in its study (see `budget`)."""
+    """Return what pruning saved, as if each network were trained in its study (see `budget`)."""
     trainings = pruned = broken = epochs = saved = 0
     for study in studies:
         furthest = {
@@ -101,5 +101,5 @@ def savings(studies: Sequence[Record]) -> Savings:
 
 
 def _lagged(trial: FrozenTrial) -> bool:
-    """Whether a pruner ended it."""
+    """Return True if a pruner ended the trial."""
     return str(trial.user_attrs.get("reason", "pruned")).startswith("pruned")

@@ -1,7 +1,7 @@
-"""How much of what a search sees is architecture, and how much is the luck of a training seed.
+"""The noise of a search: how much of what it sees is architecture, and how much the training seed.
 
 A few random networks are trained with a few seeds each, and the variance of their validation
-accuracies is split in two. What the luck hides no sampler can find.
+accuracies is split in two. No sampler can find a difference that the luck of the seed hides.
 """
 
 import logging
@@ -30,7 +30,7 @@ SAMPLE_SEED = 0  # of the random networks, so that a second call finds the first
 
 @dataclass(frozen=True)
 class Noise:
-    """Variance components of one training's accuracy (a fraction).
+    """The variance components of one training's accuracy (a fraction).
 
     `share` is the part of the variance that is architecture (the intraclass correlation), `low` to
     `high` its 95 % interval. `smallest_difference` is the least between two single trainings that
@@ -54,7 +54,7 @@ class Noise:
 
     @property
     def verdict(self) -> str:
-        """One sentence on what a search here can tell."""
+        """One sentence on the differences that a search can detect here."""
         if self.between == self.within == 0:
             return "All trainings gave the same accuracy: there is nothing to search for."
         if self.share >= GOOD_SHARE:
@@ -65,7 +65,7 @@ class Noise:
 
     @property
     def remedies(self) -> tuple[str, ...]:
-        """What would help, most promising first; nothing where the signal is good."""
+        """The remedies, most promising first; none where the signal is good."""
         if self.share >= GOOD_SHARE:
             return ()
         advice = []
@@ -127,7 +127,7 @@ def _share_interval(means: float, within: float, networks: int, seeds: int) -> t
 def recorded_noise(
     draws: Iterable[Evaluation], accuracies: Mapping[str, float], *, limited: bool
 ) -> Noise | None:
-    """The noise that was measured once, from what a ledger knows; None if it never was.
+    """Return the noise that was measured once, from what a ledger knows; None if it never was.
 
     `draws` are random networks in the order in which `NoiseStudy` draws them, with the seed of the
     experiment; `accuracies` are those of whole trainings by their keys. The first draw without two

@@ -1,4 +1,4 @@
-"""What came out of a study: any trial as a network with its figures, and the best of them.
+"""The outcome of a study: any trial as a network with its figures, and the best of them.
 
 It needs the database alone: no study file, no images, no torch.
 """
@@ -51,7 +51,7 @@ class Outcome:
 
     @property
     def fresh_mean(self) -> float | None:
-        """The honest accuracy; None where nobody knows."""
+        """The mean accuracy with fresh seeds, free of selection bias; None if it is not known."""
         return statistics.fmean(self.fresh) if self.fresh else None
 
     def to_json(self) -> dict[str, Any]:
@@ -107,14 +107,15 @@ class Result:
 
 
 def studies_of(storage: Storage) -> list[str]:
-    """Names of nasopt's studies in the database, in the order in which they were begun."""
+    """Return the names of nasopt's studies in the database, in the order in which they began."""
     return list(attributes_of(storage))
 
 
 def attributes_of(storage: Storage) -> dict[str, dict[str, Any]]:
-    """Name -> user attributes of nasopt's studies, in the order in which they were begun.
+    """Return the user attributes of nasopt's studies by name, in the order in which they began.
 
-    Optuna's summaries would read and copy every trial. Raises StudyError where one cannot be.
+    Optuna's summaries would read and copy every trial. Raises StudyError if one cannot be a study
+    of nasopt's.
     """
     begun = {EXPERIMENT, LAST}  # a study in between is being made at this moment
     studies = storage.get_all_studies()
@@ -125,7 +126,7 @@ def attributes_of(storage: Storage) -> dict[str, dict[str, Any]]:
 
 
 def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
-    """The study of that name; without one the only study, or the one that was begun last.
+    """Return the study of that name; without one the only study, or the one that was begun last.
 
     Raises StudyError for an unknown name, or a database without a study of nasopt's.
     """
@@ -141,7 +142,10 @@ def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
 
 
 def outcome(study: optuna.Study, number: int) -> Outcome:
-    """Trial `number` of `study`. Raises StudyError if there is none, or it has no network."""
+    """Return trial `number` of `study`.
+
+    Raises StudyError if there is none, or it has no network.
+    """
     record = Record.of(study)
     if not 0 <= number < len(record.trials):
         raise StudyError(
@@ -161,13 +165,13 @@ def outcome(study: optuna.Study, number: int) -> Outcome:
 
 
 def opened(study: optuna.Study) -> Storage | None:
-    """Return nasopt's storage that `study` is in, if it is; Optuna has put a cache before it."""
+    """Return nasopt's storage that `study` is in, behind Optuna's cache; None if it is another."""
     storage = getattr(study._storage, "_backend", study._storage)
     return storage if isinstance(storage, Storage) else None
 
 
 def result(study: optuna.Study) -> Result:
-    """The best of `study` and its counts."""
+    """Return the best of `study` and its counts."""
     record = Record.of(study)
     storage = opened(study)
     if len(record.objectives) > 1:
@@ -198,7 +202,7 @@ def result(study: optuna.Study) -> Result:
 
 
 def rank(trial: FrozenTrial) -> tuple[float, float, int]:
-    """Sorts complete trials, the best first: of equal accuracies the one of least work."""
+    """Return a key that sorts complete trials, best first: of equal accuracies the least work."""
     macs = trial.user_attrs.get("macs")
     return -trial.values[0], math.inf if macs is None else macs, trial.number
 
@@ -206,7 +210,7 @@ def rank(trial: FrozenTrial) -> tuple[float, float, int]:
 def honest_first(
     ranked: list[tuple[Record, FrozenTrial]], storage: Storage | None
 ) -> list[tuple[Record, FrozenTrial]]:
-    """Of the equally accurate at the head put one first that was trained again, if one was.
+    """Put first, of the equally accurate at the head, one that was trained again, if one was.
 
     It is mostly the first that a study found: that is the winner of a comparison.
     """
@@ -223,7 +227,7 @@ def honest_first(
 
 
 def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None) -> Outcome:
-    """A trial of `study` that has a network; what it gave again is looked up in `storage`."""
+    """Return the outcome of a trial that has a network; `storage` has its fresh accuracies."""
     steps = sorted(trial.intermediate_values.items())
     reported = tuple(value for _, value in steps)
     attributes = dict(trial.user_attrs)
@@ -246,7 +250,7 @@ def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None
 
 
 def layer_rows(layers: Sequence[Layer]) -> dict[str, list[str]]:
-    """The lecture's table of convolutions and pools: label -> a text for each of them, in order."""
+    """Return the lecture's table of convolutions and pools: label -> a text for each, in order."""
     rows: dict[str, list[str]] = {
         "Layer": [],
         "Type": [],

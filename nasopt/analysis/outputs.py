@@ -14,7 +14,7 @@ BEGINNING = 10_000  # bytes in which the sign of a kind stands
 
 @dataclass(frozen=True)
 class Output:
-    """`path`, as `option` names it; a file with `sign` in its beginning is a `kind` of ours.
+    """The file `path`, named by `option`; a file with `sign` in its beginning is a `kind` of ours.
 
     Nothing else is replaced: a slip of the hand must not cost a database. Devices and pipes are
     written to as they are.
@@ -27,7 +27,7 @@ class Output:
     remedy: str = "choose another file"
 
     def check(self) -> None:
-        """Raise StorageError where `write` will fail, before hours are spent."""
+        """Raise StorageError if `write` would fail, before hours are spent."""
         folder = self.path.absolute().parent
         if not folder.is_dir():
             self._refuse("no such folder; make it, or choose another file")
@@ -39,7 +39,10 @@ class Output:
         self._refuse_other_kinds()
 
     def write(self, content: bytes) -> None:
-        """All of it or, on an error, nothing. Raises StorageError."""
+        """Write all of it or, on an error, nothing.
+
+        Raises StorageError if it cannot be written.
+        """
         try:
             if self._is_file:
                 self._refuse_other_kinds()
@@ -54,7 +57,7 @@ class Output:
 
     @property
     def _target(self) -> Path:
-        """What a link leads to: the link stays."""
+        """The file that a link leads to: the link stays."""
         return self.path.resolve()
 
     @property

@@ -1,4 +1,4 @@
-"""What a sampler with a model expected of its trials, against what was seen."""
+"""The accuracies that a sampler's model expected of its trials, against those that were seen."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +13,7 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Expectation:
-    """Of one trial: `expected` with a 95 % interval, and the accuracy that was `seen`."""
+    """The accuracy `expected` of one trial with a 95 % interval, and the one that was `seen`."""
 
     study: str
     number: int
@@ -29,7 +29,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Predictions:
-    """`typical` is the median distance between what was expected and what was seen."""
+    """The expectations; `typical` is the median distance between expected and seen accuracies."""
 
     trials: tuple[Expectation, ...] = field(repr=False)
     within: float  # share of the trials that are in their interval
@@ -40,7 +40,7 @@ class Predictions:
 
 
 def predictions(studies: Sequence[Record]) -> Predictions | None:
-    """Of the trials that were trained to their end; None where there are hardly any."""
+    """Return the predictions for trials that were trained to their end; None if too few."""
     trials = tuple(
         Expectation(
             study.name, trial.number, held["expected"], held["low"], held["high"], trial.values[0]

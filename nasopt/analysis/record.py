@@ -35,7 +35,10 @@ class Record:
 
     @classmethod
     def of(cls, study: optuna.Study) -> Self:
-        """Raises StudyError where what is there cannot be a study of nasopt's."""
+        """Read a study.
+
+        Raises StudyError if its content cannot be that of a study of nasopt's.
+        """
         name, attrs = study.study_name, study.user_attrs
         check_study(name, attrs)
         trials = study.get_trials(deepcopy=False)
@@ -57,7 +60,7 @@ class Record:
 
     @property
     def limits(self) -> list[str]:
-        """Those in force: a study may go on with others than it began with."""
+        """The limits in force: a study may go on with others than it began with."""
         limits: list[str] = self.attrs.get("limits", [])
         return limits
 
@@ -67,17 +70,17 @@ class Record:
 
     @property
     def epochs(self) -> int:
-        """Of a whole training."""
+        """The epochs of a whole training."""
         return int(self.attrs[EXPERIMENT]["recipe"]["epochs"])
 
     @property
     def is_benchmark(self) -> bool:
-        """Whether its trainings were looked up: then `begun` is not known."""
+        """True if the trainings were looked up in a benchmark: then `begun` is not known."""
         return "table" in self.attrs[EXPERIMENT]["space"]
 
     @property
     def parameters(self) -> Mapping[str, Open]:
-        """Name -> open field, of the space and of the recipe."""
+        """The open fields of the space and of the recipe, by name."""
         if self.is_benchmark:
             table = self.attrs[EXPERIMENT]["space"]["table"]
             return {name: field_from_json(field) for name, field in table.items()}
@@ -91,7 +94,7 @@ class Record:
 
     @cached_property
     def foreign(self) -> list[FrozenTrial]:
-        """The finished trials that plain Optuna made; of a network they tell nothing."""
+        """The finished trials that plain Optuna made; they say nothing about a network."""
         own = {trial.number for trial in self.ended}
         return [trial for trial in self._finished if trial.number not in own]
 
@@ -131,7 +134,7 @@ class Record:
 
     @property
     def space(self) -> Space | None:
-        """None where the study was of a benchmark."""
+        """The space of the study; None if it was of a benchmark."""
         return None if self.is_benchmark else self.begun.space
 
     @cached_property
@@ -147,7 +150,7 @@ class Record:
 
 
 def sampler_of(study: str) -> str:
-    """The sampler in a study's name, where it has no attribute of it.
+    """Return the sampler in a study's name, for a study that has no attribute of it.
 
     One whose worker was killed by an older version gets that only when it is run again.
     """
@@ -155,7 +158,7 @@ def sampler_of(study: str) -> str:
 
 
 def devices_of(trials: Iterable[FrozenTrial]) -> dict[str, int]:
-    """What `trials` were trained on -> how many of them, the most first; {} if none says so."""
+    """Count the trials on each device, the most frequent first; {} if no trial names its device."""
     trained = (trial.user_attrs for trial in trials if trial.user_attrs.get("epochs"))
     counts = Counter(attrs.get("device", NOT_NOTED) for attrs in trained)
     return dict(counts.most_common()) if counts.keys() - {NOT_NOTED} else {}
@@ -183,7 +186,7 @@ def remarks(studies: Sequence[Record]) -> list[str]:
 
 
 def networks(studies: Iterable[Record], *, within_limits: bool = False) -> list[FrozenTrial]:
-    """A trial of each different network that was trained: the one that took it furthest.
+    """Return a trial of each different network that was trained: the one that took it furthest.
 
     Those `within_limits` are within those in force.
     """
@@ -210,7 +213,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Begun:
-    """What a study was begun with: enough to name evaluations, though not to train them."""
+    """The experiment that a study began with: enough to name evaluations, not to train them."""
 
     space: Space
     recipe: Recipe
@@ -219,13 +222,13 @@ class Begun:
     objectives: tuple[str, ...]
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
-        """As `Experiment.evaluation`."""
+        """Return the evaluation, named as by `Experiment.evaluation`."""
         return Evaluation(
             self.space.decode(params), self.recipe.choose(params), self.data, self.seed
         )
 
     def draws(self, count: int, seed: int) -> Iterator[Evaluation]:
-        """What `Experiment.sample` draws first, limits left aside."""
+        """Return the first draws of `Experiment.sample`, limits left aside."""
         dice = RandomTrial(seed)
         fields = self.space.parameters | self.recipe.parameters
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""Comparisons on a benchmark: what winners are truly worth, their regret, and what chance gives."""
+"""Comparisons on a benchmark: the true values of winners, their regret, and those of chance."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -24,7 +24,7 @@ NODES = 64  # of the quadrature: its error is below 1e-8 for 200 trials
 
 @dataclass(frozen=True)
 class Regret:
-    """Simple regret of `sampler` after `at` of the budget: what its winner is below the optimum.
+    """The simple regret of `sampler` after `at` of the budget: its winner's gap to the optimum.
 
     `lower`, `median` and `upper` are quartiles over its studies, in the unit of the benchmark.
     `rank` is the place of the median among all networks, 1 for the optimum.
@@ -43,7 +43,7 @@ class Regret:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a benchmark knows of a comparison.
+    """The knowledge that a benchmark has of a comparison.
 
     `benchmark` says in a line what it is. `optimum` is that of the whole table, limits left aside.
     `regrets` are those of each sampler after an eighth, a quarter, a half and all of the budget, as
@@ -70,7 +70,7 @@ class Truth:
 
 
 def with_true(rows: Sequence[Row], study: Record, benchmark: "Benchmark") -> list[Row]:
-    """`rows` of `study` with what each winner is worth: the mean over its replicates."""
+    """Return `rows` of `study` with the true value of each winner: the mean over its replicates."""
     numbers = {row.winner for row in rows if row.winner is not None}
     networks = {n: benchmark.space.decode(study.trials[n].params).row for n in numbers}
     worth = {number: float(benchmark.true[network]) for number, network in networks.items()}
@@ -78,7 +78,7 @@ def with_true(rows: Sequence[Row], study: Record, benchmark: "Benchmark") -> lis
 
 
 def truth(benchmark: "Benchmark", studies: Studies, budget: Budget, limits: Sequence[str]) -> Truth:
-    """What `benchmark` knows of `studies` within `limits`, whose rows have their true values.
+    """Return what `benchmark` knows of `studies` within `limits`; rows have their true values.
 
     `studies` are empty where there are no winners: of two objectives.
     """
@@ -105,7 +105,7 @@ def truth(benchmark: "Benchmark", studies: Studies, budget: Budget, limits: Sequ
 def _regrets(
     benchmark: "Benchmark", studies: Studies, budget: Budget, places: Sequence[int]
 ) -> Iterator[Regret]:
-    """Of each sampler at each place where all its studies have a winner."""
+    """Return the regrets of each sampler at each place where all its studies have a winner."""
     for sampler, by_seed in studies.items():
         table = incumbents(by_seed.values(), budget.axis, places)
         for at, worths in zip(places, table.T, strict=True):
@@ -114,13 +114,13 @@ def _regrets(
 
 
 def _regret(benchmark: "Benchmark", sampler: str, at: int, quartiles: Floats) -> Regret:
-    """From the quartiles of what winners are worth."""
+    """Return the regret from the quartiles of the true values of winners."""
     upper, median, lower = (benchmark.optimum - quartiles).tolist()
     return Regret(sampler, at, lower, median, upper, benchmark.rank(float(quartiles[1])))
 
 
 def _quantile(values: Floats, chances: Floats, share: float) -> Floats:
-    """(trials,): of `values` (networks,) with probabilities (networks, trials)."""
+    """Return quantiles (trials,) of `values` (networks,) with probabilities (networks, trials)."""
     order = np.argsort(values)
     reached = chances[order].cumsum(axis=0) >= share
     found: Floats = values[order][reached.argmax(axis=0)]
@@ -128,15 +128,16 @@ def _quantile(values: Floats, chances: Floats, share: float) -> Floats:
 
 
 def random_search(benchmark: "Benchmark", seed: int, trials: int) -> Floats:
-    """(trials,): expected true value of random search's winner after 1, 2, ... evaluations."""
+    """Return the expected true value of random search's winner, by evaluations (trials,)."""
     expected: Floats = benchmark.true @ winners(benchmark, seed, trials)
     return expected
 
 
 def winners(benchmark: "Benchmark", seed: int, trials: int) -> Floats:
-    """(networks, trials): how likely each is random search's winner after 1, 2, ... evaluations.
+    """Return the chance that each network is random search's winner (networks, trials).
 
-    It is exact for the replicates that training seed `seed` shows. As in a study, all spellings are
+    The second axis counts evaluations: 1, 2, ... It is exact for the replicates that training seed
+    `seed` shows. As in a study, all spellings are
     drawn alike and repeats are free: after n evaluations n different networks are known, or all.
     Networks of equal value share their chance by their spellings.
     """
@@ -154,7 +155,7 @@ def winners(benchmark: "Benchmark", seed: int, trials: int) -> Floats:
 
 
 def _none_drawn(above: Ints, networks: int, trials: int) -> Floats:
-    """(values, trials): chance that none of the `above` networks is among the first n drawn.
+    """Return the chance that none of the `above` networks is among the first n (values, trials).
 
     The hypergeometric distribution: every network has one spelling.
     """
@@ -167,8 +168,9 @@ def _none_drawn(above: Ints, networks: int, trials: int) -> Floats:
 def _none_come(
     spellings: Ints, members: Sequence[Ints], above: Ints, trials: int
 ) -> Iterator[Floats]:
-    """For each value, from below, the same where networks have several spellings.
+    """Return the same chance as `_none_drawn`, where networks have several spellings.
 
+    The values are in order from below.
     Let every spelling come at a uniform time in [0, 1], so that a network of k spellings is there
     at time u with probability 1 - (1 - u)^k, independently of the others. Nothing above a value v
     is among the first n networks if the first of the b spellings above v comes, with density
@@ -193,7 +195,7 @@ def _none_come(
 
 
 def _last_time(spellings: Ints, trials: int) -> float:
-    """When `trials` networks are there beyond doubt; 1 if there are hardly more in all."""
+    """Return a time by which `trials` networks are there beyond doubt; 1 if hardly more exist."""
     times = np.linspace(0, 1, 10_001)
     counts = [(1 - (1 - times) ** k) * (spellings == k).sum() for k in np.unique(spellings)]
     return float(np.interp(trials + 8 * trials**0.5 + 10, np.sum(counts, axis=0), times))

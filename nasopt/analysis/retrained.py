@@ -1,4 +1,4 @@
-"""What winners gave when they were trained again with fresh seeds."""
+"""The accuracies of winners that were trained again with fresh seeds."""
 
 import math
 import statistics
@@ -10,7 +10,7 @@ from nasopt.training.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Retrained:
-    """Validation accuracies of one network, one for each fresh training seed."""
+    """The validation accuracies of one network, one for each fresh training seed."""
 
     evaluation: Evaluation
     accuracies: tuple[float, ...]
@@ -21,13 +21,13 @@ class Retrained:
 
     @property
     def standard_error(self) -> float:
-        """Of the mean; nan for a single seed."""
+        """The standard error of the mean; nan for a single seed."""
         if len(self.accuracies) < 2:
             return math.nan
         return statistics.stdev(self.accuracies) / math.sqrt(len(self.accuracies))
 
 
 def fresh_seeds(evaluation: Evaluation, replicates: int) -> Iterator[Evaluation]:
-    """The evaluations that `retrain` trains."""
+    """Return the evaluations that `retrain` trains."""
     for seed in range(evaluation.seed + 1, evaluation.seed + replicates + 1):
         yield replace(evaluation, seed=seed)

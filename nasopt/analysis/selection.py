@@ -68,7 +68,7 @@ def read_study(storage: Storage, name: str) -> Record:
 
 
 def studies_together(storage: Storage, name: str | None = None) -> tuple[list[Record], list[str]]:
-    """The studies that tell of one experiment, read; and the names of those of other experiments.
+    """Return the studies of one experiment, read; and the names of those of other experiments.
 
     With a `name` that study alone. Without, all with the experiment of the one begun last.
     Raises StudyError for an unknown name, or a database without a study of nasopt's.
@@ -81,14 +81,14 @@ def studies_together(storage: Storage, name: str | None = None) -> tuple[list[Re
 
 
 def shared_by(name: str, attrs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """What a study has in common with those of the same experiment, from its user attributes."""
+    """Return what a study shares with those of the same experiment, from its user attributes."""
     return name.rsplit("/", 2)[0], _terms(attrs)
 
 
 def compare_records(studies: Sequence[Record], storage: Storage) -> ComparisonResult:
-    """Compare `studies` of one experiment with what is known of them, and training nothing.
+    """Compare `studies` of one experiment with what is known of them, and train nothing.
 
-    Raises StudyError where there is nothing to compare, or as `compare_studies`.
+    Raises StudyError if there is nothing to compare, or as `compare_studies`.
     """
     samplers = list(dict.fromkeys(study.sampler for study in studies))
     if len(samplers) < 2:
@@ -110,7 +110,7 @@ def analyse(
     start_ups: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
-    """What `studies` tell of their samplers within `budget`; `benchmark` is what they searched.
+    """Compare the samplers of `studies` within `budget`; `benchmark` is what they searched.
 
     `start_ups` say how many first trials of a sampler are random; without them it goes by names.
 
@@ -147,7 +147,7 @@ def analyse(
 
 
 def _replicates(study: Record, budget: Budget, accuracies: Mapping[str, float]) -> int:
-    """How many other seeds the last winner of `study` was trained with."""
+    """Return the number of other seeds that the last winner of `study` was trained with."""
     winners = [w for w in quarter_winners(rows_of(study), budget) if w.quarter == QUARTERS]
     if study.is_benchmark or not winners:
         return 0
@@ -157,7 +157,7 @@ def _replicates(study: Record, budget: Budget, accuracies: Mapping[str, float]) 
 
 
 def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:
-    """A sentence for each sampler and reason."""
+    """Return a sentence for each sampler and reason for which studies ended early."""
     seeds: dict[tuple[str, str], list[str]] = {}
     for study in studies:
         if study.attrs.get("ended") and spent_of(study, budget) < budget.amount:
@@ -169,7 +169,7 @@ def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:
 
 
 def _on_devices(studies: Sequence[Record]) -> list[str]:
-    """A sentence where a difference may be one of devices."""
+    """Return a sentence if a difference may be one of devices."""
     devices = devices_of(trial for study in studies for trial in study.counted)
     if len(devices) < 2:
         return []
@@ -183,12 +183,12 @@ def rows_of(study: Record) -> list[Row]:
 
 
 def is_done(study: Record, budget: Budget) -> bool:
-    """Whether its budget is spent, or it had nothing left to try."""
+    """Return True if the budget of the study is spent, or it had nothing left to try."""
     return bool(study.attrs.get("ended")) or spent_of(study, budget) >= budget.amount
 
 
 def spent_of(study: Record, budget: Budget) -> int:
-    """What `study` has spent, in the unit of `budget`."""
+    """Return the part of the budget that `study` has spent, in the unit of `budget`."""
     if budget.unit == "evaluations":
         foreign = [trial for trial in study.foreign if FREE not in trial.user_attrs]
         return len(study.counted) + len(foreign)  # they count to what a search may still try
@@ -206,7 +206,10 @@ def check_replicates(replicates: Any) -> None:
 
 
 def check_baseline(baseline: str, samplers: Sequence[str]) -> str:
-    """The one of `samplers` that is meant. Raises StudyError if it is none of them."""
+    """Return the one of `samplers` that is meant.
+
+    Raises StudyError if it is none of them.
+    """
     named = {each.lower(): each for each in samplers}
     if baseline.lower() not in named:
         remedy = closest(baseline, set(samplers))
@@ -215,7 +218,10 @@ def check_baseline(baseline: str, samplers: Sequence[str]) -> str:
 
 
 def _refuse_tables(studies: Sequence[Record]) -> None:
-    """What winners are worth stands in the table: what a search saw of them is no verdict."""
+    """Raise StudyError for a study of a table, which alone has the true values of winners.
+
+    The accuracies that a search saw of them are no verdict.
+    """
     for study in studies:
         if study.is_benchmark:
             raise StudyError(
@@ -264,7 +270,7 @@ def _check_alike(studies: Sequence[Record]) -> None:
 
 
 def _terms(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """What studies of one experiment share, from the user attributes of one."""
+    """Return the terms that studies of one experiment share, from the user attributes of one."""
     terms = {"limits": attrs["limits"], **attrs[EXPERIMENT]}
     if "table" in terms["space"]:
         del terms["seed"]  # it chooses the replicates, other ones for each study

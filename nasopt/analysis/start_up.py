@@ -1,4 +1,4 @@
-"""How many trials a sampler needs before it is more than random sampling."""
+"""The number of trials that a sampler needs before it is more than random sampling."""
 
 import inspect
 
@@ -25,7 +25,7 @@ START_UP = {
 
 
 def start_up(sampler: str | BaseSampler) -> int:
-    """Return how many first trials of a study `sampler` draws at random; 0 where it is not known.
+    """Return how many first trials of a study `sampler` draws at random; 0 if it is not known.
 
     The surrogate spreads them out.
     """

@@ -1,4 +1,4 @@
-"""What a few studies by each sampler can tell of the samplers.
+"""The statistics of a few studies by each sampler.
 
 Scores are higher where better, one a sampler and seed; the studies of one seed are a pair.
 """
@@ -25,7 +25,7 @@ SEED = 0  # of the bootstrap, so that the same studies give the same interval
 
 
 def _stats() -> Any:
-    """SciPy's, which take as long to import as all else that the page of one study needs."""
+    """Import `scipy.stats`, which takes as long as all else that the page of one study needs."""
     from scipy import stats
 
     return stats
@@ -33,7 +33,7 @@ def _stats() -> Any:
 
 @dataclass(frozen=True)
 class Difference:
-    """`sampler` less `baseline`, seed by seed.
+    """The difference of `sampler` less `baseline`, seed by seed.
 
     `mean` is of the pairs' differences, `low` to `high` its bootstrap 95 % interval (nan for a
     single pair). It is too short for few pairs: it holds the truth in about 87 % of cases with 5
@@ -54,7 +54,7 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether it is at the 5 % level; never without a test."""
+        """True if the difference is significant at the 5 % level; never without a test."""
         return self.holm is not None and self.holm <= SIGNIFICANCE
 
     def to_json(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Difference:
 
 
 def differences(scores: Scores, baseline: str) -> dict[str, Difference]:
-    """What each sampler but `baseline` has over it; those without a common seed are left out."""
+    """Return the difference of each sampler to `baseline`; those without a common seed are out."""
     found: dict[str, tuple[Numbers, float]] = {}
     for sampler, by_seed in scores.items():
         seeds = sorted(by_seed.keys() & scores[baseline].keys())
@@ -81,7 +81,7 @@ def differences(scores: Scores, baseline: str) -> dict[str, Difference]:
 
 
 def mean_interval(values: Sequence[float] | Numbers) -> tuple[float, float]:
-    """The bootstrap 95 % interval of a mean; nan for a single value.
+    """Return the bootstrap 95 % interval of a mean; nan for a single value.
 
     Percentiles, not BCa: with 5 to 20 values it holds the truth no less often, and BCa has no
     answer where all values are equal, as accuracies on few images often are.
@@ -104,7 +104,7 @@ def mean_interval(values: Sequence[float] | Numbers) -> tuple[float, float]:
 
 
 def signed_rank(differences: Sequence[float] | Numbers) -> float:
-    """The two-sided p of Wilcoxon's signed-rank test that they lie around 0; zeros are left out.
+    """Return the two-sided p of Wilcoxon's signed-rank test around 0; zeros are left out.
 
     Exact up to 14 differences; beyond, exact unless there are ties.
     """
@@ -119,7 +119,7 @@ def signed_rank(differences: Sequence[float] | Numbers) -> float:
 
 
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
-    """The p-values, corrected so that one false claim among all has at most the level's chance.
+    """Correct p-values so that one false claim among all has at most the level's chance.
 
     Source: Holm 1979; SciPy corrects for the rate of false discoveries only.
     """
@@ -132,7 +132,7 @@ def holm(ps: Mapping[str, float]) -> dict[str, float]:
 
 
 def superiority(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The chance that one of `ours` is above one of `theirs`, a draw being half.
+    """Return the chance that one of `ours` is above one of `theirs`, a draw being half.
 
     Source: Vargha and Delaney 2000; the statistic of Mann and Whitney's test, over all pairs.
     """
@@ -140,7 +140,7 @@ def superiority(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def average_ranks(scores: Scores) -> dict[str, float]:
-    """The rank of each sampler (1 is best, ties share) on average over the seeds that all have.
+    """Return the mean rank of each sampler (1 is best, ties share) over the seeds that all have.
 
     Empty if there are none.
     """
@@ -154,10 +154,10 @@ def average_ranks(scores: Scores) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Equivalent:
-    """`sampler` at `at` is as good as `baseline` at `equals`, with a 95 % interval.
+    """The point where `sampler` at `at` is as good as `baseline` at `equals`, with a 95 % interval.
 
-    In evaluations or epochs; by the mean incumbent over the seeds. None: at more than `most`, which
-    is as far as the studies of `baseline` go. 0: `baseline` is better from its first on.
+    It is in evaluations or epochs; by the mean incumbent over the seeds. None: at more than `most`,
+    which is as far as the studies of `baseline` go. 0: `baseline` is better from its first on.
     """
 
     sampler: str
@@ -180,7 +180,7 @@ def equivalent(
     incumbents: Sequence[Sequence[float]] | Numbers,
     positions: Sequence[int],
 ) -> Equivalent | None:
-    """Where `baseline` is as good as `sampler` at `at`.
+    """Return the point where `baseline` is as good as `sampler` at `at`.
 
     `reached` is the incumbent of `sampler` there, one a seed, and `incumbents` (seeds, positions)
     those of `baseline` with the same seeds, -inf where there is none. The interval resamples the
@@ -192,7 +192,7 @@ def equivalent(
     beyond = len(positions)
 
     def place(seeds: Any, axis: int = -1) -> Any:
-        """Index into `positions`, of as many resamples as `seeds` has rows; -1 is before them."""
+        """Return indices into `positions`, one for each row of `seeds`; -1 is before them."""
         ahead = theirs[seeds].mean(axis=axis - 1) - ours[seeds].mean(axis=axis)[..., None]
         enough = ahead >= -EQUAL
         first = np.where(ahead[..., 0] > EQUAL, -1.0, enough.argmax(axis=-1))

@@ -16,10 +16,10 @@ from nasopt.storage.rdb import Storage
 
 @dataclass(frozen=True)
 class StudySummary:
-    """Where a study stands; `live` if a worker has one of its trials in hand.
+    """The state of a study; `live` if a worker has one of its trials in hand.
 
-    `best` is the accuracy of its best network as the search saw it, and `fresh` the mean of what it
-    gave when it was trained again; None where it was not. `over` and `foreign` are as in `Result`.
+    `best` is the accuracy of its best network as the search saw it, and `fresh` the mean over its
+    trainings with other seeds; None if there are none. `over` and `foreign` are as in `Result`.
     """
 
     study: str
@@ -43,7 +43,7 @@ class StudySummary:
 
 
 def study_summaries(storage: Storage) -> list[StudySummary]:
-    """All studies of nasopt's in the database, in the order in which they were begun."""
+    """Return all studies of nasopt's in the database, in the order in which they were begun."""
     return [
         _summary(storage, optuna.load_study(study_name=name, storage=storage))
         for name in studies_of(storage)

@@ -1,4 +1,4 @@
-"""Which trials of a large search are shown one by one; numbers are always of all."""
+"""The trials of a large search that are shown one by one; numbers are always of all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ MOST = 1_000  # trials: a page of more is slow to open and says nothing more
 
 @dataclass(frozen=True)
 class Shown:
-    """`trials` (study, number) of `total` that count to the budgets."""
+    """The `trials` (study, number) that are shown, of `total` that count to the budgets."""
 
     total: int
     trials: frozenset[tuple[str, int]] = field(repr=False)
@@ -21,7 +21,7 @@ class Shown:
 
 
 def shown(studies: Sequence[Record], most: int = MOST) -> Shown:
-    """All trials, or the better half of `most` and as many evenly among the others."""
+    """Return all trials, or the better half of `most` and as many evenly among the others."""
     trials = [(study.name, trial) for study in studies for trial in study.counted]
     ranked = sorted(trials, key=lambda each: -(each[1].values or [float("-inf")])[0])
     best, others = ranked[: most // 2], ranked[most // 2 :]

@@ -1,4 +1,4 @@
-"""What a comparison comes to, in plain words; and what limits it."""
+"""The verdict of a comparison in plain words; and its limits."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -13,7 +13,7 @@ Spelling = Callable[[float], str]  # of a difference, in the unit of what stands
 def verdict(
     found: Sequence[Difference], baseline: str, budget: str, noise: Noise | None, spelled: Spelling
 ) -> str:
-    """One sentence on which sampler is better than `baseline`, after `budget`.
+    """Return one sentence on which sampler is better than `baseline`, after `budget`.
 
     Nothing is claimed without a test, and none is made with few seeds: it says how many it needs.
     """
@@ -31,7 +31,7 @@ def verdict(
 
 
 def _undecided(found: Sequence[Difference], spelled: Spelling) -> Iterator[str]:
-    """What is missing for a verdict on these: differences of so few studies are none."""
+    """Return what is missing for a verdict: differences of so few studies are none."""
     alike: dict[int, list[str]] = {}
     for each in found:
         alike.setdefault(each.pairs, []).append(f"{each.sampler} ({spelled(each.mean)})")
@@ -61,7 +61,7 @@ def _p(difference: Difference) -> str:
 
 
 def limits(rows: Studies, scores: Scores, baseline: str, score: str, replicates: int) -> list[str]:
-    """What a reader has to know of the claims."""
+    """Return the sentences that a reader has to know of the claims."""
     notes = []
     for sampler, by_seed in rows.items():
         without = [seed for seed in by_seed if seed not in scores.get(sampler, {})]
@@ -91,7 +91,7 @@ def limits(rows: Studies, scores: Scores, baseline: str, score: str, replicates:
 
 
 def without_model(rows: Studies, start_ups: Mapping[str, int]) -> list[str]:
-    """A sentence on each sampler whose studies all end within its start-up (sampler -> trials).
+    """Return a sentence on each sampler whose studies all end in its start-up (sampler -> trials).
 
     Trials that cost nothing, as repeats, count there.
     """

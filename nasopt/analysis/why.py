@@ -1,4 +1,4 @@
-"""Why a trial was tried: what the sampler's model held of it, against what came."""
+"""The reason for a trial: what the sampler's model held of it, against what came."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -12,9 +12,9 @@ from nasopt.errors import StudyError
 
 @dataclass(frozen=True)
 class Why:
-    """`expected` with a 95 % interval, of the accuracy that was `seen` (None: there is none yet).
+    """The accuracy `expected` with a 95 % interval, and the one `seen` (None: there is none yet).
 
-    `weights` are the shares of what the model goes by, the largest first; `nearest` the known
+    `weights` are the shares of the model's inputs, the largest first; `nearest` the known
     trials that it held for most alike, as (number, distance, accuracy).
     """
 
@@ -30,7 +30,10 @@ class Why:
 
     @classmethod
     def of(cls, study: optuna.Study, number: int) -> Self:
-        """Raises StudyError where there is no such trial, or no model had a say in it."""
+        """Return the reason for a trial.
+
+        Raises StudyError if there is no such trial, or no model had a say in it.
+        """
         trial = outcome(study, number)
         prediction = trial.attributes.get("belief")
         if prediction is None:

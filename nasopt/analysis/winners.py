@@ -1,7 +1,7 @@
-"""The winners of studies, and what they are worth by other trainings of the same network.
+"""The winners of studies, and their accuracies in other trainings of the same network.
 
-The best of many noisy accuracies was chosen for its luck, too: so samplers are compared by what
-their winners give when they are trained again. Nothing is trained here.
+The best of many noisy accuracies was chosen for its luck, too: so samplers are compared by the
+accuracies of their winners when they are trained again. Nothing is trained here.
 """
 
 import statistics
@@ -47,7 +47,7 @@ class Winner:
 
 
 def quarter_winners(rows: Sequence[Row], budget: Budget) -> Iterator[Winner]:
-    """Those of one study, a quarter each; a quarter by which no trial is complete has none."""
+    """Return the winners of one study, by quarters; none for a quarter without a complete trial."""
     for quarter in range(1, QUARTERS + 1):
         row = last_by(rows, budget.axis, budget.amount * quarter / QUARTERS)
         if row is not None and row.winner is not None and row.incumbent is not None:
@@ -57,9 +57,9 @@ def quarter_winners(rows: Sequence[Row], budget: Budget) -> Iterator[Winner]:
 def fresh_accuracies(
     evaluation: Evaluation, accuracies: Mapping[str, float], replicates: int
 ) -> tuple[float, ...]:
-    """What a ledger's `accuracies` (by key) know of `replicates` other seeds; none if not of all.
+    """Return the accuracies with `replicates` other seeds from a ledger's `accuracies` (by key).
 
-    `evaluation` is the training that a winner won by.
+    None are returned if not all are known. `evaluation` is the training that a winner won by.
     """
     found = []
     for fresh in fresh_seeds(evaluation, replicates):
@@ -70,7 +70,7 @@ def fresh_accuracies(
 
 
 def trained_again(study: Record, params: Mapping[str, Any], storage: Storage) -> tuple[float, ...]:
-    """Return what the network of `params` gave with the seeds after its own: those in the ledger.
+    """Return the accuracies in the ledger of the network of `params` with the seeds after its own.
 
     `nasopt compare` and `nasopt noise` train them. Of a benchmark nothing is in the ledger.
     """

@@ -1,1 +1,1 @@
-"""Results shown: in a terminal, as one page, in optuna-dashboard."""
+"""The display of results: in a terminal, as one page, in optuna-dashboard."""

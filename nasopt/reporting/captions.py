@@ -1,4 +1,4 @@
-"""What a search came to, in sentences that are computed: for people who know no such searches."""
+"""The results of a search in computed sentences, for people who know no such searches."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -58,7 +58,7 @@ FEW = 100  # complete trials, below which importances are a hint
 
 
 def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
-    """What was looked for and what was found, in two sentences."""
+    """Return two sentences: the aim of the search, and its result."""
     first = studies[0]
     size = space_size(first)
     what = (
@@ -85,7 +85,7 @@ def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
 
 
 def nothing_found(studies: Sequence[Record]) -> str:
-    """Why there is no best network."""
+    """Return the reason why there is no best network."""
     limits = dict.fromkeys(limit for study in studies for limit in study.limits)
     if any(trial.state is TrialState.COMPLETE for study in studies for trial in study.over):
         return f"none that was trained to its end is within {listed([*limits])}"
@@ -97,7 +97,7 @@ def data_name(study: Record) -> str:
 
 
 def space_size(study: Record) -> int | None:
-    """Number of ways to choose; None where a real number is open."""
+    """Return the number of ways to choose; None if a real number is open."""
     if any(isinstance(field, Real) for field in study.parameters.values()):
         return None
     if not study.is_benchmark:
@@ -112,37 +112,37 @@ def space_size(study: Record) -> int | None:
 
 
 def times(part: Part) -> str:
-    """ "3 to 6 layers" """
+    """Return a count of layers in words: "3 to 6 layers"."""
     noun = LAYERS[part.layer.kind]
     high = len(part.names)
     return several(high, noun) if part.low == high else f"{part.low} to {several(high, noun)}"
 
 
 def outline(study: Record) -> str:
-    """ "3 to 6 layers, then 1 fully connected layer" """
+    """Return the layers of a space in words: "3 to 6 layers, then 1 fully connected layer"."""
     if study.is_benchmark:
         return several(len(study.parameters), "place")
     return ", then ".join(times(part) for part in study.begun.space.parts)
 
 
 def size_in_words(study: Record) -> str:
-    """ "4.0 × 10²⁷" """
+    """Return a large number as a power of ten: "4.0 × 10²⁷"."""
     size = space_size(study)
     return "no end" if size is None else roughly(size)
 
 
 def training(recipe: Mapping[str, Any]) -> str:
-    """A recipe as it is stored, in a line: "epochs 10, lr real(0.01, 0.1, log=True)" """
+    """Return a stored recipe in a line: "epochs 10, lr real(0.01, 0.1, log=True)"."""
     return pairs({name: field_from_json(value) for name, value in recipe.items()})
 
 
 def pairs(values: Mapping[str, Any]) -> str:
-    """ "nasopt 0.1.0, optuna 5.0.0" """
+    """Return names with their values: "nasopt 0.1.0, optuna 5.0.0"."""
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def options(field: Open) -> str:
-    """ "4, 8, 16 or 32" """
+    """Return the choices in words: "4, 8, 16 or 32"."""
     if isinstance(field, Real):
         return f"{field.low:g} to {field.high:g}"
     if isinstance(field, Integer) and field.size > 6:
@@ -151,7 +151,7 @@ def options(field: Open) -> str:
 
 
 def searched(study: Record) -> str:
-    """The space in words."""
+    """Return the space in words."""
     if study.is_benchmark:
         fields = list(dict.fromkeys(options(each) for each in study.parameters.values()))
         return (
@@ -190,7 +190,7 @@ def about_examples(found: Examples) -> str:
 
 
 def _again(best: Outcome) -> str:
-    """What the figure beside it is, and the honest one, where that is known."""
+    """Return the meaning of the figure beside it, with the fresh accuracy, if that is known."""
     if best.fresh_mean is None:
         return ""
     return f" as the search saw it (trained again {percent(best.fresh_mean)})"
@@ -207,14 +207,14 @@ def _ratio(ours: int | None, theirs: int | None) -> str:
 
 
 def verdict(result: ComparisonResult) -> str:
-    """Which sampler is better, in percentage points as the table beside it."""
+    """Return the verdict on the samplers, in percentage points like the table beside it."""
     of = max((each.seen or 0.0 for each in result.standings), default=0.0)
     unit = "% of the whole" if result.score == "hypervolume" else "points"
     return result.told(lambda gap: f"{points(gap, of, sign=True)} {unit}")
 
 
 def about_spreads(result: ComparisonResult) -> str:
-    """How to read the comparison's figure: a single study has no standard error."""
+    """Explain how to read the comparison's figure: a single study has no standard error."""
     if all(each.error is None for each in result.spreads):
         return (
             "A mark is the only study of a sampler. Another seed may turn it around: "
@@ -261,7 +261,7 @@ def _reached(when: str, curves: Sequence[Curve], two_objectives: bool) -> str:
 
 
 def _soon(found: IncumbentCurves, two_objectives: bool) -> str:
-    """After how much of it little was left to find; nothing of a search without a course."""
+    """Return a sentence on when little was left to find; "" for a search without a course."""
     curve = found.ends[0]
     if curve.sampler in found.under_way or len(curve.positions) < 2:
         return ""
@@ -343,7 +343,7 @@ def about_choices(found: Choices) -> str:
 
 
 def _place(place: str) -> str:
-    """ "layer 3" of "conv03"; what is of the whole network as it is called."""
+    """Return "layer 3" for "conv03"; a name of the whole network stays as it is."""
     name = place.rstrip("0123456789")
     if name == place:
         return WHOLE.get(place, place)
@@ -364,7 +364,7 @@ def about_importances(found: Importances) -> str:
 
 
 def in_a_line(layers: Iterable[Layer]) -> str:
-    """For a table: "48·5/2 64·3", filters, kernel size, and stride where it is not 1."""
+    """Return a network for a table: "48·5/2 64·3", filters, kernel size, and stride if not 1."""
     return " ".join(map(_word, layers))
 
 

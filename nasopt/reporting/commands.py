@@ -1,4 +1,4 @@
-"""What to type to have studies again."""
+"""The commands that reproduce studies."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ TABLE, FILE = "TABLE", "STUDY.py"  # in place of what the database does not know
 
 
 def commands(studies: Sequence[Record], location: str) -> list[str]:
-    """The commands that make `studies` of one experiment in the database at `location`."""
+    """Return the commands that make `studies` of one experiment in the database at `location`."""
     budgets: dict[Budget, list[Record]] = {}
     for study in studies:
         budgets.setdefault(budget_of(study), []).append(study)
@@ -24,7 +24,7 @@ def commands(studies: Sequence[Record], location: str) -> list[str]:
 
 
 def needed(study: Record) -> str:
-    """What the commands need besides: the file of the experiment, or its table."""
+    """Return what else the commands need: the file of the experiment, or its table."""
     if _is_of_option(study):
         return (
             f"In place of {TABLE} goes the table that was searched, which is called "
@@ -52,7 +52,7 @@ def _commands(studies: Sequence[Record], budget: Budget) -> Iterator[list[str]]:
 
 
 def _comparison(studies: Sequence[Record], budget: Budget) -> list[str]:
-    """Its seeds begin with 0."""
+    """Return the options of the comparison; its seeds begin with 0."""
     samplers = list(dict.fromkeys(study.sampler for study in studies))
     seeds = 1 + max(study.seed for study in studies)
     option = {"evaluations": "--trials", "epochs": "--epochs-budget"}[budget.unit]
@@ -61,7 +61,7 @@ def _comparison(studies: Sequence[Record], budget: Budget) -> list[str]:
 
 
 def _is_whole(studies: Sequence[Record]) -> bool:
-    """Whether they are those of a comparison: several samplers, each with all seeds."""
+    """Return True if they are of a comparison: several samplers, each with all seeds."""
     samplers = {study.sampler for study in studies}
     found = {(study.sampler, study.seed) for study in studies}
     seeds = {study.seed for study in studies}
@@ -70,14 +70,14 @@ def _is_whole(studies: Sequence[Record]) -> bool:
 
 
 def _is_of_option(study: Record) -> bool:
-    """Whether `nasopt compare --benchmark` made it, or could have; else there was a file."""
+    """Return True if `nasopt compare --benchmark` made it, or could have; else there was a file."""
     plain = len(study.objectives) == 1 and not study.limits
     of_seed = study.attrs[EXPERIMENT]["seed"] == study.seed
     return study.is_benchmark and plain and of_seed and _experiment(study) == _table(study)
 
 
 def _file(study: Record) -> str:
-    """An experiment is called as its file, or as its table."""
+    """Return the file of an experiment, which is named after its file or its table."""
     if study.is_benchmark and _experiment(study) == _table(study):
         return FILE
     return f"{_experiment(study)}.py"

@@ -1,4 +1,4 @@
-"""Samplers compared on an experiment: what is missing is run, then all of it is analysed."""
+"""The comparison of samplers on an experiment: missing studies are run, then all are analysed."""
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -46,10 +46,10 @@ SLOW = ("gp",)  # it takes seconds for a suggestion: not in "all"
 
 @dataclass(frozen=True)
 class ComparisonProgress:
-    """Study `number` of `total` is under way, or a winner of `study` was trained again.
+    """The state of a comparison: study `number` of `total` runs, or a winner was trained again.
 
-    `search` says where the study stands; `again` what the winner gave, and then `number` counts
-    winners.
+    `search` is the progress of the study; `again` the results of the winner of `study`, and then
+    `number` counts winners.
     """
 
     number: int  # from 1
@@ -60,7 +60,7 @@ class ComparisonProgress:
 
 
 class Comparison:
-    """Iterate over it to run the studies that are missing, then read `result`.
+    """A comparison: iterate over it to run the studies that are missing, then read `result`.
 
         comparison = Comparison(experiment, samplers=("random", "tpe"), seeds=8)
         for progress in comparison: ...
@@ -120,7 +120,7 @@ class Comparison:
     def _suitable(
         self, samplers: str | Sequence[str | BaseSampler]
     ) -> dict[str, str | BaseSampler]:
-        """Name -> sampler, those left out that cannot do with the experiment."""
+        """Return the samplers by name, without those that cannot do with the experiment."""
         if isinstance(samplers, str):
             listed = [name.strip() for name in samplers.split(",") if name.strip()]
             samplers = (
@@ -147,7 +147,7 @@ class Comparison:
 
     @cached_property
     def studies(self) -> dict[str, tuple[int, str | BaseSampler]]:
-        """Name -> seed and sampler; seed by seed, so that there are whole pairs from early on."""
+        """The seed and sampler of each study by name; seed by seed, so that pairs come early."""
         return {
             study_name(self.experiment, sampler, seed): (seed, sampler)
             for seed in self.seeds
@@ -182,7 +182,7 @@ class Comparison:
 
     @property
     def left(self) -> int:
-        """How many processes find something to do: a study that is not done, or a winner."""
+        """The number of processes that find work: a study that is not done, or a winner."""
         if self.evaluator is None:
             return 0
         not_done = [name for name in self.studies if not self._is_done(name)]
@@ -194,7 +194,7 @@ class Comparison:
     def _shared(
         self, evaluator: Evaluator, names: Iterable[str], is_done: Callable[[str], bool]
     ) -> Iterator[str]:
-        """Those of `names` that no other process has in hand or has done; back when all are done.
+        """Yield those of `names` that no other process has in hand or has done, till all are done.
 
         So each study is one process's alone, and equals that of a comparison without others.
         """
@@ -217,7 +217,7 @@ class Comparison:
                 time.sleep(POLL_SECONDS)
 
     def _experiment(self, seed: int) -> Experiment:
-        """That of the studies of `seed`."""
+        """Return the experiment of the studies of `seed`."""
         if self.experiment.benchmark is None:
             return self.experiment
         return replace(self.experiment, seed=seed)
@@ -243,7 +243,7 @@ class Comparison:
     def _missing(
         self, ledger: Ledger, but: Container[str] = ()
     ) -> dict[str, tuple[str, Evaluation]]:
-        """The winners to be trained again, each network once: key -> a study of it, the winner."""
+        """Return the winners to be trained again, once each, by key: a study of it, the winner."""
         known = self._known(ledger)
         found: dict[str, tuple[str, Evaluation]] = {}
         for name in self.studies if self.replicates else ():
@@ -260,11 +260,11 @@ class Comparison:
         return ledger.final_accuracies(self.experiment.recipe.epochs)
 
     def _untrained(self, winner: Evaluation, known: Container[str]) -> bool:
-        """Whether another seed's training of it is missing."""
+        """Return True if another seed's training of it is missing."""
         return any(each.key not in known for each in fresh_seeds(winner, self.replicates))
 
     def _read(self, name: str) -> Record:
-        """The study, from memory once it is done: each takes a while to read.
+        """Return the study, from memory once it is done: each takes a while to read.
 
         Raises StudyError if it was not run as it would be now.
         """
@@ -297,7 +297,10 @@ class Comparison:
 
     @property
     def result(self) -> ComparisonResult:
-        """What the studies tell. Raises StudyError if some are missing or not finished."""
+        """The result of the studies.
+
+        Raises StudyError if some are missing or not finished.
+        """
         there = set(studies_of(self.storage))
         for name in self.studies:
             if name not in there:
@@ -329,7 +332,7 @@ def compare(
     device: str = "auto",
     analyse_only: bool = False,
 ) -> ComparisonResult:
-    """Compare samplers on `experiment`: run what is missing, then analyse.
+    """Compare samplers on `experiment`: run the missing studies, then analyse.
 
         result = nasopt.compare(experiment, samplers="random,tpe", seeds=8, trials=40)
         print(result.verdict)
@@ -337,7 +340,7 @@ def compare(
         benchmark = nasopt.load_benchmark("nasbench201:cifar100")
         nasopt.compare(Experiment(dataset=benchmark), samplers="all", seeds=30, trials=200)
 
-    The arguments are those of `Comparison`. Raises an `Error` for what the user can fix;
+    The arguments are those of `Comparison`. Raises an `Error` for a mistake that the user can fix;
     Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
     """
     comparison = Comparison(

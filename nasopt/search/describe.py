@@ -25,7 +25,7 @@ TRIAL_MACS = 2e9  # of a timed batch, forward: what a slow machine does in a sec
 
 @dataclass(frozen=True)
 class Range:
-    """Least, median and greatest of a sample."""
+    """The least, median and greatest value of a sample."""
 
     low: float
     median: float
@@ -101,7 +101,10 @@ def _range(values: Sequence[float]) -> Range:
 
 
 def _seconds(experiment: Experiment, evaluation: Evaluation, device: torch.device) -> float:
-    """Of one whole training, from a few batches of random images; infinite if out of memory."""
+    """Return the seconds of one whole training; infinite if out of memory.
+
+    They are measured on a few batches of random images.
+    """
     train, validation = experiment.data.counts
     macs = experiment.cost(evaluation.architecture).macs
     batch = min(evaluation.recipe.chosen("batch_size"), train)

@@ -1,4 +1,4 @@
-"""`Evaluator`: where evaluations are trained: the images on a device, the ledger."""
+"""`Evaluator`: the place where evaluations are trained: the images on a device, the ledger."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -19,10 +19,10 @@ from nasopt.training.trainer import Trainer
 
 
 class Evaluator:
-    """All that a training needs but the evaluation.
+    """The parts that a training needs, without the evaluation.
 
-    Raises whatever a user can get wrong about device, data and database, in this order, before
-    the database is made. `timer`, which may be set, is told what the time of a training goes into.
+    Raises an error for a wrong device, data set or database, in this order, before the database is
+    made. `timer`, which may be set, is told the parts of a training's time.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Evaluator:
 
     @cached_property
     def threads(self) -> int | None:
-        """How many threads of the CPU a training has here; None where it is trained elsewhere.
+        """The number of CPU threads that a training has here; None if it is trained elsewhere.
 
-        As many as another study of the experiment in this database began with, since results
+        It is as many as another study of the experiment in this database began with, since results
         depend on them; else as many as suit a typical network.
         """
         if self.benchmark is not None or self.device.type != "cpu":
@@ -64,7 +64,7 @@ class Evaluator:
         stop: Callable[[], bool] = lambda: False,
         threads: int | None = None,
     ) -> Iterator[EpochResult]:
-        """The results of `evaluation`, of which only those not known yet are paid for.
+        """Return the results of `evaluation`, of which only those not known yet are paid for.
 
         `threads` is the number of a study that has one of its own.
         """
@@ -81,14 +81,17 @@ class Evaluator:
         )  # fmt: skip
 
     def _loaded(self) -> Splits:
-        """On the device if there is room; else on the host, from where batches are copied."""
+        """Load the images to the device if there is room, else to the host.
+
+        Batches are copied from there.
+        """
         splits = self.experiment.data.load()
         size = sum(tensor.nbytes for split in splits for tensor in split)
         return self.experiment.data.load(self.device) if has_room(self.device, size) else splits
 
 
 def threads_of(attrs: Mapping[str, Any]) -> int | None:
-    """The number of threads that the user attributes of a study tell, if they do."""
+    """Return the number of threads in the user attributes of a study, if they have one."""
     number = attrs.get(THREADS)
     return number if type(number) is int and number > 0 else None
 

@@ -1,4 +1,4 @@
-"""`Experiment`: what its studies share; and loading one from a study file."""
+"""`Experiment`: the settings that its studies share; and loading one from a study file."""
 
 import difflib
 import math
@@ -44,7 +44,7 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
 
 
 class SearchSpace(Protocol):
-    """What an experiment needs of a space: a benchmark's has it as well."""
+    """The interface of a space that an experiment needs: a benchmark's has it as well."""
 
     @property
     def parameters(self) -> Mapping[str, Open]: ...
@@ -62,7 +62,7 @@ class SearchSpace(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Spelled):
-    """A data set, a space, a recipe and what is looked for: all that a study needs but a sampler.
+    """A data set, a space, a recipe and objectives: all that a study needs but a sampler.
 
     `dataset` and `pruner` take an object or a name. A `Benchmark` may stand for the data set: it
     has a space and a recipe of its own, and its trainings are looked up. `trials` is an exact total
@@ -134,7 +134,10 @@ class Experiment(Spelled):
             object.__setattr__(self, "space", self.space.on(self.data.input_shape))
 
     def _take(self, benchmark: Benchmark) -> None:
-        """What `benchmark` has of its own. Raises RecipeError for what it cannot serve."""
+        """Take over the space and recipe of `benchmark`.
+
+        Raises RecipeError for a setting that it does not support.
+        """
         if self.space not in (None, benchmark.space):
             raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
         if self.recipe not in (Recipe(), benchmark.recipe):
@@ -159,7 +162,7 @@ class Experiment(Spelled):
     def data(self) -> Dataset:
         """The data set, as an object whatever it was given as.
 
-        Raises RecipeError where a benchmark stands in its place.
+        Raises RecipeError if a benchmark stands in its place.
         """
         if not isinstance(self.dataset, Dataset):
             raise RecipeError(
@@ -169,12 +172,12 @@ class Experiment(Spelled):
 
     @property
     def benchmark(self) -> Benchmark | None:
-        """What stands in the place of the data set, if so."""
+        """The benchmark in the place of the data set, if there is one."""
         return self.dataset if isinstance(self.dataset, Benchmark) else None
 
     @cached_property
     def parameters(self) -> dict[str, Open]:
-        """Name -> open field: all parameters of a study, those of the recipe last."""
+        """The open fields by name: all parameters of a study, those of the recipe last."""
         return {**self.space.parameters, **self.recipe.parameters}
 
     @cached_property
@@ -201,7 +204,7 @@ class Experiment(Spelled):
 
     @cached_property
     def networks(self) -> int | None:
-        """Number of different trainings that a study can ask for; None where it has no end."""
+        """The number of different trainings that a study can ask for; None if it has no end."""
         count: float | None = self.space.distinct
         for field in self.recipe.parameters.values():
             count = None if count is None or math.isinf(field.size) else count * field.size
@@ -209,9 +212,9 @@ class Experiment(Spelled):
 
     @cached_property
     def batch_macs(self) -> float:
-        """What a batch of a typical network takes, forward: the median of random networks.
+        """The MACs of a batch of a typical network, forward: the median of random networks.
 
-        Of those within the limits; where none is, the least of all.
+        It is of those within the limits; if none is, the least of all.
         """
         dice = RandomTrial(0)
         within, of_all = [], []
@@ -225,12 +228,12 @@ class Experiment(Spelled):
         return float(statistics.median(within or [min(of_all)]))
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
-        """The training that the values of a study's parameters stand for."""
+        """Return the training that the values of a study's parameters stand for."""
         dataset = self.benchmark or self.data
         return Evaluation(self.space.decode(params), self.recipe.choose(params), dataset, self.seed)
 
     def sample(self, count: int, seed: int) -> list[Evaluation]:
-        """Up to `count` different random evaluations within the limits: fewer if there are few."""
+        """Return `count` different random evaluations within the limits; fewer if there are few."""
         dice = RandomTrial(seed)
         found: dict[str, Evaluation] = {}
         for _ in range(DRAWS_A_SAMPLE * count):
@@ -250,7 +253,7 @@ class Experiment(Spelled):
         return model.cost(architecture, self.data.input_shape, self.data.classes)
 
     def describe(self) -> dict[str, Any]:
-        """What must not change while a study is under way, as JSON."""
+        """Return the settings that must not change while a study is under way, as JSON."""
         if self.benchmark is not None:
             return {
                 "space": self.space.to_json(),
@@ -275,8 +278,10 @@ def check_trials(trials: Any, field: str = "trials") -> None:
 
 
 def check_budget(experiment: Experiment, trials: Any, epochs_budget: Any) -> int:
-    """The trials that a study may have: `trials`, else `epochs_budget` (a trial costs an epoch or
-    more), else those of the experiment.
+    """Return the trials that a study may have.
+
+    They are `trials`, else `epochs_budget` (a trial costs an epoch or more), else those of the
+    experiment.
 
     Raises RecipeError for a budget that cannot be, or for two.
     """
@@ -294,7 +299,7 @@ def check_budget(experiment: Experiment, trials: Any, epochs_budget: Any) -> int
 def load_experiment(path: str | Path) -> Experiment:
     """Run a study file and return its `experiment`, named after the file unless it has a name.
 
-    Raises StudyError, with the line of the file where there is one.
+    Raises StudyError, with the line of the file if there is one.
     """
     path = Path(path)
     try:
@@ -335,14 +340,14 @@ def load_experiment(path: str | Path) -> Experiment:
 
 
 def _neighbour(path: Path) -> str:
-    """The remedy for a file that is not there: the closest study file in that folder, if any."""
+    """Return the remedy for a file that is not there: the closest study file in its folder."""
     stems = [each.stem for each in path.parent.glob("*.py")]
     match = difflib.get_close_matches(path.stem, stems, n=1)
     return f"did you mean {match[0]}.py?" if match else "give the path of a study file"
 
 
 def _line(error: BaseException, path: Path) -> int:
-    """The last line of the study file that was running."""
+    """Return the last line of the study file that was running."""
     frames = traceback.extract_tb(error.__traceback__)
     return next((f.lineno or 0 for f in reversed(frames) if f.filename == str(path)), 1)
 
@@ -360,7 +365,7 @@ def _missing(module: str) -> str:
 
 
 def _message(error: BaseException) -> str:
-    """What went wrong and the remedy, for an error of the study file's own."""
+    """Return the mistake and the remedy, for an error of the study file's own."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
     wanted = re.match(r"cannot import name '(\w+)' from '(nasopt[.\w]*)'", str(error))
     if wanted is None:

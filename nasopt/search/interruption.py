@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a question to stop, which loses nothing."""
+"""The requests to stop by Ctrl-C and SIGTERM, which lose nothing."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM: the trial under way waits in the queue, and the study can go on."""
+    """The error after Ctrl-C or SIGTERM: the trial waits in the queue, and the study can go on."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -18,16 +18,16 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruptible(Protocol):
-    """What can be asked to stop."""
+    """An object that can be asked to stop."""
 
     signum: int | None
 
 
 @contextmanager
 def interruptible(asked: Interruptible) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM notes its number; the same once more ends the process at once.
+    """Note the number of the first Ctrl-C or SIGTERM; the same once more ends the process at once.
 
-    Another than the first is no impatience: after the Ctrl-C of a terminal, which all of its
+    A signal other than the first does not: after the Ctrl-C of a terminal, which all of its
     processes get, the first worker sends the others SIGTERM besides.
     """
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Measuring the noise of an experiment: a few networks trained with a few seeds each."""
+"""The noise of an experiment, measured: a few networks trained with a few seeds each."""
 
 import logging
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class NoiseProgress:
 
 
 class NoiseStudy:
-    """The trainings that tell the noise: iterate over it, then read `noise`.
+    """The trainings that measure the noise: iterate over it, then read `noise`.
 
     The evaluations are kept in the ledger: a second call costs nothing, and a search of the same
     experiment replays those of its own seed.
@@ -90,7 +90,10 @@ class NoiseStudy:
 
     @property
     def noise(self) -> Noise:
-        """What the trainings told. Raises SpaceError if fewer than two networks fit the device."""
+        """The noise that the trainings show.
+
+        Raises SpaceError if fewer than two networks fit the device.
+        """
         if len(self.accuracies) < 2:
             raise SpaceError("fewer than two networks fit the device's memory; limit macs, say")
         return variance_components(self.accuracies)

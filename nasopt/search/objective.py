@@ -1,4 +1,4 @@
-"""`Objective`: trial -> architecture and recipe -> epochs -> report, prune."""
+"""`Objective`: a trial becomes an architecture and recipe, then epochs, reports and pruning."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,7 +11,7 @@ from nasopt.training.profiling import Timer, no_timer
 
 
 class Objective:
-    """What a trial of `experiment` is worth; `study.optimize` takes it, too.
+    """The values of a trial of `experiment`; `study.optimize` takes it, too.
 
     `epochs` gives the results of an evaluation: a benchmark's table and a GPU are the same here.
     `should_prune` is Optuna's, or a storage's that keeps the verdict.
@@ -41,8 +41,9 @@ class Objective:
         return self.experiment.evaluation(params)
 
     def results(self, trial: optuna.Trial, evaluation: Evaluation) -> Iterator[EpochResult]:
-        """Every epoch, reported as it comes. Raises TrialPruned, with the reason.
+        """Yield every epoch, reported as it comes.
 
+        Raises TrialPruned, with the reason.
         A trial that died once has reported some of its epochs: the pruner is asked from the last
         of them on, since death may have come between report and question. It is never asked for
         the last epoch, which is paid by then. Two objectives are neither reported nor pruned:
@@ -65,7 +66,7 @@ class Objective:
                     raise optuna.TrialPruned(f"pruned after epoch {result.epoch}")
 
     def values(self, evaluation: Evaluation, last: EpochResult) -> tuple[float, ...]:
-        """One number an objective."""
+        """Return one number for each objective."""
         cost = self.experiment.cost(evaluation.architecture)
         return tuple(
             last.accuracy if name == "accuracy" else float(getattr(cost, name))

@@ -1,4 +1,4 @@
-"""Several processes at one piece of work, each with its share of the cores."""
+"""The worker processes of one piece of work, each with its share of the cores."""
 
 import logging
 import multiprocessing
@@ -30,9 +30,9 @@ def check_workers(workers: int) -> None:
 
 
 def share_cores(workers: int) -> int:
-    """How many workers there are cores for, at most `workers`; each has its share of the threads.
+    """Return how many workers there are cores for, at most `workers`, and share the threads.
 
-    That fewer begin than were asked for is told. OMP_NUM_THREADS stays what each has, if it is set.
+    A warning says if fewer begin than were asked for. OMP_NUM_THREADS stays as it is, if set.
     """
     check_workers(workers)
     cores = free_cores()
@@ -52,7 +52,7 @@ def share_cores(workers: int) -> int:
 def worker_processes(
     work: Callable[[Given], int], given: Given, workers: int, ended: Callable[[], int] = lambda: 0
 ) -> Iterator[None]:
-    """`workers` - 1 more processes call work(given), for its exit code, while the block runs here.
+    """Call work(given) in `workers` - 1 more processes, for its exit code, during the block.
 
     One that is killed is replaced at once, unless that happens again and again while ended(), the
     number of trials that have ended, stays the same. They are waited for when the block ends, and
@@ -116,14 +116,14 @@ class _Crew(Generic[Given]):
         watch.join()
 
     def take_leave(self, process: SpawnProcess) -> int:
-        """Wait for its end: its exit code, 0 if it was asked to stop."""
+        """Wait for its end and return its exit code, 0 if it was asked to stop."""
         process.join()
         self.processes.remove(process)
         code = process.exitcode or 0
         return 0 if code in ASKED_TO_STOP else code
 
     def _replaced(self) -> str:
-        """Start another in the place of one that was killed: that in words."""
+        """Start another in the place of one that was killed, and return that in words."""
         before, self.ended_before = self.ended_before, self._ended()
         self.deaths = 1 if self.ended_before > before else self.deaths + 1
         if self.deaths > REPLACEMENTS_IN_A_ROW * (len(self.processes) + 1):
@@ -139,7 +139,7 @@ class _Crew(Generic[Given]):
 
 
 def _tell(code: int, then: str = "") -> None:
-    """A line for a worker that ended as it was not to."""
+    """Log a line for a worker that did not end normally."""
     if code:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else "ended early"
         logger.warning("a worker %s", f"{how}; {then}" if then else f"{how}, exit code {code}")
@@ -147,7 +147,7 @@ def _tell(code: int, then: str = "") -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A process that is started here is not struck by Ctrl-C before it can stop gently."""
+    """Hold back Ctrl-C from a process that is started here until it can stop gently."""
     resource_tracker.ensure_running()  # which would let signals through when it is started
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,4 +1,4 @@
-"""`paid_epochs`: no epoch is paid for twice. A repeat, a crash and a prune are all this."""
+"""`paid_epochs`: no epoch is paid for twice, neither after a repeat, a crash nor a prune."""
 
 import logging
 import time
@@ -28,7 +28,7 @@ class Engine(Protocol):
 
 
 class Stopped(Exception):
-    """The caller asked to stop: the evaluation is checkpointed and may go on another time."""
+    """The error after a request to stop: the evaluation is checkpointed and can go on later."""
 
 
 def paid_epochs(
@@ -39,12 +39,12 @@ def paid_epochs(
     timer: Timer = no_timer,
     locks: Locks | None = None,
 ) -> Iterator[EpochResult]:
-    """Replay what the ledger knows of `evaluation`, then train on, recording as it goes.
+    """Replay the known epochs of `evaluation`, then train on, recording as it goes.
 
     `engine` is called only if there is something left to train. `stop` is asked after each batch;
     on True the state is saved and Stopped is raised. It is saved as well when the iterator is
-    closed before its end, which is what pruning does. With `locks`, what another process trains is
-    not trained beside it: its epochs are replayed as they come.
+    closed before its end, which is what pruning does. With `locks`, an evaluation that another
+    process trains is not trained beside it: its epochs are replayed as they come.
     """
     key = evaluation.key
     known: list[EpochResult] = []
@@ -78,7 +78,7 @@ def _trained_on(
     stop: Callable[[], bool],
     timer: Timer,
 ) -> Iterator[EpochResult]:
-    """The epochs after the `known` ones, from the checkpoint if there is one."""
+    """Yield the epochs after the `known` ones, from the checkpoint if there is one."""
     key = evaluation.key
     trainer = engine(evaluation)
     # the last epoch may have been recorded just before a checkpoint was due

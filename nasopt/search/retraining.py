@@ -1,4 +1,4 @@
-"""Believing a winner: its network trained again with fresh seeds.
+"""The retraining of a winner: its network trained again with fresh seeds.
 
 The best of many noisy accuracies flatters itself: it was chosen for its luck as well.
 """

@@ -1,4 +1,4 @@
-"""`Search`: one worker's loop over the trials of a study; `run`, which is that to its end."""
+"""`Search`: one worker's loop over the trials of a study; `run` takes that to its end."""
 
 import logging
 import math
@@ -43,14 +43,14 @@ POLL_SECONDS = 1.0  # between two looks at trials that other workers have in han
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands.
+    """The progress of a study.
 
     `done` counts to `trials`, which is as many as are asked for or there are; `pruned` is how many
     of those were pruned, `free` how many more cost nothing. `epochs_spent` is what all of them cost
     as if trained. `best` is the highest accuracy of a complete trial within the limits. `number` is
     the trial of this worker, `epoch` its last finished epoch of
-    `epochs`; `finished` is set when it has just ended, and so is `seconds`, what its time went
-    into, if the search is profiled.
+    `epochs`; `finished` is set when it has just ended, and so is `seconds`, the parts of its time,
+    if the search is profiled.
     """
 
     trials: int
@@ -135,7 +135,7 @@ class Search:
 
     @property
     def left(self) -> int:
-        """How many trials are to be done yet, at most."""
+        """The number of trials that are to be done yet, at most."""
         self.tally.refresh()
         return max(0, self.trials - self.tally.done)
 
@@ -164,7 +164,7 @@ class Search:
             raise
 
     def _refuse_deleted(self) -> None:
-        """Raise StudyError if the study was deleted, also where another has its id by now."""
+        """Raise StudyError if the study was deleted, even if another has its id by now."""
         if not self.storage.is_there(self._study._study_id, self.identity):
             raise StudyError(
                 f"study={self._study.study_name}: deleted while it was in use; to begin it anew, "
@@ -224,7 +224,7 @@ class Search:
                 return
 
     def _trial(self, trial_id: int) -> Iterator[Progress]:
-        """One trial from its parameters to its outcome; given back to the queue if stopped."""
+        """Run one trial from its parameters to its outcome; give it back if it was stopped."""
         try:
             yield from self._evaluate(trial_id)
         except (Stopped, KeyboardInterrupt, GeneratorExit) as stopped:
@@ -336,7 +336,7 @@ class Search:
         return evaluation, attrs
 
     def _has_begun(self, trial: FrozenTrial) -> bool:
-        """Whether a worker has written a trial's network: key and parameters, at once."""
+        """Return True if a worker has written a trial's network: key and parameters, at once."""
         whole = self.experiment.problem.distributions.keys() <= trial.params.keys()
         return whole and "key" in trial.user_attrs
 
@@ -362,12 +362,12 @@ class Search:
         return replace(self.standing, finished=finished, seconds=seconds)
 
     def _has_twin(self, key: str, epochs: int) -> bool:
-        """Whether another worker has meanwhile finished a trial of the same network."""
+        """Return True if another worker has meanwhile finished a trial of the same network."""
         self.tally.refresh()
         return key in self.tally.trained and self.tally.epochs[key] >= epochs
 
     def _repeat(self, trial_id: int, known: FrozenTrial) -> None:
-        """Tell `trial_id` what its network gave in an earlier trial; that costs nothing."""
+        """Give `trial_id` the result of an earlier trial of its network; that costs nothing."""
         names = ("epochs", "seconds", "reason", "device", "mixed")
         attrs = {name: known.user_attrs[name] for name in names if name in known.user_attrs}
         attrs |= {FREE: True, "repeat_of": known.number, "replayed_epochs": attrs["epochs"]}
@@ -390,7 +390,7 @@ class Search:
         return self.evaluator.epochs(evaluation, lambda: self.signum is not None, self.threads)
 
     def _standing(self) -> Progress:
-        """Where the study stands now, by what its database has."""
+        """Return the progress of the study now, according to its database."""
         tally = self.tally
         tally.refresh()
         trials = max(self.trials, tally.done)  # where there were more once
@@ -427,8 +427,8 @@ def run(
     URL, by default `runs/<name of the experiment>.db`. `trials` is the total to reach, by default
     the experiment's.
 
-    Raises an `Error` for what the user can fix; Interrupted (a KeyboardInterrupt) on Ctrl-C or
-    SIGTERM, after which the same call goes on.
+    Raises an `Error` for a mistake that the user can fix; Interrupted (a KeyboardInterrupt) on
+    Ctrl-C or SIGTERM, after which the same call goes on.
     """
     search = Search(
         experiment, sampler=sampler, seed=seed, storage=storage, trials=trials, device=device

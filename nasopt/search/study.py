@@ -43,10 +43,10 @@ def open_study(
     epochs_budget: int | None,
     threads: int | None,
 ) -> optuna.Study:
-    """The study of `experiment`, made or taken up.
+    """Open the study of `experiment`, made or taken up.
 
     Raises StudyError if it was begun with another space, recipe, data set, training seed or other
-    objectives. Budgets, limits and the pruner may change; that is noted. So are `threads`, where
+    objectives. Budgets, limits and the pruner may change; that is noted. So are `threads`, if
     those that it began with cannot be had. A sampler that is a pruner as well decides for itself.
     """
     name = study_name(experiment, sampler, seed)
@@ -110,8 +110,8 @@ def _refuse_others(study: optuna.Study, experiment: Experiment) -> None:
 def refuse_other_settings(name: str, attrs: Mapping[str, Any], sampler: str | BaseSampler) -> None:
     """Raise StudyError if a study with these user attributes had a sampler of other settings.
 
-    Names compare by name, which is in that of the study. Only what both tell is compared: another
-    version of Optuna may have settings that the one before had not.
+    Names compare by name, which is in that of the study. Only settings that both have are compared:
+    another version of Optuna may have settings that the one before had not.
     """
     if isinstance(sampler, str) or SETTINGS not in attrs:
         return
@@ -129,7 +129,7 @@ def refuse_other_settings(name: str, attrs: Mapping[str, Any], sampler: str | Ba
 
 
 def may_change(experiment: Experiment) -> dict[str, Any]:
-    """What a study may go on with differently, as its user attributes tell it."""
+    """Return the settings that may change in a study, from its user attributes."""
     single = len(experiment.objectives) == 1
     return {
         "limits": [str(limit) for limit in experiment.limits],

@@ -1,1 +1,1 @@
-"""What is kept: Optuna's storage made safe, the ledger, leases and locks."""
+"""The storage of studies: Optuna's storage made safe, the ledger, leases and locks."""

@@ -1,6 +1,6 @@
-"""The attributes of studies and trials by their types: what comes from a database may be anybody's.
+"""The attributes of studies and trials by their types: a database may come from anybody.
 
-Whatever reads a study lets it pass here first, and can then take it at its word.
+All code that reads a study checks it here first, and can then trust it.
 """
 
 import math
@@ -54,7 +54,7 @@ def _named(test: Test) -> Test:
 
 
 def _with(**tests: Test) -> Test:
-    """A dict that has all of these, and maybe others."""
+    """Return a test for a dict that has all of these, and maybe others."""
     return lambda value: (
         isinstance(value, dict)
         and all(name in value and test(value[name]) for name, test in tests.items())
@@ -121,7 +121,10 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
 
 
 def parameters_of(name: str, attrs: Mapping[str, Any]) -> Mapping[str, Open]:
-    """Name -> open field of a study. Raises StudyError for a space or recipe that cannot be."""
+    """Return the open fields of a study by name.
+
+    Raises StudyError for a space or recipe that cannot be.
+    """
     begun = attrs[EXPERIMENT]
     try:
         if "table" in begun["space"]:

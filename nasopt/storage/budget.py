@@ -1,4 +1,4 @@
-"""What a study has spent, as if every network of it had been trained in it."""
+"""The cost of a study, as if every network of it had been trained in it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from nasopt.storage.rdb import FREE
 
 @dataclass(frozen=True)
 class Spent:
-    """What one trial costs: epochs, and seconds of training."""
+    """The cost of one trial: epochs, and seconds of training."""
 
     epochs: int = 0
     seconds: float = 0.0
 
 
 def spent(trials: Iterable[FrozenTrial]) -> list[Spent]:
-    """The cost of each of a study's finished `trials`, as if trained in this study alone.
+    """Return the cost of each of a study's finished `trials`, as if trained in this study alone.
 
     It does not matter what the ledger knew from elsewhere. Free trials (repeats, networks over a
     limit) cost nothing; one that goes on with an earlier trial costs what it adds.

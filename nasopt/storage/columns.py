@@ -1,4 +1,4 @@
-"""What a database file must be before it is believed: real tables, and values of their types.
+"""The checks of a database file before it is trusted: real tables, and values of their types.
 
 SQLite keeps what it is given, in a view or a trigger as well as in a table, and a text where a
 number was declared.
@@ -14,7 +14,7 @@ MAYBE_NUMBER = f"{{0}} IS NULL OR ({NUMBER})"
 
 
 class Unsound(Exception):
-    """What is not as Optuna and nasopt write it, in words."""
+    """The error for a file that is not as Optuna and nasopt write it, in words."""
 
 
 def _one_of(*words: str) -> str:
@@ -22,7 +22,10 @@ def _one_of(*words: str) -> str:
 
 
 def _kept(value: str) -> str:
-    """Of a column that says how `value` was kept: a number, or what SQLite has no number for."""
+    """Return the condition on a column that says how `value` was kept.
+
+    It is a number, or a value that SQLite has no number for.
+    """
     finite = NUMBER.format(value)
     return f"{_one_of('INF_POS', 'INF_NEG', 'NAN')} OR ({{0}} = 'FINITE' AND {finite})"
 
@@ -69,12 +72,12 @@ OURS = {
 
 
 def tables_of(database: sqlite3.Connection) -> set[str]:
-    """The names of all that is called a table."""
+    """Return the names of all that is called a table."""
     return {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
 
 
 def refuse_what_runs(database: sqlite3.Connection) -> None:
-    """Raise Unsound where a view, a trigger or a virtual table is in the place of a table.
+    """Raise Unsound if a view, a trigger or a virtual table is in the place of a table.
 
     To look at a view is to run it, and it may never end: this comes first.
     """
@@ -88,7 +91,7 @@ def refuse_what_runs(database: sqlite3.Connection) -> None:
 
 
 def refuse_other_values(database: sqlite3.Connection) -> None:
-    """Raise Unsound where a table or column is missing, or has a value that it cannot have."""
+    """Raise Unsound if a table or column is missing, or has a value that it cannot have."""
     there = tables_of(database)
     for table, conditions in (OPTUNAS | OURS).items():
         if table in there:

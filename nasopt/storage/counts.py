@@ -1,4 +1,4 @@
-"""`TrialCounts`: what a worker has to know of the finished trials of its study, each read once."""
+"""`TrialCounts`: the facts that a worker needs of its study's finished trials, each read once."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ ATTRS = ("key", "epochs", FREE)
 
 
 def is_within(limits: Sequence[Limit], amounts: Mapping[str, Any]) -> bool:
-    """Whether a network of `amounts` (quantity -> number) is within all limits."""
+    """Return True if a network of `amounts` (quantity -> number) is within all limits."""
     return all(amounts.get(each.quantity, 0) <= each.bound for each in limits)
 
 
 def ended_trials(storage: Storage) -> int:
-    """How many trials of all studies have ended, however they did."""
+    """Return how many trials of all studies have ended, however they did."""
     ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
     count = sa.select(sa.func.count()).select_from(TRIALS).where(ended)
     with storage.engine.connect() as connection:
@@ -28,7 +28,7 @@ def ended_trials(storage: Storage) -> int:
 
 
 class TrialCounts:
-    """Counts of finished trials and their networks, up to date after `refresh`.
+    """The counts of finished trials and their networks, up to date after `refresh`.
 
     `done` counts to the budget, `pruned` is how many of those were pruned, `free` how many more
     cost nothing. `epochs_spent` is what all of them cost as if trained (see `budget`). `best` is

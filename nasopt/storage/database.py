@@ -1,4 +1,4 @@
-"""What a database must be to be opened: URLs, the soundness of files, and errors in words."""
+"""The requirements on a database: URLs, the soundness of files, and errors in words."""
 
 import os
 import re
@@ -23,7 +23,10 @@ BUSY_SECONDS = 120  # how long a statement waits while another process writes
 
 
 def storage_url(location: str | Path) -> str:
-    """The SQLAlchemy URL of a path or URL. Raises StorageError for other kinds of database."""
+    """Return the SQLAlchemy URL of a path or URL.
+
+    Raises StorageError for other kinds of database.
+    """
     if not isinstance(location, str | os.PathLike):
         raise StorageError(
             f"storage: a {type(location).__name__}, but nasopt opens databases itself; "
@@ -54,7 +57,7 @@ def storage_url(location: str | Path) -> str:
 
 
 def _parsed(text: str) -> sa.URL:
-    """Raise ArgumentError or ValueError where a part of a password is taken for something else."""
+    """Return the URL; raise ArgumentError or ValueError if part of a password is misread."""
     url = sa.make_url(text)
     if "@" in (url.host or "") or re.search(r"/.*\?.*=", url.password or ""):
         raise ValueError("an @ in the password")
@@ -84,7 +87,7 @@ def shown_url(location: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """Return `text` with each URL in it as `shown_url` has it; `Path` makes one slash of two."""
+    """Return `text` with each URL in it as by `shown_url`; `Path` makes one slash of two."""
 
     def shown(found: re.Match[str]) -> str:
         url = found[0].replace(":/", "://", 1) if "://" not in found[0] else found[0]
@@ -94,7 +97,7 @@ def without_passwords(text: str) -> str:
 
 
 def password_hint(location: str) -> str:
-    """Return where a password comes from that `shown_url` leaves out of commands; "" if none is."""
+    """Return the source of a password that `shown_url` leaves out of commands; "" if none is."""
     if shown_url(location) == location:
         return ""
     return "The password is left out: PGPASSWORD or ~/.pgpass gives it."
@@ -110,7 +113,7 @@ def is_writable(path: Path) -> bool:
 
 
 def has_wal(path: Path) -> bool:
-    """Whether some of it is in a -wal; an empty one counts where somebody may write to it."""
+    """Return True if some of it is in a -wal; an empty one counts if somebody may write to it."""
     wal = path.with_name(f"{path.name}-wal")
     return wal.exists() and (wal.stat().st_size > 0 or is_writable(path.parent))
 
@@ -188,7 +191,7 @@ def other_schema(name: str) -> StorageError:
 
 
 def name_error(context: sa.engine.ExceptionContext) -> None:
-    """Turn what a user can fix at run time into a line; the rest stays a traceback."""
+    """Turn errors that a user can fix at run time into a line; the rest stay tracebacks."""
     reason = context.sqlalchemy_exception
     said = explained(reason) if isinstance(reason, sa.exc.DBAPIError) else None
     if said is not None:
@@ -196,9 +199,9 @@ def name_error(context: sa.engine.ExceptionContext) -> None:
 
 
 def explained(error: sa.exc.DBAPIError) -> tuple[str, str] | None:
-    """Return what a database says in a line, and the remedy; None for mistakes of ours.
+    """Return a database's error in a line, and the remedy; None for mistakes of ours.
 
-    What PostgreSQL calls an operational error is one; SQLite calls mistakes in SQL so, too.
+    Every operational error of PostgreSQL is one; SQLite uses the term for mistakes in SQL, too.
     """
     reason = str(error.orig).strip() or type(error.orig).__name__
     line = reason.splitlines()[0].rstrip(":")

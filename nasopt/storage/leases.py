@@ -1,4 +1,4 @@
-"""Who works on a trial, and whether they still live.
+"""The leases that tell which worker is on a trial, and whether it still lives.
 
 A worker holds a locked file, its lease, for those who see the same folder, and keeps a row fresh
 for all others. The kernel drops a POSIX lock (`lockf`) with the process, however that ends, keeps
@@ -52,7 +52,7 @@ class Owner:
     """One worker, alive from `__enter__` to `__exit__` or to the end of its process.
 
     `folder` takes the lease file; workers of a database who share it know at once of each other's
-    death. With a server it is closed to other users. Raises StorageError where it cannot be used.
+    death. With a server it is closed to other users. Raises StorageError if it cannot be used.
     """
 
     def __init__(self, engine: sa.Engine, folder: Path) -> None:
@@ -114,7 +114,7 @@ class Owner:
                 logger.warning("the worker's row could not be refreshed (%s)", reason)
 
     def _refresh(self) -> None:
-        """Write the row anew; it is gone where a worker was silent for too long."""
+        """Write the row anew; it is gone if a worker was silent for too long."""
         with self.engine.begin() as connection:
             row: dict[str, Any] = {
                 "host": socket.gethostname(),
@@ -127,7 +127,7 @@ class Owner:
 
 
 def living(connection: sa.Connection, folder: Path, tokens: Iterable[Any]) -> set[str]:
-    """Those of `tokens` whose workers must be taken for alive; leases are looked for in `folder`.
+    """Return those of `tokens` whose workers must be taken for alive, by the leases in `folder`.
 
     It writes nothing.
     """
@@ -163,7 +163,10 @@ def forget_dead(engine: sa.Engine, folder: Path) -> None:
 
 
 def takeover_seconds() -> float:
-    """After how much silence this process is taken for dead; StorageError if that is no time."""
+    """Return the seconds of silence after which this process is taken for dead.
+
+    Raises StorageError if that is no time.
+    """
     given = os.environ.get("NASOPT_TAKEOVER", "")
     with suppress(ValueError):
         seconds = float(given or SILENCE_SECONDS)
@@ -173,7 +176,7 @@ def takeover_seconds() -> float:
 
 
 def default_folder(database: Path | None) -> Path:
-    """Where leases go: beside a database file, else in the user's folder for such things.
+    """Return the folder of leases: beside a database file, else in the user's folder for them.
 
     One file has one of them, under whatever links it is reached.
     """
@@ -217,7 +220,7 @@ def _lease(folder: Path, token: str) -> Path:
 
 
 def _is_held(lease: Path) -> bool | None:
-    """Whether a process has it locked; None if that cannot be told."""
+    """Return True if a process has it locked; None if that cannot be told."""
     if lease.stem in _held:
         return True
     try:
@@ -236,7 +239,7 @@ def _is_held(lease: Path) -> bool | None:
 
 
 def _now(connection: sa.Connection) -> sa.ColumnElement[float]:
-    """Seconds since 1970 by the server's clock; for a file that is this host's."""
+    """Return seconds since 1970 by the server's clock, or this host's for a file."""
     if connection.dialect.name == "sqlite":
         return sa.literal(time.time(), sa.Double)
     return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)

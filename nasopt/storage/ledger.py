@@ -1,7 +1,7 @@
-"""The ledger: what every training gave, epoch by epoch, and where it can go on.
+"""The ledger: the results of every training, epoch by epoch, and the point where it can go on.
 
 Two tables in the studies' own database, readable without them, and checkpoint files beside it. It
-knows no training: it is handed results and states.
+has no code that trains: it is handed results and states.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ EPOCHS = sa.Table(
 
 
 class Ledger:
-    """Results and checkpoints of evaluations, by their key.
+    """The results and checkpoints of evaluations, by their key.
 
     `engine` is of an open database, whose `TABLES` were made if it was opened to write; `folder`
     (made when first needed) holds the checkpoints.
@@ -83,7 +83,7 @@ class Ledger:
         return has_tables(self.engine)
 
     def results(self, key: str) -> list[EpochResult]:
-        """The epochs that are known, from the first on without a gap."""
+        """Return the epochs that are known, from the first on without a gap."""
         if not self._is_made:
             return []
         names = [column for column in EPOCHS.c if column.name not in ("key", "recorded")]
@@ -97,7 +97,7 @@ class Ledger:
         return [result for place, result in enumerate(results, 1) if result.epoch == place]
 
     def final_accuracies(self, epochs: int) -> dict[str, float]:
-        """Key -> accuracy of each evaluation that was trained for `epochs`, or diverged before."""
+        """Return the accuracy, by key, of evaluations trained for `epochs`, or diverged before."""
         if not self._is_made:
             return {}
         ended = EPOCHS.c.epoch == epochs
@@ -137,7 +137,7 @@ class Ledger:
     def checkpoint(
         self, key: str, fits: Callable[[Any], bool], *, expected: bool = False
     ) -> dict[str, Any] | None:
-        """The state last saved for `key`; None, with a line in the log, if none can be used.
+        """Return the state last saved for `key`; None, with a line in the log, if none can be used.
 
         `fits` says whether one can be gone on from. That there is no file is worth a line only if
         one is `expected`.
@@ -166,7 +166,7 @@ class Ledger:
         return None
 
     def reached(self, key: str) -> list[int | str]:
-        """How far an evaluation is: epochs known, and the digest of its checkpoint, if any."""
+        """Return the number of epochs known, and the digest of the checkpoint, if any."""
         try:
             with self._path(key).open("rb") as file:
                 digest = file.read(DIGEST_BYTES).hex()
@@ -175,7 +175,7 @@ class Ledger:
         return [len(self.results(key)), digest]
 
     def due(self) -> bool:
-        """Whether the last checkpoint is so long ago that a kill would cost too much."""
+        """Return True if the last checkpoint is so long ago that a kill would cost too much."""
         return time.monotonic() - self.saved >= self.checkpoint_seconds
 
     def save_checkpoint(self, key: str, state: dict[str, Any]) -> None:
@@ -206,7 +206,7 @@ class Ledger:
         self._thin(keep=key)
 
     def discard_checkpoint(self, key: str) -> None:
-        """The evaluation is complete: its checkpoint serves nobody any more."""
+        """Remove the checkpoint of a complete evaluation, which nobody needs any more."""
         self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
@@ -244,7 +244,7 @@ def _inserting(table: sa.Table, dialect: str) -> Any:
 
 
 def _unpacked(content: bytes) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote, or None: nothing in it is executed, whoever wrote it."""
+    """Return the content that `save_checkpoint` wrote, or None: nothing in it is executed."""
     import torch  # two seconds that reading results need not pay
 
     body = content[DIGEST_BYTES:]

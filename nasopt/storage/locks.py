@@ -1,4 +1,4 @@
-"""`Locks`: names of which one process at a time holds each, until it lets go or dies."""
+"""`Locks`: names, each of which one process at a time holds until it releases it or dies."""
 
 import fcntl
 import hashlib
@@ -14,20 +14,20 @@ from nasopt.errors import StorageError
 
 
 class Locks(Protocol):
-    """Names of which one process at a time holds each. Threads of a process share what it holds."""
+    """The names, each held by one process at a time. Threads of a process share what it holds."""
 
     def take(self, name: str) -> bool:
-        """Hold `name` from here on, unless another process does: whether that worked."""
+        """Hold `name` from here on, unless another process does; return True if that worked."""
         ...
 
     def release(self, name: str) -> None: ...
 
 
 class FileLocks:
-    """Names held by processes that lock the same file, as bytes of it.
+    """The names held by processes that lock the same file, as bytes of it.
 
-    The kernel drops them with the process, however that ends. Of other hosts they know nothing,
-    unless the file system locks across them. `path` is made when first needed; StorageError where
+    The kernel drops them with the process, however that ends. They are unknown to other hosts,
+    unless the file system locks across them. `path` is made when first needed; StorageError if
     that cannot be.
     """
 
@@ -69,7 +69,7 @@ SELECT set_config(name, wanted.value, false) FROM pg_settings JOIN (VALUES
 
 
 class ServerLocks:
-    """Names held by processes of all hosts, as advisory locks of a PostgreSQL server.
+    """The names held by processes of all hosts, as advisory locks of a PostgreSQL server.
 
     They are those of one connection, which is kept until the process ends. With it they are lost;
     whoever then asks for one more gets the error of that, and must take all of them again. A
@@ -116,12 +116,12 @@ class ServerLocks:
 
 
 def file_locks(path: Path) -> Locks:
-    """The same object for the same file: to close a second one would drop what the first holds."""
+    """Return the same object for the same file: closing a second one drops the first's locks."""
     return _of_files.setdefault(path.absolute(), FileLocks(path))
 
 
 def server_locks(engine: sa.Engine) -> Locks:
-    """The same object for the same database: two connections of a process would be as strangers."""
+    """Return the same object for the same database: a second connection would be a stranger."""
     url = engine.url.render_as_string(hide_password=False)
     return _of_servers.setdefault(url, ServerLocks(engine))
 
@@ -138,5 +138,5 @@ def unwritable(path: Path, error: OSError) -> StorageError:
 
 
 def _place(name: str, size: int) -> int:
-    """A number of `size` bytes for `name`: so many that two names do not meet."""
+    """Return a number of `size` bytes for `name`: so many that two names do not meet."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=size).digest())

@@ -1,6 +1,6 @@
-"""Notes for optuna-dashboard, in Markdown: what became of a trial, and where notes are kept.
+"""The notes for optuna-dashboard, in Markdown: the outcome of each trial, and their place.
 
-A person's note is never touched: ours are written where there is none, and that of a study anew
+A person's note is never touched: ours are written if there is none, and that of a study anew
 only while it is as we left it. A study that was deleted gets none.
 """
 
@@ -39,7 +39,7 @@ class Notebook:
             self.space = self.space.on(self.input_shape)
 
     def write(self, trials: Sequence[FrozenTrial]) -> None:
-        """A note for each of these finished trials that has none."""
+        """Write a note for each of these finished trials that has none."""
         if not trials:
             return
         by_key = {version_key(trial._trial_id): trial for trial in trials}
@@ -52,7 +52,7 @@ class Notebook:
                 connection.execute(insert, [self._row(*each) for each in attrs.items()])
 
     def write_study(self, text: str) -> None:
-        """The note of the study itself, unless a person has written one or changed ours."""
+        """Write the note of the study, unless a person has written one or changed ours."""
         attrs = self.storage.get_study_system_attrs(self.study_id)
         new = renewed(attrs, text)
         if new is None:
@@ -76,7 +76,7 @@ class Notebook:
             connection.execute(replace, [self._row(*each) for each in new.items()])
 
     def text(self, trial: FrozenTrial) -> str:
-        """What became of a finished trial: why it ended, its figures, its network."""
+        """Return the outcome of a finished trial: why it ended, its figures, its network."""
         parts = [self._headline(trial), table(*_figures(trial, self.epochs))]
         if self.space is not None and trial.params:
             parts.append(table(LAYER_COLUMNS, self._layers(trial)))
@@ -159,7 +159,7 @@ def _number(value: Any) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table in Markdown, its cells as they are given; nothing without columns."""
+    """Return a table in Markdown, its cells as they are given; "" without columns."""
     if not columns:
         return ""
     lines = [columns, *rows]
@@ -168,7 +168,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def escaped(text: Any) -> str:
-    """Text as it stands, whatever Markdown would make of it: no markup, no HTML, no formula."""
+    """Return text that Markdown shows as it stands: no markup, no HTML, no formula."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~$&-])", r"\\\1", " ".join(str(text).split()))
 
 
@@ -184,7 +184,7 @@ def piece_key(trial_id: int | None, number: int | str) -> str:
 
 
 def note_attributes(trial_id: int | None, text: str, version: int = 1) -> dict[str, Any]:
-    """The attributes of a study that are the note of one of its trials, or its own."""
+    """Return the attributes of a study that are the note of one of its trials, or its own."""
     pieces = {
         piece_key(trial_id, number): text[start : start + PIECE]
         for number, start in enumerate(range(0, len(text), PIECE))
@@ -193,7 +193,7 @@ def note_attributes(trial_id: int | None, text: str, version: int = 1) -> dict[s
 
 
 def renewed(attrs: Mapping[str, Any], text: str) -> dict[str, Any] | None:
-    """What of a study's attributes changes for `text` to be its note.
+    """Return the study's attributes that must change for `text` to be its note.
 
     None if it is that, or if a person has written one or changed ours.
     """

@@ -37,7 +37,7 @@ _making = threading.Lock()  # the lock of a file is one for all threads of a pro
 
 
 class _Limited(sqlite3.Connection):
-    """No text can take all memory, and nothing that a stranger's schema calls is run."""
+    """A connection without texts that take all memory, and without code of a stranger's schema."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,16 +46,21 @@ class _Limited(sqlite3.Connection):
 
 
 class _Existing(_Limited):
-    """To a file that is there: SQLite's own would make one in the place of a file that was moved,
-    and an empty file beside a -wal spoils both."""
+    """A connection to a file that is there.
+
+    SQLite's own would make one in the place of a file that was moved, and an empty file beside a
+    -wal spoils both.
+    """
 
     def __init__(self, database: str, **kwargs: Any) -> None:
         super().__init__(f"file://{quote(os.fsencode(database))}?mode=rw", uri=True, **kwargs)
 
 
 class _Connection(_Existing):
-    """WAL: readers and the one writer do not wait for each other (1.7x the throughput); with
-    NORMAL a power cut may cost the last commits, a kill none."""
+    """A connection in WAL mode: readers and the one writer do not wait for each other.
+
+    That is 1.7x the throughput; with NORMAL a power cut may cost the last commits, a kill none.
+    """
 
     def __init__(self, database: str, **kwargs: Any) -> None:
         super().__init__(database, **kwargs)
@@ -68,11 +73,11 @@ def open_storage(
 ) -> Storage:
     """Open the database at a path or SQLAlchemy URL (SQLite or PostgreSQL).
 
-    "create" makes a file that is not there, "write" and "read" want it there; "read" neither
-    writes nor makes anything. What cannot be used is left as it was, byte for byte.
+    "create" makes a file that is not there, "write" and "read" need an existing one; "read" neither
+    writes nor makes anything. A database that cannot be used is left as it was, byte for byte.
 
     Raises StorageError: missing, empty, damaged, another program's, of another Optuna's schema,
-    read-only, a server that refuses, a driver that is not installed. Whatever uses it later raises
+    read-only, a server that refuses, a driver that is not installed. Any later use raises
     one, too, once the file was moved, removed or replaced.
     """
     url = storage_url(location)
@@ -113,7 +118,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _refuse_left_over(path: Path) -> None:
-    """Raise StorageError where SQLite would add what was written to a file that is gone.
+    """Raise StorageError if SQLite would add the left-over writes of a file that is gone.
 
     It takes a -wal or -journal for that of the next file of the name: the new database is malformed
     or holds the old studies.
@@ -163,7 +168,7 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
 
 
 def _watch(engine: sa.Engine, path: Path, *, writes: bool) -> None:
-    """Let no transaction begin once `path` is not the file that was opened.
+    """Refuse new transactions once `path` is not the file that was opened.
 
     SQLite would go on for ever with a file that nobody else can see.
     """
@@ -191,7 +196,7 @@ def _watch(engine: sa.Engine, path: Path, *, writes: bool) -> None:
 
 
 def _let_go(connection: sa.Connection) -> None:
-    """Give the file what its -wal holds, wherever it is now, and leave that empty.
+    """Write the content of the -wal into the file, wherever it is now, and leave the -wal empty.
 
     SQLite does not do so where the file has moved, and would give it to the next file of the name.
     """
@@ -221,7 +226,7 @@ def _make_on_server(url: str) -> None:
 
 
 def _make_tables(storage: Storage) -> None:
-    """Our own, and our indices of Optuna's, where they are not there yet; orphans go."""
+    """Make our own tables, and our indices of Optuna's, if they are missing; remove orphans."""
     with storage.engine.begin() as connection:
         if connection.dialect.name == "postgresql":  # it does not order two that begin at once
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7230416)"))
@@ -262,9 +267,10 @@ def _make(path: Path) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process at a time makes `path`; a link could not tell who was first on exFAT and others.
+    """Hold a lock, so that one process at a time makes `path`.
 
-    SQLite needs the same kind of lock: where there is none, no database can be either.
+    A link could not tell who was first on exFAT and others.
+    SQLite needs the same kind of lock: without it, no database can be made either.
     """
     lock = path.with_name(f"{path.name}.making")
     with _making, lock.open("w") as file:
@@ -280,15 +286,16 @@ def _remove(draft: Path) -> None:
 
 @dataclass(frozen=True)
 class Folders:
-    """What lies beside a database."""
+    """The folders beside a database."""
 
     checkpoints: Path
     leases: Path
 
 
 def folders(storage: Storage) -> Folders:
-    """Beside a database file; for a server in the working folder, and leases with the user's.
+    """Return the folders beside a database file; a server's are in the working folder.
 
+    Leases of a server are with the user's.
     One file has one of each, under whatever links it is reached.
     """
     file = storage.path and storage.path.resolve()
@@ -299,7 +306,7 @@ def folders(storage: Storage) -> Folders:
 
 
 def locks_of(storage: Storage) -> Locks:
-    """Names of which one process holds each: of all hosts that use a server, or of one file."""
+    """Return the locks of the database: of all hosts that use a server, or of one file."""
     if storage.path is not None:
         return file_locks(storage.leases / "locks")
     engine = sa.create_engine(storage.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")

@@ -1,4 +1,4 @@
-"""Which trials of a study a search made: plain Optuna may add others to any study."""
+"""The trials of a study that a search made: plain Optuna may add others to any study."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -33,8 +33,8 @@ BELIEF = {
 def is_own(trial: FrozenTrial, fields: Mapping[str, Open]) -> bool:
     """Return whether a finished `trial` is as a search leaves it; `fields` are its study's.
 
-    What `study.add_trial`, `study.optimize` or `study.tell` made names no network (it has no key),
-    or has other parameters, or a value that is no number. A trial that failed tells of nothing but
+    A trial of `study.add_trial`, `study.optimize` or `study.tell` has no network (it has no key),
+    or has other parameters, or a value that is no number. A trial that failed shows nothing but
     that.
     """
     attrs = trial.user_attrs
@@ -48,7 +48,7 @@ def is_own(trial: FrozenTrial, fields: Mapping[str, Open]) -> bool:
 
 
 def belief_of(attrs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what a model held of a trial with these attributes; None where nothing is known."""
+    """Return a model's expectation of a trial with these attributes; None if nothing is known."""
     held = attrs.get("belief")
     return held if isinstance(held, dict) and held.keys() >= BELIEF else None
 

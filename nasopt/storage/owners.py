@@ -1,4 +1,4 @@
-"""Whose trials are whose: writes are fenced by an owner, and what a dead one left is given back."""
+"""The owners of trials: writes are fenced by an owner, and what a dead one left is given back."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ TOUCH = (
 
 
 class Lost(Exception):
-    """The trial belongs to another worker by now; nothing was written."""
+    """The error that the trial belongs to another worker by now; nothing was written."""
 
 
 class OwnedTrials(ReadableStorage):
@@ -45,7 +45,7 @@ class OwnedTrials(ReadableStorage):
 
     @property
     def leases(self) -> Path:
-        """The folder where workers on this host tell that they live."""
+        """The folder where workers on this host hold their leases."""
         return leases.default_folder(self.path)
 
     def requeue(self, trial_id: int) -> None:
@@ -56,7 +56,7 @@ class OwnedTrials(ReadableStorage):
     def requeue_orphans(
         self, study_id: int, reached: Callable[[str | None], Any] = lambda key: None
     ) -> list[int]:
-        """Give back the running trials whose workers are dead: their numbers.
+        """Give back the running trials whose workers are dead; return their numbers.
 
         Trials that no worker of ours began (plain Optuna's) are left alone. `reached` tells by the
         key of a trial's network how far that is, so that deaths without any progress are counted.
@@ -94,7 +94,7 @@ class OwnedTrials(ReadableStorage):
         self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {DEATHS: deaths})
 
     def has_living_owner(self, trial_ids: Sequence[int]) -> bool:
-        """Whether a worker that lives has one of these trials in hand."""
+        """Return True if a worker that lives has one of these trials in hand."""
         query = sa.select(SYSTEM_ATTRS.c.value_json).where(
             SYSTEM_ATTRS.c.trial_id.in_(trial_ids), SYSTEM_ATTRS.c.key == OWNER
         )
@@ -103,7 +103,7 @@ class OwnedTrials(ReadableStorage):
             return bool(leases.living(connection, self.leases, tokens))
 
     def unfinished(self, study_id: int) -> int:
-        """Number of trials that wait, or that a worker of ours has in hand."""
+        """Return the number of trials that wait, or that a worker of ours has in hand."""
         states = (TrialState.RUNNING, TrialState.WAITING)  # by which the index finds the few
         query = sa.select(sa.func.count()).where(
             TRIALS.c.study_id == study_id,
@@ -114,7 +114,7 @@ class OwnedTrials(ReadableStorage):
             return int(connection.execute(query).scalar_one())
 
     def running_elsewhere(self, study_id: int) -> list[int]:
-        """Numbers of the trials that plain Optuna has begun and not ended."""
+        """Return the numbers of the trials that plain Optuna has begun and not ended."""
         running = (TRIALS.c.state == TrialState.RUNNING) & ~self._has_owner
         query = sa.select(TRIALS.c.number).where(TRIALS.c.study_id == study_id, running)
         with self.engine.connect() as connection:
@@ -132,8 +132,9 @@ class OwnedTrials(ReadableStorage):
 
     @contextmanager
     def _owned(self, trial_id: int) -> Iterator[sa.Connection]:
-        """A transaction on a running trial of one's own. Raises Lost if it is no longer that.
+        """Open a transaction on a running trial of one's own.
 
+        Raises Lost if it is no longer that.
         It opens with an UPDATE: from there on nobody else writes until it commits.
         """
         with self.engine.begin() as connection:

@@ -58,11 +58,11 @@ class Storage(OwnedTrials):
 
     @cached_property
     def _settled(self) -> dict[int, tuple[int, int]]:
-        """Study -> (id of a trial up to which all have ended, how many of them are free)."""
+        """The id of a trial up to which all have ended, and how many of them are free, by study."""
         return {}
 
     def next_trial(self, study_id: int, budget: int) -> int | None:
-        """Claim the oldest waiting trial, or make one if the budget has room: its trial id.
+        """Claim the oldest waiting trial, or make one if the budget has room; return its trial id.
 
         The budget counts all trials without the attribute `free`. None: there is nothing to
         claim at the moment. Raises KeyError if the study was deleted.
@@ -99,7 +99,7 @@ class Storage(OwnedTrials):
         return claimed
 
     def _free(self, connection: sa.Connection, study_id: int) -> int:
-        """Number of trials of a study that do not count.
+        """Return the number of trials of a study that do not count.
 
         Those that ended before the oldest unfinished one are counted once a process: they stay.
         """
@@ -147,7 +147,7 @@ class Storage(OwnedTrials):
     ) -> None:
         """Write attributes of a study: all of them or nothing.
 
-        Those of `lasting` and `system` stand as they are where they are known.
+        Those of `lasting` and `system` that are known stay as they are.
         """
         with self.changing(study_id) as connection:
             for table, attrs, stand in (
@@ -158,7 +158,7 @@ class Storage(OwnedTrials):
                 self._set_attrs(connection, table, study_id, attrs, stand=stand)
 
     def is_there(self, study_id: int, identity: str) -> bool:
-        """Whether the study is still there, and no other that was given its id."""
+        """Return True if the study is still there, and no other that was given its id."""
         query = sa.select(STUDY_ATTRS.c.value_json).where(
             STUDY_ATTRS.c.study_id == study_id, STUDY_ATTRS.c.key == IDENTITY
         )
@@ -203,7 +203,7 @@ class Storage(OwnedTrials):
         """Tell a trial's outcome, and with it what else was learnt: all of it or nothing.
 
         `unless` is asked while no other worker of the study can tell one: on True nothing is
-        written, and the trial runs on. Returns whether it was told.
+        written, and the trial runs on. Returns True if it was told.
         """
         with self._owned(trial_id) as connection:
             self._lock_study_of(connection, trial_id)
@@ -224,7 +224,7 @@ class Storage(OwnedTrials):
         return True
 
     def ask_for_params(self, trial_id: int) -> None:
-        """Take what plain Optuna's `add_trial` has chosen for a waiting trial as enqueued.
+        """Take the parameters that plain Optuna's `add_trial` chose for a waiting trial as given.
 
         Its distributions need not be those of the space.
         """
@@ -259,7 +259,7 @@ class Storage(OwnedTrials):
             self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {key: value})
 
     def should_prune(self, trial: optuna.Trial) -> bool:
-        """The pruner's verdict on the last report of a trial of one's own.
+        """Return the pruner's verdict on the last report of a trial of one's own.
 
         Successive halving notes the rung that a trial completes before it answers: a kill in
         between would turn a prune into a pass. So what a pruner notes is written together with
@@ -296,7 +296,10 @@ class Storage(OwnedTrials):
 
     @contextmanager
     def changing(self, study_id: int) -> Iterator[sa.Connection]:
-        """A transaction on a study. Raises KeyError if it was deleted."""
+        """Open a transaction on a study.
+
+        Raises KeyError if it was deleted.
+        """
         with self.engine.begin() as connection:
             self._lock(connection, study_id)
             yield connection
@@ -331,7 +334,7 @@ class Storage(OwnedTrials):
 
 
 def clear_orphans(connection: sa.Connection) -> None:
-    """Remove what belongs to no study or trial any more.
+    """Remove the rows that belong to no study or trial any more.
 
     SQLite checks no foreign keys, and gives the ids of what was deleted again: the trials that a
     worker made of a deleted study would be those of the next one.

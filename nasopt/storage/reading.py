@@ -1,4 +1,4 @@
-"""Trials as Optuna's tables hold them, read without its ORM.
+"""The trials in Optuna's tables, read without its ORM.
 
 Optuna builds an object a row, and parses the distribution of every parameter of every trial: it
 needs 24 s and 1.6 GB for 10,000 trials of 62 parameters.
@@ -78,7 +78,7 @@ class ReadableStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        """Those trials of a study that are newer or among the included, as Optuna's cache asks."""
+        """Return the trials of a study that are newer or included, as Optuna's cache asks."""
         of = newer_trials(study_id, trial_id_greater_than, included_trial_ids)
         with self.engine.connect() as connection:
             trials = read_trials(connection, of)
@@ -90,9 +90,9 @@ class ReadableStorage(RDBStorage):
 
 
 def read_trials(connection: sa.Connection, of: sa.ColumnElement[bool]) -> list[FrozenTrial]:
-    """The trials for whose row of `TRIALS` the condition `of` holds, in the order of their ids.
+    """Return the trials whose row of `TRIALS` fulfils the condition `of`, in the order of ids.
 
-    What an unfinished trial holds may be newer than its state, never older.
+    An unfinished trial's content may be newer than its state, never older.
     """
     columns = (TRIALS.c[name] for name in ("trial_id", "number", "state"))
     times = (TRIALS.c.datetime_start, TRIALS.c.datetime_complete)
@@ -150,7 +150,7 @@ def _assembled(rows: list[Any], by_trial: Callable[..., dict[int, Any]]) -> list
 
 @contextmanager
 def legible(*also: type[Exception]) -> Iterator[None]:
-    """Raise StorageError for what neither Optuna nor nasopt would have written."""
+    """Raise StorageError for a value that neither Optuna nor nasopt would have written."""
     wrong: tuple[type[Exception], ...] = (
         ArithmeticError, AttributeError, IndexError, RecursionError, TypeError, ValueError, *also
     )  # fmt: skip
@@ -166,7 +166,7 @@ def legible(*also: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Nothing read is a circle, and to look for some takes a third of a long reading."""
+    """Pause the garbage collection: it finds no circle, and takes a third of a long reading."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -177,7 +177,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def newer_trials(study_id: int, after: int, others: Collection[int]) -> sa.ColumnElement[bool]:
-    """The condition for the trials of a study with a higher id than `after`, or among `others`."""
+    """Return the condition for a study's trials with ids above `after`, or among `others`."""
     if after < 0 or len(others) > MOST_VARIABLES:
         return sa.and_(TRIALS.c.study_id == study_id)
     # + 0: else SQLite would look at each trial of the study, since that has an index, too
@@ -186,7 +186,10 @@ def newer_trials(study_id: int, after: int, others: Collection[int]) -> sa.Colum
 
 
 def read_attrs(connection: sa.Connection, table: Any, trial_id: int) -> dict[str, Any]:
-    """The attributes of one trial, of USER_ATTRS or SYSTEM_ATTRS. Raises KeyError without it."""
+    """Return the attributes of one trial, of USER_ATTRS or SYSTEM_ATTRS.
+
+    Raises KeyError if it does not exist.
+    """
     query = (
         sa.select(TRIALS.c.trial_id, table.c.key, table.c.value_json)
         .outerjoin(table, table.c.trial_id == TRIALS.c.trial_id)
@@ -200,7 +203,7 @@ def read_attrs(connection: sa.Connection, table: Any, trial_id: int) -> dict[str
 
 
 def _local(stored: datetime | None) -> datetime | None:
-    """Optuna stores naive UTC and shows naive local time."""
+    """Convert naive UTC, which Optuna stores, to naive local time, which it shows."""
     return stored and stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
 
 
@@ -221,7 +224,7 @@ def _reports(rows: list[Any]) -> dict[int, float]:
 
 
 def _params(rows: list[Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    """(params, distributions), in the order in which they were suggested."""
+    """Return (params, distributions), in the order in which they were suggested."""
     rows.sort(key=itemgetter(1))  # by param_id
     _, _, values, names, spelled = (tuple(column) for column in zip(*rows, strict=True))
     distributions, decoders = _layout(names, spelled)

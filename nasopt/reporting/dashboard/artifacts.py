@@ -1,4 +1,4 @@
-"""Files that optuna-dashboard offers beside a study: its best network, as JSON."""
+"""The files that optuna-dashboard offers beside a study: its best network, as JSON."""
 
 import io
 import json
@@ -17,7 +17,10 @@ NAME = "best-network.json"
 
 
 def open_store(folder: str | Path) -> FileSystemArtifactStore:
-    """Where the files are kept, made if need be. Raises StorageError if it cannot be."""
+    """Open the folder of the files, made if need be.
+
+    Raises StorageError if it cannot be made.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -28,7 +31,7 @@ def open_store(folder: str | Path) -> FileSystemArtifactStore:
 
 
 def keep_best(study: optuna.Study, best: Outcome, store: FileSystemArtifactStore) -> None:
-    """One file a study, which is written anew as a better network is found."""
+    """Keep one file for each study, and write it anew when a better network is found."""
     text = json.dumps(best.to_json(), indent=2).encode()
     attrs = study._storage.get_study_system_attrs(study._study_id)
     known = next((kept for key in attrs if (kept := _kept(key, attrs[key]))), None)
@@ -42,9 +45,9 @@ def keep_best(study: optuna.Study, best: Outcome, store: FileSystemArtifactStore
 
 
 def _kept(key: str, value: Any) -> str | None:
-    """The id of our file, if this attribute of a study tells of it.
+    """Return the id of our file, if this attribute of a study names it.
 
-    It is as Optuna makes them: another would be a path that leads out of the folder.
+    The id is one that Optuna makes: another would be a path that leads out of the folder.
     """
     if not key.startswith("artifacts:"):
         return None

@@ -34,7 +34,7 @@ HEIGHT = 440  # pixels that optuna-dashboard gives a plot
 
 
 class Filling:
-    """What `storage` has of nasopt's studies, in notes and plots: `refresh` brings it up to date.
+    """The content of `storage` in notes and plots: `refresh` brings it up to date.
 
     `location` is the database as a command takes it; `artifacts` is where files go, if anywhere. In
     a `View` nothing is written.
@@ -104,7 +104,7 @@ class Filling:
 
 
 def study_plots(record: Record) -> dict[str, go.Figure]:
-    """Name -> plot, of those that have something to show."""
+    """Return the plots that have something to show, by name."""
     plots = {}
     costs = trade_off([record], "macs")
     if costs.points:
@@ -120,7 +120,7 @@ def study_plots(record: Record) -> dict[str, go.Figure]:
 
 
 def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.Figure]:
-    """Name -> plot of the samplers of finished studies, if they can be compared."""
+    """Return plots of the samplers of finished studies by name, if they can be compared."""
     try:
         found = compare_records(group, storage)
     except StudyError:  # they differ in their pruners, say, or were looked up in a table
@@ -130,7 +130,7 @@ def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.
 
 
 def _groups(records: Mapping[int, Record]) -> list[list[int]]:
-    """Finished studies of one experiment and budget, by two samplers or more: their ids."""
+    """Return the ids of finished studies of one experiment and budget, by two samplers or more."""
     groups: dict[str, list[int]] = {}
     for study_id, record in records.items():
         budget = budget_of(record)
@@ -141,8 +141,10 @@ def _groups(records: Mapping[int, Record]) -> list[list[int]]:
 
 
 def _titled(figure: go.Figure, name: str, caption: str) -> go.Figure:
-    """With its title beside the buttons that optuna-dashboard shows in the right corner, and the
-    caption below."""
+    """Add the title beside the buttons of optuna-dashboard, and the caption below.
+
+    The buttons are in the right corner.
+    """
     above = 56 if figure.layout.showlegend is False else 96  # else a legend, or a scale of colours
     lines = textwrap.wrap(caption, CAPTION_WIDTH)
     text = "".join(f'<br><span style="font-size: {CAPTION_SIZE}px">{line}</span>' for line in lines)

@@ -39,11 +39,11 @@ REFUSAL = "read-only: started with --read-only, so nothing can be changed here"
 class Dashboard:
     """A dashboard that listens at `url`, and answers once it serves.
 
-    `host` is where it listens: at anything but this machine's own address others can reach it, and
-    there is no password. `port` 0 is any free one. `read_only` refuses what would change anything.
+    `host` is the address to listen at: at any but this machine's own, others can reach it, and
+    there is no password. `port` 0 is any free one. `read_only` refuses all requests for a change.
     `artifact_dir` is a folder for files that belong to studies and trials.
 
-    Raises StorageError, or AddressError where it cannot listen.
+    Raises StorageError, or AddressError if it cannot listen.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Dashboard:
 
     @property
     def notice(self) -> list[str]:
-        """What a person should know before they look."""
+        """The facts that a person should know before they look."""
         lines = [f"The dashboard of {self.location}: {self.url}", "Ctrl-C ends it."]
         if self.read_only:
             lines.append("Read-only: its pages can change nothing.")
@@ -101,7 +101,7 @@ class Dashboard:
 
 
 def open_browser(url: str) -> None:
-    """Show `url` where there is a browser with a window: not over SSH, nor without a screen."""
+    """Open `url` if there is a browser with a window: not over SSH, nor without a screen."""
     has_screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     if os.name == "posix" and os.uname().sysname != "Darwin" and not has_screen:
         return
@@ -111,7 +111,7 @@ def open_browser(url: str) -> None:
 
 
 def shown_apart(shown: App, stored: App) -> App:
-    """What a page shows is answered by `shown`; what is changed, copied or exported by `stored`."""
+    """Answer requests that only show by `shown`; those that change, copy or export by `stored`."""
 
     def apart(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         looks = environ["REQUEST_METHOD"] in READING and environ["PATH_INFO"].startswith("/api/")
@@ -121,7 +121,7 @@ def shown_apart(shown: App, stored: App) -> App:
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:
-    """Leave out the traceback of what a user can fix, a server that is away, say."""
+    """Leave out the traceback of errors that a user can fix, such as a server that is away."""
     message = record.getMessage()
     if message.startswith("Exception: storage: "):
         record.msg, record.args = message.splitlines()[0].removeprefix("Exception: "), None
@@ -129,7 +129,7 @@ def _in_a_line(record: logging.LogRecord) -> bool:
 
 
 def refuse_changes(app: App) -> App:
-    """`app` for looking only: what may change something is answered with 403 and the reason."""
+    """Return `app` for looking only: requests that may change something get 403 and a reason."""
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in READING:
@@ -140,10 +140,10 @@ def refuse_changes(app: App) -> App:
 
 
 def refuse_strangers(app: App, host: str) -> App:
-    """`app` for those who call it by a name of this machine's, as who listens at `host`.
+    """Return `app` for callers that use a name of this machine, if it listens at `host`.
 
-    A page of another site may be looked at in the browser of whoever runs this: its name may lead
-    here (DNS rebinding), or it may send what changes something to this address.
+    The browser of whoever runs this may show a page of another site: its name may lead here (DNS
+    rebinding), or it may send a request that changes something to this address.
     """
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -160,7 +160,7 @@ def refuse_strangers(app: App, host: str) -> App:
 
 
 def _is_ours(named: str, host: str) -> bool:
-    """Whether `named`, of a request, is what one who listens at `host` is called.
+    """Return True if `named`, of a request, is a name of a server that listens at `host`.
 
     The port is not looked at: it may have been forwarded.
     """
@@ -174,7 +174,7 @@ def _is_ours(named: str, host: str) -> bool:
 
 
 def _is_address(name: str) -> bool:
-    """Whether it is a number, which leads nowhere else."""
+    """Return True if it is a number, which leads nowhere else."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -188,7 +188,7 @@ def _refused(start_response: Any, reason: str) -> Iterable[bytes]:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread a request: one that takes long holds up no other.
+    """A server with a thread for each request: one that takes long holds up no other.
 
     Between requests it does its `chore`, now and then.
     """
@@ -205,7 +205,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """A page asks every few seconds: that is nothing to print."""
+        """Print nothing: a page asks every few seconds."""
 
 
 def _listen(host: str, port: int, app: App) -> _Server:

@@ -1,4 +1,4 @@
-"""The note of a study: how it stands, what was searched and how, and how to have it again."""
+"""The note of a study: its state, its space and method, and the commands that reproduce it."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ SEEN = "Validation accuracy"
 
 
 def study_note(study: Record, result: Result, study_id: int, location: str) -> str:
-    """In Markdown; `location` is the database as a command takes it."""
+    """Return the note in Markdown; `location` is the database as a command takes it."""
     return "\n\n".join(
         (
             _standing(study, result),
@@ -42,7 +42,7 @@ def _standing(study: Record, result: Result) -> str:
 
 
 def _best(result: Result, study_id: int) -> str:
-    """The best networks of one objective, the front of two."""
+    """Return the best networks of one objective, or the front of two."""
     if not result.best:
         return "No trial is complete yet." if not result.over else ""
     title = (
@@ -75,7 +75,7 @@ def _searched(study: Record) -> str:
 
 
 def _training(study: Record) -> str:
-    """The recipe without what is 0 or off."""
+    """Return the recipe without the fields that are 0 or off."""
     recipe = study.attrs[EXPERIMENT]["recipe"]
     used = training({name: value for name, value in recipe.items() if value})
     return (
@@ -95,7 +95,7 @@ def _commands(study: Record, location: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """As code, whatever is in it."""
+    """Return the text as a block of code, whatever is in it."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"

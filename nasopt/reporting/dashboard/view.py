@@ -1,4 +1,4 @@
-"""`View`: a database to look at; what is added to its studies stays in this process."""
+"""`View`: a database to look at; attributes added to its studies stay in this process."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class View(Storage):
 
 
 class ViewNotebook(Notebook):
-    """Notes of a study that are kept in a `View`."""
+    """The notes of a study that are kept in a `View`."""
 
     storage: View
 

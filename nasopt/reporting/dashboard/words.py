@@ -17,7 +17,7 @@ FEW = 4  # parts of a recipe, the main ones: a card of optuna-dashboard's is tha
 
 
 class InWords(View):
-    """What pages ask for, to be looked at only: who copied it would lose what is stored."""
+    """The database for pages, to be looked at only: a copy of it would lose the stored values."""
 
     def get_all_studies(self) -> list[Any]:
         studies = super().get_all_studies()
@@ -44,7 +44,7 @@ def _in_words(trial: FrozenTrial) -> FrozenTrial:
 
 
 def study_words(study: Record) -> dict[str, Any]:
-    """The attributes of a study of nasopt's: what was searched and how, a line each."""
+    """Return the attributes of a study of nasopt's: its space and method, a line each."""
     begun = study.attrs[EXPERIMENT]
     known = {key: value for key, value in study.attrs.items() if key != EXPERIMENT}
     known["limits"] = ", ".join(study.limits) or "none"
@@ -63,7 +63,7 @@ def study_words(study: Record) -> dict[str, Any]:
 
 
 def trial_words(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a trial; what a model held of it comes first."""
+    """Return the attributes of a trial; the model's expectation of it comes first."""
     prediction = belief_of(attrs)
     known = {
         key: round(value, DIGITS) if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""What `nasopt.analysis` found, drawn: Plotly figures without a number of their own.
+"""The results of `nasopt.analysis` as Plotly figures without a number of their own.
 
 They stand on a white page and on a dark one alike: backgrounds are left open, colours have a
 contrast of 3 to both, and never carry a meaning alone.

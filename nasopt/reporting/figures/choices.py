@@ -1,4 +1,4 @@
-"""What the best networks chose, layer by layer."""
+"""The choices of the best networks, layer by layer."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
 
 
 def choices_figure(choices: Choices) -> go.Figure:
-    """A column a layer, a row a choice: blue where the best have it more often than all have it.
+    """Draw a column a layer, a row a choice: blue if the best have it more often than all.
 
     Kinds of choices stand below each other, with an empty row between them.
     """
@@ -65,8 +65,10 @@ def choices_figure(choices: Choices) -> go.Figure:
 
 
 def layer_axis(places: Sequence[str]) -> dict[str, object]:
-    """A category a layer. Of many every fifth is named: it must fit on half a page, or on a
-    telephone."""
+    """Return an axis with a category a layer.
+
+    Of many every fifth is named: it must fit on half a page, or on a telephone.
+    """
     names = [place_name(place) for place in places]
     numbers = [name for name in names if name.isdecimal()]
     axis = {"title": {"text": "layer"}, "type": "category", "tickangle": 0}
@@ -76,14 +78,14 @@ def layer_axis(places: Sequence[str]) -> dict[str, object]:
 
 
 def kind_name(kind: str) -> str:
-    """ "conv.filters" -> "filters": the kind of layer is named where it is none of Conv's."""
+    """Return "filters" for "conv.filters": the kind of layer is named if it is not Conv."""
     layer, _, field = kind.rpartition(".")
     name = NAMES.get(field, field.replace("_", " "))
     return name if layer in ("", "conv") else f"{NAMES.get(layer, layer)}: {name}"
 
 
 def place_name(place: str) -> str:
-    """ "conv03" -> "3"; what is of the whole network is of "all" its layers."""
+    """Return "3" for "conv03"; a parameter of the whole network is of "all" its layers."""
     digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge").lstrip("_ ")
     if not digits:
         return "all"
@@ -91,7 +93,7 @@ def place_name(place: str) -> str:
 
 
 def _cell(row: tuple[Preference, int] | None, place: str) -> tuple[float | None, str]:
-    """The difference of the shares, and both in words."""
+    """Return the difference of the shares, and both in words."""
     if row is None or place not in row[0].places:
         return None, ""
     kind, choice = row

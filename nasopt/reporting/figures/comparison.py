@@ -1,4 +1,4 @@
-"""Samplers beside each other, with what can be told of them."""
+"""The figure of samplers side by side, with the uncertainty of each."""
 
 import plotly.graph_objects as go
 
@@ -14,7 +14,7 @@ ROW, EDGES = 56, 70  # pixels: of a sampler, and of what is around all
 
 
 def comparison_figure(result: ComparisonResult) -> go.Figure:
-    """A row a sampler: a dot a study, and a large mark with its standard error for their mean."""
+    """Draw a row a sampler: a dot a study, and a large mark with standard error for the mean."""
     ranked = sorted(result.spreads, key=lambda each: each.mean)
     scores = [(each.sampler, score) for each in ranked for score in each.scores]
     figure = new_figure(

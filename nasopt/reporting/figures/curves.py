@@ -1,4 +1,4 @@
-"""How the best found so far grows with what was spent."""
+"""The figure of the best found so far against the cost."""
 
 from collections.abc import Sequence
 
@@ -23,9 +23,9 @@ HEIGHT = 300  # pixels: three stand side by side
 
 
 def curves_figure(curves: Sequence[Curve], axis: str, best: str = "best so far") -> go.Figure:
-    """A line a sampler, the median over its seeds, with a band between the quartiles.
+    """Draw a line a sampler, the median over its seeds, with a band between the quartiles.
 
-    `best` says what is seen of the best.
+    `best` names the value of the best that is shown.
     """
     here = [curve for curve in curves if curve.axis == axis]
     marks = styles(curve.sampler for curve in here)
@@ -57,7 +57,7 @@ def curves_figure(curves: Sequence[Curve], axis: str, best: str = "best so far")
 
 
 def _range(curves: Sequence[Curve]) -> tuple[float, float] | None:
-    """From where the searches are after a tenth of their way: what is before is steep and short."""
+    """Return a range that begins after a tenth of the way: the part before is steep and short."""
     known = [curve for curve in curves if curve.median]
     if not known:
         return None

@@ -14,9 +14,9 @@ KERNELS = {1: BROWN, 3: BLUE, 5: RED, 7: GREEN, 9: PINK}
 
 @dataclass(frozen=True)
 class Block:
-    """One layer: its size in pixels, and what it is in a line or two and in words.
+    """One layer: its size in pixels, and its description in a line or two and in words.
 
-    `skips` where its input goes around it (a residual layer), `hollow` where it has no weights.
+    `skips` is set if its input goes around it (a residual layer), `hollow` if it has no weights.
     """
 
     width: float
@@ -29,7 +29,7 @@ class Block:
 
 
 def blocks(architecture: Architecture, input_shape: Shape, most_filters: int) -> list[Block]:
-    """The layers of `architecture`, in order; `most_filters` is the number that is drawn widest."""
+    """Return the layers of `architecture`, in order; `most_filters` is the widest number drawn."""
     resolution = input_shape[1:]
     drawn = []
     for number, layer in enumerate(architecture.layers, 1):

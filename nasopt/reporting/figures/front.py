@@ -1,4 +1,4 @@
-"""Accuracy against what a network costs."""
+"""The figure of accuracy against the cost of a network."""
 
 import plotly.graph_objects as go
 
@@ -9,7 +9,7 @@ NAMES = {"macs": "MACs (multiplications for one image)", "parameters": "paramete
 
 
 def front_figure(trade_off: TradeOff) -> go.Figure:
-    """Every network as a dot, those that no other beats joined by a line: the Pareto front."""
+    """Draw every network as a dot, and join those that no other beats: the Pareto front."""
     others = sorted(set(trade_off.points) - set(trade_off.front), key=lambda point: point.number)
     costs = [point.cost for point in trade_off.points]
     accuracies = [point.accuracy for point in trade_off.points]

@@ -1,4 +1,4 @@
-"""Which choices decide."""
+"""The figure of the choices that decide."""
 
 import plotly.graph_objects as go
 
@@ -11,7 +11,7 @@ PATTERNS = ("", "/", "x", ".", "-", "\\", "+")
 
 
 def importance_figure(found: Importances) -> go.Figure:
-    """A bar a layer, in order, divided by the kinds of its choices."""
+    """Draw a bar a layer, in order, divided by the kinds of its choices."""
     places = list(dict.fromkeys(name.partition(".")[0] for name in found.parameters))
     figure = new_figure(
         barmode="stack",

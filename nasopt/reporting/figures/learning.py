@@ -1,4 +1,4 @@
-"""Learning curves."""
+"""The figure of learning curves."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ DIGITS = 4  # of an accuracy: more would double the size of a page
 
 
 def learning_figure(curves: Sequence[LearningCurve], best: tuple[str, int] | None) -> go.Figure:
-    """A line a network: grey where it was pruned, and the one of trial `best` to be seen."""
+    """Draw a line a network: grey if it was pruned, and that of trial `best` highlighted."""
     groups = {
         "trained to the end": [curve for curve in curves if not curve.pruned],
         "stopped early": [curve for curve in curves if curve.pruned],
@@ -48,7 +48,7 @@ def learning_figure(curves: Sequence[LearningCurve], best: tuple[str, int] | Non
 
 
 def _joined(curves: Sequence[LearningCurve]) -> dict[str, object]:
-    """All in one line with gaps: hundreds of traces would take seconds to draw."""
+    """Join all in one line with gaps: hundreds of traces would take seconds to draw."""
     x: list[int | None] = []
     y: list[float | None] = []
     for curve in curves:

@@ -54,7 +54,7 @@ def new_figure(*traces: object, **layout: object) -> go.Figure:
 
 @dataclass(frozen=True)
 class Style:
-    """How a sampler is drawn; `strokes` is its dash in SVG."""
+    """The style of a sampler's line; `strokes` is its dash in SVG."""
 
     colour: str
     dash: str
@@ -66,7 +66,7 @@ class Style:
 
 
 def styles(samplers: Iterable[str]) -> dict[str, Style]:
-    """Sampler -> how it is drawn, by the order in which they are named."""
+    """Return the style of each sampler, by the order in which they are named."""
     names = list(dict.fromkeys(samplers))
     others = [name for name in names if name != BASELINE]
     found = {
@@ -78,7 +78,7 @@ def styles(samplers: Iterable[str]) -> dict[str, Style]:
 
 
 def faint(colour: str, opacity: float) -> str:
-    """`colour` (#rrggbb) as rgba."""
+    """Return `colour` (#rrggbb) as rgba."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
@@ -86,7 +86,7 @@ def faint(colour: str, opacity: float) -> str:
 def accuracy_axis(
     values: Sequence[float], shown: tuple[float, float] | None = None
 ) -> dict[str, object]:
-    """An axis of accuracies: fractions are shown in percent, as tables in percent are.
+    """Return an axis of accuracies: fractions are in percent, as are tables in percent.
 
     It has the range `shown`; without one Plotly's own, unless all values are equal: then it would
     go from -100% to 100% around them.
@@ -102,7 +102,7 @@ def accuracy_axis(
 
 
 def around(value: float) -> tuple[float, float]:
-    """Five points to both sides of an accuracy, hardly beyond 0 and 100%."""
+    """Return a range of five points to both sides of an accuracy, hardly beyond 0 and 100%."""
     point = 0.01 if value <= 1 else max(1.0, value / 100)
     low, high = value - 5 * point, value + 5 * point
     if 0 <= value <= 100 * point:
@@ -111,7 +111,7 @@ def around(value: float) -> tuple[float, float]:
 
 
 def log_axis(values: Sequence[float]) -> dict[str, object]:
-    """A logarithmic axis of counts with a few round numbers on it, written out.
+    """Return a logarithmic axis of counts with a few round numbers on it, written out.
 
     Plotly's own are "2" and "5" between 10k and 100k. Counts of 0 have no logarithm: their axis is
     linear.
@@ -131,7 +131,7 @@ def log_axis(values: Sequence[float]) -> dict[str, object]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """As many round numbers from `low` to `high` as have room: even steps, or some of a decade."""
+    """Return round numbers from `low` to `high` that have room: even steps, or some of a decade."""
     if high < 10 * low:
         finest = 10.0 ** (math.floor(math.log10(high - low)) - 1)
         steps = [finest * lead for lead in (1, 2, 5, 10, 20, 50)]
@@ -146,7 +146,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _short(count: float) -> str:
-    """ "9,500", "12.5k", "3M" """
+    """Return a count in short: "9,500", "12.5k", "3M"."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if count >= size:
             return f"{count / {'k': 1e3}.get(unit, size):.6g}{unit}"
@@ -154,5 +154,5 @@ def _short(count: float) -> str:
 
 
 def counting_axis(last: float) -> dict[str, object]:
-    """An axis of 1, 2, ... `last`: of few each is named, and none between them."""
+    """Return an axis of 1, 2, ... `last`: of few each is named, and none between them."""
     return {"dtick": 1 if last <= FEW else None}

@@ -1,4 +1,4 @@
-"""What was expected against what was seen."""
+"""The figure of expected against seen accuracies."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from nasopt.reporting.figures.palette import BLUE, FADED, GREY, accuracy_axis, a
 
 
 def predictions_figure(trials: Sequence[Expectation]) -> go.Figure:
-    """A dot a trial with its interval upright; on the dashed line what is expected is seen."""
+    """Draw a dot a trial with its interval upright; expected equals seen on the dashed line."""
     seen = [each.seen for each in trials]
     shown = usual_range(seen)
     ends = list(shown or around(seen[0]))

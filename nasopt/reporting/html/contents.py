@@ -1,4 +1,4 @@
-"""`Contents`: what a page says, section by section; the template says where."""
+"""`Contents`: the content of a page, section by section; the template arranges it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,13 +43,13 @@ class Drawn:
 
     @property
     def title(self) -> str:
-        """ "The best: 95.00%": trained again, if it was."""
+        """The title of a network: "The best: 95.00%", trained again, if it was."""
         honest, seen = self.outcome.fresh_mean, self.outcome.accuracy or 0
         return f"{self.name}: {percent(seen if honest is None else honest)}"
 
     @property
     def accuracies(self) -> list[str]:
-        """What that figure is, and what stands beside it."""
+        """The meaning of that figure, and of those beside it."""
         seen, fresh = percent(self.outcome.accuracy or 0), self.outcome.fresh_mean
         if fresh is None:
             return [f"Validation accuracy: {seen}"]
@@ -58,14 +58,14 @@ class Drawn:
 
     @property
     def size(self) -> str:
-        """ "1,234 parameters, 56,789 MACs", as far as they are known."""
+        """The size as "1,234 parameters, 56,789 MACs", if they are known."""
         counts = {"parameters": self.outcome.parameters, "MACs": self.outcome.macs}
         return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n is not None)
 
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A row of the table of trials, as texts; "" for what is not known."""
+    """A row of the table of trials, as texts; "" for an unknown value."""
 
     study: str
     number: int
@@ -79,7 +79,7 @@ class TrialRow:
 
 
 class Contents:
-    """Of `studies` of one experiment; `others` are the names of those of other experiments."""
+    """The content for `studies` of one experiment; `others` name studies of other experiments."""
 
     def __init__(self, studies: Sequence[Record], others: Sequence[str], storage: Storage) -> None:
         self.studies, self.others, self.storage = studies, others, storage
@@ -123,7 +123,7 @@ class Contents:
 
     @property
     def facts(self) -> Iterator[tuple[str, str]]:
-        """Figures to begin with, each with what it counts."""
+        """The first figures of the page, each with the name of its count."""
         yield "possible networks", captions.size_in_words(self.first)
         yield "networks tried", f"{self.tried:,}"
         best = self.examples and self.examples.best
@@ -149,7 +149,7 @@ class Contents:
 
     @cached_property
     def drawn(self) -> list[Drawn]:
-        """The best network, the one in the middle and the worst, as far as they differ."""
+        """The best network, the one in the middle and the worst, if they differ."""
         if self.examples is None:
             return []
         found = self.examples
@@ -181,7 +181,7 @@ class Contents:
 
     @property
     def layer_rows(self) -> dict[str, list[str]]:
-        """The lecture's table of the best network; empty where it has no layers to show."""
+        """The lecture's table of the best network; empty if it has no layers to show."""
         best = self.examples and self.examples.best.architecture
         return layer_rows(best.convolutions) if isinstance(best, Architecture) else {}
 
@@ -193,7 +193,7 @@ class Contents:
 
     @cached_property
     def comparison(self) -> ComparisonResult | str:
-        """The samplers compared; or why they are not."""
+        """The samplers compared; or the reason why they are not."""
         if len(self.by_sampler) == 1:
             return f"{self.first.sampler} alone has searched here, so there is none to compare with"
         if self.first.is_benchmark:
@@ -215,7 +215,7 @@ class Contents:
 
     @property
     def standings(self) -> Iterator[tuple[str, ...]]:
-        """Texts of the table of samplers."""
+        """The texts of the table of samplers."""
         assert not isinstance(self.comparison, str)
         for each in self.comparison.standings:
             gap, unit = each.difference, each.seen or 0
@@ -244,7 +244,7 @@ class Contents:
 
     @cached_property
     def sections(self) -> dict[str, Section]:
-        """Name -> figure with its caption, or the reason why there is none."""
+        """The figures by name, each with its caption or the reason why there is none."""
         best = None
         if self.examples is not None:
             best = self.examples.best.study, self.examples.best.number
@@ -295,7 +295,7 @@ class Contents:
 
     @property
     def settings(self) -> Iterator[tuple[str, str]]:
-        """What one has to know to repeat it."""
+        """The settings that one has to know to reproduce it."""
         attrs = self.first.attrs
         begun = self.first.attrs["experiment"]
         yield "studies", ", ".join(study.name for study in self.studies)
@@ -312,7 +312,7 @@ class Contents:
 
     @property
     def commands(self) -> list[str]:
-        """What makes the studies again."""
+        """The commands that make the studies again."""
         return commands(self.studies, shown_url(str(self.storage.path or self.storage.url)))
 
     @property

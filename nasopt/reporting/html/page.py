@@ -1,4 +1,4 @@
-"""One HTML file of all that a page shows: template, style, script and Plotly in it."""
+"""One HTML file with all that a page shows: template, style, script and Plotly in it."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -17,10 +17,10 @@ SIGN = b": a search for networks</title>"  # of a page, near its beginning
 
 
 def write_report(storage: Storage, path: str | Path, study: str | None = None) -> int:
-    """Write what the studies of an experiment came to as one HTML page, which needs no network.
+    """Write the results of the studies of an experiment as one HTML page, which needs no network.
 
-    It tells of the experiment of the study that was begun last, or of `study` alone. Gives the
-    bytes written. Raises StudyError for an unknown study or none; StorageError where `path` cannot
+    It shows the experiment of the study that was begun last, or `study` alone. Returns the
+    bytes written. Raises StudyError for an unknown study or none; StorageError if `path` cannot
     be written, or is a file that is no page.
     """
     output = Output(Path(path), "output", "page", SIGN, "choose another file with -o")
@@ -30,7 +30,7 @@ def write_report(storage: Storage, path: str | Path, study: str | None = None) -
 
 
 def render(contents: Contents) -> str:
-    """The HTML. Whatever comes from the database is escaped."""
+    """Return the HTML. All values from the database are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nasopt.reporting.html", ""),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""What was searched, as a picture: layers in order, and the choices of each."""
+"""The space that was searched as a picture: layers in order, and the choices of each."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from nasopt.text import several
 
 @dataclass(frozen=True)
 class Choice:
-    """One value that a field may take; `width` (pixels) and `colour` as networks are drawn."""
+    """One possible value of a field; `width` (pixels) and `colour` are those of drawn networks."""
 
     text: str
     width: float = 0.0
@@ -20,7 +20,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Part:
-    """Layers that have the same open fields: how many, and field -> its choices."""
+    """The layers that have the same open fields: their number, and the choices of each field."""
 
     title: str
     fields: dict[str, list[Choice]]

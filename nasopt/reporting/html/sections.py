@@ -1,4 +1,4 @@
-"""The figures of a page, each with its caption; or, where there is nothing to show, why."""
+"""The figures of a page, each with its caption; or the reason why there is nothing to show."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,9 +35,9 @@ from nasopt.text import percent, points
 
 @dataclass(frozen=True)
 class Section:
-    """Figures under one caption, and their numbers as a table (rows below a row of headers).
+    """The figures under one caption, and their numbers as a table (rows below a row of headers).
 
-    Without figures there is `missing`: why.
+    Without figures `missing` has the reason.
     """
 
     name: str
@@ -84,7 +84,7 @@ def _halves(found: IncumbentCurves) -> Iterator[tuple[str, ...]]:
 
 
 def comparison(result: ComparisonResult | str) -> Section:
-    """`result` may be the reason why there is none."""
+    """Return the section of the comparison; `result` may be the reason why there is none."""
     title = captions.TITLES["comparison"]
     if isinstance(result, str):
         return Section("comparison", title, missing=result)

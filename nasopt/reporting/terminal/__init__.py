@@ -1,1 +1,1 @@
-"""What a person reads in a terminal."""
+"""The output for a person at a terminal."""

@@ -1,4 +1,4 @@
-"""A comparison in a terminal: its progress, its table and what that comes to."""
+"""A comparison in a terminal: its progress, its table and its verdict."""
 
 import math
 import shlex
@@ -33,7 +33,7 @@ def follow_comparison(out: Console, comparison: Comparison) -> None:
 
 
 def assist_comparison(out: Console, comparison: Comparison) -> None:
-    """Run it as a further worker: a bar in a terminal, and that it ended, the first shows."""
+    """Run it as a further worker; in a terminal the first one shows the bar and the end."""
     with suppress(KeyboardInterrupt):
         if out.is_terminal:
             for _ in comparison:
@@ -62,7 +62,7 @@ def _status(progress: ComparisonProgress) -> str:
 
 
 def print_comparison(out: Console, result: ComparisonResult) -> None:
-    """The table, a sentence, and what limits it."""
+    """Print the table, a sentence, and the limits of the verdict."""
     total = len({row.study for row in result.rows})
     out.print(f"{result.experiment}: {total} studies of {result.budget}", style="bold")
     out.print()
@@ -82,7 +82,7 @@ def print_comparison(out: Console, result: ComparisonResult) -> None:
 
 
 def comparison_table(result: ComparisonResult) -> Table:
-    """A row a sampler, in the order in which they were named."""
+    """Return a table with a row a sampler, in the order in which they were named."""
     again = result.score == "fresh"
     tested = any(each.difference and each.difference.p is not None for each in result.standings)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -101,7 +101,10 @@ def comparison_table(result: ComparisonResult) -> Table:
 
 
 def regret_table(truth: Truth, unit: str, digits: int) -> Table:
-    """A row a sampler: the median simple regret as the budget is spent, and the last place."""
+    """Return a table with a row a sampler: median simple regrets as the budget is spent.
+
+    The last column is the place of the last of them.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(f"regret after {unit}", no_wrap=True)
     places = sorted({each.at for each in truth.regrets})
@@ -115,12 +118,12 @@ def regret_table(truth: Truth, unit: str, digits: int) -> Table:
 
 
 def _digits(result: ComparisonResult) -> int:
-    """After the point, of small numbers: 4 of a fraction, 3 where a benchmark counts in percent."""
+    """Return the digits after the point: 4 of a fraction, 3 if a benchmark counts in percent."""
     return 4 if max((each.seen or 0 for each in result.standings), default=0) <= 1 else 3
 
 
 def _against(standing: Standing, baseline: str, tested: bool, digits: int) -> list[str]:
-    """Cells of the difference to the baseline, of its p, and of the chance to win."""
+    """Return cells of the difference to the baseline, of its p, and of the chance to win."""
     difference = standing.difference
     if difference is None:
         what = "baseline" if standing.sampler == baseline else "none"
@@ -135,7 +138,7 @@ def _against(standing: Standing, baseline: str, tested: bool, digits: int) -> li
 
 
 def _number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
-    """.9654 or 93.08: small numbers have `digits` and no leading zero."""
+    """Return ".9654" or "93.08": small numbers have `digits` and no leading zero."""
     if value is None:
         return "none"
     text = f"{value:{'+' if sign else ''}.{digits if abs(value) < 10 else 2}f}"
@@ -167,9 +170,9 @@ def _legend(result: ComparisonResult) -> str:
 
 
 def _equivalent(standing: Standing, unit: str) -> str:
-    """The figure that everybody understands, at half of the budget or later.
+    """Return the figure that is easiest to understand, at half of the budget or later.
 
-    A single study has no interval, and tells nothing.
+    A single study has no interval, and supports no claim.
     """
     if len(standing.seeds) < 2:
         return ""
@@ -213,7 +216,7 @@ def _known(truth: Truth) -> list[str]:
 def next_commands(
     result: ComparisonResult, location: str, again: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """What to type next. `again` has the commands "noise" and "compare" on the same study file."""
+    """Return the next commands; `again` has the commands "noise" and "compare" on the same file."""
     database = shlex.quote(shown_url(location))
     commands = [(f"nasopt dashboard {database}", "browse the studies, and compare their curves")]
     if "noise" in again and result.noise is None:

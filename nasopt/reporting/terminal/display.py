@@ -1,4 +1,4 @@
-"""What a person reads in a terminal: progress and tables, with Rich. It computes nothing."""
+"""The progress and tables that a person reads in a terminal, with Rich. It computes nothing."""
 
 import json
 import re
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
 
 
 class _Console(Console):
-    """It shows texts as they are: no markup, and control characters spelled out."""
+    """A console that shows texts as they are: no markup, and control characters spelled out."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(visible(text), **options)
@@ -40,12 +40,12 @@ class _Console(Console):
         return super().render(renderable, options)
 
     def on_broken_pipe(self) -> None:
-        """Rich's own ends the process as if it had failed."""
+        """Raise the error of a broken pipe; Rich would end the process as if it had failed."""
         raise BrokenPipeError
 
 
 def console(stderr: bool = False) -> Console:
-    """Where the output is no terminal: plain text of 80 columns without blanks at its ends."""
+    """Return a console; without a terminal: plain text of 80 columns, no blanks at line ends."""
     file = sys.stderr if stderr else sys.stdout
     if file.isatty():
         return _Console(file=file, highlight=False, markup=False, emoji=False)
@@ -71,7 +71,7 @@ class _Trimmed:
 
 
 def print_json(value: Any) -> None:
-    """Machines get NaN as null, as JSON has no word for it."""
+    """Print JSON for machines; NaN becomes null, as JSON has no word for it."""
     sys.stdout.write(json.dumps(_finite(value), indent=2) + "\n")
 
 
@@ -112,7 +112,7 @@ def print_description(out: Console, name: str, description: "Description") -> No
 
 
 def _parameters(parameters: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Parameters of layers in a row that have the same field are one line."""
+    """Join the parameters of layers in a row that have the same field into one line."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name, field in parameters.items():
         layer, _, part = name.partition(".")
@@ -155,9 +155,9 @@ def print_noise(out: Console, noise: "Noise") -> None:
 
 
 def follow_search(out: Console, search: "Search") -> dict[str, float]:
-    """Run `search` to its end, showing how it goes: live in a terminal, else a line a trial.
+    """Run `search` to its end and show how it goes: live in a terminal, else a line a trial.
 
-    Gives the seconds of each part in all trials, if the search is profiled.
+    Returns the seconds of each part in all trials, if the search is profiled.
     """
     spent: dict[str, float] = {}
     with live(out) as show:
@@ -180,7 +180,7 @@ def follow_search(out: Console, search: "Search") -> dict[str, float]:
 
 
 def assist_search(out: Console, search: "Search") -> None:
-    """Run it as a further worker: a bar in a terminal, and that it ended, the first shows."""
+    """Run it as a further worker; in a terminal the first one shows the bar and the end."""
     with suppress(KeyboardInterrupt):
         if out.is_terminal:
             for _ in search:
@@ -197,7 +197,7 @@ def _profile_line(number: int, seconds: dict[str, float]) -> str:
 
 
 def print_profile(out: Console, spent: dict[str, float]) -> None:
-    """What the time of all trials went into."""
+    """Print the parts of the time of all trials."""
     total = sum(spent.values())
     table = Table("Part", box=None, pad_edge=False, title_justify="left")
     table.add_column("Seconds", justify="right")
@@ -210,7 +210,7 @@ def print_profile(out: Console, spent: dict[str, float]) -> None:
 
 
 def print_ended(out: Console, search: "Search") -> None:
-    """Why there are fewer trials than were asked for, or that nothing was left to do."""
+    """Print why there are fewer trials than were asked for, or that nothing was left to do."""
     if search.ended:
         out.print(f"Ended early: {search.ended}.")
         out.print()
@@ -260,7 +260,7 @@ def follow_noise(out: Console, study: "NoiseStudy") -> None:
 
 @contextmanager
 def live(out: Console) -> Iterator[Any]:
-    """Yields show(done, total, text), which redraws one line."""
+    """Yield show(done, total, text), which redraws one line."""
     if not out.is_terminal:
         yield lambda *_: None
         return
@@ -274,7 +274,7 @@ def live(out: Console) -> Iterator[Any]:
 
 
 def print_next(out: Console, commands: Iterable[tuple[str, str]], *locations: str | None) -> None:
-    """What to type next: command and what it does; and which passwords of `locations` it lacks."""
+    """Print the next commands with their effects, and the passwords of `locations` they lack."""
     out.print()
     out.print("Next:", style="bold")
     for command, what in commands:

@@ -1,4 +1,4 @@
-"""What came out of a study, in a terminal: the lecture's table, any trial, the list of studies."""
+"""The results of a study in a terminal: the lecture's table, any trial, the list of studies."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ ONLY_KNOWN = ("trained again", "again", "left out")  # columns that may be empty
 
 
 def outcome_table(outcome: Outcome, width: int) -> Group:
-    """The lecture's table: layers as columns, what was chosen as rows; wrapped to `width`."""
+    """Return the lecture's table: layers as columns, choices as rows; wrapped to `width`."""
     architecture = outcome.architecture
     if not isinstance(architecture, Architecture):
         return Group(_chosen(architecture), Text(), _facts(outcome))
@@ -37,7 +37,7 @@ def outcome_table(outcome: Outcome, width: int) -> Group:
 
 
 def _chosen(params: dict[str, Any]) -> Table:
-    """The network of a benchmark: what was chosen, a row each."""
+    """Return the network of a benchmark: its choices, a row each."""
     table = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
@@ -47,7 +47,7 @@ def _chosen(params: dict[str, Any]) -> Table:
 
 
 def _wrapped(rows: dict[str, list[str]], count: int, width: int) -> Iterator[range]:
-    """Columns of each block: as few blocks as `width` allows, as even as can be."""
+    """Return the columns of each block: as few blocks as `width` allows, as even as can be."""
     cell = max(len(text) for texts in rows.values() for text in texts) + 2
     fitting = max(1, (width - len(WIDEST_LABEL) - 2) // cell)
     blocks = -(-count // fitting)
@@ -69,7 +69,7 @@ def _block(rows: dict[str, list[str]], columns: range) -> Table:
 
 
 def _colour(label: str, text: str) -> str:
-    """Sizes of filters by colour and what makes the map smaller in bold: seen at a glance."""
+    """Colour sizes of filters, and make layers that shrink the map bold: seen at a glance."""
     if label == WIDEST_LABEL:
         return KERNELS.get(text, "blue")
     return "bold" if label == "Stride" and text != "1" else ""
@@ -93,7 +93,7 @@ def _facts(outcome: Outcome) -> Table:
 
 
 def _accuracies(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    """What the network gave with other seeds leads; what it was chosen for is flattered by luck."""
+    """Yield the accuracies, those with other seeds first; the one of the search is flattered."""
     accuracy = "none" if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
     if outcome.fresh_mean is None:
         yield "Validation accuracy", accuracy
@@ -104,7 +104,7 @@ def _accuracies(outcome: Outcome) -> Iterator[tuple[str, str]]:
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
-    """`values` as blocks of eight heights from `low` to `high`; of many every second, or third."""
+    """Return `values` as blocks of eight heights from `low` to `high`; of many every 2nd or 3rd."""
     step = -(-len(values) // LONGEST)
     span = (high - low) or 1.0
     heights = [(value - low) / span for value in values[::-1][::step][::-1]]
@@ -112,12 +112,12 @@ def sparkline(values: Sequence[float], low: float, high: float) -> str:
 
 
 def _can_draw(out: Console) -> bool:
-    """Pipes and terminals of other alphabets get numbers."""
+    """Return True if the output can show blocks; pipes and other alphabets get numbers."""
     return out.is_terminal and out.encoding.lower().startswith("utf")
 
 
 def print_outcome(out: Console, outcome: Outcome) -> None:
-    """One trial: its table, and how it ended."""
+    """Print one trial: its table, and how it ended."""
     out.print(f"Trial {outcome.number} of {outcome.study} ({outcome.state})", style="bold")
     out.print()
     out.print(outcome_table(outcome, out.width))
@@ -148,14 +148,14 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
 
 
 def _curve(outcome: Outcome, scale: Sequence[float]) -> Text:
-    """The learning curve between the ends of `scale`; dim where it was stopped early."""
+    """Return the learning curve between the ends of `scale`; dim if it was stopped early."""
     text = Text(sparkline(outcome.accuracies, min(scale), max(scale)))
     text.stylize("dim" if outcome.state == "pruned" else "cyan")
     return text.append(f" {outcome.accuracies[0]:.3f} to {outcome.accuracies[-1]:.3f}", "")
 
 
 def print_why(out: Console, why: Why) -> None:
-    """What the model expected of a trial, and what it went by."""
+    """Print the accuracy that the model expected of a trial, and the reasons."""
     out.print(f"Trial {why.number} of {why.study} ({why.state})", style="bold")
     out.print()
     facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
@@ -173,7 +173,7 @@ def print_why(out: Console, why: Why) -> None:
 
 
 def print_result(out: Console, result: Result) -> None:
-    """A study's outcome: the best network's table, or the Pareto front."""
+    """Print a study's outcome: the best network's table, or the Pareto front."""
     parts = [done_of(result.done, result.trials)]
     if result.pruned:
         parts.append(f"{result.pruned} of them pruned")
@@ -206,7 +206,7 @@ def print_result(out: Console, result: Result) -> None:
 
 
 def print_runners_up(out: Console, result: Result) -> None:
-    """The best and those behind it, with their learning curves where the terminal can draw."""
+    """Print the best and those behind it, with learning curves if the terminal can draw."""
     out.print()
     outcomes = (*result.best, *result.runners_up)
     scale = [value for each in outcomes for value in each.accuracies]
@@ -220,7 +220,7 @@ def print_runners_up(out: Console, result: Result) -> None:
 
 
 def _numbers(outcome: Outcome) -> dict[str, Text]:
-    """A network's row of a table."""
+    """Return a network's row of a table."""
     counts = {"parameters": outcome.parameters, "MACs": outcome.macs}
     again = "" if outcome.fresh_mean is None else f"{outcome.fresh_mean:.4f}"
     return {
@@ -232,7 +232,7 @@ def _numbers(outcome: Outcome) -> dict[str, Text]:
 
 
 def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[str]) -> Table:
-    """A table of `rows`, without as many of the `dispensable` columns as do not fit `width`."""
+    """Return a table of `rows`, without as many `dispensable` columns as do not fit `width`."""
     headers = [
         header for header in rows[0] if header not in ONLY_KNOWN or any(row[header] for row in rows)
     ]
@@ -253,7 +253,7 @@ def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[
 
 
 def print_front(out: Console, result: Result) -> None:
-    """The networks that no other beats at the same or less cost, and the last one's table."""
+    """Print the networks that no other beats at the same or less cost, and the last one's table."""
     cost = result.objectives[1]
     out.print(f"The Pareto front of accuracy against {cost} (two objectives: nothing is pruned):")
     out.print(_fitting([_numbers(each) for each in result.best], out.width, ("parameters", "MACs")))
@@ -264,7 +264,7 @@ def print_front(out: Console, result: Result) -> None:
 
 
 def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
-    """A line a study; where there is little room, without what is least asked for."""
+    """Print a line a study; if there is little room, without the columns that matter least."""
     rows = [_summary(each) for each in summaries]
     dispensable = ("last activity", "free", "queued", "pruned", "running")
     out.print(_fitting(rows, out.width, dispensable))
