@@ -384,5 +384,6 @@ def _quieten_optuna() -> None:
     """
     import optuna
 
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    for driver in ("sqlalchemy.pool", "psycopg"):  # of what a lost connection left unfinished
+        logging.getLogger(driver).setLevel(logging.CRITICAL)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
