@@ -1,17 +1,17 @@
-"""What a user can get wrong, as one family: a line that names the field, the value and the remedy.
+"""The errors that a user can cause, as one family: a line names the field, value and remedy.
 
     Error
-     +- SpaceError     a field, layer, space, architecture or limit that cannot be
-     +- RecipeError    a recipe or experiment that cannot be
+     +- SpaceError     an invalid field, layer, space, architecture or limit
+     +- RecipeError    an invalid recipe or experiment
      +- DataError      images that are missing, damaged or do not fit
      +- BenchmarkError a benchmark, or a table of one, that cannot be used
      +- StudyError     a study file, a name, or a study that cannot go on as asked
-     |   +- Unsuitable a sampler that cannot do with the experiment
+     |   +- Unsuitable a sampler that cannot handle the experiment
      +- StorageError   a database that cannot be opened, read or written
-     +- AddressError   where the dashboard cannot listen
+     +- AddressError   a host or port where the dashboard cannot listen
      +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
 
-Anything else that is raised is a bug of nasopt's and keeps its traceback.
+Any other exception is a bug in nasopt and keeps its traceback.
 """
 
 import difflib
@@ -26,15 +26,15 @@ LONGEST_NAME = 400  # of the 512 characters that Optuna's tables have for "name/
 
 
 class Error(Exception):
-    """Base of all errors that a user can cause and fix."""
+    """The base of all errors that a user can cause and fix."""
 
 
 class SpaceError(Error):
-    """A field, layer, space, architecture or limit that cannot be."""
+    """An invalid field, layer, space, architecture or limit."""
 
 
 class RecipeError(Error):
-    """A recipe or an experiment that cannot be."""
+    """An invalid recipe or experiment."""
 
 
 class DataError(Error):
@@ -50,7 +50,7 @@ class StudyError(Error):
 
 
 class Unsuitable(StudyError):
-    """A sampler that cannot do with the experiment; others can."""
+    """A sampler that cannot handle the experiment; others can."""
 
 
 class StorageError(Error):
@@ -62,11 +62,11 @@ class AddressError(Error):
 
 
 class OutOfMemory(Error):
-    """A network does not fit the device's memory."""
+    """A network that does not fit the device's memory."""
 
 
 def closest(value: str, choices: Iterable[str]) -> str:
-    """The remedy for an unknown name: the closest choice, or all of them."""
+    """Return the remedy for an unknown name: the closest choice, or all of them."""
     names = sorted(choices)
     match = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
     return f"did you mean {match[0]}?" if match else f"choose from {', '.join(names)}"
@@ -90,9 +90,9 @@ T = TypeVar("T")
 
 
 def spelled(error: type[Error]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """For functions that users call: arguments that do not fit are an `error`, not a TypeError.
+    """Return a decorator that raises `error`, not TypeError, for arguments that do not fit.
 
-    A mistyped keyword is answered with the closest one.
+    It is for functions that users call. The message for a mistyped keyword names the closest one.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -117,7 +117,7 @@ def spelled(error: type[Error]) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 class Spelled:
-    """Base of the dataclasses that users write by hand.
+    """The base of the dataclasses that users write by hand.
 
     A field that is mistyped or missing is an error of the family, with the closest name; the
     `TypeError` of a plain dataclass would name neither.

@@ -1,20 +1,20 @@
-"""Numbers as one would say them, and texts as a terminal may show them."""
+"""The wording of numbers, and the form in which a terminal may show a text."""
 
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # categories of Unicode that act and are not seen
+UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories of invisible characters with an effect
 JOINERS = (
-    "\u200c\u200d"  # but these belong to letters: Persian ones, and pictures of several people
+    "\u200c\u200d"  # except these, which join letters, as in Persian, and emoji of several people
 )
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def visible(text: str) -> str:
-    """`text` in one line, its control characters spelled out: on a terminal they would act.
+    """Return `text` in one line, with control characters spelled out: a terminal would obey them.
 
-    So are those of Unicode that turn the direction of writing.
+    Unicode characters that change the direction of writing are spelled out as well.
     """
     if text.isprintable():
         return text
@@ -27,7 +27,10 @@ def visible(text: str) -> str:
 
 
 def big(number: int) -> str:
-    """Exact up to a million million, then its magnitude as well: 4.0e27."""
+    """Return `number` exactly, from 10**12 on led by its magnitude, as in "4.0e27 = ...".
+
+    From 10**30 on only the magnitude is given.
+    """
     if number < 10**12:
         return f"{number:,}"
     mantissa, exponent = _scientific(number)
@@ -35,7 +38,7 @@ def big(number: int) -> str:
 
 
 def roughly(number: int) -> str:
-    """Exact up to a million, then 4.0 × 10²⁷."""
+    """Return `number` exactly below a million, then as in "4.0 × 10²⁷"."""
     if number < 10**6:
         return f"{number:,}"
     mantissa, exponent = _scientific(number)
@@ -51,7 +54,7 @@ def _scientific(number: int) -> tuple[str, int]:
 
 
 def duration(seconds: float) -> str:
-    """0.3 s, 45 s, 12 min, 3.4 h, 2.1 days."""
+    """Return `seconds` in words: "0.3 s", "45 s", "12 min", "3.4 h", "2.1 days"."""
     if seconds < 0.05:
         return "under 0.1 s"
     if math.isinf(seconds):
@@ -65,18 +68,22 @@ def duration(seconds: float) -> str:
 
 
 def percent(accuracy: float) -> str:
-    """97.22%, of a fraction; of a table in percent (above 1) as it is."""
+    """Return a fraction as "97.22%"; a number above 1 is in percent already, as in some tables."""
     return f"{accuracy * 100 if accuracy <= 1 else accuracy:.2f}%"
 
 
 def points(difference: float, of: float, *, sign: bool = False) -> str:
-    """A difference of accuracies in percentage points; `of` tells the unit, as in `percent`."""
+    """Return a difference of accuracies in percentage points.
+
+    The accuracy `of` tells the unit, as in `percent`. With `sign` the text is a signed number
+    alone.
+    """
     value = difference * 100 if of <= 1 else difference
     return f"{value:+.2f}" if sign else f"{value:.2f} points"
 
 
 def listed(words: Sequence[object], last: str = "and") -> str:
-    """a, b and c"""
+    """Return the words as a list: "a, b and c"."""
     texts = [str(word) for word in words]
     if len(texts) < 2:
         return "".join(texts)
@@ -84,21 +91,24 @@ def listed(words: Sequence[object], last: str = "and") -> str:
 
 
 def trained_on(devices: Mapping[str, int]) -> str:
-    """ "cpu, 2 threads (12 trials) and NVIDIA H200 (8 trials)"; a single device is only named."""
+    """Return devices, each with its number of trials; a single device is only named.
+
+    An example is "cpu, 2 threads (12 trials) and NVIDIA H200 (8 trials)".
+    """
     if len(devices) == 1:
         return next(iter(devices))
     return listed([f"{name} ({several(count, 'trial')})" for name, count in devices.items()])
 
 
 def several(count: int, noun: str) -> str:
-    """1 study, 3 studies"""
+    """Return a count with its noun: "1 study", "3 studies"."""
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{count:,} {noun}s"
 
 
 def done_of(done: int, total: int | None) -> str:
-    """ "6 of 12 trials"; where fewer were asked for than there are, "11 trials (6 asked for)" """
+    """Return the progress: "6 of 12 trials", or "11 trials (6 asked for)" if there are more."""
     if total is None:
         return several(done, "trial")
     if done > total:

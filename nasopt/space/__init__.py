@@ -1,1 +1,1 @@
-"""What can be searched: layers with open fields, architectures, their sizes and costs."""
+"""The things that can be searched: layers with open fields, architectures, sizes and costs."""

@@ -13,9 +13,10 @@ from nasopt.space.layers import Conv, Dense, Layer, Shape, layer_from_json
 
 @dataclass(frozen=True)
 class Architecture:
-    """Chosen layers, in order: convolutions and pools, then dense ones.
+    """The chosen layers of a network, in order: convolutions and pools, then dense ones.
 
-    Raises SpaceError if there is no convolution, one follows a dense layer, or a field is open.
+    Raises SpaceError if there is no convolution, a convolution or pool follows a dense layer, or a
+    field is open.
     """
 
     layers: tuple[Layer, ...]
@@ -36,10 +37,10 @@ class Architecture:
         return tuple(layer for layer in self.layers if isinstance(layer, Dense))
 
     def canonical(self, input_shape: Shape, min_resolution: int = 1) -> Self:
-        """The same network in its one written form for images of `input_shape`.
+        """Return the canonical form of the network for images of `input_shape`.
 
         A stride that has no effect, or would take the map below `min_resolution` (pixels), is 1;
-        a pool of that kind is left out.
+        a pool of that kind is left out. So a network has one form, however it was written.
         """
         layers: list[Layer] = []
         resolution = input_shape[1:]
@@ -51,7 +52,7 @@ class Architecture:
         return type(self)(tuple(layers))
 
     def resolution(self, input_shape: Shape) -> Shape:
-        """(height, width) of the last feature map."""
+        """Return the (height, width) of the last feature map."""
         resolution = input_shape[1:]
         for layer in self.layers:
             resolution = layer.shrink(resolution)
@@ -59,7 +60,7 @@ class Architecture:
 
     @cached_property
     def key(self) -> str:
-        """32 hexadecimal digits that are the same for the same layers, on every machine."""
+        """A digest of 32 hexadecimal digits, the same for the same layers on every machine."""
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -19,7 +19,10 @@ def separable(channels: int, filters: int, kernel_size: int, stride: int) -> nn.
 
 
 class Residual(nn.Module):
-    """ReLU(norm(conv(x)) + shortcut(x)); the shortcut is a 1x1 convolution if shapes differ."""
+    """The module ReLU(norm(conv(x)) + shortcut(x)).
+
+    The shortcut is a 1x1 convolution and a batch norm if the shapes differ, else the identity.
+    """
 
     def __init__(self, channels: int, filters: int, kernel_size: int, stride: int) -> None:
         super().__init__()
@@ -33,12 +36,13 @@ class Residual(nn.Module):
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution without padding or bias; its stride is a choice of pixels before it.
+    """A 1x1 convolution without padding or bias; a stride picks pixels before the convolution.
 
-    Given the stride itself, oneDNN corrupts memory or gradients where the input has few channels
-    and the processor no AVX-512. A pool of one pixel is exact, and unlike a slice it keeps the
-    layout of the gradients. One channel is multiplied: oneDNN sums the gradient of its weights,
-    whose terms cancel before a batch norm, with errors of up to 2 %.
+    Given the stride itself, oneDNN corrupts memory or gradients if the input has few channels and
+    the processor has no AVX-512. A pool of one pixel is exact, and unlike a slice it keeps the
+    layout of the gradients. A single input channel is multiplied by the weights instead: oneDNN
+    sums the gradient of its weights, whose terms cancel before a batch norm, with errors of up to
+    2 %.
     """
 
     def __init__(self, channels: int, filters: int, stride: int, groups: int) -> None:

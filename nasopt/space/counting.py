@@ -1,4 +1,4 @@
-"""How many different networks a sequence of open layers can spell: exactly, and at once.
+"""The exact number of different networks that a sequence of open layers can spell.
 
 Several choices of strides, pools and depths lead to one network. The open layers are a
 nondeterministic automaton over chosen layers as its letters, and the subset construction makes it
@@ -19,30 +19,34 @@ State = tuple[int, Shape]  # index of the layer to come, and the resolution befo
 
 @dataclass(frozen=True)
 class Letter:
-    """Chosen layers that behave alike: one of them, what tells them from others, how many."""
+    """A group of chosen layers that behave alike.
+
+    `layer` is one of them, `name` tells the group from others, and `weight` is its size.
+    """
 
     layer: Layer
     name: tuple[Any, ...]
     weight: int
 
 
-MOST_STEPS = 250_000  # of counting: about two seconds
+MOST_STEPS = 250_000  # of counting, which take about two seconds
 
 
 def distinct_networks(
     layers: Sequence[Layer], exits: Mapping[int, int], resolution: Shape, min_resolution: int
 ) -> int | None:
-    """Number of different networks for images of `resolution` (height, width).
+    """Return the number of different networks for images of `resolution` (height, width).
 
-    None where it takes too long to count: many repeats of different layers side by side.
+    Return None if it takes too long to count, as with many repeats of different layers side by
+    side.
 
-    `exits` says which layers may be left out: from the index of the layer to that of the layer
-    after the repeat that it belongs to.
+    `exits` tells which layers may be left out: it leads from the index of such a layer to that of
+    the layer after the repeat that it belongs to.
     """
     alphabet = {layer: list(_letters(layer, layers)) for layer in layers}
 
     def closure(states: Iterable[State]) -> frozenset[State]:
-        """`states`, and those that can be reached without a layer."""
+        """Return `states` and all states that can be reached from them without a layer."""
         reached: set[State] = set()
         todo = list(states)
         while todo:
@@ -70,7 +74,7 @@ def distinct_networks(
         return following
 
     total = steps = 0
-    ways = {closure([(0, resolution)]): 1}  # of getting there, in as many layers
+    ways = {closure([(0, resolution)]): 1}  # number of networks that lead there, of one length
     while ways:
         longer: Counter[frozenset[State]] = Counter()
         for states, count in ways.items():
@@ -86,7 +90,7 @@ def distinct_networks(
 
 
 def _letters(layer: Layer, layers: Sequence[Layer]) -> Iterator[Letter]:
-    """The letters of an open layer; `layers` are all of the space."""
+    """Yield the letters of an open layer; `layers` are all layers of the space."""
     letters = [Letter(layer, (layer.kind,), 1)]
     for field in fields(layer):
         letters = [
@@ -102,10 +106,11 @@ def _letters(layer: Layer, layers: Sequence[Layer]) -> Iterator[Letter]:
 
 
 def _groups(layer: Layer, name: str, layers: Sequence[Layer]) -> Iterator[tuple[Any, Any, int]]:
-    """(one value, what tells the group from others, its size) in field `name` of `layer`.
+    """Yield (a value, the group's name, its size) for each group of values of field `name`.
 
-    Values belong together if the same layers offer them; those that decide the resolution stay
-    alone, and are told apart by the layer that they make, since a stride may act as another.
+    Values form a group if the same layers offer them. Those that decide the resolution stay alone,
+    and are told apart by the layer that they make, since a stride may act as another; their
+    group's name is None.
     """
     offers = [_values(each, name) for each in dict.fromkeys(layers) if each.kind == layer.kind]
     groups: dict[tuple[Any, ...], list[Any]] = {}

@@ -1,4 +1,4 @@
-"""Open fields: the choices that a search makes.
+"""The open fields of layers and recipes: the choices that a search makes.
 
 A layer or a recipe with an open field is a set of layers or recipes; a trial chooses one.
 """
@@ -28,7 +28,7 @@ class Suggests(Protocol):
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of a few values without an order."""
+    """An open field with a few values that have no order."""
 
     choices: tuple[Choice, ...]
 
@@ -42,7 +42,7 @@ class Categorical:
 
     @property
     def boundary_values(self) -> Sequence[Any]:
-        """Values whose being right makes every candidate right."""
+        """The values to check: if they are valid, every candidate is."""
         return self.choices
 
     def __contains__(self, value: Any) -> bool:
@@ -61,7 +61,7 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number of `low`, `low + step`, ..., `high`."""
+    """An open field with the whole numbers `low`, `low + step`, ..., `high`."""
 
     low: int
     high: int
@@ -69,7 +69,7 @@ class Integer:
 
     @property
     def size(self) -> int:
-        return (self.high - self.low) // self.step + 1  # of a range beyond 2**63 there is no len
+        return (self.high - self.low) // self.step + 1  # len() of a range fails beyond 2**63
 
     @property
     def candidates(self) -> Sequence[int]:
@@ -77,7 +77,7 @@ class Integer:
 
     @property
     def boundary_values(self) -> Sequence[Any]:
-        """The ends, and the second value: with the first it shows the parity of all."""
+        """The ends and the second value, which with the first shows the parity of all."""
         return sorted({*self.candidates[:2], self.candidates[-1]})
 
     def __contains__(self, value: Any) -> bool:
@@ -96,7 +96,7 @@ class Integer:
 
 @dataclass(frozen=True)
 class Real:
-    """A real number from `low` to `high`, on a logarithmic scale where `log` says so."""
+    """An open field with the real numbers from `low` to `high`, on a log scale if `log`."""
 
     low: float
     high: float
@@ -128,7 +128,10 @@ Open = Categorical | Integer | Real
 
 @spelled(SpaceError)
 def categorical(*choices: Choice) -> Categorical:
-    """One of `choices`: numbers, strings or booleans, no two of them equal."""
+    """Return a field open to `choices`: numbers, strings or booleans, no two of them equal.
+
+    Raises SpaceError for other choices, or if there are none.
+    """
     if not choices:
         raise SpaceError("categorical(): no choices; give at least one")
     for position, choice in enumerate(choices):
@@ -146,9 +149,12 @@ def categorical(*choices: Choice) -> Categorical:
 
 @spelled(SpaceError)
 def integer(low: int, high: int, step: int = 1) -> Integer:
-    """A whole number from `low` to `high`, both included, in steps of `step`.
+    """Return a field open to the whole numbers from `low` to `high`, in steps of `step`.
 
-    Where the steps do not meet `high`, the last one below it is the highest candidate.
+    Both ends are included. If the steps do not meet `high`, the last one below it is the highest
+    candidate.
+
+    Raises SpaceError for arguments that make no such range.
     """
     for name, value in (("low", low), ("high", high), ("step", step)):
         if type(value) is not int:
@@ -162,7 +168,12 @@ def integer(low: int, high: int, step: int = 1) -> Integer:
 
 @spelled(SpaceError)
 def real(low: float, high: float, *, log: bool = False) -> Real:
-    """A real number from `low` to `high`; with `log` small and large magnitudes alike."""
+    """Return a field open to the real numbers from `low` to `high`.
+
+    With `log` the scale is logarithmic: small and large magnitudes count alike.
+
+    Raises SpaceError for arguments that make no such range.
+    """
     for name, value in (("low", low), ("high", high)):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise SpaceError(f"real(): {name}={value!r} is no number; give one")
@@ -176,9 +187,9 @@ def real(low: float, high: float, *, log: bool = False) -> Real:
 
 
 def field_from_json(value: Any) -> Any:
-    """The open field that `to_json` wrote, or the chosen value itself.
+    """Return the open field that `to_json` wrote, or the chosen value itself.
 
-    Raises SpaceError for one that cannot be.
+    Raises SpaceError for an invalid field.
     """
     if not isinstance(value, dict):
         return value
@@ -190,12 +201,12 @@ def field_from_json(value: Any) -> Any:
 
 
 def field_to_json(value: Any) -> Any:
-    """An open field as a one-entry dict that names its kind; a chosen value as itself."""
+    """Return an open field as a one-entry dict that names its kind; a chosen value as itself."""
     return value.to_json() if isinstance(value, Open) else value
 
 
 class RandomTrial:
-    """A trial that chooses each value at random, all of them alike."""
+    """A trial that draws each value at random, uniformly on the scale of its field."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)

@@ -22,23 +22,23 @@ POOL_OPS = ("max", "average")
 
 @dataclass(frozen=True, kw_only=True)
 class Layer(Spelled):
-    """What all layers share: fields that are chosen or open, and JSON both ways."""
+    """The base of all layers: fields that are chosen or open, and conversion to JSON."""
 
     kind: ClassVar[str]
     shrinking: ClassVar[tuple[str, ...]] = ()  # the fields that decide the resolution
 
     @property
     def open_fields(self) -> dict[str, Open]:
-        """Name -> open field, in the order of declaration."""
+        """The open fields by name, in the order of declaration."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Open)}
 
     def choose(self, choices: dict[str, Any]) -> Self:
-        """The same layer with `choices` in place of its open fields."""
+        """Return the same layer with `choices` in place of its open fields."""
         return replace(self, **choices) if choices else self
 
     def chosen(self, name: str) -> Any:
-        """The value of field `name`. Raises SpaceError if it is still open."""
+        """Return the value of field `name`, or raise SpaceError if it is still open."""
         value = getattr(self, name)
         if isinstance(value, Open):
             raise SpaceError(
@@ -47,18 +47,18 @@ class Layer(Spelled):
         return value
 
     def effective(self, resolution: Shape, min_resolution: int) -> Self | None:
-        """This layer in the form that acts on a map of `resolution` (height, width).
+        """Return the layer in the form that acts on a map of `resolution` (height, width).
 
-        None if it does nothing there.
+        Return None if it does nothing there.
         """
         return self
 
     def shrink(self, resolution: Shape) -> Shape:
-        """The (height, width) that it makes of `resolution`; `build` is what decides."""
+        """Return the (height, width) that the layer makes of `resolution`, as `build` does."""
         return resolution
 
     def build(self, in_shape: Shape) -> "nn.Module":
-        """The module for inputs of `in_shape`, on torch's current default device."""
+        """Return the module for inputs of `in_shape`, on torch's current default device."""
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Layer(Spelled):
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Layer):
-    """Convolution, batch norm, ReLU. "Same" padding: only the stride shrinks the map.
+    """A convolution, batch norm and ReLU, with "same" padding: only the stride shrinks the map.
 
     `op` is "conv" (as in VGG), "residual" (the input is added before the ReLU, through a strided
     1x1 convolution where the shapes differ: He et al. 2016, option B) or "separable" (a depthwise
@@ -99,7 +99,7 @@ class Conv(Layer):
         _one_of(CONV_OPS, "Conv", "op", self.op)
 
     def effective(self, resolution: Shape, min_resolution: int) -> Self:
-        # a longer stride than the map's longer side leaves the first pixel, as that one does
+        # a stride longer than the map's longer side keeps the first pixel only, as that side would
         stride = min(self.chosen("stride"), max(resolution))
         if min(self.shrink(resolution)) < min_resolution:
             stride = 1
@@ -109,7 +109,7 @@ class Conv(Layer):
         return tuple(-(-side // self.chosen("stride")) for side in resolution)
 
     def build(self, in_shape: Shape) -> "nn.Module":
-        from nasopt.space import blocks  # torch: two seconds that `nasopt show` need not pay
+        from nasopt.space import blocks  # it imports torch: two seconds that `nasopt show` saves
 
         operation = {
             "conv": blocks.convolution,
@@ -123,9 +123,9 @@ class Conv(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class Pool(Layer):
-    """Max or average pooling over windows of `kernel_size`, without overlap or padding.
+    """A max or average pooling over windows of `kernel_size`, without overlap or padding.
 
-    It does nothing where the map would become smaller than the space allows.
+    It does nothing if the map would become smaller than the space allows.
     """
 
     kind: ClassVar[str] = "pool"
@@ -160,7 +160,7 @@ class Pool(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(Layer):
-    """Fully connected layer and ReLU, on the globally averaged features."""
+    """A fully connected layer and ReLU, on the globally averaged features."""
 
     kind: ClassVar[str] = "dense"
     width: int | Open
@@ -179,13 +179,13 @@ KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Den
 
 
 def layer_from_json(value: dict[str, Any]) -> Layer:
-    """The layer that `Layer.to_json` wrote."""
+    """Return the layer that `Layer.to_json` wrote."""
     values = {name: field_from_json(v) for name, v in value.items() if name != "layer"}
     return KINDS[value["layer"]](**values)
 
 
 def _whole_numbers(owner: str, name: str, value: Any) -> Sequence[int]:
-    """The values to check of a field that holds a whole number or is open to some."""
+    """Return the values to check of a field of whole numbers; raise SpaceError for others."""
     if isinstance(value, Real):
         raise SpaceError(f"{owner}.{name}={value!r}: not whole numbers; use integer(low, high)")
     values = value.boundary_values if isinstance(value, Open) else (value,)

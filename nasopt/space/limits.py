@@ -1,4 +1,4 @@
-"""Limits on what a network may cost: `parameters <= 5_000` is a value."""
+"""The limits on the cost of a network: `parameters <= 5_000` is a value."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,7 +8,7 @@ from nasopt.errors import SpaceError
 
 @dataclass(frozen=True)
 class Limit:
-    """`cost.<quantity>` may be at most `bound`."""
+    """The requirement that `cost.<quantity>` is at most `bound`."""
 
     quantity: str
     bound: float
@@ -20,14 +20,14 @@ class Limit:
         return cls(quantity, float(bound.replace(",", "")))
 
     def violation(self, cost: Any) -> float:
-        """By which share of the bound `cost` is over it; 0 or less if it is not.
+        """Return the share of the bound by which `cost` exceeds it; 0 or less if it does not.
 
         `cost` has an attribute of the quantity's name, as `model.Cost` has.
         """
         return float(getattr(cost, self.quantity)) / self.bound - 1
 
     def remedy(self, least: float) -> str:
-        """What to do where no network within it was found, but one of `least`."""
+        """Return the advice if no network within the limit was found, but one of `least`."""
         return (
             f"the smallest found has {least:,} {self.quantity}; raise the limit, or let the space "
             "have smaller networks"
@@ -43,12 +43,12 @@ class Limit:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a limit is put on."""
+    """A quantity of a cost that can be limited, such as `parameters`."""
 
     name: str
 
     def __ge__(self, bound: float) -> Limit:
-        # also what Python makes of `1_000 <= parameters`
+        # Python calls this for `1_000 <= parameters` as well
         raise SpaceError(f"limits: {self.name} >= {bound!r}: only an upper bound is a limit")
 
     def __lt__(self, bound: float) -> Limit:

@@ -1,4 +1,4 @@
-"""The `nn.Module` of an architecture, and what it costs, measured on that module."""
+"""The `nn.Module` of an architecture, and its cost, measured on that module."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from nasopt.space.layers import Layer, Shape
 
 
 class Network(nn.Module):
-    """Convolutions, global average pooling, dense layers, classifier.
+    """A network of convolutions, global average pooling, dense layers and a classifier.
 
-    Takes images (batch, channels, height, width), returns logits (batch, classes).
+    It takes images (batch, channels, height, width) and returns logits (batch, classes).
     """
 
     def __init__(self, convolutions: Sequence[nn.Module], dense: Sequence[nn.Module]) -> None:
@@ -34,7 +34,7 @@ class Network(nn.Module):
 class LayerCost:
     """One row of a layer table.
 
-    `out_shape` is of one image: (channels, height, width) or (features,). `parameters` is a
+    `out_shape` is that of one image: (channels, height, width) or (features,). `parameters` is a
     count; `macs` are multiply-accumulates of convolutions and dense layers for one image.
     """
 
@@ -46,14 +46,14 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs whatever it learns: see `cost`."""
+    """The cost of a network, which does not depend on its weights: see `cost`."""
 
     parameters: int
     macs: int
 
 
 def build(architecture: Architecture, input_shape: Shape, classes: int) -> Network:
-    """The network on torch's current default device, its weights as torch makes them."""
+    """Return the network on torch's default device, with the weights that torch initialises."""
     shape = input_shape
     convolutions, dense = [], []
     for layer in architecture.convolutions:
@@ -69,7 +69,7 @@ def build(architecture: Architecture, input_shape: Shape, classes: int) -> Netwo
 def layer_table(
     architecture: Architecture, input_shape: Shape, classes: int
 ) -> tuple[LayerCost, ...]:
-    """One row a layer, in order, the classifier last."""
+    """Return one row for each layer, in order, the classifier last."""
     rows = []
     shape = input_shape
     for layer in architecture.convolutions:
@@ -125,7 +125,7 @@ def _run(name: str, module: nn.Module, in_shape: Shape) -> LayerCost:
 
     for part in module.modules():
         part.register_forward_hook(count)
-        if isinstance(part, nn.BatchNorm2d):  # keeps the shape, and is most of the time on meta
+        if isinstance(part, nn.BatchNorm2d):  # keeps the shape, but takes most of the time on meta
             part.forward = lambda images: images  # type: ignore[method-assign, assignment]
     with torch.no_grad():
         output = module(torch.empty(1, *in_shape, device="meta"))

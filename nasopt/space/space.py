@@ -13,13 +13,13 @@ from nasopt.space.counting import distinct_networks
 from nasopt.space.fields import Integer, Open, Suggests
 from nasopt.space.layers import Layer, Shape, layer_from_json
 
-MOST_LAYERS = 1_000  # of a network: each has parameters of its own
-MOST_CANDIDATES = 100_000  # of a field: they are spelled out, to be counted and measured
+MOST_LAYERS = 1_000  # of a network; each has parameters of its own
+MOST_CANDIDATES = 100_000  # of a field; all are listed, to be counted and measured
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """`low` to `high` layers of one kind, each with choices of its own."""
+    """A run of `low` to `high` layers of one kind, each with choices of its own."""
 
     layer: Layer
     low: int
@@ -28,7 +28,10 @@ class Repeat:
 
 @spelled(SpaceError)
 def repeat(layer: Layer, low: int, high: int | None = None) -> Repeat:
-    """`layer` `low` times, or, with `high`, any number of times from `low` to `high`."""
+    """Return `layer` repeated `low` times, or, with `high`, from `low` to `high` times.
+
+    Raises SpaceError for numbers that make no repeat.
+    """
     high = low if high is None else high
     if not isinstance(layer, Layer):
         raise SpaceError(f"repeat(): layer={layer!r} is no layer; give a Conv, Pool or Dense")
@@ -44,12 +47,12 @@ def repeat(layer: Layer, low: int, high: int | None = None) -> Repeat:
 
 @dataclass(frozen=True)
 class Part:
-    """A layer or a repeat in its place: the names of its layers and of its depth."""
+    """A layer or a repeat in its place, with the names of its layers and of its depth."""
 
     layer: Layer
     low: int
-    names: tuple[str, ...]  # of the layers; as many as there may be
-    depth: str | None  # name of the parameter that says how many, where that is open
+    names: tuple[str, ...]  # of the layers, as many as there may be
+    depth: str | None  # name of the parameter for their number; None if it is fixed
 
     @property
     def layer_size(self) -> int:
@@ -57,7 +60,7 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Number of ways to write it: the sum over its depths."""
+        """The number of ways to write it: the sum over its depths."""
         return sum(self.layer_size**depth for depth in range(self.low, len(self.names) + 1))
 
 
@@ -113,7 +116,7 @@ class Space(Spelled):
             )
 
     def on(self, input_shape: Shape) -> Self:
-        """The same space for images of `input_shape`."""
+        """Return the same space for images of `input_shape`."""
         return type(self)(
             *self.layers, min_resolution=self.min_resolution, input_shape=tuple(input_shape)
         )
@@ -139,7 +142,7 @@ class Space(Spelled):
 
     @cached_property
     def parameters(self) -> dict[str, Open]:
-        """Name -> open field: every parameter of a trial, used at its depth or not."""
+        """The open fields of all parameters of a trial by name, used at its depth or not."""
         parameters: dict[str, Open] = {}
         for part in self.parts:
             if part.depth is not None:
@@ -151,7 +154,7 @@ class Space(Spelled):
 
     @property
     def size(self) -> int:
-        """Architectures as written: the product over the layers, a repeat being a sum."""
+        """The number of architectures as written: a product over layers, a repeat being a sum."""
         return math.prod(part.size for part in self.parts)
 
     def suggest(self, trial: Suggests) -> Architecture:
@@ -165,9 +168,10 @@ class Space(Spelled):
         )
 
     def decode(self, params: Mapping[str, Any]) -> Architecture:
-        """The canonical network of `params` (name -> value); there is one for all values.
+        """Return the canonical network of `params` (name -> value).
 
-        Raises SpaceError if a parameter that is used is missing.
+        Every combination of values has one. Raises SpaceError if a parameter that is used is
+        missing.
         """
         try:
             chosen = Architecture(tuple(self._chosen(params)))
@@ -196,7 +200,7 @@ class Space(Spelled):
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The space that `to_json` wrote, without its `input_shape`."""
+        """Return the space that `to_json` wrote, without its `input_shape`."""
         layers: list[Layer | Repeat] = []
         for each in value["layers"]:
             layer = layer_from_json({k: v for k, v in each.items() if k != "repeat"})
@@ -205,10 +209,12 @@ class Space(Spelled):
 
     @cached_property
     def distinct(self) -> int | None:
-        """Number of different networks for images of `input_shape`, exactly.
+        """The exact number of different networks for images of `input_shape`.
 
-        Unlike `size` it counts a network once that several choices of strides, pools and depths
-        lead to. None where there are too many ways to spell them to be counted.
+        Unlike `size` it counts a network once, even if several choices of strides, pools and depths
+        lead to it. It is None if there are too many ways to spell the networks to be counted.
+
+        Raises SpaceError if `input_shape` is not set.
         """
         if self.input_shape is None:
             raise SpaceError("Space.input_shape: not set; call space.on(dataset.input_shape)")

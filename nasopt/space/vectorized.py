@@ -1,8 +1,8 @@
 """`Networks`: many networks of a space at once, as arrays.
 
-A sampler that looks at a thousand candidates for a trial cannot build each. What strides and pools
-do at a resolution is asked of the layers, once; costs are closed forms, which the tests hold equal
-to what `model.cost` measures.
+A sampler that looks at a thousand candidates for a trial cannot build each. The effects of strides
+and pools at a resolution are asked of the layers, once; costs are closed forms, and the tests
+assert that they equal what `model.cost` measures.
 """
 
 from dataclasses import dataclass, replace
@@ -22,11 +22,11 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Survey:
-    """What n networks are.
+    """The canonical forms, costs and features of n networks.
 
     `places` (n, parameters) is their canonical form: for each parameter the index of its value
-    among the candidates, 0 where it has no effect; `active`, of the same shape, where it has one.
-    `costs` has (n,) counts by the names of limits. `features` (n, k) are a few numbers of each
+    among the candidates, 0 where it has no effect; `active`, of the same shape, tells where it has
+    one. `costs` has (n,) counts by the names of limits. `features` (n, k) are a few numbers of each
     whole network that its accuracy may depend on.
     """
 
@@ -37,7 +37,7 @@ class Survey:
 
 
 class Surveys(Protocol):
-    """What can tell of many networks at once."""
+    """An object that can survey many networks at once."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -50,11 +50,11 @@ class Surveys(Protocol):
 
 @dataclass(frozen=True)
 class Effects:
-    """What a layer does, by resolution (rows) and value of its `shrinking` field (columns).
+    """The effects of a layer, by resolution (rows) and value of its `shrinking` field (columns).
 
     `place` is the first of the values that do the same, `stride` the one that it acts as, `after`
-    the index of the resolution that it leaves, `idle` whether the layer does nothing at all.
-    `candidates` are the values of its open fields.
+    the index of the resolution that it leaves, and `idle` tells whether the layer does nothing at
+    all. `candidates` are the values of its open fields.
     """
 
     place: Ints
@@ -81,9 +81,10 @@ class Networks:
         self._areas = np.array([float(h * w) for h, w in self._resolutions])
 
     def survey(self, places: Ints) -> Survey:
-        """What the networks are whose parameters, in the order of `names`, have these values.
+        """Return the survey of n networks, given by the values of their parameters.
 
-        `places` (n, parameters) counts the candidates of each field from 0.
+        `places` (n, parameters), in the order of `names`, has the index of each value among the
+        candidates of its field, from 0.
         """
         n = len(places)
         canonical, active = places.copy(), np.zeros(places.shape, dtype=bool)
@@ -123,7 +124,7 @@ class Networks:
         return Survey(canonical, active, {"parameters": parameters, "macs": macs}, features)
 
     def _all_effects(self) -> dict[Layer, Effects]:
-        """By open layer; `_resolutions` grows to all that any of them can leave."""
+        """Return the effects by open layer; `_resolutions` grows to all that any can leave."""
         layers = list(dict.fromkeys(part.layer for part in self.space.parts))
         rows: dict[Layer, list[Any]] = {layer: [] for layer in layers}
         for resolution in self._resolutions:  # it grows while it is read
@@ -137,7 +138,7 @@ class Networks:
         return found
 
     def _effects_at(self, layer: Layer, resolution: tuple[int, ...]) -> tuple[list[Any], ...]:
-        """One row of each table of `Effects`."""
+        """Return one row of each table of `Effects`."""
         chosen = _spelled_out(layer)
         made = [each.effective(resolution, self.space.min_resolution) for each in chosen]
         strides, after = [], []
@@ -151,7 +152,7 @@ class Networks:
 
 
 def _spelled_out(layer: Layer) -> list[Layer]:
-    """The layer for each value of the field that shrinks, all others taking their first."""
+    """Return the layer for each value of the field that shrinks, all others taking their first."""
     fields = {name: _candidates(field) for name, field in layer.open_fields.items()}
     first = layer.choose({name: values[0] for name, values in fields.items()})
     name = next((name for name in layer.shrinking if name in fields), None)
@@ -166,7 +167,7 @@ def _candidates(field: Any) -> list[Any]:
 def _cost(
     layer: Layer, values: dict[str, Any], channels: Floats, stride: Ints, area: Floats
 ) -> tuple[Any, Any, Any]:
-    """(parameters, MACs, channels that it leaves) of a layer that leaves a map of `area` pixels."""
+    """Return (parameters, MACs, output channels) of a layer that leaves a map of `area` pixels."""
     if isinstance(layer, Dense):
         width = values["width"]
         return (channels + 1) * width, channels * width, width
@@ -176,7 +177,7 @@ def _cost(
     full, point, norm = pixels * channels * filters, channels * filters, 2 * filters
 
     def weights(op: str) -> tuple[Any, Any]:
-        """(of convolutions, of batch norms)"""
+        """Return the numbers of weights of (convolutions, batch norms)."""
         if op == "separable":
             return pixels * channels + point, norm + 2 * channels
         if op == "residual":
@@ -188,6 +189,6 @@ def _cost(
     if isinstance(ops, str):
         used, norms = weights(ops)
     else:
-        each = zip(*map(weights, CONV_OPS), strict=True)  # all: of no networks there are none
+        each = zip(*map(weights, CONV_OPS), strict=True)  # all, since no networks have no ops
         used, norms = (np.select([ops == kind for kind in CONV_OPS], list(of)) for of in each)
     return used + norms, used * area, filters
