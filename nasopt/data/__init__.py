@@ -1,4 +1,4 @@
-"""Data sets: descriptions, and three splits of uint8 images on a device."""
+"""The data sets: their descriptions, and three splits of uint8 images on a device."""
 
 from nasopt.data.datasets import (
     DATASETS,

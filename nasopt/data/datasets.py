@@ -1,4 +1,4 @@
-"""Data sets: descriptions, and three splits of uint8 images on a device.
+"""The data sets: their descriptions, and three splits of uint8 images on a device.
 
 A description costs nothing; `load` reads, checks and splits. The images stay bytes: training
 normalises, shifts and flips whole batches on its device.
@@ -33,11 +33,11 @@ Array = torch.Tensor | NDArray[Any]
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
 TEST_SHARE = 0.2  # of all images, where a data set brings no test split of its own
-VALIDATION_SHARE = 0.2  # of what the search may see, where it does; else of all images
+VALIDATION_SHARE = 0.2  # of the images that a search may see, where it does; else of all images
 
 
 class Splits(NamedTuple):
-    """What is trained on, what a search may look at, and what it never sees."""
+    """The split to train on, the split that a search may look at, and the one it never sees."""
 
     train: Split
     validation: Split
@@ -48,8 +48,8 @@ class Splits(NamedTuple):
 class Dataset(Spelled):
     """A description of labelled images.
 
-    `limit` takes a stratified subset of so many of the images that a search may see (train and
-    validation together); the test split is never thinned. `split_seed` decides which images go
+    `limit` is the size of a stratified subset of the images that a search may see (train and
+    validation together); the test split is never reduced. `split_seed` decides which images go
     where.
     """
 
@@ -60,7 +60,7 @@ class Dataset(Spelled):
     read: Callable[[], Raw] = field(repr=False, compare=False)
     content: Callable[[], str] | None = field(default=None, repr=False, compare=False)
     class_names: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)
-    images: int | None = None  # that a search may see, where that is known without reading
+    images: int | None = None  # number that a search may see, if it is known without reading
     has_test: bool = True
     limit: int | None = None  # images
     split_seed: int = 0
@@ -75,7 +75,7 @@ class Dataset(Spelled):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the content and its split: a constant for data sets whose content is known."""
+        """The identity of the content and its split, constant for a data set of known content."""
         parts = [self.name, f"limit={self.limit}", f"split={self.split_seed}"]
         if self.content is not None:
             parts.insert(1, self.content())
@@ -83,7 +83,10 @@ class Dataset(Spelled):
 
     @cached_property
     def counts(self) -> tuple[int, int]:
-        """Numbers of training and validation images; reads only what is not known beforehand."""
+        """The numbers of training and validation images.
+
+        The images are read only if the numbers are not known beforehand.
+        """
         if self.images is None:
             return len(self._splits.train.labels), len(self._splits.validation.labels)
         images = self.limit or self.images
@@ -92,11 +95,11 @@ class Dataset(Spelled):
 
     @property
     def _validation_share(self) -> float:
-        """Of the images that a search may see."""
+        """The share of validation images among those that a search may see."""
         return VALIDATION_SHARE if self.has_test else VALIDATION_SHARE / (1 - TEST_SHARE)
 
     def load(self, device: torch.device | str = "cpu") -> Splits:
-        """Read, check and split. Raises DataError, naming the file or the field."""
+        """Read, check and split the images; raise DataError that names the file or the field."""
         return Splits(*(split.to(torch.device(device)) for split in self._splits))
 
     def _check(self, raw: Raw) -> None:
@@ -153,7 +156,7 @@ class Dataset(Spelled):
 
 @spelled(DataError)
 def digits(*, limit: int | None = None) -> Dataset:
-    """scikit-learn's 1,797 images of handwritten digits, 8x8: part of that package."""
+    """Return scikit-learn's 1,797 images of handwritten digits, 8x8, part of that package."""
     return Dataset(
         name="digits", input_shape=(1, 8, 8), read=read_digits, limit=limit,
         class_names=lambda: tuple("0123456789"), has_test=False, images=1438,
@@ -162,10 +165,10 @@ def digits(*, limit: int | None = None) -> Dataset:
 
 @spelled(DataError)
 def fashion_mnist(folder: str | Path | None = None, *, limit: int | None = None) -> Dataset:
-    """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 images of clothes, 28x28.
+    """Return Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 images of clothes, 28x28.
 
-    Reads the four .gz files of `folder`, or else those of Debian's package dataset-fashion-mnist
-    where it is installed, or else downloads.
+    The images are read from the four .gz files of `folder`, or else from those of Debian's package
+    dataset-fashion-mnist if it is installed, or else downloaded.
     """
     if folder is None and DEBIAN_FASHION_MNIST.is_dir():
         folder = DEBIAN_FASHION_MNIST
@@ -175,26 +178,26 @@ def fashion_mnist(folder: str | Path | None = None, *, limit: int | None = None)
 
 @spelled(DataError)
 def mnist(*, limit: int | None = None) -> Dataset:
-    """MNIST: 60,000 and 10,000 images of handwritten digits, 28x28."""
+    """Return MNIST: 60,000 and 10,000 images of handwritten digits, 28x28."""
     return _torchvision("MNIST", "mnist", (1, 28, 28), tuple("0123456789"), 60_000, limit)
 
 
 @spelled(DataError)
 def cifar10(*, limit: int | None = None) -> Dataset:
-    """CIFAR-10: 50,000 and 10,000 colour images of ten classes, 32x32."""
+    """Return CIFAR-10: 50,000 and 10,000 colour images of ten classes, 32x32."""
     return _torchvision("CIFAR10", "cifar10", (3, 32, 32), CIFAR10, 50_000, limit)
 
 
 @spelled(DataError)
 def cifar100(*, limit: int | None = None) -> Dataset:
-    """CIFAR-100: 50,000 and 10,000 colour images of a hundred classes, 32x32."""
+    """Return CIFAR-100: 50,000 and 10,000 colour images of a hundred classes, 32x32."""
     classes = tuple(map(str, range(100)))
     return _torchvision("CIFAR100", "cifar100", (3, 32, 32), classes, 50_000, limit)
 
 
 @spelled(DataError)
 def svhn(*, limit: int | None = None) -> Dataset:
-    """Street View House Numbers: 73,257 and 26,032 colour images of digits, 32x32."""
+    """Return Street View House Numbers: 73,257 and 26,032 colour images of digits, 32x32."""
     return _torchvision("SVHN", "svhn", (3, 32, 32), tuple("0123456789"), 73_257, limit)
 
 
@@ -209,12 +212,13 @@ CIFAR10 = (
 
 @spelled(DataError)
 def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Dataset:
-    """Images of your own: one sub-folder of `path` a class, in any common format.
+    """Return images of your own: one sub-folder of `path` for each class, in any common format.
 
-    Each is converted to RGB, its centre square scaled to `size` x `size` pixels; of several frames
-    or pages the first is taken. Nothing but hidden files is passed over: a folder within a class,
-    a link to nothing, or values without a known white is a DataError that names it. In a study
-    file, a relative path is looked up from the file's folder, then from the working folder.
+    Each is converted to RGB, and its centre square scaled to `size` x `size` pixels; if it has
+    several frames or pages, the first is taken. Only hidden files are ignored: a folder within a
+    class, a link to nothing, or values without a known white raise a DataError that names the file.
+    In a study file, a relative path is looked up from the file's folder, then from the working
+    folder.
     """
     if type(size) is not int or size < 1:
         raise DataError(f"image_folder.size={size!r}: use 1, 2, 3, ... pixels")
@@ -238,9 +242,12 @@ def tensors(
     name: str = "tensors",
     limit: int | None = None,
 ) -> Dataset:
-    """Tensors of your own: uint8 images (n, channels, height, width), labels 0, 1, 2, ... (n,).
+    """Return a data set of your own tensors.
 
-    NumPy arrays will do as well. `test` is a pair of images and labels that no search sees.
+    The images are uint8 (n, channels, height, width), the labels 0, 1, 2, ... (n,). NumPy arrays
+    are accepted as well. `test` is a pair of images and labels that no search sees.
+
+    Raises DataError for images or labels that do not fit.
     """
     check_name(name, "tensors.name", DataError)
     parts = [checked(images, labels)]

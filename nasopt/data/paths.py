@@ -1,4 +1,4 @@
-"""Relative paths in a study file: from its own folder first, then from the working one."""
+"""The relative paths of a study file: looked up in its own folder, then in the working one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ _STUDY_FOLDER: ContextVar[Path | None] = ContextVar("study folder", default=None
 
 @contextmanager
 def relative_to(folder: Path) -> Iterator[None]:
-    """While a study file in `folder` is run, `located` looks there first."""
+    """Make `located` look in `folder` first, while a study file in it is run."""
     token = _STUDY_FOLDER.set(folder)
     try:
         yield
@@ -19,12 +19,15 @@ def relative_to(folder: Path) -> Iterator[None]:
 
 
 def located(path: str | Path) -> Path:
-    """The first place where `path` is, or `path` itself where it is in none."""
+    """Return the first place where `path` exists, or `path` itself if it exists in none."""
     return next((each for each in _places(Path(path)) if each.exists()), Path(path))
 
 
 def looked_in(path: str | Path) -> str:
-    """Where a relative path was looked up, as the end of "no such file"; nothing for another."""
+    """Return where a relative path was looked up, as the end of the message "no such file".
+
+    Return the empty string for an absolute path.
+    """
     if Path(path).is_absolute():
         return ""
     folders = dict.fromkeys(str(each.absolute().parent) for each in _places(Path(path)))

@@ -1,4 +1,4 @@
-"""One picture file as a square of RGB bytes. Nothing is assumed sound."""
+"""The reading of a picture file as a square of RGB bytes; no file is assumed to be sound."""
 
 import struct
 import warnings
@@ -14,31 +14,32 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-# Not all of Pillow's: for EPS it runs another program. TGA is last because it has no signature.
+# Not all formats of Pillow: EPS runs another program. TGA is last because it has no signature.
 FORMATS = (
     "PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000",
     "PPM", "ICO", "PCX", "QOI", "SGI", "TGA",
 )  # fmt: skip
-# what Pillow raises from one damaged file or another
+# the exceptions that Pillow raises for damaged files
 DAMAGED = (OSError, EOFError, RuntimeError, SyntaxError, ValueError, LookupError, TypeError,
            AttributeError, OverflowError, struct.error)  # fmt: skip
-LEAST_WHITE = 4096  # of 16 bits: below it the values have 12 bits or fewer, and would be black
+LEAST_WHITE = 4096  # in 16 bits: if all values are below, they have 12 bits or fewer, not 16
 ONE_SCALE = "its white is unknown: save all pictures with 8 bits a channel, by one scale for all"
 
 
 def read_picture(file: Path, size: int) -> NDArray[np.uint8]:
-    """The centre square of `file`, upright, as (size, size, 3); the first frame where it has many.
+    """Return the centre square of the picture in `file`, upright, as (size, size, 3).
 
-    8 bits a channel are taken as they are, and 16 as a number from 0 to 65,535.
+    If there are several frames, the first is taken. 8 bits a channel are taken as they are, and 16
+    as a number from 0 to 65,535.
 
-    Raises DataError, naming the file: no picture, damaged, larger than Pillow's limit, or with
-    values whose range is not known.
+    Raises DataError, naming the file, if it is no picture, damaged, larger than Pillow's limit, or
+    has values whose range is not known.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged notes beside the pixels
+            warnings.simplefilter("ignore")  # for damaged metadata beside the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
                 square = ImageOps.fit(_in_bytes(file, image), (size, size))
@@ -57,7 +58,7 @@ def read_picture(file: Path, size: int) -> NDArray[np.uint8]:
 
 
 def _in_bytes(file: Path, opened: "ImageFile") -> "Image":
-    """The picture as L or RGB, turned as its camera says."""
+    """Return the picture in mode L or RGB, turned as its camera says."""
     from PIL import ImageOps
 
     stored = str([tile.args for tile in opened.tile])
@@ -90,7 +91,7 @@ def _is_drawn_by_transparency(image: "Image") -> bool:
 
 
 def _from_integers(file: Path, image: "Image", format: str | None) -> "Image":
-    """A grey image of 16 bits with the high 8 of them, where convert() would clip."""
+    """Return a grey image of 16 bits with the high 8 of them, where convert() would clip."""
     from PIL import Image
 
     of_16_bits = image.mode.startswith("I;16") or format in ("PNG", "PPM")
@@ -106,6 +107,6 @@ def _unknown_white(file: Path, image: "Image") -> DataError:
 
 
 def _extrema(image: "Image") -> tuple[Any, Any]:
-    """The lowest and the highest value of an image with one channel."""
+    """Return the lowest and the highest value of an image with one channel."""
     values = np.asarray(image)
     return values.min().item(), values.max().item()

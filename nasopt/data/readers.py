@@ -1,4 +1,4 @@
-"""Reading images from where they lie, as uint8 tensors on the CPU: nothing is assumed sound."""
+"""The readers of images as uint8 tensors on the CPU; no file is assumed to be sound."""
 
 import gzip
 import hashlib
@@ -30,7 +30,7 @@ class Split(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """A data set as read, on the CPU: what a search may see, and a test split of its own if any."""
+    """A data set as read, on the CPU: the images that a search may see, and a test split if any."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -38,7 +38,7 @@ class Raw(NamedTuple):
 
 
 def data_dir() -> Path:
-    """Where downloads go: `NASOPT_DATA`, or a folder in the user's cache."""
+    """Return the folder for downloads: `NASOPT_DATA`, or a folder in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("NASOPT_DATA") or Path(cache) / "nasopt")
 
@@ -55,7 +55,7 @@ IDX_FILES = (
     "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
     "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
 )  # fmt: skip
-# what torchvision takes instead of a download: class -> (folder in `data_dir()`, files)
+# the files that torchvision takes instead of a download: class -> (folder in `data_dir()`, files)
 PUBLISHED = {
     "MNIST": ("MNIST/raw", IDX_FILES),
     "FashionMNIST": ("FashionMNIST/raw", IDX_FILES),
@@ -66,7 +66,7 @@ PUBLISHED = {
 
 
 def read_torchvision(class_name: str, name: str) -> Raw:
-    """Both parts by torchvision's own class, downloaded into `data_dir()` on first use."""
+    """Read both parts with torchvision's own class, downloaded into `data_dir()` on first use."""
     from torchvision import datasets
 
     root = data_dir()
@@ -77,7 +77,7 @@ def read_torchvision(class_name: str, name: str) -> Raw:
             which = {"split": "train" if train else "test"}
         try:
             loaded = getattr(datasets, class_name)(root, download=True, **which)
-        # torchvision asserts and looks up what it reads
+        # torchvision has assertions and look-ups that fail for damaged files
         except (OSError, RuntimeError, ValueError, EOFError, AssertionError, LookupError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             folder, files = PUBLISHED[class_name]
@@ -125,7 +125,7 @@ class IdxFolder:
 
 
 def _read_idx(path: Path, dimensions: int) -> Any:
-    """The uint8 array of an IDX file: magic 0 0 8 n, n sizes (big-endian), the bytes."""
+    """Return the uint8 array of an IDX file: magic 0 0 8 n, n sizes (big-endian), the bytes."""
     try:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError as error:
@@ -145,7 +145,7 @@ class ImageFolder:
     size: int
 
     def class_names(self) -> tuple[str, ...]:
-        """The names of the folders, with what is not UTF-8 in them spelled as \\xe9."""
+        """Return the names of the folders; bytes that are not UTF-8 are spelled as \\xe9."""
         return tuple(
             folder.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
             for folder in self._folders()
@@ -163,7 +163,7 @@ class ImageFolder:
         return folders
 
     def files(self) -> list[tuple[int, Path]]:
-        """Each picture with the number of its class. Raises DataError for what is none."""
+        """Return each picture with the number of its class; raise DataError for other contents."""
         found = []
         for label, folder in enumerate(self._folders()):
             inside = _inside(folder)
@@ -197,9 +197,9 @@ class ImageFolder:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """The files and folders in `folder` by name, without hidden ones and what systems leave.
+    """Return the files and folders in `folder` by name, without hidden ones and `LEFTOVERS`.
 
-    Raises DataError where one is a link to nothing, or neither a file nor a folder.
+    Raises DataError if one is a link to nothing, or neither a file nor a folder.
     """
     try:
         names = sorted(os.listdir(folder))
@@ -226,7 +226,7 @@ def _content(file: Path) -> bytes:
 
 
 def checked(images: Any, labels: Any, field: str = "tensors") -> Split:
-    """Tensors or NumPy arrays as a split of their own. Raises DataError for what does not fit."""
+    """Return tensors or NumPy arrays as a split; raise DataError if they do not fit."""
     if isinstance(images, np.ndarray) and images.dtype == np.uint8:
         images = torch.from_numpy(images.copy())
     if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
@@ -243,7 +243,7 @@ def checked(images: Any, labels: Any, field: str = "tensors") -> Split:
 
 
 def _whole_numbers(labels: Any, count: int, field: str) -> torch.Tensor:
-    """`count` labels from 0 as int64, on the CPU."""
+    """Return `count` labels from 0 as int64, on the CPU; raise DataError if they are not."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "iub":
         labels = torch.from_numpy(labels.astype(np.int64))
     if not isinstance(labels, torch.Tensor):
@@ -263,16 +263,16 @@ def _whole_numbers(labels: Any, count: int, field: str) -> torch.Tensor:
 
 
 def _kind(value: Any) -> str:
-    """What was given, in a few words."""
+    """Return the kind of a value in a few words: its type, or its dtype and shape."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype} {tuple(value.shape)}"
     return type(value).__name__
 
 
 def _has_channels_last(shape: torch.Size) -> bool:
-    """Whether (n, channels, height, width) were rather (n, height, width, channels).
+    """Return whether `shape` is (n, height, width, channels) rather than channels first.
 
-    A signal may well be (n, channels, length, 1): there only a square tells.
+    A signal may be (n, channels, length, 1), so a single last channel counts only for square maps.
     """
     _, first, second, last = shape
     return min(first, second) > 4 and (last in (3, 4) or (last == 1 and first == second))
