@@ -1,1 +1,1 @@
-"""One evaluation trained: recipe, trainer, batches, devices."""
+"""The training of one evaluation: recipe, trainer, batches, devices."""

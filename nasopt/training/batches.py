@@ -1,6 +1,6 @@
 """`Batches`: a training split as augmented, normalised batches.
 
-Whatever is random has coordinates (seed, purpose, epoch) and nothing draws from a global
+Every random number has coordinates (seed, purpose, epoch), and nothing draws from a global
 generator. A batch is drawn on the host, as a few small tensors, and made on the device.
 """
 
@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from nasopt.data.readers import Split
 from nasopt.training.evaluation import Recipe
 
-Draw = dict[str, torch.Tensor]  # what a batch is made of, on the device
+Draw = dict[str, torch.Tensor]  # the ingredients of a batch, on the device
 
 
 def generator(*coordinates: int | str) -> torch.Generator:
-    """A generator of its own for (seed, purpose, ...), on the CPU: the same on every device."""
+    """Return a CPU generator for the coordinates (seed, purpose, ...), equal on every device."""
     digest = hashlib.blake2b(repr(coordinates).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
 
@@ -26,7 +26,7 @@ def generator(*coordinates: int | str) -> torch.Generator:
 class Batches:
     """The batches of `split` for a network on `device`.
 
-    A split that lies elsewhere, since the device has no room for it, is copied batch by batch.
+    A split that is kept elsewhere, as the device has no room for it, is copied batch by batch.
     """
 
     def __init__(self, recipe: Recipe, split: Split, seed: int, device: torch.device) -> None:
@@ -36,12 +36,12 @@ class Batches:
         self.flip = recipe.flip
         self.shift: int = recipe.chosen("shift")
         self.size = min(recipe.chosen("batch_size"), len(split.labels))
-        self.per_epoch = len(split.labels) // self.size  # the rest waits an epoch
+        self.per_epoch = len(split.labels) // self.size  # the rest is left out of this epoch
         self.mean, self.scale = (each.to(device) for each in normalisation(split))
         self.resident = split.images.device == self.mean.device
 
     def draws(self, epoch: int, first: int = 0) -> Iterator[Draw]:
-        """The draws of an epoch, from batch `first` on. They do not wait for the device."""
+        """Yield the draws of an epoch, from batch `first` on, without waiting for the device."""
         count = len(self.split.labels)
         order = torch.randperm(count, generator=generator(self.seed, "order", epoch))
         whole: Draw = {"chosen": order}
@@ -65,7 +65,7 @@ class Batches:
             yield draw
 
     def make(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
-        """(images as the network wants them, labels): work for the device alone."""
+        """Return (images as the network takes them, labels), by work on the device alone."""
         if self.resident:
             images, labels = (each[draw["chosen"]] for each in self.split)
         else:
@@ -77,12 +77,12 @@ class Batches:
         return self.normalised(images), labels
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        images = images.to(self.device)  # as bytes: torch would make floats of them on the host
+        images = images.to(self.device)  # as bytes: else torch would convert them on the host
         floats = images.to(torch.float32, memory_format=torch.channels_last)
         return floats.sub_(self.mean).mul_(self.scale)
 
     def _sent(self, tensor: torch.Tensor) -> torch.Tensor:
-        """On the device; from pinned memory, which is the kind that CUDA does not wait for."""
+        """Return `tensor` on the device; from pinned memory CUDA copies without waiting."""
         on_cuda = self.device.type == "cuda"
         return (tensor.pin_memory() if on_cuda else tensor).to(self.device, non_blocking=on_cuda)
 
@@ -92,7 +92,7 @@ def shifted(
 ) -> torch.Tensor:
     """Move each image of a batch by its own `down` - most and `right` - most pixels.
 
-    `down` and `right` are (batch,), of 0 .. 2 * most. What enters is black.
+    `down` and `right` (batch,) are whole numbers from 0 to 2 * most. Pixels that enter are black.
     """
     batch, _, height, width = images.shape
     padded = F.pad(images, (most, most, most, most))
@@ -102,7 +102,7 @@ def shifted(
 
 @lru_cache(maxsize=1)  # a search trains on one split again and again
 def normalisation(train: Split) -> tuple[torch.Tensor, torch.Tensor]:
-    """Per channel (1, channels, 1, 1): the mean of all training pixels, and 1 / deviation."""
+    """Return the mean of all training pixels and 1 / deviation, each (1, channels, 1, 1)."""
     channels = train.images.shape[1]
     levels = torch.arange(256, dtype=torch.float64)
     means, scales = [], []

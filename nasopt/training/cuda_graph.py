@@ -1,7 +1,7 @@
 """`Captured`: a training step recorded as one CUDA graph, and replayed.
 
 A small network on a GPU waits for the launch of its hundreds of kernels; a graph is launched at
-once. To record one takes well under a second a network, where `torch.compile` takes many.
+once. Recording takes well under a second a network, while `torch.compile` takes many seconds.
 """
 
 import logging
@@ -20,20 +20,21 @@ WARM_UP = 3  # steps before recording: cuDNN and cuBLAS set themselves up, buffe
 
 
 class Recorder(Protocol):
-    """How steps are recorded, of which there is `CudaGraphs`."""
+    """The protocol of an object that records steps, as `CudaGraphs` does."""
 
     def aside(self, step: Step, draw: Draw) -> None:
         """Run `step` as it is, so that it can be recorded later."""
 
     def record(self, step: Step, inputs: Draw) -> Callable[[], None]:
-        """What replays `step` on whatever `inputs` hold then. Does not run it now."""
+        """Return a function that replays `step` on what `inputs` hold then; do not run it now."""
 
 
 class Captured:
-    """`step`, which works on the device alone and waits for nothing; its draws have one shape.
+    """A training step that is recorded after its first calls, and replayed from then on.
 
-    The first calls run as they are: they are steps of the training like any other. Where the
-    recording fails, the rest runs so, too.
+    `step` has to work on the device alone and to wait for nothing; all its draws have one shape.
+    The first calls run unrecorded: they are steps of the training like any other. If the recording
+    fails, all later calls run unrecorded, too.
     """
 
     def __init__(self, step: Step, recorder: Recorder) -> None:
@@ -66,7 +67,7 @@ class Captured:
 
 
 class CudaGraphs:
-    """As PyTorch's notes on CUDA graphs ask for: first on a stream of its own, then recorded."""
+    """A recorder by PyTorch's notes on CUDA graphs: first runs on a side stream, then recording."""
 
     def __init__(self, device: torch.device) -> None:
         self.stream = _side_stream(device)
@@ -95,5 +96,5 @@ class CudaGraphs:
 
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One a device: with each stream cuBLAS keeps a workspace of some 32 MB for good."""
+    """Return the one side stream of a device: cuBLAS keeps some 32 MB for each stream for good."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Devices: finding one by its name, and how torch is set while something trains on it."""
+"""The devices: finding one by its name, and the settings of torch while something trains on it."""
 
 import ctypes
 import os
@@ -21,22 +21,26 @@ OUT_OF_MEMORY = (
     "could not create a primitive", "could not create a memory object",  # oneDNN
     "out of memory", "_STATUS_ALLOC_FAILED",  # mps, cuBLAS
 )  # fmt: skip
-# On a CPU that computes in bf16, training takes .6 of the time from here on; on the 8 pixels of
-# digits casting costs as much as it saves (Xeon with AMX, torch 2.14; 1.2 to 1.6 times faster on an
+# On a CPU that computes in bf16, training takes .6 of the time from this side on; on 8 pixels, as
+# in digits, casting costs what it saves (Xeon with AMX, torch 2.14; 1.2 to 1.6 times faster on an
 # EPYC Zen 5). Accuracies of 12 networks: -.001 +- .001, Spearman .99.
 BF16_SIDE = 16
 MACS_A_THREAD = 1e9  # of a batch, forward: see `suitable_threads`
 CGROUPS, CGROUPS_OF_THIS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 SMALLER = "use a smaller batch_size, or limits=(macs <= ...)"
-# of glibc's malloc.h, and its defaults
+# options of glibc's malloc.h, and their defaults
 M_MMAP_MAX, MMAP_MAX = -4, 65_536
-# once one is set, glibc no longer adapts these two: what it would have come to by itself
+# once an option is set, glibc no longer adapts these two: the values are those it would end with
 M_MMAP_THRESHOLD, MMAP_BYTES = -3, 32 * 2**20
 M_TRIM_THRESHOLD, TRIM_BYTES = -1, 64 * 2**20
 
 
 def find_device(name: str = "auto") -> torch.device:
-    """The device of that name: "auto" is cuda, else mps, else cpu. "cuda:1" is the second GPU."""
+    """Return the device of that name: "auto" is cuda, else mps, else cpu.
+
+    "cuda:1" is the second GPU. Raises StudyError for a name that is unknown, or a device that torch
+    does not find.
+    """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps_is_available()}
     lower = name.lower()
     if lower == "auto":
@@ -56,7 +60,7 @@ def _mps_is_available() -> bool:
 
 
 def wait_for(device: torch.device) -> None:
-    """Until all that is queued there is done."""
+    """Wait until all work that is queued on `device` is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -64,7 +68,10 @@ def wait_for(device: torch.device) -> None:
 
 
 def device_name(device: torch.device, dtype: torch.dtype = torch.float32) -> str:
-    """What a result may depend on: "cpu, 2 threads", "cpu, 1 thread, bfloat16", or the card."""
+    """Return a name for all of the device that a result may depend on.
+
+    Examples are "cpu, 2 threads", "cpu, 1 thread, bfloat16", and the name of a card.
+    """
     if device.type == "cpu":
         precision = "" if dtype is torch.float32 else f", {str(dtype).removeprefix('torch.')}"
         return f"cpu, {several(torch.get_num_threads(), 'thread')}{precision}"
@@ -72,7 +79,7 @@ def device_name(device: torch.device, dtype: torch.dtype = torch.float32) -> str
 
 
 def suitable_threads(macs: float) -> int:
-    """How many threads suit a network whose batch takes so many `macs`, forward.
+    """Return the number of threads for a network whose batch takes so many `macs`, forward.
 
     Threads wait for each other after every operation. On two idle cores a second one gains nothing
     below 1e7 MACs, 8 to 50 % up to 5e8 and 40 to 70 % from 1e9 on. Beside busy processes it costs
@@ -82,9 +89,9 @@ def suitable_threads(macs: float) -> int:
 
 
 def threads_here(wanted: int) -> int:
-    """`wanted` threads, as far as there are cores for them and torch is allowed as many.
+    """Return `wanted`, but no more than the cores there are and the threads that torch may use.
 
-    OMP_NUM_THREADS wins, if it is set.
+    If OMP_NUM_THREADS is set, return the number that torch may use.
     """
     allowed = _usual_threads or torch.get_num_threads()
     if os.environ.get("OMP_NUM_THREADS"):
@@ -93,13 +100,13 @@ def threads_here(wanted: int) -> int:
 
 
 def free_cores() -> int:
-    """How many cores this process may use, by its affinity and the quotas of its cgroups."""
+    """Return how many cores this process may use, by its affinity and its cgroups' quotas."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, int(min([cores or 1, *_quotas()])))
 
 
 def _quotas() -> Iterator[float]:
-    """The cores' worth of time that each cgroup around this process is given, version 2 or 1."""
+    """Yield the number of cores that each cgroup around this process may use, version 2 or 1."""
     try:
         lines = CGROUPS_OF_THIS.read_text().splitlines()
     except OSError:  # no Linux
@@ -109,7 +116,7 @@ def _quotas() -> Iterator[float]:
             continue
         root = CGROUPS / controllers
         inner = root / path.lstrip("/")
-        # a container may find its own at the root, and not under the path that the host has for it
+        # a container may find its cgroup at the root, not under the path that the host has for it
         for folder in (inner, *inner.parents):
             if folder.is_relative_to(root):
                 yield from _quota(folder)
@@ -121,17 +128,17 @@ def _quota(folder: Path) -> Iterator[float]:
             quota, period = " ".join((folder / name).read_text() for name in names).split()
             if quota not in ("max", "-1"):
                 yield int(quota) / int(period)
-        except (OSError, ValueError, ZeroDivisionError):  # of the other version, or none of its own
+        except (OSError, ValueError, ZeroDivisionError):  # of the other version, or without a quota
             continue
 
 
 def has_room(device: torch.device, size: int) -> bool:
-    """Whether `size` bytes take at most half of what is free there: networks need the rest."""
+    """Return whether `size` bytes take at most half of the free memory: networks need the rest."""
     return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] / 2
 
 
 def autocast_type(precision: str, device: torch.device, side: int) -> torch.dtype:
-    """What a `Recipe.precision` means there, for images of `side` pixels."""
+    """Return the type that `Recipe.precision` means on `device`, for images of `side` pixels."""
     if precision == "auto":
         precision = "fp32"
         if device.type == "cuda":
@@ -144,18 +151,21 @@ def autocast_type(precision: str, device: torch.device, side: int) -> torch.dtyp
 
 
 def _cpu_has_bf16() -> bool:
-    """Others emulate it, many times slower than fp32. An older torch cannot tell."""
+    """Return whether the CPU computes in bf16: others emulate it, many times slower than fp32.
+
+    An older torch cannot tell: then the answer is no.
+    """
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16"))
 
 
 @contextmanager
 def training_on(device: torch.device, threads: int | None = None) -> Iterator[None]:
-    """torch as fast as it goes on `device`, and the user's settings back afterwards.
+    """Make torch as fast as it can be on `device`, and restore the user's settings afterwards.
 
     `threads` is how many it uses on the CPU, by default as many as it is set to.
 
-    Raises OutOfMemory.
+    Raises OutOfMemory if the body runs out of memory.
     """
     settings = _fast_and_exact if device.type == "cuda" else _memory_kept
     with out_of_memory_told(device), _for_all(settings), _for_all(_threads_back):
@@ -166,7 +176,7 @@ def training_on(device: torch.device, threads: int | None = None) -> Iterator[No
 
 @contextmanager
 def out_of_memory_told(device: torch.device) -> Iterator[None]:
-    """Raise OutOfMemory for Python's and torch's errors: on the CPU torch's have no class."""
+    """Raise OutOfMemory for the errors of Python and torch; on the CPU torch's have no class."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -183,7 +193,7 @@ _entered: dict[Settings, ExitStack] = {}
 
 @contextmanager
 def _for_all(settings: Settings) -> Iterator[None]:
-    """`settings` from the first that wants them to the last: trainings need not end in order."""
+    """Apply `settings` until the last training that needs them ends, in whatever order they end."""
     if not _users[settings]:
         _entered[settings] = ExitStack()
         _entered[settings].enter_context(settings())
@@ -196,7 +206,7 @@ def _for_all(settings: Settings) -> Iterator[None]:
             _entered.pop(settings).close()
 
 
-_usual_threads = 0  # what torch is set to when nothing trains; 0: nothing does
+_usual_threads = 0  # torch's own number, kept while something trains; 0 while nothing does
 
 
 @contextmanager
@@ -212,7 +222,7 @@ def _threads_back() -> Iterator[None]:
 
 @contextmanager
 def _fast_and_exact() -> Iterator[None]:
-    """TF32 for what stays in fp32, and only algorithms that give the same again."""
+    """Use TF32 for what stays in fp32, and only algorithms whose results are reproducible."""
     cudnn = torch.backends.cudnn
     tf32 = _tf32()
     before = [getattr(where, name) for where, name, _ in tf32]
@@ -230,7 +240,10 @@ def _fast_and_exact() -> Iterator[None]:
 
 
 def _tf32() -> list[tuple[Any, str, Any]]:
-    """(where, setting, value) of TF32: a user of torch's newer names may not read the older."""
+    """Return the settings for TF32 as (where, setting, value).
+
+    Once the newer names of torch are in use, the older ones may not be read.
+    """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     if hasattr(cudnn, "conv") and hasattr(matmul, "fp32_precision"):
         return [(matmul, "fp32_precision", "tf32"), (cudnn.conv, "fp32_precision", "tf32")]
@@ -239,9 +252,9 @@ def _tf32() -> list[tuple[Any, str, Any]]:
 
 @contextmanager
 def _memory_kept() -> Iterator[None]:
-    """What one step frees stays with the process for the next.
+    """Keep the memory that one step frees in the process, for the next step.
 
-    Left alone, glibc gives every large buffer back to the kernel, which zeroes each of its pages
+    By default, glibc gives every large buffer back to the kernel, which zeroes each of its pages
     anew a moment later: 6 to 11 % of the time at a batch size of 128, a third at 512 (5 layers on
     Fashion-MNIST).
     """

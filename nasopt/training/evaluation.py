@@ -1,4 +1,4 @@
-"""What is trained: `Recipe`, `Evaluation` and its key; and what comes out: `EpochResult`."""
+"""The input of a training, `Recipe` and `Evaluation` with its key; its output, `EpochResult`."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 class HasKey(Protocol):
-    """The part of an architecture that a search needs: what a benchmark lists has it as well."""
+    """The part of an architecture that a search needs; an entry of a benchmark has it as well."""
 
     @property
     def key(self) -> str: ...
@@ -36,14 +36,14 @@ class HasFingerprint(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Spelled):
-    """How a network is trained.
+    """The settings by which a network is trained.
 
     `lr` is the peak of the schedule: "cosine" decays it to 0, "onecycle" raises it linearly over
     the first quarter and lowers it to 0 after, "constant" keeps it. `optimizer` is "sgd" (Nesterov
-    momentum .9) or "adamw". `weight_decay` spares biases and batch norms. `shift` moves each
-    image by up to so many pixels either way, `flip` mirrors half of them. `precision` "auto" is
-    bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16 on
-    a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
+    momentum .9) or "adamw". `weight_decay` is not applied to biases and batch norms. `shift` moves
+    each image by up to so many pixels either way, `flip` mirrors half of them. `precision` "auto"
+    is bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16
+    on a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
 
     Numeric fields but `epochs` may be open: they are then parameters of the study (`recipe.lr`).
     """
@@ -116,19 +116,22 @@ class Recipe(Spelled):
 
     @property
     def parameters(self) -> dict[str, Open]:
-        """Open fields under the names of the study's parameters."""
+        """The open fields under the names of the study's parameters."""
         values = {f"recipe.{field.name}": getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Open)}
 
     def chosen(self, name: str) -> Any:
-        """The value of field `name`. Raises RecipeError if it is still open."""
+        """Return the value of field `name`, or raise RecipeError if it is still open."""
         value = getattr(self, name)
         if isinstance(value, Open):
             raise RecipeError(f"Recipe.{name}={value!r} is still open; choose one of its values")
         return value
 
     def choose(self, params: Mapping[str, Any]) -> Self:
-        """The recipe with the values of `params` for its open fields."""
+        """Return the recipe with the values of `params` for its open fields.
+
+        Raises RecipeError if one of them is missing.
+        """
         try:
             chosen = {name.removeprefix("recipe."): params[name] for name in self.parameters}
         except KeyError as error:
@@ -140,13 +143,13 @@ class Recipe(Spelled):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The recipe that `to_json` wrote."""
+        """Return the recipe that `to_json` wrote."""
         return cls(**{name: field_from_json(each) for name, each in value.items()})
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One training: it determines one `EpochResult` per epoch, and nothing else goes in."""
+    """One training, which determines an `EpochResult` for each epoch; nothing else goes in."""
 
     architecture: HasKey
     recipe: Recipe
@@ -155,7 +158,7 @@ class Evaluation:
 
     @cached_property
     def key(self) -> str:
-        """32 hexadecimal digits, the same for the same training on every machine."""
+        """A digest of 32 hexadecimal digits, the same for the same training on every machine."""
         text = json.dumps({**self.describe(), "version": VERSION}, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -170,7 +173,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch gave.
+    """The result of one epoch.
 
     `accuracy` (a fraction) and `loss` are of the validation images; `train_loss` is the mean over
     the epoch's batches. `seconds` is what the epoch took, evaluation included.
@@ -186,7 +189,7 @@ class EpochResult:
 
     @property
     def metrics(self) -> tuple[float, float, float]:
-        """What the evaluation determines, on one device and number of threads."""
+        """The numbers that the evaluation determines, on one device and number of threads."""
         return (self.accuracy, self.loss, self.train_loss)
 
     @property

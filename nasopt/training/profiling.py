@@ -1,9 +1,9 @@
-"""`Profile`: what the time of a trial goes into."""
+"""`Profile`: the time of a trial, by what it is spent on."""
 
 import time
 from collections.abc import Callable
 
-Timer = Callable[[str], None]  # told what the time since the last call went into
+Timer = Callable[[str], None]  # called with what the time since the last call was spent on
 
 PARTS = (
     "data", "forward", "backward", "optimizer", "evaluation",
@@ -12,11 +12,11 @@ PARTS = (
 
 
 def no_timer(_: str) -> None:
-    """What is called where nobody asked: it costs some 40 ns."""
+    """Do nothing: this is the timer if nobody asked for one, and costs some 40 ns."""
 
 
 class Profile:
-    """Seconds by part: every moment between two laps belongs to one, so that nothing is missing.
+    """The seconds by part; every moment between two calls of `timer` belongs to one of them.
 
     `wait` is called before each look at the clock: on a GPU, work is only queued until then.
     """
@@ -26,7 +26,7 @@ class Profile:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what was."""
+        """Set all times to zero, and measure from now on."""
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.since = time.perf_counter()
 
@@ -37,7 +37,7 @@ class Profile:
         self.since = now
 
     def take(self) -> dict[str, float]:
-        """The seconds until the last timer; the next ones begin there."""
+        """Return the seconds by part until the last call of `timer`; the next ones begin there."""
         taken = self.seconds
         self.seconds = dict.fromkeys(PARTS, 0.0)
         return taken

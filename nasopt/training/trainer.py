@@ -1,4 +1,4 @@
-"""`Trainer`: one evaluation, batch by batch, as an iterator; state in and out.
+"""`Trainer`: one evaluation, batch by batch, as an iterator whose state can be saved and loaded.
 
 An epoch that is resumed in its middle is bit-identical to one that was not interrupted, on the same
 device and number of threads.
@@ -26,16 +26,16 @@ from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.training.profiling import Timer, no_timer
 
 MOMENTUM = 0.9  # Nesterov, of "sgd"
-WARMUP = 0.25  # of all steps, in "onecycle"
-SCORED_PIXELS = 2**20  # a batch of the validation split holds about as many, of any channels
+WARMUP = 0.25  # share of all steps, in "onecycle"
+SCORED_PIXELS = 2**20  # about as many in a batch of the validation split, channels not counted
 
 
 class Trainer:
-    """Trains the network of `evaluation` on `train`, scores it on `validation`.
+    """A training of the network of `evaluation` on `train`, with its scores on `validation`.
 
-    It never sees another split. `device` is by default the one on which both lie; if they lie
+    It never sees another split. `device` is by default the one on which both are; if they are
     elsewhere, batches are copied as they come. `threads` are those of the CPU, by default as many
-    as torch is set to. `timer` is told what time went into.
+    as torch is set to. `timer` is called with what the time was spent on.
     """
 
     def __init__(
@@ -67,25 +67,27 @@ class Trainer:
             self.optimizer = _optimizer(recipe, self.network, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision is torch.float16)
         self.forward: nn.Module = _compiled(self.network) if recipe.compile else self.network
-        # a graph has no shares to be timed
+        # the parts of a graph cannot be timed
         capture = device.type == "cuda" and not recipe.compile and timer is no_timer
         self.recorder: Recorder | None = CudaGraphs(device) if capture else None
-        self.epoch = 0  # finished ones
-        self.batch = 0  # finished ones of the epoch under way
+        self.epoch = 0  # number of finished epochs
+        self.batch = 0  # number of finished batches of the epoch under way
         self.train_loss = torch.zeros((), device=device)
         self.seconds = 0.0  # spent on the epoch under way before this process took it up
 
     def epochs(self) -> Iterator[EpochResult]:
-        """Train to the end, or until a loss is not finite: the result of every epoch."""
+        """Train to the end, or until a loss is not finite; yield the result of every epoch."""
         yield from (result for result in self.batches() if result is not None)
 
     def batches(self) -> Iterator[EpochResult | None]:
-        """Train batch by batch: None after each, and the result after the last of an epoch.
+        """Train batch by batch; yield None after each, and the result after the last of an epoch.
 
-        Between two of them `state_dict` may be taken and iteration given up. Nothing waits for
-        the device but the end of an epoch, and once the recording of a step. Raises OutOfMemory.
+        Between two of them `state_dict` may be taken and the iteration given up. Only the end of an
+        epoch and, once, the recording of a step wait for the device.
+
+        Raises OutOfMemory if the network does not fit the device.
         """
-        # not an attribute: a circle would keep the network's memory until Python looks for circles
+        # not an attribute: in a reference cycle the network would stay in memory until it is found
         step = self._step if self.recorder is None else Captured(self._step, self.recorder)
         with training_on(self.device, self.threads):
             while self.epoch < self.recipe.epochs:
@@ -148,7 +150,7 @@ class Trainer:
         return torch.autocast(self.device.type, self.precision, cache_enabled=False)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and built-in types: all that the rest of the training depends on."""
+        """Return all that the rest of the training depends on, as tensors and built-in types."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -160,7 +162,7 @@ class Trainer:
         }
 
     def fits(self, state: Any) -> bool:
-        """Whether `load_state_dict` can go on from `state`, which may be anything at all."""
+        """Return whether `load_state_dict` can go on from `state`, which may be anything at all."""
         own = self.state_dict()
         if not (isinstance(state, dict) and state.keys() == own.keys()):
             return False
@@ -175,17 +177,17 @@ class Trainer:
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave, before a step of one's own."""
+        """Go on from the result of `state_dict`; this trainer must not have made a step yet."""
         self.network.load_state_dict(state["network"])
         # a copy: torch would go on with these very tensors, and `state` would change with it;
-        # the options stay one's own, since the state may be of a training on another device
+        # the options stay this trainer's, since the state may be of a training on another device
         self.optimizer.load_state_dict(
             {
                 "state": copy.deepcopy(state["optimizer"]["state"]),
                 "param_groups": self.optimizer.state_dict()["param_groups"],
             }
         )
-        if state["scaler"]:  # none, if it was trained without one
+        if state["scaler"]:  # empty if it was trained without one
             self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.train_loss.copy_(state["train_loss"])
@@ -193,7 +195,7 @@ class Trainer:
 
 
 def _alike(value: Any, own: Any) -> bool:
-    """Whether `value` is nested as `own` is, with the same types and shapes, all of it finite."""
+    """Return whether `value` is nested as `own` is, of the same types and shapes, and finite."""
     if isinstance(own, dict):
         nested = isinstance(value, dict) and value.keys() == own.keys()
         return nested and all(_alike(value[name], own[name]) for name in own)
@@ -216,7 +218,10 @@ def _compiled(network: nn.Module) -> nn.Module:
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Of step `step` (from 0) of `steps`: a pure function, so that a schedule has no state."""
+    """Return the rate of step `step` (from 0) of `steps`.
+
+    It is a pure function, so that a schedule has no state.
+    """
     done = (step + 0.5) / steps
     factor = {
         "constant": lambda: 1.0,
@@ -235,7 +240,7 @@ def evaluate(
     autocast: Any = nullcontext,
     device: torch.device | None = None,
 ) -> tuple[float, float]:
-    """(accuracy, mean cross-entropy) of `network` on `split`; waits for the device at the end."""
+    """Return (accuracy, mean cross-entropy) of `network` on `split`, once the device is done."""
     network.eval()
     device = split.images.device if device is None else device
     batch_size = max(1, SCORED_PIXELS // split.images[0, 0].numel())
@@ -253,10 +258,10 @@ def evaluate(
 
 
 def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Network:
-    """The network on the CPU with weights from (seed, "weights"): the same on every device.
+    """Return the network on the CPU with weights from (seed, "weights"), equal on every device.
 
-    He normal for all but the classifier, whose weights have variance 1 / fan-in: its logits then
-    begin at about one, whatever the width before it.
+    The weights are He normal but for the classifier, whose weights have variance 1 / fan-in: its
+    logits then begin at about one, whatever the width before it.
     """
     assert isinstance(evaluation.architecture, Architecture)  # a benchmark's is never trained
     with torch.device("meta"):
@@ -295,10 +300,10 @@ def _optimizer(recipe: Recipe, network: nn.Module, device: torch.device) -> torc
     fused = device.type in ("cuda", "cpu")
     if recipe.optimizer == "adamw":
         adamw = torch.optim.AdamW(groups, lr=lr, fused=fused, capturable=on_cuda)
-        # of steps that are not captured: the first few are not, and are meant to be so
+        # no warning about steps that are not captured: the first few are not, on purpose
         adamw._warned_capturable_if_run_uncaptured = True
         for parameter in network.parameters():
-            # as torch would at the first step: then a state has one form, whenever it is taken
+            # as torch does at the first step: so a state has one form, whenever it is taken
             adamw.state[parameter] = {
                 "step": torch.zeros((), device=device if fused else None),
                 "exp_avg": torch.zeros_like(parameter),
@@ -307,6 +312,6 @@ def _optimizer(recipe: Recipe, network: nn.Module, device: torch.device) -> torc
         return adamw
     optimizer = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=fused)
     for parameter in network.parameters():
-        # torch would leave them as the memory was if the first step of fp16 overflows
+        # torch would leave them uninitialised if the first step of fp16 overflows
         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
