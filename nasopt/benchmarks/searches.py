@@ -25,7 +25,7 @@ from nasopt.storage.own_trials import is_own
 from nasopt.storage.rdb import EXPERIMENT, Storage
 from nasopt.training.evaluation import Evaluation, Recipe
 
-MOST_SPELLINGS = 50_000  # each is decoded: some seconds
+MOST_SPELLINGS = 50_000  # each is decoded, which takes some seconds in all
 LEAST_SHARE = 0.05  # of the networks: below it a trial's hundred draws may well find none of them
 
 Curve = list[tuple[float, float]]  # (accuracy, seconds) of each epoch
@@ -38,7 +38,7 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Searched:
-    """What the studies have in common."""
+    """The space, recipe and data set that the studies have in common."""
 
     space: Space
     recipe: Recipe
@@ -49,7 +49,7 @@ class _Searched:
         return self.space.parameters | self.recipe.parameters
 
     def network(self, params: Mapping[str, Any]) -> str:
-        """The key of the network that `params` stand for, whatever seed it is trained with."""
+        """Return the key of the network that `params` stand for, equal for all training seeds."""
         return self.evaluation(self.space.decode(params), self.recipe.choose(params)).key
 
     def evaluation(self, architecture: Architecture, recipe: Recipe, seed: int = 0) -> Evaluation:
@@ -57,14 +57,15 @@ class _Searched:
 
 
 def searches(location: str) -> Benchmark:
-    """The networks that the studies in a database proposed and whose training was finished.
+    """Return the networks that the studies in a database proposed and trained to the end.
 
     Training seeds are replicates, those of `nasopt noise` and of retrained winners included. A
-    network that is not known, as one that was pruned or went wrong, is drawn again, as if it were
-    over a limit.
+    network that is not known, such as one that was pruned or went wrong, is drawn again, as if it
+    were over a limit.
 
-    Raises BenchmarkError: studies of different experiments, a space that is too large for a table,
-    or one that was not searched densely enough; StorageError if the database cannot be opened.
+    Raises BenchmarkError for studies of different experiments, a space that is too large for a
+    table, or one that was not searched densely enough; StorageError if the database cannot be
+    opened.
     """
     storage = open_storage(location, "read")
     name = f"ledger:{shown_url(location)}"
@@ -107,7 +108,7 @@ def searches(location: str) -> Benchmark:
 
 
 def _studies(storage: Storage, name: str) -> list[optuna.Study]:
-    """The studies whose networks were trained."""
+    """Return the studies whose networks were trained; raise BenchmarkError if there are none."""
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
     names = [
         each.study_name
@@ -120,7 +121,10 @@ def _studies(storage: Storage, name: str) -> list[optuna.Study]:
 
 
 def _common(name: str, experiments: dict[str, dict[str, Any]]) -> _Searched:
-    """What all have; their training seeds and objectives may differ."""
+    """Return what all experiments share; their training seeds and objectives may differ.
+
+    Raises BenchmarkError if they differ in space, data set or recipe.
+    """
     (first, begun), *others = experiments.items()
     for study, other in others:
         for part in ("space", "dataset", "recipe"):
@@ -141,7 +145,7 @@ def _recipe(value: dict[str, Any]) -> Recipe:
 
 
 def _costs(study: optuna.Study, searched: _Searched) -> list[tuple[str, tuple[int, int]]]:
-    """(parameters, MACs) of the networks that `study` proposed."""
+    """Return the key and (parameters, MACs) of the networks that `study` proposed."""
     return [
         (searched.network(trial.params), (attrs["parameters"], attrs["macs"]))
         for trial in study.get_trials(deepcopy=False)
@@ -150,7 +154,7 @@ def _costs(study: optuna.Study, searched: _Searched) -> list[tuple[str, tuple[in
 
 
 def _curves(storage: Storage, searched: _Searched) -> dict[str, list[Curve]]:
-    """For each network the learning curves that are complete, in the order of their seeds."""
+    """Return the complete learning curves of each network, in the order of their seeds."""
     if not has_tables(storage.engine):
         return {}
     query = (
@@ -176,7 +180,7 @@ def _curves(storage: Storage, searched: _Searched) -> dict[str, list[Curve]]:
 
 
 def _filled(networks: list[list[Curve]], epochs: int) -> np.ndarray[Any, Any]:
-    """(networks, replicates, epochs, 2), nan where a network has fewer replicates than others."""
+    """Return (networks, replicates, epochs, 2), nan where a network has fewer replicates."""
     table = np.full((len(networks), max(map(len, networks)), epochs, 2), np.nan)
     for row, curves in enumerate(networks):
         table[row, : len(curves)] = curves

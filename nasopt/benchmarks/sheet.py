@@ -1,4 +1,4 @@
-"""A user's file as rows and columns, each mistake named by its place."""
+"""A user's file as rows and columns; errors name the place of a mistake."""
 
 import csv
 import io
@@ -20,18 +20,21 @@ from nasopt.errors import BenchmarkError, closest
 
 @dataclass(frozen=True)
 class Sheet:
-    """Columns by name. `numbers` says where each of their values stands: the row, from 1."""
+    """The columns of a table by name; `numbers` are the rows of their values, from 1."""
 
     path: Path
     columns: dict[str, list[Any]]
     numbers: Sequence[int]
 
     def error(self, row: int, column: str, problem: str) -> BenchmarkError:
-        """Of the value at position `row`."""
+        """Return the error for the value at position `row` of `column`."""
         return BenchmarkError(f"{self.path}: row {self.numbers[row]}, column {column}: {problem}")
 
     def floats(self, column: str, least: float = -math.inf, *, whole: bool = False) -> NDArray[Any]:
-        """A column of finite numbers. Raises BenchmarkError where one is none, or below `least`."""
+        """Return a column of finite numbers.
+
+        Raises BenchmarkError if a value is no such number, or below `least`.
+        """
         return np.array(list(self._numbers(column, least, whole)))
 
     def _numbers(self, column: str, least: float, whole: bool) -> Iterator[float]:
@@ -47,10 +50,10 @@ class Sheet:
             yield number
 
     def choices(self, column: str) -> tuple[list[Any], NDArray[np.int64]]:
-        """The different values of a column in order, and which of them each row has.
+        """Return the different values of a column in order, and the index of that of each row.
 
         Raises BenchmarkError for a cell that is no choice, and for one choice in two spellings:
-        whether they are one or two is not ours to say.
+        only the user can tell whether they are one or two.
         """
         cells = self.columns[column]
         for row, cell in enumerate(cells):
@@ -79,10 +82,11 @@ class Sheet:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """The table in a CSV, JSON or Parquet file.
+    """Return the table in a CSV, JSON or Parquet file.
 
     CSV has the names of the columns in its first row; JSON is a list of objects. Raises
-    BenchmarkError: missing, unreadable, damaged, empty, of another kind, rows of unequal length.
+    BenchmarkError if the file is missing, unreadable, damaged, empty or of another kind, or has
+    rows of unequal length.
     """
     kind = path.suffix.lower()
     if kind not in READERS:
@@ -207,7 +211,7 @@ def _parquet(path: Path) -> Sheet:
 
 
 def _plain(cell: Any) -> Any:
-    """A decimal as a CSV file would have it, with all of its digits."""
+    """Return a decimal as a CSV file has it, with all its digits, and other cells as they are."""
     return format(cell, "f") if isinstance(cell, Decimal) else cell
 
 

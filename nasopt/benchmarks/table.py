@@ -1,4 +1,4 @@
-"""`TableSpace` and `Benchmark`: networks that were all trained before, so that one is looked up."""
+"""`TableSpace` and `Benchmark`: networks that were trained before, whose results are looked up."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ MISSING = -1  # row of a network that the table does not have
 
 @dataclass(frozen=True)
 class Entry:
-    """A network of a table: the parameters that stand for it, in the first of their spellings."""
+    """A network of a table: the parameters that stand for it, in the first of its spellings."""
 
     params: tuple[tuple[str, Choice], ...]
     row: int = field(compare=False)
@@ -40,11 +40,11 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class TableSpace:
-    """The second thing with a space's methods: parameters, and which network their values mean.
+    """The space of a table: parameters, and the network that their values mean.
 
-    `rows` has an axis for each parameter, in order, with a place for each candidate: the row of the
-    network, from 0 without a gap, or MISSING. Where a row stands more than once, those values are
-    spellings of one network.
+    It has the methods of `Space` that a search needs. `rows` has an axis for each parameter, in
+    order, with a place for each candidate: the row of the network, from 0 without a gap, or
+    MISSING. If a row occurs more than once, those values are spellings of one network.
     """
 
     parameters: Mapping[str, Categorical | Integer]
@@ -52,22 +52,22 @@ class TableSpace:
 
     @property
     def size(self) -> int:
-        """Number of ways to choose the parameters."""
+        """The number of ways to choose the parameters."""
         return self.rows.size
 
     @property
     def distinct(self) -> int:
-        """Number of different networks that the table has."""
+        """The number of different networks that the table has."""
         return len(self.entries)
 
     @cached_property
     def spellings(self) -> Ints:
-        """(networks,): in how many ways each can be chosen."""
+        """The number of ways to choose each network, (networks,)."""
         return np.bincount(self.rows[self.rows != MISSING])
 
     @cached_property
     def places(self) -> Ints:
-        """(networks, parameters): the places of the candidates in the first spelling of each."""
+        """The candidates' indices in each network's first spelling, (networks, parameters)."""
         rows, places = np.unique(self.rows, return_index=True)
         return np.stack(np.unravel_index(places[rows != MISSING], self.rows.shape), axis=1)
 
@@ -81,7 +81,7 @@ class TableSpace:
         return self.decode({name: each.suggest(trial, name) for name, each in self._fields})
 
     def decode(self, params: Mapping[str, Any]) -> Entry:
-        """The network of `params`; its row is MISSING if the table does not have it.
+        """Return the network of `params`; its row is MISSING if the table does not have it.
 
         Raises SpaceError for a parameter that is missing, or a value that is not among its choices.
         """
@@ -109,9 +109,9 @@ class TableSpace:
 
 @dataclass(frozen=True)
 class TableCost(Cost):
-    """What a table says that a network costs.
+    """The cost of a network according to a table.
 
-    A quantity that it has no column for is None; an experiment neither limits nor minimises it.
+    A quantity for which there is no column is None; an experiment neither limits nor minimises it.
     """
 
     unknown: int = 0  # 1 for a network that the table does not have
@@ -119,7 +119,7 @@ class TableCost(Cost):
 
 @dataclass(frozen=True)
 class Known(Limit):
-    """The limit of tables with holes: a network outside is drawn again, and costs no budget."""
+    """The limit of tables with holes: a network that is missing is drawn again, at no budget."""
 
     quantity: str = "unknown"
     bound: float = 0.5  # of 0 and 1
@@ -133,16 +133,17 @@ class Known(Limit):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Benchmark:
-    """Networks with their accuracies, trained several times each: replicates.
+    """A table of networks with their accuracies, each trained several times (replicates).
 
     `accuracies` (networks, replicates, epochs) are in the benchmark's own unit, nan where a network
     has fewer replicates than others. `seconds` is what each epoch took, of the same shape, 0 where
-    that is not known. `parameters` and `macs` (networks,) are counts, None where the table has no
-    such column. `depth` (networks,) is there where the choices alone do not show it: a model may go
-    by it. `share` is the part of the space's different networks that the table has.
+    that is not known. `parameters` and `macs` (networks,) are counts, None if the table has no such
+    column. `depth` (networks,) is given if the choices alone do not show it, for models to use.
+    `share` is the part of the space's different networks that the table has.
 
     A search sees one replicate of each network, chosen by (training seed, network) alone: so
-    studies of one experiment are paired. What a network is worth is the mean over its replicates.
+    studies of one experiment are paired. The true value of a network is the mean over its
+    replicates.
     """
 
     name: str
@@ -156,7 +157,7 @@ class Benchmark:
 
     @property
     def recipe(self) -> Recipe:
-        """As many epochs as the table has."""
+        """The recipe of a training: as many epochs as the table has."""
         return Recipe(epochs=self.accuracies.shape[2])
 
     @property
@@ -178,7 +179,7 @@ class Benchmark:
 
     @cached_property
     def true(self) -> Floats:
-        """(networks,): accuracy after the last epoch, the mean over replicates."""
+        """The accuracies (networks,) after the last epoch, each the mean over replicates."""
         mean: Floats = np.nanmean(self.accuracies[:, :, -1], axis=1)
         return mean
 
@@ -187,22 +188,22 @@ class Benchmark:
         return float(self.true.max())
 
     def replicates(self, params: Mapping[str, Any]) -> tuple[float, ...]:
-        """Accuracies of the network of `params`, of which `true` has the mean."""
+        """Return the accuracies of the network of `params`, of which `true` has the mean."""
         row = self.space.decode(params).row
         return tuple(self.accuracies[row, self._replicates[row], -1].tolist())
 
     def rank(self, accuracy: float) -> int:
-        """1 for the optimum: so many networks less one are truly better than `accuracy`."""
+        """Return the rank of `accuracy`, 1 for the optimum: 1 + the number of better networks."""
         return int((self.true > accuracy).sum()) + 1
 
     def observed(self, seed: int) -> Floats:
-        """(networks,): accuracy after the last epoch, as a search of that training seed sees it."""
+        """Return the accuracies (networks,) after the last epoch that a search of `seed` sees."""
         chosen = [self._replicate(entry, seed) for entry in self.space.entries]
         observed: Floats = self.accuracies[np.arange(len(chosen)), chosen, -1]
         return observed
 
     def results(self, evaluation: Evaluation) -> Iterator[EpochResult]:
-        """The epochs of `evaluation`, looked up."""
+        """Yield the epochs of `evaluation`, looked up in the table."""
         entry = evaluation.architecture
         assert isinstance(entry, Entry)
         assert entry.row != MISSING
@@ -239,9 +240,10 @@ class Benchmark:
         return (*(f"log {cost}" for cost in self.costs), *["depth"] * (self.depth is not None))
 
     def survey(self, places: Ints) -> Survey:
-        """What the table says of the networks whose parameters, in order, have these values.
+        """Return the survey of n networks, given by the values of their parameters.
 
-        `places` (n, parameters) counts the candidates of each parameter from 0.
+        `places` (n, parameters), in the order of `names`, has the index of each value among the
+        candidates of its parameter, from 0.
         """
         rows = self.space.rows[tuple(places.T)]
         there = rows != MISSING
@@ -259,7 +261,7 @@ class Benchmark:
 
     @property
     def summary(self) -> str:
-        """What there is to look up, in a line."""
+        """The contents of the benchmark, in one line."""
         counts = sorted({len(each) for each in self._replicates})
         known = f"{self.space.distinct:,} networks"
         if self.share < 1:
@@ -274,7 +276,7 @@ class Benchmark:
 
     @cached_property
     def _replicates(self) -> list[Ints]:
-        """For each network the replicates that there are of it."""
+        """The indices of the replicates of each network."""
         return [np.flatnonzero(each) for each in ~np.isnan(self.accuracies[:, :, -1])]
 
     def _replicate(self, entry: Entry, seed: int) -> int:
