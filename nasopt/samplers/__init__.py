@@ -1,7 +1,7 @@
-"""Samplers by name, as the command line knows them.
+"""The samplers by name, as the command line knows them.
 
-A sampler is one line here: name -> factory(problem, seed). The seed is of the study; `Seeded`
-makes one for each trial from it.
+A sampler is one line here: name -> factory(problem, seed). The seed is that of the study; `Seeded`
+derives one for each trial from it.
 """
 
 import copy
@@ -40,15 +40,15 @@ SAMPLERS: dict[str, Factory] = {
 
 
 def sampler_name(sampler: str | BaseSampler) -> str:
-    """What a study is called by: the name in small letters, or the class of an object."""
+    """Return the sampler's name in a study: in small letters, or the class of an object."""
     return sampler.lower() if isinstance(sampler, str) else type(sampler).__name__
 
 
 def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> Seeded:
-    """The sampler of that name, or a pristine copy of that object, seeded trial by trial.
+    """Return the sampler of that name, or a pristine copy of that object, seeded trial by trial.
 
     Raises StudyError for an unknown name, a seed that is no whole number from 0, or a sampler that
-    cannot do with the problem.
+    cannot handle the problem.
     """
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise StudyError(f"seed={seed!r}: use a whole number from 0 to {2**32 - 1}")

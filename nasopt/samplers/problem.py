@@ -1,4 +1,4 @@
-"""`Problem`: what a sampler may know beforehand."""
+"""`Problem`: the facts that a sampler may know before the search."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,13 @@ from nasopt.training.evaluation import HasKey
 
 @dataclass(frozen=True)
 class Problem:
-    """The parameters of a study, the network that their values stand for, and what it costs.
+    """The parameters of a study, the network that their values stand for, and its cost.
 
-    `objectives` are what is sought, a quantity of a cost from the second on; `directions` are
-    Optuna's "maximize" or "minimize", one an objective. A study ends after `trials`, or, where
+    `objectives` are what is sought, from the second on quantities of a cost; `directions` are
+    Optuna's "maximize" or "minimize", one for each objective. A study ends after `trials`, or, if
     `epochs_budget` is given, once it has trained for so many epochs; a whole training has `epochs`.
     `costs` are the quantities of a cost that are known: a table may lack some, which are None then.
-    `networks`, where there are any, tell of many networks at once what `decode` and `cost` tell of
-    one.
+    `networks`, if given, survey many networks at once, as `decode` and `cost` do a single one.
     """
 
     parameters: Mapping[str, Open]
@@ -49,7 +48,7 @@ class Problem:
         return {name: _distribution(field) for name, field in self.parameters.items()}
 
     def violations(self, cost: Cost) -> dict[str, float]:
-        """Limit -> by which share `cost` is over it; at most 0 if it is not."""
+        """Return for each limit the share by which `cost` exceeds it; at most 0 if it does not."""
         return {str(limit): limit.violation(cost) for limit in self.limits}
 
 

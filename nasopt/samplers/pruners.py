@@ -1,4 +1,4 @@
-"""Pruners by name: name -> factory(epochs). Steps are epochs, from 1."""
+"""The pruners by name: name -> factory(epochs). Steps are epochs, from 1."""
 
 import inspect
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from nasopt.errors import StudyError, closest
 
 
 class QuarterPruner(PercentilePruner):
-    """Prune the bottom quarter at each third of the epochs, once ten trials are complete.
+    """A pruner of the bottom quarter at each third of the epochs, once ten trials are complete.
 
-    Careful on purpose: early values that rank all networks well (Spearman .97) may rank the best
-    fifth of them badly (.14), and then pruning the bottom half loses more than it saves. Asked
-    after every epoch, a quarter each time would soon be half.
+    It is careful on purpose: early values that rank all networks well (Spearman .97) may rank the
+    best fifth of them badly (.14), and then pruning the bottom half loses more than it saves. If a
+    quarter were pruned after every epoch, it would soon be half.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -32,13 +32,13 @@ class QuarterPruner(PercentilePruner):
         )
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        # Optuna's reads the study before it looks at the step
+        # Optuna's method reads the study before it looks at the step
         step = trial.last_step
         return step is not None and step % self.third == 0 and super().prune(study, trial)
 
 
-# min and max resource are given: "auto" would depend on what a process has seen, and so differ
-# after a restart.
+# The resources are given: "auto" would depend on what a process has seen, and so differ after a
+# restart.
 PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "quarter": QuarterPruner,
     "median": lambda epochs: MedianPruner(n_startup_trials=5, n_warmup_steps=1),
@@ -51,7 +51,7 @@ PRUNERS: dict[str, Callable[[int], BasePruner]] = {
 
 
 def make_pruner(pruner: str | BasePruner, epochs: int) -> BasePruner:
-    """The pruner of that name, or that object. Raises StudyError for an unknown name."""
+    """Return the pruner of that name, or that object; raise StudyError for an unknown name."""
     if isinstance(pruner, BasePruner):
         return pruner
     name = str(pruner).lower()
@@ -61,7 +61,7 @@ def make_pruner(pruner: str | BasePruner, epochs: int) -> BasePruner:
 
 
 def pruner_name(pruner: str | BasePruner) -> str:
-    """The name in small letters, or the class of an object with its settings."""
+    """Return the pruner's name in small letters, or the class of an object with its settings."""
     if isinstance(pruner, str):
         return pruner.lower()
     settings = []

@@ -1,8 +1,8 @@
-"""`Seeded`: any Optuna sampler, so that a resumed study suggests what the uninterrupted one would.
+"""`Seeded`: any Optuna sampler, such that a resumed study suggests what the whole one would.
 
-A seeded sampler of Optuna's repeats its first suggestions after a restart. Here the generators
-inside it are seeded anew for each trial from (seed, trial number), and limits are tested on what
-it draws.
+A seeded sampler of Optuna repeats its first suggestions after a restart. Here the generators
+inside it are seeded anew for each trial from (seed, trial number), and its draws are tested
+against the limits.
 """
 
 import copy
@@ -27,22 +27,23 @@ from nasopt.space.model import Cost
 logger = logging.getLogger("nasopt")
 
 DRAWS_PER_TRIAL = 200  # before a trial is given up
-# From then on they are uniform: where a sampler is drawn to the far side of a limit, it finds none
-# in thousands, while of networks of which 5 % are feasible a hundred fail in .6 % of trials.
+# From then on draws are uniform: a sampler that is drawn to the far side of a limit finds none in
+# thousands, while a hundred uniform draws fail in .6 % of trials if 5 % of networks are feasible.
 SAMPLER_DRAWS_PER_TRIAL = 100
 COSTLY_DRAWS_PER_TRIAL = 5  # of samplers that fit a model for each
 
 # For these, seeding the one object anew is exact, and building it anew costs TPE its cached search
-# space (43 -> 234 ms a trial at 1,000). GP keeps fitted kernels in the object: built anew.
+# space (43 -> 234 ms a trial at 1,000). GP keeps fitted kernels in its object, so it is built anew.
 KEPT = (RandomSampler, TPESampler, NSGAIISampler, StatelessSampler)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a trial is to try: `draws` counts the networks drawn until one met the limits.
+    """The parameters that a trial is to try.
 
-    `feasible` is False where none did; then `params` are those of the last draw. `prediction` is
-    what the sampler expected of them, if it has a model.
+    `draws` counts the networks drawn until one met the limits. `feasible` is False if none did;
+    then `params` are those of the last draw. `prediction` is what the sampler expected of them, if
+    it has a model.
     """
 
     params: dict[str, Any]
@@ -63,11 +64,11 @@ class Seeded(BaseSampler):
         self.smallest: dict[str, int] = {}  # quantity of a limit -> least that any draw had
 
     def reseed_rng(self) -> None:
-        """Nothing: Optuna means fresh entropy by it, which would lose the seed."""
+        """Do nothing: Optuna means fresh entropy by it, which would lose the seed."""
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        # `Study.ask` does so; a worker claims its trials another way, and without this a sampler
-        # would for ever see the study as it was at first.
+        # `Study.ask` does so; a worker claims its trials in another way, and without this a sampler
+        # would always see the study as it was at first.
         study._thread_local.cached_all_trials = None
         if not isinstance(self.inner, KEPT):
             self._renew()
@@ -77,13 +78,13 @@ class Seeded(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All parameters: what the inner sampler leaves open is drawn independently at once."""
+        """Return all parameters: those that the inner sampler leaves open are drawn here, too."""
         return dict(self.problem.distributions)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        # again: `before_trial` may have noted something in it, as GridSampler does
+        # read again: `before_trial` may have noted something in it, as GridSampler does
         trial = study._storage.get_trial(trial._trial_id)
         relative_space = self.inner.infer_relative_search_space(study, trial)
         fixed = self._enqueued(trial)
@@ -97,7 +98,7 @@ class Seeded(BaseSampler):
             feasible = self._is_feasible(params)
             prediction = None if fixed else getattr(self.inner, "prediction", None)
             self.proposal = Proposal(params, attempt + 1, feasible, prediction)
-            # a sampler that repeats itself will go on so; of the kept ones chance may be the reason
+            # a sampler that repeats itself will go on to do so; with the kept ones it may be chance
             if feasible or params == fixed or (params == before and not kept):
                 break
             before = params
@@ -105,7 +106,7 @@ class Seeded(BaseSampler):
         return self.proposal.params
 
     def _enqueued(self, trial: FrozenTrial) -> dict[str, Any]:
-        """What `study.enqueue_trial` asked for, as far as the space has it."""
+        """Return the parameters that `study.enqueue_trial` asked for and the space has."""
         fixed = {}
         for name, value in trial.system_attrs.get("fixed_params", {}).items():
             field = self.problem.parameters.get(name)
@@ -136,7 +137,7 @@ class Seeded(BaseSampler):
         for name, distribution in self.problem.distributions.items():
             if name in relative:
                 params[name] = relative[name]
-            elif distribution.single():  # as in `Trial.suggest_...`: of a point TPE makes NaN
+            elif distribution.single():  # as in `Trial.suggest_...`: here TPE would give NaN
                 params[name] = self.problem.parameters[name].boundary_values[0]
             else:
                 self._reseed(trial.number, "param", name, attempt)
@@ -176,7 +177,7 @@ class Seeded(BaseSampler):
             study._thread_local.in_optimize_loop = False
 
     def has_stopped(self, study: Study) -> bool:
-        """Whether the inner sampler has asked for the end of the study."""
+        """Return whether the inner sampler has asked for the end of the study."""
         return study._stop_flag
 
     def _renew(self) -> None:
@@ -193,7 +194,7 @@ class Seeded(BaseSampler):
 
 
 def _random_states(value: Any, seen: set[int]) -> Iterator[LazyRandomState]:
-    """Every generator inside a sampler, each once, in an order that does not change."""
+    """Yield every generator inside a sampler, each once, in an order that does not change."""
     if id(value) in seen:
         return
     seen.add(id(value))

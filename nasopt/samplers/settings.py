@@ -1,4 +1,4 @@
-"""`settings_of`: what a sampler object was made with, as JSON that is the same in every process."""
+"""`settings_of`: the settings of a sampler object, as JSON that is the same in every process."""
 
 import functools
 import inspect
@@ -15,18 +15,19 @@ NOT_SETTINGS = {"seed", "problem"}  # the study has its own
 
 
 def settings_of(sampler: BaseSampler) -> dict[str, Any]:
-    """The class of `sampler` and the arguments of its constructor, as far as it keeps them.
+    """Return the class of `sampler` and its constructor's arguments, as far as it keeps them.
 
     An argument is looked for under its name, with an underscore or without, and in the named
-    tuples that the sampler keeps several in. A function is told by its name, never by its address.
+    tuples in which the sampler keeps several. A function is given by its name, never its address.
     """
     return {"class": _name(type(sampler)), **_arguments(sampler)}
 
 
 def has_own_seed(sampler: BaseSampler) -> bool:
-    """Whether it was given a seed, or has drawn already: Optuna makes generators when needed.
+    """Return whether `sampler` was given a seed, or has drawn already.
 
-    Not so a grid, which was shuffled when it was made: its seed is used.
+    Optuna makes generators only when they are needed. For a grid the answer is no: it was shuffled
+    when it was made, so its seed is used in any case.
     """
     if isinstance(sampler, GridSampler):
         return False
@@ -45,7 +46,7 @@ def _arguments(value: Any) -> dict[str, Any]:
 
 
 def _parameters(kind: type) -> set[str]:
-    """The names that its constructor takes; those of its bases as well, for **kwargs."""
+    """Return the names that the constructor takes, and those of its bases, for **kwargs."""
     found: set[str] = set()
     for each in kind.__mro__:
         if each is not object and "__init__" in vars(each):

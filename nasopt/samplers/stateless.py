@@ -1,4 +1,4 @@
-"""`StatelessSampler`: what samplers share whose only state is the study."""
+"""`StatelessSampler`: the base of samplers whose only state is the study."""
 
 import logging
 from threading import Lock
@@ -27,10 +27,10 @@ logger = logging.getLogger("nasopt")
 
 
 class StatelessSampler(BaseSampler):
-    """Suggests a point that is in no trial of the study, as `suggest` of a subclass chooses it.
+    """A sampler of points that are in no trial of the study, chosen by `suggest` of a subclass.
 
     In plain Optuna the parameters are those that any trial has asked for; a `problem` knows them
-    beforehand, and more. Where all points are known it stops the study.
+    beforehand, and more. Once all points are known, the sampler stops the study.
     """
 
     def __init__(self, *, seed: int | None = None, problem: Problem | None = None) -> None:
@@ -39,7 +39,7 @@ class StatelessSampler(BaseSampler):
         self._domain: Domain | None = None
         self._at_a_loss: set[int] = set()  # numbers of running trials for which nothing was new
         self._suggested: dict[int, dict[str, Any]] = {}  # to running trials, by number
-        self._study: tuple[int, int] | None = None  # whose trials those are
+        self._study: tuple[int, int] | None = None  # the study of those trials
         self._lock = Lock()  # of threads that share the sampler
         if problem is not None:
             self.check_objectives(len(problem.directions))
@@ -47,14 +47,14 @@ class StatelessSampler(BaseSampler):
     def suggest(
         self, study: Study, trial: FrozenTrial, history: History, rng: RandomState
     ) -> Floats | None:
-        """A point for `trial`, or None if all are known. `history` has all other trials."""
+        """Return a point for `trial`, or None if all are known; `history` has all other trials."""
         raise NotImplementedError
 
     def make_domain(self, search_space: dict[str, BaseDistribution]) -> Domain:
         return Domain(search_space, self._problem)
 
     def check_objectives(self, objectives: int) -> None:
-        """Raise Unsuitable if there are more than this sampler can do with."""
+        """Raise Unsuitable if there are more objectives than this sampler can handle."""
         if objectives > 1:
             raise Unsuitable(
                 f"objectives: {objectives}, but {type(self).__name__} seeks one; use nsga2 or tpe"
@@ -72,7 +72,7 @@ class StatelessSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All parameters that any trial has asked for, with the ranges of the last ones."""
+        """Return all parameters that any trial has asked for, with the ranges of the last ones."""
         if self._problem is not None:
             return dict(self._problem.distributions)
         return search_space(other_trials(study, trial))
@@ -91,7 +91,7 @@ class StatelessSampler(BaseSampler):
         }
         with self._lock:
             study_now = id(study._storage), study._study_id
-            if study_now != self._study:  # the sampler may serve one after the other
+            if study_now != self._study:  # the sampler may serve one study after the other
                 self._study = study_now
                 self._suggested.clear()
                 self._at_a_loss.clear()
@@ -105,9 +105,9 @@ class StatelessSampler(BaseSampler):
         search_space: dict[str, BaseDistribution],
         held: dict[str, Any],
     ) -> dict[str, Any]:
-        """What to try beside what a wrapper has `held` fast.
+        """Return the parameters to try, beside those that a wrapper has `held` fast.
 
-        It knows what other threads were told, and have not written down yet.
+        Points that other threads were told, and have not written down yet, are known as well.
         """
         domain = self._domain
         if domain is None or domain.axes.distributions != search_space:
@@ -131,8 +131,12 @@ class StatelessSampler(BaseSampler):
         return domain.axes.decode(point)
 
     def _within_limits(self, history: History, rng: RandomState) -> Floats | None:
-        """A new network within limits that thousands at random do not meet: on the way down from
-        the largest. None without limits; SpaceError if no network is within them.
+        """Return a new network within limits that thousands of random ones do not meet.
+
+        It is found on the way down from the largest. Return None if there are no limits, or if the
+        network is not new.
+
+        Raises SpaceError if no network is within the limits.
         """
         if self._problem is None or not self._problem.limits:
             return None
@@ -151,7 +155,7 @@ class StatelessSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """At random, or where a suggestion is out of range the nearest that is not known."""
+        """Return a random value, or the nearest new one to a suggestion that is out of range."""
         axes = Axes({param_name: param_distribution})
         suggested = axes.encode([self._suggested.get(trial.number, {})])
         if np.isfinite(suggested[0, 0]):
@@ -179,7 +183,7 @@ class StatelessSampler(BaseSampler):
 
 
 def held_fast(sampler: BaseSampler) -> dict[str, Any]:
-    """The parameters that a PartialFixedSampler around others has fixed, and their values."""
+    """Return the parameters that a PartialFixedSampler has fixed around others, with values."""
     if isinstance(sampler, PartialFixedSampler):
         return {**held_fast(sampler._base_sampler), **sampler._fixed_params}
     inner = getattr(sampler, "inner", None)  # of one that is seeded trial by trial
@@ -187,5 +191,5 @@ def held_fast(sampler: BaseSampler) -> dict[str, Any]:
 
 
 def sign_of(study: Study) -> int:
-    """1 where more is better, of the first objective, else -1."""
+    """Return 1 if more is better for the first objective, else -1."""
     return -1 if study.directions[0] is StudyDirection.MINIMIZE else 1

@@ -1,4 +1,4 @@
-"""Optuna's TPE, its suggestions bit for bit, without what it does again and again."""
+"""Optuna's TPE with the same suggestions, bit for bit, but without its repeated work."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from optuna.trial import FrozenTrial
 
 
 class RememberingTPESampler(TPESampler):
-    """TPE that encodes a finished trial once, and fits once for all draws of a trial.
+    """A TPE sampler that encodes a finished trial once, and fits once for all draws of a trial.
 
-    Of Optuna's time for a suggestion two thirds go into encoding every parameter of every trial
-    anew. For one study, whose workers write all parameters of a trial at once: those drawn are not
-    announced to other workers beforehand, as Optuna does it.
+    Optuna spends two thirds of the time for a suggestion on encoding every parameter of every trial
+    anew. An object serves one study, whose workers write all parameters of a trial at once: drawn
+    ones are not announced to other workers beforehand, as they are by Optuna.
     """
 
     def __init__(self, *, seed: int, multivariate: bool | None = None) -> None:
@@ -60,7 +60,7 @@ class RememberingTPESampler(TPESampler):
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
     ) -> dict[str, np.ndarray]:
-        """The values of those `trials` that have all parameters: one array a parameter."""
+        """Return the values of those `trials` that have all parameters, an array for each."""
         for trial in trials:
             if trial.number not in self._finished:
                 self._encode(trial)

@@ -1,1 +1,1 @@
-"""Samplers that need no model: evolution, local search, the largest network, one epoch."""
+"""The samplers that need no model: evolution, local search, the largest network, one epoch."""

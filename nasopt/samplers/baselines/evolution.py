@@ -1,4 +1,4 @@
-"""`RegularizedEvolution`: the best of a few of the youngest, with one parameter changed."""
+"""`RegularizedEvolution`: the best of a few young networks, with one parameter changed."""
 
 import numpy as np
 from numpy.random import RandomState
@@ -15,11 +15,11 @@ Floats = NDArray[np.float64]
 
 POPULATION = 20
 TOURNAMENT = 10
-ALL = 1_000_000  # of them
+ALL = 1_000_000  # neighbours
 
 
 class RegularizedEvolution(StatelessSampler):
-    """Regularized ("aging") evolution, without repeats.
+    """A sampler by regularized ("aging") evolution, without repeats.
 
     The population is the 20 youngest of the trials that ended, by number. The parent of the next is
     the best of 10 that are drawn from it, with replacement.
@@ -43,7 +43,7 @@ class RegularizedEvolution(StatelessSampler):
         return history.any_fresh(rng)
 
     def _child(self, history: History, parent: int, rng: RandomState) -> Floats | None:
-        """`parent` with one parameter changed, or None if all that differ so are known."""
+        """Return `parent` with one parameter changed, or None if all such points are known."""
         axes, encoded = history.domain.axes, history.known[[parent]]
         point = filled(axes, encoded, rng)[0]
         for column in rng.permutation(np.flatnonzero(encoded.active[0])):

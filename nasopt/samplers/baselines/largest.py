@@ -26,13 +26,14 @@ Rungs = tuple[int, ...]  # of each parameter's ladder, 0 being the largest netwo
 
 
 class Largest(RandomSampler):
-    """Networks in the order of their MACs, parameters deciding between equals.
+    """A sampler of networks in falling order of their MACs, then of their parameters.
 
-    MACs, since parameters do not see at which resolution a layer works; where a table does not know
-    them, in the order of their parameters. Open fields of the recipe
-    are drawn at random. Trial n gets the n-th network (what was enqueued not counted), so the study
-    is its only state. The study ends when there are no more. Raises SpaceError where none is within
-    the limits.
+    MACs come first, since parameters do not show at which resolution a layer works; if a table does
+    not know MACs, parameters alone decide. Open fields of the recipe are drawn at random. Trial n
+    gets the n-th network (enqueued trials not counted), so the study is the only state. The study
+    ends when there are no more networks.
+
+    Raises SpaceError if no network is within the limits.
     """
 
     def __init__(self, problem: Problem, seed: int | None = None) -> None:
@@ -62,7 +63,7 @@ class Largest(RandomSampler):
             study.stop()
 
     def _first(self, count: int) -> list[dict[str, Any]]:
-        """The first `count` networks, or all if there are fewer."""
+        """Return the first `count` networks, or all if there are fewer."""
         if self._walk is None:
             self._walk = self.lattice.largest_first()
         self._found += islice(self._walk, max(0, count - len(self._found)))
@@ -70,9 +71,9 @@ class Largest(RandomSampler):
 
 
 def _place(study: Study, trial: FrozenTrial) -> int:
-    """How many networks of the order were dealt before `trial`.
+    """Return the number of networks of the order that were dealt before `trial`.
 
-    By the storage: with Hyperband `study` shows the trials of one bracket only.
+    It is read from the storage, as with Hyperband `study` shows the trials of one bracket only.
     """
     return sum(
         each.number < trial.number and "fixed_params" not in each.system_attrs
@@ -104,10 +105,10 @@ class Lattice:
 
     @cached_property
     def ladders(self) -> list[list[Any]]:
-        """Each parameter's values, those of large networks first.
+        """The values of each parameter, those of large networks first.
 
-        The order of one is taken with all others at the top: the network that no change of a
-        single parameter makes larger.
+        Those of one parameter are ordered with all others at the top: in the network that no change
+        of a single parameter makes larger.
         """
         top = {name: field.candidates[-1] for name, field in self.fields.items()}
         ladders: dict[str, list[Any]] = {}
@@ -124,7 +125,7 @@ class Lattice:
         return [ladders[name] for name in self.names]
 
     def no_feasible_network(self) -> str:
-        """The error of a search that went all the way down and found none."""
+        """Return the error message of a search that went all the way down and found none."""
         cost = self.problem.cost(self.problem.decode(self.params(self.start)))
         limits = self.problem.limits
         remedies = [each.remedy(getattr(cost, each.quantity)) for each in limits]
@@ -135,9 +136,9 @@ class Lattice:
 
     @cached_property
     def start(self) -> Rungs:
-        """Where no step and no exchange leads to a larger network within the limits.
+        """The point from which no step and no exchange leads to a larger network within the limits.
 
-        Without any such network, the one that is over them by least.
+        If no network within them is found, it is the last one on the way down.
         """
         here = self._lowered((0,) * len(self.names), kept=None)[-1]
         while self.point(here).excess <= 0:
@@ -148,13 +149,13 @@ class Lattice:
         return here
 
     def largest_first(self) -> Iterator[dict[str, Any]]:
-        """The parameters of different networks within the limits, one after the other.
+        """Yield the parameters of different networks within the limits, the largest first.
 
-        Best-first over the lattice, so nothing is enumerated that is not asked for. The order is
-        exact where there are no limits and every rung down makes a network smaller. Within limits
-        exactness is a knapsack problem: there it is that of a search by exchanges, which looks 50
-        networks ahead. (On 3 to 6 layers with at most 3,000 parameters its first network has
-        184,616 MACs, and the largest that there is 184,872.)
+        The lattice is searched best-first, so nothing is enumerated that is not asked for. The
+        order is exact if there are no limits and every rung down makes a network smaller. Within
+        limits exactness is a knapsack problem: the order is then that of a search by exchanges,
+        which looks 50 networks ahead. (On 3 to 6 layers with at most 3,000 parameters its first
+        network has 184,616 MACs, and the largest that there is 184,872.)
         """
         ahead = AHEAD if self.problem.limits else 0
         window: list[tuple[int, int, Rungs]] = []
@@ -167,7 +168,7 @@ class Lattice:
             yield self.params(heapq.heappop(window)[-1])
 
     def _walk(self) -> Iterator[Rungs]:
-        """Different networks, each the largest of those next to one that was there before."""
+        """Yield different networks, each the largest of those next to one yielded before."""
         queue = [(0, 0, self.start)]
         seen = {self.start}
         networks = set()
@@ -184,7 +185,10 @@ class Lattice:
                     heapq.heappush(queue, (-macs, -parameters, near))
 
     def neighbours(self, here: Rungs) -> Iterator[Rungs]:
-        """Within the limits: a rung down, or one up and as few others down as that takes."""
+        """Yield the neighbours within the limits.
+
+        They are a rung down, or a rung up with as few others down as that takes.
+        """
         for place in range(len(here)):
             down = self._moved(here, place, 1)
             if down is not None and self.point(down).excess <= 0:
@@ -194,10 +198,11 @@ class Lattice:
                 yield from self._lowered(up, kept=place)
 
     def _lowered(self, here: Rungs, kept: int | None) -> list[Rungs]:
-        """`here` if it is within the limits, else what is so after the fewest rungs down.
+        """Return `here` if it is within the limits, else the points after the fewest rungs down.
 
-        All that is within by the last of them, or the last point if nothing ever is. Before that
-        each rung is the one that leaves the least excess. The parameter `kept` stays.
+        These are all points within the limits that the last rung leads to; each rung before it is
+        the one that leaves the least excess. The parameter `kept` stays. If no point is within the
+        limits, return the last one, or none if a parameter is kept.
         """
         while self.point(here).excess > 0:
             places = [place for place in range(len(here)) if place != kept]
@@ -235,7 +240,7 @@ class Lattice:
 
 
 def largest(problem: Problem, seed: int) -> Largest:
-    """The sampler for a study of `problem`. Raises Unsuitable if no network's cost is known."""
+    """Return the sampler for a study of `problem`; raise Unsuitable if no costs are known."""
     if not problem.costs:
         raise Unsuitable(
             "sampler='largest': this table knows neither parameters nor macs of its networks; "

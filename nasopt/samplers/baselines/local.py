@@ -18,10 +18,10 @@ ALL = 1_000_000  # neighbours
 
 
 class LocalSearch(StatelessSampler):
-    """Hill climbing with random restarts.
+    """A sampler by hill climbing with random restarts.
 
     The neighbours of the best trial of a climb, which differ in one parameter, are tried in random
-    order; one that is better takes its place. When all are known the next climb begins at random.
+    order; one that is better takes its place. When all are known, the next climb begins at random.
 
     Source: White et al. 2021 (arXiv:2005.02960), moving on at the first improvement.
     """
@@ -41,7 +41,7 @@ class LocalSearch(StatelessSampler):
         return history.any_fresh(rng) if point is None else point
 
     def _top(self, history: History, sign: int) -> int | None:
-        """The row of the best trial of the latest climb; None before the first has ended."""
+        """Return the row of the best trial of the latest climb; None before the first has ended."""
         foot: dict[int, int] = {}  # of the climb of each trial, by number
         for each in history.trials:
             foot[each.number] = foot.get(each.system_attrs.get(CLIMBS_FROM, -1), each.number)

@@ -22,12 +22,12 @@ CONTINUES = "nasopt:continues"
 
 
 class OneEpoch(RandomSampler, BasePruner):
-    """Random sampling that is its own pruner.
+    """A random sampler that is its own pruner.
 
     The first `looks` networks are pruned after one epoch; then the one that was the most accurate
-    goes on to its end, and the next, for as long as there are trials. What a trial goes on with is
-    noted in it, so the study is the only state. Repeats, which are free, are no looks. A study that
-    is given more trials later looks at more networks first.
+    goes on to its end, and the next, for as long as there are trials. A trial notes the one that it
+    goes on with, so the study is the only state. Repeats, which are free, do not count as looks. A
+    study that is given more trials later looks at more networks first.
     """
 
     def __init__(self, looks: int, seed: int | None = None) -> None:
@@ -83,10 +83,10 @@ def _trials(study: Study) -> list[FrozenTrial]:
 
 
 def one_epoch(problem: Problem, seed: int) -> OneEpoch:
-    """The sampler for a study of `problem`.
+    """Return the sampler for a study of `problem`.
 
-    Raises Unsuitable where a training has a single epoch, or there are two objectives: those are
-    never pruned.
+    Raises Unsuitable if a training has a single epoch, or if there are two objectives, since such
+    studies are never pruned.
     """
     if problem.epochs < 2:
         raise Unsuitable(
@@ -104,17 +104,20 @@ def one_epoch(problem: Problem, seed: int) -> OneEpoch:
 
 
 def looks(trials: int) -> int:
-    """How many of a study's trials look at a network for one epoch: trials - floor(sqrt(trials)).
+    """Return how many trials look at a network for one epoch: trials - floor(sqrt(trials)).
 
-    The square root are trained in full: 34 looks and 6 trainings of 40 trials, 186 and 14 of 200.
+    The others are trained in full: of 40 trials 34 are looks and 6 trainings, of 200 186 and 14.
     Half of the trials would train networks that an epoch has shown to be poor; a fixed number would
-    lean ever more on one epoch's verdict.
+    rely ever more on the values of one epoch.
     """
     return trials - isqrt(trials)
 
 
 def longest(epochs_budget: int, epochs: int) -> int:
-    """The most trials whose looks and trainings of `epochs` fit `epochs_budget`; at least 1."""
+    """Return the most trials whose looks and trainings fit `epochs_budget`; at least 1.
+
+    A training has `epochs` epochs.
+    """
     trials = 1
     while looks(trials + 1) + isqrt(trials + 1) * (epochs - 1) <= epochs_budget:
         trials += 1

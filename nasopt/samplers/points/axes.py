@@ -1,9 +1,9 @@
 """`Axes`: the parameters of a study as coordinates, so that many points are one array.
 
-A point is a row of floats, one a parameter: the index of its value where there are finitely many,
-else a number from 0 to 1; NaN where the parameter is not there. A number beyond its range, of a
-trial that had another one, is as far beyond; infinite where nothing on the axis can stand for a
-value.
+A point is a row of floats, one for each parameter: the index of its value if there are finitely
+many, else a number from 0 to 1; NaN if the parameter is absent. A number outside the range, from a
+trial that had another range, keeps its distance; a coordinate is infinite if nothing on the axis
+can stand for the value.
 """
 
 import math
@@ -28,18 +28,18 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-FEW = 12  # values: beyond, neighbours are some near and some at random, not all
+FEW = 12  # values; of an axis with more, neighbours are some near and some random ones, not all
 NEAR = (0.02, 0.05, 0.1, 0.2)  # standard deviations of steps, as shares of the range
-DECIMALS = 12  # of a coordinate: it comes back as it was from the value that it stands for
-ON_GRID = 1e-6  # of a step: so near, a number is on it
-FAR = 10.0  # deviations: beyond, all of another range are alike
+DECIMALS = 12  # of a coordinate, so that decoding and encoding returns the same one
+ON_GRID = 1e-6  # of a step; a number so near to the grid is on it
+FAR = 10.0  # deviations; values of another range that are farther are all alike
 LOG_RATIO = 1.5  # of the largest to the smallest number, from which on the logarithm is taken
 GRID = 1_000  # numbers by which a range with more is standardised
-MISSING = object()  # in the place of a value
+MISSING = object()  # stands for an absent value
 
 
 class Choices:
-    """A parameter with choices."""
+    """The axis of a parameter with choices."""
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
         # Optuna takes equal choices (0 and False, 2 and 2.0) for the first of them
@@ -59,7 +59,7 @@ class Choices:
     def encode(self, values: Sequence[Any]) -> Floats:
         places = np.array([self._places.get(repr(value), math.inf) for value in values])
         for row in np.flatnonzero(np.isinf(places)):
-            with suppress(ValueError):  # of what equals no choice, as 2.0 and np.int64(2) do 2
+            with suppress(ValueError):  # for values equal to no choice; np.int64(2) equals 2
                 places[row] = self._different.index(int(self._position(values[int(row)])))
         return places
 
@@ -81,7 +81,7 @@ class Choices:
 
     @cached_property
     def _table(self) -> Floats:
-        """The columns of each choice: one where all are finite numbers."""
+        """The columns of each choice; there is a single one if all choices are finite numbers."""
         numeric = all(type(choice) in (int, float) for choice in self.choices)
         if numeric and np.isfinite(np.array(self.choices, dtype=float)).all():
             numbers = np.array(self.choices, dtype=float)
@@ -94,7 +94,10 @@ class Choices:
 
 
 class Numbers:
-    """A parameter with a range. `size` is the number of its values, 0 where it is continuous."""
+    """The axis of a parameter with a range.
+
+    `size` is the number of its values, 0 if it is continuous.
+    """
 
     def __init__(self, distribution: IntDistribution | FloatDistribution) -> None:
         self.distribution = distribution
@@ -144,7 +147,7 @@ class Numbers:
         return self._at(rng.uniform(size=n))
 
     def _at(self, shares: Floats) -> Floats:
-        """The coordinates below which these shares of all draws are."""
+        """Return the coordinates below which these shares of all draws are."""
         if not self.size:
             return shares
         if self.log and self.size > 1:
@@ -181,7 +184,7 @@ class Numbers:
 
     @property
     def _is_logarithmic(self) -> bool:
-        """Whether a model sees the logarithms of its numbers."""
+        """True if a model sees the logarithms of the numbers."""
         whole = isinstance(self.distribution, IntDistribution)
         return self.log or (whole and self.low > 0 and self.high >= LOG_RATIO * self.low)
 
@@ -206,11 +209,11 @@ class Axes:
 
     @cached_property
     def count(self) -> float:
-        """Number of different points."""
+        """The number of different points."""
         return math.prod(axis.size or math.inf for axis in self.axes.values())
 
     def encode(self, params: Sequence[Mapping[str, Any]]) -> Floats:
-        """(n, parameters) points."""
+        """Return the points (n, parameters) of n trials' parameters."""
         columns = [
             axis.encode([each.get(name, MISSING) for each in params])
             for name, axis in self.axes.items()
@@ -218,34 +221,34 @@ class Axes:
         return np.stack(columns, axis=1) if columns else np.zeros((len(params), 0))
 
     def has(self, points: Floats) -> Bools:
-        """(n,) whether all values are among those of now; what is not there may be any."""
+        """Return for each point (n,) whether all values that it has are in the present ranges."""
         within: Bools = np.all(np.isnan(points) | self.among(points), axis=-1)
         return within
 
     def among(self, points: Floats) -> Bools:
-        """Which coordinates of `points` (..., parameters) stand for values of now."""
+        """Return for each coordinate (..., parameters) whether it is in the present range."""
         spans, many = self._extents
         there: Bools = (points >= 0) & (points <= spans) & (many | (points == np.rint(points)))
         return there
 
     @cached_property
     def _extents(self) -> tuple[Floats, Bools]:
-        """(parameters,) the last coordinate of each, and whether all before it are values."""
+        """The last coordinate of each axis, and whether all before it are values, (parameters,)."""
         axes = self.axes.values()
         return np.array([float(axis.span) for axis in axes]), np.array([not a.size for a in axes])
 
     def nearest(self, points: Floats) -> Floats:
-        """(n, parameters) the points of now that are nearest to these."""
+        """Return the nearest points (n, parameters) in the present ranges."""
         columns = [axis.nearest(points[:, i]) for i, axis in enumerate(self.axes.values())]
         return np.stack(columns, axis=1)
 
     def decode(self, point: Floats) -> dict[str, Any]:
-        """Parameter -> value, of those that are there."""
+        """Return the values by parameter, absent ones left out."""
         pairs = zip(self.axes.items(), point.tolist(), strict=True)
         return {name: axis.decode(each) for (name, axis), each in pairs if not math.isnan(each)}
 
     def draw(self, n: int, rng: RandomState) -> Floats:
-        """(n, parameters) points, all values alike on the scale of their distribution."""
+        """Return random points (n, parameters), uniform on the scales of their distributions."""
         columns = [
             rng.randint(run, size=(len(run), n))
             if isinstance(run, np.ndarray)
@@ -256,9 +259,9 @@ class Axes:
 
     @cached_property
     def _runs(self) -> list[Numbers | Ints]:
-        """The axes in order, those of choices that follow each other as their sizes (k, 1).
+        """The axes in order; k axes of choices in a row are an array (k, 1) of their sizes.
 
-        To draw them at once gives what one by one would, and takes a fifth of the time.
+        They are drawn at once, which gives the same as one by one, in a fifth of the time.
         """
         runs: list[Numbers | Ints] = []
         for _, run in groupby(self.axes.values(), type):
@@ -270,7 +273,7 @@ class Axes:
         return runs
 
     def everything(self) -> Floats:
-        """All points, where they are finitely many."""
+        """Return all points, if they are finitely many."""
         rest = np.arange(int(self.count))
         columns = []
         for axis in reversed(self.axes.values()):  # np.indices has at most 64 dimensions
@@ -280,15 +283,16 @@ class Axes:
 
     @cached_property
     def groups(self) -> Ints:
-        """(c,) for each column of a model the index of its parameter."""
+        """The index of the parameter of each column of a model, (c,)."""
         widths = [axis.columns(np.zeros(1)).shape[1] for axis in self.axes.values()]
         return np.repeat(np.arange(len(widths)), widths)
 
     def columns(self, points: Floats, active: Bools) -> Floats:
-        """(n, c) columns of a model, zero where a parameter is not `active` (n, parameters).
+        """Return the columns (n, c) of a model, zero where a parameter is not active.
 
-        One for numbers, of unit variance over their values, and one for each choice otherwise: two
-        values at random are equally far apart in both kinds.
+        `active` has the shape (n, parameters). A parameter has one column for numbers, of unit
+        variance over its values, or else one for each choice: two random values are equally far
+        apart in both kinds.
         """
         filled = np.where(active, points, 0)
         parts = [
@@ -298,7 +302,7 @@ class Axes:
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(points), 0))
 
     def redrawn(self, points: Floats, chosen: Bools, rng: RandomState) -> Floats:
-        """`points` with the `chosen` coordinates (n, parameters) drawn anew.
+        """Return `points` with the `chosen` coordinates (n, parameters) drawn anew.
 
         Half of the numbers of a wide range are drawn near what they were.
         """
@@ -310,7 +314,10 @@ class Axes:
         return np.where(chosen, drawn, points)
 
     def neighbours(self, point: Floats, active: Bools, most: int, rng: RandomState) -> Floats:
-        """Points that differ from `point` in one `active` parameter: all, or `most` at random."""
+        """Return points that differ from `point` in one `active` parameter, at most `most`.
+
+        If there are more, they are chosen at random.
+        """
         columns, coordinates = self._moves
         moves = np.flatnonzero(active[columns] & (coordinates != point[columns]))
         if len(moves) > most:
@@ -324,7 +331,7 @@ class Axes:
 
     @cached_property
     def _moves(self) -> tuple[Ints, Floats]:
-        """(column, coordinate) of all one-parameter changes; NaN for one drawn in a wide range."""
+        """The (columns, coordinates) of all one-parameter changes, NaN if drawn in a wide range."""
         columns: list[int] = []
         coordinates: list[float] = []
         for column, axis in enumerate(self.axes.values()):

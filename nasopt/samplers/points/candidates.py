@@ -1,4 +1,4 @@
-"""Points near others, from which a sampler chooses: neighbours and mutants."""
+"""The points near others, from which a sampler chooses: neighbours and mutants."""
 
 import numpy as np
 from numpy.random import RandomState
@@ -14,7 +14,7 @@ MOST_CHANGES = 4  # of a mutant, in expectation
 
 
 def neighbours(axes: Axes, encoded: EncodedPoints, most: int, rng: RandomState) -> Floats:
-    """For each of `look` the points that differ in one active parameter, or `most` of them.
+    """Return for each point those that differ in one active parameter, or `most` of them.
 
     Source: the neighbourhood of White et al. 2021 (arXiv:2005.02960).
     """
@@ -26,9 +26,10 @@ def neighbours(axes: Axes, encoded: EncodedPoints, most: int, rng: RandomState) 
 
 
 def mutants(axes: Axes, parents: EncodedPoints, n: int, rng: RandomState) -> Floats:
-    """`n` points: some crossed uniformly from two of `parents`, 1 to 4 parameters redrawn in all.
+    """Return `n` mutants of `parents`, or none if there are no parents.
 
-    Empty if there are no parents.
+    Some are crossed uniformly from two parents; in all of them 1 to 4 parameters are redrawn, in
+    expectation.
     """
     if not len(parents):
         return np.zeros((0, len(axes)))
@@ -43,5 +44,8 @@ def mutants(axes: Axes, parents: EncodedPoints, n: int, rng: RandomState) -> Flo
 
 
 def filled(axes: Axes, encoded: EncodedPoints, rng: RandomState) -> Floats:
-    """The points, with what has no effect drawn at random: a change elsewhere may give it one."""
+    """Return the points, with parameters that have no effect drawn at random.
+
+    A change of another parameter may give them an effect.
+    """
     return np.where(encoded.active, encoded.points, axes.draw(len(encoded), rng))

@@ -1,4 +1,4 @@
-"""What a trial would ask for, learnt from what others asked for: `search_space`, `Conditions`."""
+"""The parameters that a trial would ask for, learnt from other trials, and their ranges."""
 
 import math
 from collections import defaultdict
@@ -14,16 +14,16 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-ADDED = 5  # trials on end that asked for a parameter which none before them did
+ADDED = 5  # trials in a row that asked for a parameter for which none before them did
 ABSENT = -1.0  # a coordinate below all others
-RECENT = 10  # trials with a parameter, whose ranges count: it may be another in each, or for good
+RECENT = 10  # last trials with a parameter whose ranges count: they may vary, or change for good
 
 
 def search_space(trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """All parameters that `trials` ask for, with all that the last of them could take.
+    """Return all parameters that `trials` ask for, with all values that the last could take.
 
-    A range may depend on other parameters: then it is a part of this one. What each trial asked
-    for, up to one after which none of many did, was given up.
+    A range may depend on other parameters: then it is a part of the one returned. A parameter that
+    each trial asked for up to one, and none of many after it, was given up and is left out.
     """
     trials = list(trials)
     asked: dict[str, list[BaseDistribution]] = defaultdict(list)
@@ -48,7 +48,7 @@ def search_space(trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:
 
 
 def _both(one: BaseDistribution, other: BaseDistribution) -> BaseDistribution:
-    """The range that holds the values of both; `one`, if they are of different kinds."""
+    """Return the range that holds the values of both, or `one` if they are of different kinds."""
     if one == other or type(one) is not type(other):
         return one
     if isinstance(one, IntDistribution | FloatDistribution):
@@ -62,12 +62,12 @@ def _both(one: BaseDistribution, other: BaseDistribution) -> BaseDistribution:
 
 
 class Ranges:
-    """Which part of a range a trial with certain values may take, as `b` in `a..10`.
+    """The parts of ranges that trials with certain values may take, such as `b` in `a..10`.
 
     `points` (n, parameters) are those of trials that had `bounds` (n, parameters, 2), the lowest
-    and the highest coordinates. A range depends on parameters that stand before it if it came back
-    after another: one that was changed in between does not. A decision tree each tells the ranges
-    without error for the trials that it has learnt from.
+    and the highest coordinates. A range depends on the parameters before it if it came back after
+    another one; a range that was changed once does not. For each such range a decision tree tells
+    the bounds, without error for the trials that it was fitted to.
     """
 
     def __init__(self, points: Floats, bounds: Floats) -> None:
@@ -79,7 +79,7 @@ class Ranges:
                 self._trees[column] = _regression(before, bounds[rows, column])
 
     def applied(self, points: Floats) -> Floats:
-        """`points` (m, parameters), each value the nearest that its range has."""
+        """Return `points` (m, parameters), each value replaced by the nearest in its range."""
         points = points.copy()
         for column, tree in self._trees.items() if len(points) else ():
             low, high = np.rint(tree.predict(_filled(points[:, :column]))).T
@@ -99,11 +99,12 @@ def _regression(before: Floats, bounds: Floats) -> Any:
 
 
 class Conditions:
-    """What define-by-run trials with these `points` (n, parameters) tell, NaN being absence.
+    """The conditions under which define-by-run trials ask for parameters.
 
-    Whether a parameter is asked for is taken to follow from those that stand before it: a decision
-    tree each tells it without error for the trials that it has learnt from. What each trial has
-    asked for since the first of many that did was added then, and depends on nothing.
+    They are learnt from `points` (n, parameters), NaN where a parameter is absent. Whether a
+    parameter is asked for is taken to follow from those before it: for each a decision tree tells
+    it, without error for the trials that it was fitted to. A parameter that each trial has asked
+    for since the first of many that did was added then, and depends on nothing.
     """
 
     def __init__(self, points: Floats) -> None:
@@ -115,14 +116,14 @@ class Conditions:
         }
 
     def applied(self, points: Floats) -> Floats:
-        """`points` (m, parameters) with NaN for what would not be asked for."""
+        """Return `points` (m, parameters), NaN for parameters that would not be asked for."""
         points = points.copy()
         for column in self._trees:
             points[~self._asked(points, column), column] = math.nan
         return points
 
     def whole(self, points: Floats) -> Bools:
-        """(m,) whether each has all that it would be asked for."""
+        """Return for each point (m,) whether it has all parameters that would be asked for."""
         lacking = np.isnan(points)
         for column in self._trees:
             lacking[:, column] &= self._asked(points, column)
@@ -142,10 +143,10 @@ def _was_added(there: Bools) -> bool:
 
 
 def _tree(before: Floats, there: Bools) -> Any:
-    # half a second, which spaces without conditions need not pay
+    # the import takes half a second, which spaces without conditions need not pay
     from sklearn.tree import DecisionTreeClassifier
 
-    # where trials contradict each other it is asked for: a suggestion too many does no harm
+    # if trials contradict each other it is asked for: a suggestion too many does no harm
     weights = np.where(there, len(there), 1)
     return DecisionTreeClassifier(random_state=0).fit(_filled(before), there, sample_weight=weights)
 

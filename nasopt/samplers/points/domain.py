@@ -1,4 +1,4 @@
-"""`Domain`: what can be said of the points of a search before any is tried."""
+"""`Domain`: the facts about the points of a search that are known before any is tried."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -29,7 +29,7 @@ Features = Callable[[dict[str, Any]], Sequence[float]]
 
 @dataclass(frozen=True)
 class EncodedPoints:
-    """n points in canonical form, (n, parameters), and what is known of them.
+    """The canonical forms of n points, (n, parameters), and the facts known of them.
 
     `active`, of the same shape, says which parameters have an effect; `columns` (n, c) are what a
     model sees. `excess` (n,) is the share by which a point is over its worst limit, at most 0
@@ -56,7 +56,7 @@ class EncodedPoints:
 class Domain:
     """The points of `distributions`, with all that `problem` or `features` know of them.
 
-    `features` gives a few numbers of the parameters of a trial, always as many of them. `costs` are
+    `features` gives a few numbers for the parameters of a trial, always equally many. `costs` are
     quantities of the problem.
     """
 
@@ -75,9 +75,9 @@ class Domain:
         self._counted: dict[bytes, list[float]] = {}
 
     def encode(self, points: Floats) -> EncodedPoints:
-        """What is known of `points` (n, parameters).
+        """Return the canonical forms of `points` (n, parameters) and all that is known of them.
 
-        NaN where a parameter is not there, which only plain Optuna has.
+        A coordinate is NaN if the parameter is absent, which happens only in plain Optuna.
         """
         points, active, costs, numbers = self._survey(points)
         mean, deviation = self._scale
@@ -91,20 +91,20 @@ class Domain:
 
     @cached_property
     def groups(self) -> Ints:
-        """(c,) for each column of a model its group: one a parameter, one a feature."""
+        """The group of each column of a model, (c,): one for each parameter and each feature."""
         groups, features = self.axes.groups, len(self._scale[0])
         return np.concatenate([groups, len(self.axes) + np.arange(features)])
 
     @cached_property
     def group_names(self) -> tuple[str, ...]:
-        """What each group is: the name of a parameter, or of a feature."""
+        """The name of each group: that of a parameter, or of a feature."""
         networks = None if self.problem is None else self.problem.networks
         count = len(self._scale[0])
         told = [f"feature {n + 1}" for n in range(count)] if networks is None else networks.features
         return (*self.axes.axes, *told)
 
     def identity(self, point: Floats) -> Hashable:
-        """The same for canonical points that are one network, trained in one way."""
+        """Return a key that is the same for canonical points of one network, trained in one way."""
         key = point.tobytes()
         if self.problem is None:
             return key
@@ -115,9 +115,9 @@ class Domain:
         return self._identities[key]
 
     def random(self, n: int, rng: RandomState) -> Floats:
-        """`n` random points, or fewer that are within the limits.
+        """Return `n` random points, or fewer if not so many within the limits are found.
 
-        If none of many is within them, it is the one that the way down from the best leads to.
+        If none of many is within them, return the one that the way down from the best leads to.
         """
         points = self.axes.draw(n, rng)
         if not self._bounds or (self.encode(points).excess <= 0).all():
@@ -132,7 +132,7 @@ class Domain:
         )
 
     def _lowered(self, here: EncodedPoints, rng: RandomState) -> Floats:
-        """The point where no change of one parameter lowers the excess any more, or it is none."""
+        """Return the point where there is no excess, or no change of one parameter lowers it."""
         while here.excess[0] > 0:
             near = self.encode(
                 self.axes.neighbours(here.points[0], here.active[0], MOST_DRAWS, rng)
@@ -144,19 +144,19 @@ class Domain:
 
     @cached_property
     def _bounds(self) -> list[tuple[str, float]]:
-        """(quantity, bound) of each limit."""
+        """The (quantity, bound) of each limit."""
         limits = () if self.problem is None else self.problem.limits
         return [(limit.quantity, limit.bound) for limit in limits]
 
     @cached_property
     def _scale(self) -> tuple[Floats, Floats]:
-        """Mean and deviation of each feature over random points."""
+        """The mean and the deviation of each feature over random points."""
         numbers = self._survey(self.axes.draw(SAMPLE, RandomState(0)))[3]
         deviation = numbers.std(axis=0)
         return numbers.mean(axis=0), np.where(deviation > 1e-9, deviation, math.inf)
 
     def _survey(self, points: Floats) -> tuple[Floats, Bools, Floats, Floats]:
-        """(canonical points, active, costs, features as they are).
+        """Return (canonical points, active, costs, features before standardisation).
 
         The costs are those of the limits, then those that were asked for.
         """
@@ -180,7 +180,7 @@ class Domain:
         return points, active, counts, numbers
 
     def _count(self, point: Floats, quantities: Sequence[str]) -> list[float]:
-        """What one network costs, where they cannot be surveyed all at once."""
+        """Return the costs of one network, for problems that cannot survey many at once."""
         assert self.problem is not None
         key = point.tobytes()
         if key not in self._counted:
@@ -206,7 +206,7 @@ class Domain:
 
 
 def _numbers(given: Any) -> list[float] | None:
-    """None where it is no list of them, or one is not finite."""
+    """Return the numbers, or None if it is no list of numbers, or one is not finite."""
     try:
         numbers = [float(number) for number in given]
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""`History`: the trials of a study as points, and what is new beside them."""
+"""`History`: the trials of a study as points, and the points that are new beside them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 FEW_POINTS = 20_000  # in a space: they are all looked at before it is called exhausted
 DRAWS, MANY_DRAWS = 50, 5_000
-FAILURES = 3  # that are no accident
+FAILURES = 3  # of the same point, which are no accident
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 MOST_PARENTS, MOST_NEIGHBOURS = 100, 1_000  # of known points, where none at random is new
 
@@ -31,7 +31,7 @@ MOST_PARENTS, MOST_NEIGHBOURS = 100, 1_000  # of known points, where none at ran
 class History:
     """The trials of a study that have parameters, with `known`, a row for each.
 
-    Whatever their state: a network that runs or waits elsewhere is no news. `suggested` are
+    They count in any state: a network that runs or waits elsewhere is not new. `suggested` are the
     parameters of trials, by number, that may not have asked for them yet. `fixed` are parameters
     that the trial to come has already, since it was enqueued with them.
     """
@@ -53,7 +53,7 @@ class History:
         self.trials = [trial for trial, has in zip(trials, there, strict=True) if has]
         self.known = domain.encode(points[there])
         self._conditions = Conditions(self.known.points[self._informative()])
-        # one that failed, was pruned, or still runs, may not have asked for all
+        # a trial that failed, was pruned, or still runs, may not have asked for all
         self._whole = self._conditions.whole(self.known.points)
         self._tried = Tried(self.known.points[self._whole | self._failing()])
         self._ranges = Ranges(self.known.points, self._bounds())
@@ -61,13 +61,19 @@ class History:
         self._fixed[~domain.axes.among(self._fixed)] = np.nan
 
     def _informative(self) -> Bools:
-        """(n,) from which it is learnt what is asked for: complete trials, or else pruned ones."""
+        """Return for each row (n,) whether conditions are learnt from it.
+
+        They are learnt from complete trials, or from pruned ones if none is complete.
+        """
         states = [trial.state for trial in self.trials]
         learnt = TrialState.COMPLETE if TrialState.COMPLETE in states else TrialState.PRUNED
         return np.array([state is learnt for state in states], dtype=bool)
 
     def _failing(self) -> Bools:
-        """(n,) which failed again and again where none went further, with what they had by then."""
+        """Return for each row (n,) whether its trial failed as others did, and none went further.
+
+        Several trials must have failed with the same parameters, and no complete trial have them.
+        """
         points = self.known.points
         states = [trial.state for trial in self.trials]
         complete = points[np.array([each is TrialState.COMPLETE for each in states], dtype=bool)]
@@ -83,15 +89,15 @@ class History:
         return failing
 
     def encode(self, points: Floats) -> EncodedPoints:
-        """What is known of `points` (n, parameters), less what they would not ask for."""
+        """Return `points` (n, parameters) encoded, without what they would not ask for."""
         points = np.where(np.isnan(self._fixed), points, self._fixed)
         points = self._ranges.applied(self._conditions.applied(points))
         return self.domain.encode(points)
 
     def _bounds(self) -> Floats:
-        """(n, parameters, 2) the coordinates between which whole numbers of each trial were to be.
+        """Return the bounds (n, parameters, 2) of the whole numbers of each trial, as coordinates.
 
-        NaN where a parameter is not there, is no whole number, or has one range in all trials.
+        They are NaN if a parameter is absent, is no whole number, or has one range in all trials.
         """
         bounds = np.full((*self.known.points.shape, 2), np.nan)
         for column, (name, axis) in enumerate(self.domain.axes.axes.items()):
@@ -114,9 +120,9 @@ class History:
 
     @property
     def observed(self) -> list[int]:
-        """The rows of `known` to learn from: those that ended.
+        """The rows of `known` to learn from: those of trials that ended.
 
-        No repeats, and nothing that was over the limits and never to be trained.
+        Repeats are left out, and so are networks over the limits, which were never to be trained.
         """
         return [row for row, trial in enumerate(self.trials) if self._counts(trial)]
 
@@ -126,14 +132,14 @@ class History:
         return self.domain.problem is None or is_feasible(trial)
 
     def novel(self, encoded: EncodedPoints) -> EncodedPoints:
-        """Those that are new and within the limits, each once."""
+        """Return the points that are new and within the limits, each once."""
         points = encoded.points
-        here = self.domain.axes.has(points)  # not the neighbour of one from another range
+        here = self.domain.axes.has(points)  # no neighbour of a point from another range
         encoded = encoded[(encoded.excess <= 0) & here & self._tried.without(points)]
         return encoded[distinct(encoded.points)]
 
     def any_fresh(self, rng: RandomState) -> Floats | None:
-        """A random point that is new, or None if there is none."""
+        """Return a random point that is new, or None if there is none."""
         encoded = self.novel(self.encode(self.domain.random(DRAWS, rng)))
         point = self.first_new(encoded, range(len(encoded)))
         if point is not None:
@@ -150,7 +156,7 @@ class History:
         return self.first_new(encoded, range(len(encoded)))
 
     def first_new(self, encoded: EncodedPoints, rows: Iterable[int]) -> Floats | None:
-        """The first of `rows` whose network is not known in another spelling either."""
+        """Return the first of `rows` whose network is not known in another spelling, or None."""
         known = {self.domain.identity(point) for point in self.known.points}
         for row in rows:
             if self.domain.identity(encoded.points[row]) not in known:
@@ -160,10 +166,10 @@ class History:
 
 
 class Tried:
-    """Points that are known.
+    """A set of points that are known.
 
-    One with parameters missing is known by those that it has: a trial that chooses them alike asks
-    for no others.
+    A point with absent parameters is known by those that it has: a trial that chooses the same for
+    them asks for no others.
     """
 
     def __init__(self, points: Floats) -> None:
@@ -173,7 +179,7 @@ class Tried:
             known.add(point[there].tobytes())
 
     def without(self, points: Floats) -> Bools:
-        """(n,) whether each of `points` is none of them."""
+        """Return for each of `points` (n,) whether it is none of the known ones."""
         fresh = np.ones(len(points), dtype=bool)
         for there, known in self._by_parameters.values():
             parts = np.ascontiguousarray(points[:, there])
@@ -182,13 +188,16 @@ class Tried:
 
 
 def other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
-    """All trials but `trial`, by number: of the storage, since Hyperband shows one bracket only."""
+    """Return all trials but `trial`, by number.
+
+    They are read from the storage, since a study within Hyperband shows one bracket only.
+    """
     trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
     return [other for other in trials if other.number != trial.number]
 
 
 def distinct(points: Floats) -> Ints:
-    """The rows of the first of equal points, in order."""
+    """Return the rows of the first of equal points, in order."""
     first: dict[bytes, int] = {}
     for row, point in enumerate(points):
         first.setdefault(point.tobytes(), row)
@@ -196,7 +205,7 @@ def distinct(points: Floats) -> Ints:
 
 
 def _params(trial: FrozenTrial, suggested: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Its parameters, also those suggested or enqueued that it has not asked for yet."""
+    """Return the parameters of `trial`, also suggested or enqueued ones not asked for yet."""
     if trial.state.is_finished():
         return trial.params
     enqueued = trial.system_attrs.get("fixed_params", {})

@@ -1,4 +1,4 @@
-"""`Observations`: what the trials of a study say of their points, as numbers for a model."""
+"""`Observations`: the values of a study's trials, as numbers for a model."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 Floats = NDArray[np.float64]
 
-LEAST_COMPLETE = 3  # with a report at a step, before values there are worth anything
+LEAST_COMPLETE = 3  # trials with a report at a step, for values at that step to be used
 SLOPE_RANGE = (0.3, 3.0)
 LARGEST = 1e100  # of a value: its square is still a number
 PRUNED_NOISE = 2.0  # times that of a complete trial's value
@@ -18,17 +18,18 @@ PRUNED_NOISE = 2.0  # times that of a complete trial's value
 
 @dataclass(frozen=True)
 class Observations:
-    """`values` (n,), the higher the better, and the factors of their `noise` (n,)."""
+    """The `values` (n,) of trials, the higher the better, and the factors of their `noise` (n,)."""
 
     values: Floats
     noise: Floats
 
 
 def observe(trials: Sequence[FrozenTrial], sign: int) -> Observations:
-    """What finished `trials` say; `sign` is -1 where their values are to be minimised.
+    """Return the observations of finished `trials`; `sign` is -1 if values are to be minimised.
 
-    The last report of a pruned trial is mapped to the value that it leads to by a line, learnt on
-    complete trials. What failed, or broke a constraint, counts as the worst of the complete ones.
+    The last report of a pruned trial is mapped to the value that it leads to by a line, fitted to
+    complete trials. Those that failed, or broke a constraint, count as the worst of the complete
+    ones.
     """
     complete = [trial for trial in trials if is_complete(trial)]
     finals = _finite(np.array([sign * trial.values[0] for trial in complete]))
@@ -63,7 +64,10 @@ def is_feasible(trial: FrozenTrial) -> bool:
 def _line(
     complete: Sequence[FrozenTrial], finals: Floats, step: int, sign: int
 ) -> Callable[[float], float] | None:
-    """From a value at `step` to the final one: least squares, the slope shrunk to 1."""
+    """Return the line from a value at `step` to the final one, or None if too few are complete.
+
+    It is fitted by least squares, the slope shrunk to 1.
+    """
     pairs = [
         (sign * trial.intermediate_values[step], value)
         for trial, value in zip(complete, finals, strict=True)
@@ -80,7 +84,7 @@ def _line(
 
 
 def _finite(values: Floats) -> Floats:
-    """Infinite values become the extremes of the others."""
+    """Return `values`, infinite ones replaced by the extremes of the others."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return np.nan_to_num(values, posinf=1.0, neginf=-1.0)
@@ -89,16 +93,16 @@ def _finite(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Target:
-    """What is modelled of `values`: (n,) `scores`, and the way back from any scores to values."""
+    """The modelled form of values: `scores` (n,), and the way back from any scores to values."""
 
     scores: Floats
     value_of: Callable[[Floats], Floats]
 
 
 def normal_scores(values: Floats) -> Target:
-    """Normal quantiles of the ranks: steady early, untroubled by broken networks.
+    """Return normal quantiles of the ranks, which are steady early and robust to poor networks.
 
-    Ranks tell of nothing beyond the best and the worst: the way back ends there.
+    Ranks tell nothing beyond the best and the worst, so the way back ends there.
     """
     from scipy.special import ndtri
 
@@ -110,7 +114,7 @@ def normal_scores(values: Floats) -> Target:
 
 
 def winsorised(values: Floats) -> Target:
-    """Standardised values, the low ones raised: what is poor must not hide the good ones."""
+    """Return standardised values, low ones raised, so that they do not hide the good ones."""
     median, high = np.quantile(values, [0.5, 0.9])
     raised = np.maximum(values, median - 4 * (high - median))
     mean, deviation = raised.mean(), raised.std()

@@ -22,10 +22,10 @@ RANGE = (-5.0, 4.0)  # of the other logarithms, from the means of their priors
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """For matrices of this size a second thread of BLAS only waits: 93 ms a suggestion, not 49.
+    """Return a context in which BLAS uses one thread.
 
-    (100 trials of 62 parameters, two cores.) And what is suggested does not depend on the machine's
-    number of cores.
+    For matrices of this size a second thread only waits: 93 ms a suggestion, not 49 (100 trials of
+    62 parameters, two cores). With one, suggestions do not depend on the machine's number of cores.
     """
     limited: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
     return limited
@@ -33,9 +33,9 @@ def one_thread() -> AbstractContextManager[Any]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """k(x, z) = amplitude * Matern52(r), r^2 = sum of weights * (x - z)^2; noise is a variance.
+    """The kernel k(x, z) = amplitude * Matern52(r), r^2 = sum of weights * (x - z)^2.
 
-    `weights` has one a column.
+    `weights` has one for each column; `noise` is a variance.
     """
 
     amplitude: float
@@ -43,19 +43,19 @@ class Kernel:
     noise: float
 
     def __call__(self, x: Floats, z: Floats) -> Floats:
-        """(len(x), len(z)) covariances."""
+        """Return the covariances (len(x), len(z))."""
         scale = np.sqrt(self.weights)
         return self.amplitude * _matern(_squares(x * scale, z * scale))[0]
 
 
 def fit(columns: Floats, groups: Ints, values: Floats, noise: Floats) -> Kernel:
-    """The most likely kernel for `values` (n,) at `columns` (n, c), given the priors.
+    """Return the most likely kernel for `values` (n,) at `columns` (n, c), given the priors.
 
     `groups` (c,) numbers the groups that share a weight from 0; `noise` (n,) are factors of the
-    noise. The logarithms of all parameters are normal beforehand, with unit variance; the mean of a
-    weight falls with their number, which is what makes many of them work.
+    noise. The priors of the logarithms of all parameters are normal, with unit variance; the mean
+    of a weight falls with their number, which is what makes many of them work.
 
-    Raises numpy.linalg.LinAlgError where the numbers are not finite.
+    Raises numpy.linalg.LinAlgError if the numbers are not finite.
     """
     count = int(groups.max()) + 1 if len(groups) else 0
     means = np.log([AMPLITUDE, *[WEIGHTS / max(count, 1)] * count, NOISE])
@@ -77,10 +77,10 @@ def fit(columns: Floats, groups: Ints, values: Floats, noise: Floats) -> Kernel:
 def _log_likelihood(
     logs: Floats, columns: Floats, groups: Ints, values: Floats, noise: Floats
 ) -> tuple[float, Floats]:
-    """Of `values`, up to a constant, and its gradient in `logs`.
+    """Return the log likelihood of `values`, up to a constant, and its gradient in `logs`.
 
     With A the weighted columns, M = (alpha alpha' - K^-1) / 2 and H = M * a k'(r^2), the part of a
-    column is 2 (sum_j (H 1)_j A_j^2 - diag(A' H A)): no matrix for each weight.
+    column is 2 (sum_j (H 1)_j A_j^2 - diag(A' H A)): this needs no matrix for each weight.
     """
     amplitude, own = math.exp(logs[0]), math.exp(logs[-1]) * noise
     scaled = columns * np.sqrt(np.exp(logs[1:-1])[groups])
@@ -100,7 +100,10 @@ def _log_likelihood(
 
 
 class Posterior:
-    """What `kernel` makes of `values` (n,) at `columns` (n, c), `noise` (n,) being factors."""
+    """The posterior of a Gaussian process with `kernel`, given `values` (n,) at `columns` (n, c).
+
+    `noise` (n,) are factors of the kernel's noise.
+    """
 
     def __init__(self, kernel: Kernel, columns: Floats, values: Floats, noise: Floats) -> None:
         self.kernel = kernel
@@ -113,19 +116,19 @@ class Posterior:
         self.values = values
 
     def mean(self, columns: Floats) -> Floats:
-        """(m,) expectations at `columns` (m, c)."""
+        """Return the expectations (m,) at `columns` (m, c)."""
         mean: Floats = self.kernel(columns, self.columns) @ self._alpha
         return mean
 
     def mean_and_deviation(self, columns: Floats) -> tuple[Floats, Floats]:
-        """(m,) expectations and standard deviations, without the noise of one value."""
+        """Return expectations and standard deviations (m,), without the noise of one value."""
         cross = self.kernel(columns, self.columns)
         solved = solve_triangular(self._factor[0], cross.T, lower=True)
         variance = self.kernel.amplitude - (solved**2).sum(axis=0)
         return cross @ self._alpha, np.sqrt(np.maximum(variance, 1e-12))
 
     def condition_on_pending(self, columns: Floats) -> "Posterior":
-        """As if `columns` (m, c) had been observed, each with its expectation.
+        """Return the posterior as if `columns` (m, c) had been observed, each as expected.
 
         Source: the kriging believer of Ginsbourger et al. 2010.
         """
@@ -140,14 +143,14 @@ class Posterior:
 
 
 def _squares(x: Floats, z: Floats) -> Floats:
-    """(len(x), len(z)) squared distances."""
+    """Return the squared distances (len(x), len(z))."""
     squares = (x**2).sum(axis=1)[:, None] + (z**2).sum(axis=1) - 2 * x @ z.T
     result: Floats = np.maximum(squares, 0)
     return result
 
 
 def _matern(squares: Floats) -> tuple[Floats, Floats]:
-    """The Matern 5/2 correlation at squared distances, and its derivative in them."""
+    """Return the Matern 5/2 correlation at squared distances, and its derivative in them."""
     root = np.sqrt(5 * squares)
     decay = np.exp(-root)
     return (1 + root + 5 / 3 * squares) * decay, -5 / 6 * (1 + root) * decay

@@ -1,4 +1,4 @@
-"""`Front`: what is best at each cost, and by how much a point would raise it."""
+"""`Front`: the best value at each cost, and the area that a point would add."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ Ints = NDArray[np.int64]
 class Front:
     """The points of highest `values` (n,) at no higher `costs` (n,).
 
-    What is gained is measured up to the highest of the costs and down to the lowest of the values.
+    Gains are measured up to the highest of the costs and down to the lowest of the values.
     """
 
     def __init__(self, values: Floats, costs: Floats) -> None:
@@ -21,7 +21,7 @@ class Front:
         self._edges = np.r_[-np.inf, costs[order][first], costs.max()]
 
     def hypervolume_improvement(self, values: Floats, costs: Floats) -> Floats:
-        """(m,) areas that points of `values` and `costs` (m,) would add, each for itself."""
+        """Return the areas (m,) that points of `values` and `costs` (m,) would add, each alone."""
         from_ = np.maximum(self._edges[:-1], costs[:, None])
         widths = np.maximum(self._edges[1:] - from_, 0)
         heights = np.maximum(values[:, None] - self._levels, 0)
@@ -30,7 +30,7 @@ class Front:
 
 
 def nondominated_sort(values: Floats, costs: Floats, n: int) -> Ints:
-    """`n` rows, or all: those of the front, then those of the front without them, and so on."""
+    """Return `n` rows, or all: those of the front, then of the front without them, and so on."""
     left = np.lexsort((-values, costs))
     rows: list[int] = []
     while len(left) and len(rows) < n:

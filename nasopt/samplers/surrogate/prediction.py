@@ -1,4 +1,4 @@
-"""`Prediction`: what a model held of a trial before it ran, to be held against what came."""
+"""`Prediction`: the value that a model expected of a trial, to be compared with the outcome."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-WIDTH = 1.96  # deviations: of a normal distribution 95 % are within
+WIDTH = 1.96  # deviations; 95 % of a normal distribution are within
 MOST_WEIGHTS, MOST_NEAR = 5, 3
 
 
 @dataclass(frozen=True)
 class Near:
-    """A trial whose network is like it: `distance` 0 is the same, at 1 they tell of each other."""
+    """A trial with a similar network; `distance` 0 is the same, 1 is still informative."""
 
     trial: int
     distance: float
@@ -30,10 +30,11 @@ class Near:
 
 @dataclass(frozen=True)
 class Prediction:
-    """`expected` is the median of what the trial may be seen to be worth, `low` to `high` 95 %.
+    """The value that a model expects to be observed for a trial, and the reasons.
 
-    `weights` are shares of the kernel's weight, by parameter or feature, the largest first;
-    `nearest` the trials that the kernel holds for most alike.
+    `expected` is the median of that value, `low` to `high` its 95 % interval. `weights` are shares
+    of the kernel's weight, by parameter or feature, the largest first; `nearest` are the trials
+    that the kernel takes for most alike.
     """
 
     expected: float
@@ -43,7 +44,7 @@ class Prediction:
     nearest: tuple[Near, ...]
 
     def at_most(self, most: float) -> Self:
-        """The same of values that can be no higher: a model knows of no bound."""
+        """Return the prediction for values of at most `most`: a model knows of no bound."""
         low, expected, high = (min(each, most) for each in (self.low, self.expected, self.high))
         return replace(self, low=low, expected=expected, high=high)
 
@@ -54,7 +55,7 @@ class Prediction:
 def prediction(
     history: History, model: "Posterior", value_of: Callable[[Floats], Floats], point: Floats
 ) -> Prediction:
-    """What `model` holds of `point`; `value_of` leads from what is modelled back to values."""
+    """Return the prediction of `model` for `point`; `value_of` leads from scores to values."""
     encoded = history.encode(point[None])
     mean, deviation = model.mean_and_deviation(encoded.columns)
     spread = WIDTH * np.sqrt(deviation[0] ** 2 + model.kernel.noise)

@@ -1,4 +1,4 @@
-"""`SurrogateSampler`: a Gaussian process on networks says which one to train next."""
+"""`SurrogateSampler`: a Gaussian process on networks chooses the one to train next."""
 
 import hashlib
 import warnings
@@ -42,23 +42,23 @@ MUTANTS, MUTANTS_OF_TWO, RANDOM = 160, 80, 200
 ROUNDS = 4  # of hill climbing, from the best
 CLIMBERS = 3
 UCB_BETA = 2.0  # deviations above the mean
-COST_WEIGHT = 0.3  # of an e-fold cost, where it has one, in deviations of what is modelled
+COST_WEIGHT = 0.3  # price of an e-fold cost, if cost_aware, in deviations of what is modelled
 STEADY = 20  # observations, from which on the kernel is fitted anew only where a tenth is new
 MOST_FITTED, MOST_SEEN = 250, 2_000  # observations that a kernel is fitted to, that are modelled
 FITS = 8  # that are remembered
-TARGETS = (normal_scores, winsorised)  # taken in turn: that beats either
+TARGETS = (normal_scores, winsorised)  # taken in turn, which beats either alone
 
 
 class SurrogateSampler(StatelessSampler):
-    """Suggests what a Gaussian process holds for best, for trials that are few and costly.
+    """A sampler of the points that a Gaussian process takes for best, for few and costly trials.
 
         study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
 
-    For spaces of any parameters, with conditional ones, too. `features` gives a few numbers of a
-    trial's parameters that its value may depend on (how large a network is, say), always as many of
-    them. A `problem` knows more: features of networks, which parameters have an effect, limits; and
-    with its costs a second objective can be one of them. It goes for large networks, unless
-    `cost_aware` sets MACs against what a network may be worth.
+    It takes spaces of any parameters, conditional ones included. `features` gives a few numbers for
+    a trial's parameters that its value may depend on (the size of a network, say), always equally
+    many. A `problem` knows more: features of networks, which parameters have an effect, and limits;
+    with a problem, a second objective can be one of its costs. The sampler prefers large networks,
+    unless `cost_aware` weighs MACs against the value that a network may have.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SurrogateSampler(StatelessSampler):
         super().__init__(seed=seed, problem=problem)
 
     def _priced(self, problem: Problem | None) -> tuple[str, ...]:
-        """The cost to be weighed."""
+        """Return the cost to be weighed; raise StudyError if there is none that can be."""
         if problem is None:
             raise StudyError("cost_aware=True: costs are a problem's; give problem=... as well")
         if self._costs:
@@ -131,9 +131,9 @@ class SurrogateSampler(StatelessSampler):
     def _model(
         self, history: History, sign: int, target: Callable[[Floats], Target]
     ) -> tuple["Posterior", Callable[[Floats], Floats]]:
-        """What is known of all points, and the way back to values of the study.
+        """Return the posterior of all observations, and the way back to values of the study.
 
-        The kernel is that of the first trials: see `_fitted`.
+        The kernel is fitted to the first trials only: see `_fitted`.
         """
         from nasopt.samplers.surrogate.gaussian_process import Posterior
 
@@ -153,7 +153,7 @@ class SurrogateSampler(StatelessSampler):
     def _kernel(
         self, columns: Floats, groups: NDArray[np.int64], values: Floats, noise: Floats
     ) -> "Kernel":
-        """The kernel fitted to these. It is kept, which changes no result."""
+        """Return the kernel fitted to these observations; it is cached, which changes no result."""
         from nasopt.samplers.surrogate.gaussian_process import fit
 
         digest = hashlib.blake2b(columns.tobytes())
@@ -168,10 +168,10 @@ class SurrogateSampler(StatelessSampler):
 
 
 def _fitted(n: int) -> int:
-    """To how many of the first `n` observations the kernel is fitted: a function of the study.
+    """Return how many of the first `n` observations the kernel is fitted to.
 
-    So a study that goes on in another process needs nothing but its trials, and most of them need
-    no new fit.
+    It depends on the study alone: one that goes on in another process needs nothing but its trials,
+    and most of them need no new fit.
     """
     if n <= STEADY:
         return n
@@ -182,7 +182,7 @@ def _fitted(n: int) -> int:
 
 
 def _some(values: Floats, most: int) -> NDArray[np.int64]:
-    """The rows of all `values`, or of `most`: a third the best, the others at random."""
+    """Return the rows of all `values`, or of `most`: a third the best, the others at random."""
     if len(values) <= most:
         return np.arange(len(values))
     ranked = np.argsort(-values, kind="stable")
@@ -191,7 +191,7 @@ def _some(values: Floats, most: int) -> NDArray[np.int64]:
 
 
 def _far(history: History, rng: RandomState) -> Floats | None:
-    """A random point far from all that are known; the first is a central one."""
+    """Return a random point far from all that are known; the first is a central one."""
     encoded = history.novel(history.encode(history.domain.random(SPREAD, rng)))
     if not len(encoded):
         return history.any_fresh(rng)
@@ -204,7 +204,7 @@ def _far(history: History, rng: RandomState) -> Floats | None:
 
 
 def _highest(history: History, model: "Posterior", price: float, rng: RandomState) -> Floats | None:
-    """The new point of the highest acquisition that was found."""
+    """Return the new point of the highest acquisition that was found."""
     domain = history.domain
     seen = history.known[history.observed]
     means = model.mean(seen.columns)
@@ -237,7 +237,7 @@ def _highest(history: History, model: "Posterior", price: float, rng: RandomStat
 
 
 def _parents(seen: EncodedPoints, means: Floats, has_front: bool) -> EncodedPoints:
-    """The best of what is known: by expectation, or the front of it."""
+    """Return the best of the known points, by expectation, or by fronts of value and cost."""
     within = np.flatnonzero(seen.excess <= 0)
     rows = within[np.argsort(-means[within], kind="stable")]
     rows = rows[distinct(seen.points[rows])]
@@ -249,7 +249,10 @@ def _parents(seen: EncodedPoints, means: Floats, has_front: bool) -> EncodedPoin
 def _acquisition(
     model: "Posterior", front: Front | None, price: float
 ) -> Callable[[EncodedPoints], Floats]:
-    """The upper bound of what a point is worth less its price, or by how much it raises a front."""
+    """Return the function that a new point should maximise.
+
+    It is the upper bound of a point's value less its price, or the area that it adds to `front`.
+    """
 
     def height(encoded: EncodedPoints) -> Floats:
         mean, deviation = model.mean_and_deviation(encoded.columns)
@@ -262,6 +265,6 @@ def _acquisition(
 
 
 def _logs(encoded: EncodedPoints) -> Floats:
-    """(n,) logarithms of the cost that is an objective, or has a price."""
+    """Return the logarithms (n,) of the cost that is an objective, or has a price."""
     logs: Floats = np.log(np.maximum(encoded.costs[:, 0], 1))
     return logs
