@@ -4,16 +4,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-
-def convolution(channels: int, filters: int, kernel_size: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(*_convolved(channels, filters, kernel_size, stride), nn.ReLU(inplace=True))
+Strides = tuple[int, int]  # down and across
 
 
-def separable(channels: int, filters: int, kernel_size: int, stride: int) -> nn.Sequential:
+def convolution(channels: int, filters: int, kernel_size: int, strides: Strides) -> nn.Sequential:
+    return nn.Sequential(*_convolved(channels, filters, kernel_size, strides), nn.ReLU(inplace=True))
+
+
+def separable(channels: int, filters: int, kernel_size: int, strides: Strides) -> nn.Sequential:
     return nn.Sequential(
-        *_convolved(channels, channels, kernel_size, stride, groups=channels),
+        *_convolved(channels, channels, kernel_size, strides, groups=channels),
         nn.ReLU(inplace=True),
-        *_convolved(channels, filters, 1, 1),
+        *_convolved(channels, filters, 1, (1, 1)),
         nn.ReLU(inplace=True),
     )
 
@@ -24,11 +26,11 @@ class Residual(nn.Module):
     The shortcut is a 1x1 convolution and a batch norm if the shapes differ, else the identity.
     """
 
-    def __init__(self, channels: int, filters: int, kernel_size: int, stride: int) -> None:
+    def __init__(self, channels: int, filters: int, kernel_size: int, strides: Strides) -> None:
         super().__init__()
-        self.branch = nn.Sequential(*_convolved(channels, filters, kernel_size, stride))
-        same = channels == filters and stride == 1
-        self.shortcut = nn.Sequential(*([] if same else _convolved(channels, filters, 1, stride)))
+        self.branch = nn.Sequential(*_convolved(channels, filters, kernel_size, strides))
+        same = channels == filters and strides == (1, 1)
+        self.shortcut = nn.Sequential(*([] if same else _convolved(channels, filters, 1, strides)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         summed: torch.Tensor = self.branch(x) + self.shortcut(x)
@@ -45,23 +47,23 @@ class Pointwise(nn.Conv2d):
     2 %.
     """
 
-    def __init__(self, channels: int, filters: int, stride: int, groups: int) -> None:
+    def __init__(self, channels: int, filters: int, strides: Strides, groups: int) -> None:
         super().__init__(channels, filters, 1, groups=groups, bias=False)
-        self.step = stride
+        self.step = strides
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        picked = F.avg_pool2d(x, 1, self.step) if self.step > 1 else x
+        picked = x if self.step == (1, 1) else F.avg_pool2d(x, 1, self.step)
         if self.in_channels == 1:
             return (picked.permute(0, 2, 3, 1) * self.weight.flatten()).permute(0, 3, 1, 2)
         return super().forward(picked)
 
 
 def _convolved(
-    channels: int, filters: int, kernel_size: int, stride: int, groups: int = 1
+    channels: int, filters: int, kernel_size: int, strides: Strides, groups: int = 1
 ) -> list[nn.Module]:
     if kernel_size == 1:
-        conv: nn.Conv2d = Pointwise(channels, filters, stride, groups)
+        conv: nn.Conv2d = Pointwise(channels, filters, strides, groups)
     else:
         padding = kernel_size // 2
-        conv = nn.Conv2d(channels, filters, kernel_size, stride, padding, groups=groups, bias=False)
+        conv = nn.Conv2d(channels, filters, kernel_size, strides, padding, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(filters)]

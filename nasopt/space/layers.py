@@ -116,9 +116,12 @@ class Conv(Layer):
             "residual": blocks.Residual,
             "separable": blocks.separable,
         }[self.chosen("op")]
-        return operation(
-            in_shape[0], self.chosen("filters"), self.chosen("kernel_size"), self.chosen("stride")
-        )
+        channels, height, width = in_shape
+        # An axis of one pixel is not strided, which changes nothing: there oneDNN's weight
+        # gradients in bfloat16 are garbage (avx512_bf16, kernels of 3x3 and more).
+        stride = self.chosen("stride")
+        strides = min(stride, height), min(stride, width)
+        return operation(channels, self.chosen("filters"), self.chosen("kernel_size"), strides)
 
 
 @dataclass(frozen=True, kw_only=True)
