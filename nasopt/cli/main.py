@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -326,6 +327,9 @@ VERBS: dict[str, Verb] = {
 }
 
 
+TRAIN = ("quickstart", "noise", "run", "compare")
+
+
 class _Lines(logging.Handler):
     """What the library logs, as lines on stderr."""
 
@@ -334,7 +338,7 @@ class _Lines(logging.Handler):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: its exit code (0 done, 2 the user's to fix, 130 or 143 interrupted)."""
+    """Run one command: its exit code (0 done, 2 the user's to fix, 130, 141 or 143 interrupted)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a study's name may have letters that it lacks
@@ -352,10 +356,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.error(f"unrecognized arguments: {' '.join(unknown)}")
     if getattr(known, "data_dir", None):
         os.environ["NASOPT_DATA"] = known.data_dir
-    return _guarded(lambda: known.function(known))
+    return _guarded(lambda: known.function(known), trains=known.verb in TRAIN)
 
 
-def _guarded(command: Callable[[], None]) -> int:
+def _guarded(command: Callable[[], None], *, trains: bool = False) -> int:
     """Run it, and tell what a user can fix in a line: its exit code."""
     handler = _Lines()
     logging.getLogger("nasopt").addHandler(handler)
@@ -371,6 +375,9 @@ def _guarded(command: Callable[[], None]) -> int:
         return 128 + int(signum)
     except BrokenPipeError:  # `nasopt show DB | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if trains:
+            complain("stopped: nothing reads the output any more; the same command goes on")
+            return 128 + signal.SIGPIPE
     finally:
         logging.getLogger("nasopt").removeHandler(handler)
     return 0

@@ -8,7 +8,9 @@ Strides = tuple[int, int]  # down and across
 
 
 def convolution(channels: int, filters: int, kernel_size: int, strides: Strides) -> nn.Sequential:
-    return nn.Sequential(*_convolved(channels, filters, kernel_size, strides), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        *_convolved(channels, filters, kernel_size, strides), nn.ReLU(inplace=True)
+    )
 
 
 def separable(channels: int, filters: int, kernel_size: int, strides: Strides) -> nn.Sequential:
@@ -65,5 +67,7 @@ def _convolved(
         conv: nn.Conv2d = Pointwise(channels, filters, strides, groups)
     else:
         padding = kernel_size // 2
-        conv = nn.Conv2d(channels, filters, kernel_size, strides, padding, groups=groups, bias=False)
+        conv = nn.Conv2d(
+            channels, filters, kernel_size, strides, padding, groups=groups, bias=False
+        )
     return [conv, nn.BatchNorm2d(filters)]

@@ -227,6 +227,7 @@ REMEDIES = (  # what a message has in it, or its SQLSTATE
     ("too big", "the file is damaged; restore a copy, or name another"),
     ("malformed", "the file is damaged; restore a copy, or begin anew with another --storage"),
     ("unable to open database file", f"was its folder removed? {AGAIN}"),
+    ("timeout expired", "correct the host and the port, or see to the network"),
     ("no password supplied", "give it by PGPASSWORD or ~/.pgpass"),
     ("password authentication failed", "correct it in the URL, PGPASSWORD or ~/.pgpass"),
     ("pg_hba.conf", "add ?sslmode=require to the URL, or have pg_hba.conf let you in"),

@@ -33,6 +33,9 @@ from nasopt.storage.database import (
 from nasopt.storage.locks import Locks, file_locks, server_locks
 from nasopt.storage.rdb import INDICES, Storage, clear_orphans
 
+CONNECT_SECONDS = 10  # until a server that does not answer is given up
+SILENT_SECONDS = 60  # until one that no longer acknowledges what it is sent is
+
 _making = threading.Lock()  # the lock of a file is one for all threads of a process
 
 
@@ -83,7 +86,7 @@ def open_storage(
     url = storage_url(location)
     path = file_of(url)
     if path is None:
-        return _connect(url, {}, str(location), mode)
+        return _connect(url, _patience(url), str(location), mode)
     name = str(path)
     if _is_there(path):
         inspect(path)
@@ -206,20 +209,35 @@ def _let_go(connection: sa.Connection) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def _patience(url: str) -> dict[str, Any]:
+    """Return libpq's options by which a server that is silent is given up; its own wait for ever.
+
+    What the URL or PGCONNECT_TIMEOUT says goes first.
+    """
+    given = sa.make_url(url)
+    if given.get_driver_name() not in ("psycopg", "psycopg2"):
+        return {}
+    options = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": 1_000 * SILENT_SECONDS}
+    if "PGCONNECT_TIMEOUT" in os.environ:
+        del options["connect_timeout"]
+    return {name: value for name, value in options.items() if name not in given.query}
+
+
 def _look_at_server(url: str, shown: str) -> None:
     """Raise StorageError unless there are studies; Optuna's own errors would be a traceback."""
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=_patience(url))
     if not set(sa.inspect(engine).get_table_names()) >= TABLES:
         raise StorageError(f"storage={shown}: no studies in it; look for the URL that a run used")
 
 
 def _make_on_server(url: str) -> None:
     """Make the tables, one worker at a time: PostgreSQL does not order two that begin at once."""
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    patience = _patience(url)
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=patience)
     with engine.connect() as connection:
         connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
         if not set(sa.inspect(engine).get_table_names()) >= TABLES:
-            storage = Storage(url)
+            storage = Storage(url, engine_kwargs={"connect_args": patience})
             _make_tables(storage)
             storage.remove_session()
             storage.engine.dispose()
@@ -309,6 +327,11 @@ def locks_of(storage: Storage) -> Locks:
     """Return the locks of the database: of all hosts that use a server, or of one file."""
     if storage.path is not None:
         return file_locks(storage.leases / "locks")
-    engine = sa.create_engine(storage.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(
+        storage.url,
+        poolclass=sa.NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args=_patience(storage.url),
+    )
     sa.event.listen(engine, "handle_error", name_error)
     return server_locks(engine)

@@ -340,6 +340,24 @@ def _output(words: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def test_a_search_whose_reader_goes_says_that_it_stopped(study):
+    """`nasopt run mine.py | head -1`: what is left undone is told, where somebody sees it."""
+    command = [sys.executable, "-m", "nasopt", "run", "mine.py", "--device", "cpu"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline().startswith("[1/4] trial 0")
+        running.stdout.close()
+        said = running.stderr.read()
+    assert said == (
+        "nasopt: stopped: nothing reads the output any more; the same command goes on\n"
+    )
+    assert running.returncode == 128 + signal.SIGPIPE
+    assert main(["run", "mine.py", "--device", "cpu"]) == 0
+
+
 def test_a_pipe_that_closes_early_is_no_error(study):
     main(["run", "mine.py", "--device", "cpu"])
     read, write = os.pipe()

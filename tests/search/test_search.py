@@ -509,7 +509,8 @@ def test_a_worker_paused_until_its_trial_was_taken_changes_nothing(tmp_path):
         storage = open_storage(tmp_path / "x.db")
         with storage.engine.begin() as connection:  # it seems to be on another host, and silent
             connection.exec_driver_sql("UPDATE nasopt_workers SET host = 'other', seen = 0")
-        (tmp_path / "x.db.leases" / "locks").unlink()  # nor are its locks to be seen
+        for held in (tmp_path / "x.db.leases").iterdir():  # nor are its locks to be seen
+            held.unlink()
         experiment = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
         finished = told(nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu"))
     finally:

@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 import signal
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -127,6 +128,25 @@ def test_a_database_a_host_or_an_option_that_is_none_is_told(server, mode):
     assert "host 'no.invalid'" in refusal("postgresql://me@no.invalid/x", mode)
     assert refusal(f"{server.url('x')}?nonsense=1", mode).endswith("; correct the URL")
     assert "sslmode" in refusal(f"{server.url('x')}?sslmode=nonsense", mode)
+
+
+def test_a_server_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")  # seconds, libpq's least
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        line = refusal(f"postgresql+psycopg://me@127.0.0.1:{port}/x", "read")
+    assert line.endswith("; correct the host and the port, or see to the network")
+
+
+def test_a_server_has_a_minute_to_acknowledge_unless_the_url_says_otherwise(server):
+    def silence(url: str) -> str:
+        engine = open_storage(url).engine
+        with engine.connect() as connection:
+            driver: psycopg.Connection = connection.connection.driver_connection
+            return driver.info.get_parameters()["tcp_user_timeout"]
+
+    assert silence(server.new()) == "60000"
+    assert silence(f"{server.new()}?tcp_user_timeout=5000") == "5000"
 
 
 # in mid run
