@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nasopt.api import compare as compare
+    from nasopt.api import run as run
     from nasopt.benchmarks import load_benchmark as load_benchmark
     from nasopt.errors import Error as Error
-    from nasopt.search.comparison import compare as compare
     from nasopt.search.experiment import Experiment as Experiment
     from nasopt.search.experiment import load_experiment as load_experiment
     from nasopt.search.interruption import Interrupted as Interrupted
-    from nasopt.search.search import run as run
     from nasopt.space.architecture import Architecture as Architecture
     from nasopt.space.fields import categorical as categorical
     from nasopt.space.fields import integer as integer
@@ -39,7 +39,7 @@ _HOMES = {
     "Space": "space.space",
     "build": "space.model",
     "categorical": "space.fields",
-    "compare": "search.comparison",
+    "compare": "api",
     "cost": "space.model",
     "integer": "space.fields",
     "load_benchmark": "benchmarks",
@@ -48,7 +48,7 @@ _HOMES = {
     "parameters": "space.limits",
     "real": "space.fields",
     "repeat": "space.space",
-    "run": "search.search",
+    "run": "api",
 }
 
 __all__ = sorted(_HOMES)

@@ -136,7 +136,7 @@ def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
     """Map each trial to the choices that act in its network, by parameter."""
     if study.is_benchmark:
         return lambda trial: trial.params
-    space = study.begun.space
+    space = study.experiment.networks
     acting = EffectiveLayers(space)
     layers = {name: tuple(p.layer.open_fields) for p in space.parts for name in p.names}
     whole = [

@@ -245,7 +245,7 @@ def _winners(
             if benchmark is not None:
                 fresh = benchmark.replicates(params)
             elif not study.is_benchmark:  # without its table nothing can be looked up
-                evaluation = study.begun.evaluation(params)
+                evaluation = study.experiment.evaluation(params)
                 fresh = fresh_accuracies(evaluation, accuracies, replicates)
             yield replace(winner, fresh=fresh)
 
@@ -254,7 +254,7 @@ def _noise(study: Record, accuracies: Mapping[str, float]) -> Noise | None:
     """Return the noise that was measured of the experiment of `study`."""
     if study.is_benchmark:
         return None
-    draws = study.begun.draws(NOISE_DRAWS, SAMPLE_SEED)
+    draws = study.experiment.draws(NOISE_DRAWS, SAMPLE_SEED)
     return recorded_noise(draws, accuracies, limited=bool(study.limits))
 
 

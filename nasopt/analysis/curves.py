@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from nasopt.analysis.outputs import Output
 from nasopt.analysis.record import Record
 from nasopt.storage.budget import Spent, spent
-from nasopt.storage.rdb import FREE
+from nasopt.storage.record import TrialRecord
 
 AXES = ("evaluation", "total_epochs", "total_seconds")
 POINTS = 100  # of a curve over epochs or seconds
@@ -109,8 +109,8 @@ def study_rows(studies: Sequence[Record]) -> dict[str, dict[int, list[Row]]]:
 
 
 def _counted(study: Record) -> list[tuple[FrozenTrial, Spent]]:
-    pairs = zip(study.ended, spent(study.ended), strict=True)
-    return [(trial, cost) for trial, cost in pairs if FREE not in trial.user_attrs]
+    pairs = zip(study.finished, spent(study.finished), strict=True)
+    return [(trial, cost) for trial, cost in pairs if not TrialRecord.of(trial).free]
 
 
 def _rows(study: Record, trials: Sequence[tuple[FrozenTrial, Spent]], greatest: float) -> list[Row]:

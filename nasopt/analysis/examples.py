@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 from nasopt.analysis.outcome import Outcome, honest_first, outcome_of, rank
 from nasopt.analysis.record import Record
 from nasopt.storage.rdb import Storage
+from nasopt.storage.record import key_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def examples(studies: Sequence[Record], storage: Storage | None = None) -> Examp
         return None
     ranked: dict[str, tuple[Record, FrozenTrial]] = {}
     for study, trial in honest_first(sorted(trials, key=lambda each: rank(each[1])), storage):
-        ranked.setdefault(trial.user_attrs["key"], (study, trial))
+        ranked.setdefault(key_of(trial.user_attrs) or "", (study, trial))
     networks = list(ranked.values())
 
     def outcome(place: int) -> Outcome:

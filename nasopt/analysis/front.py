@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nasopt.analysis.record import Record
+from nasopt.storage.record import TrialRecord
 
 T = TypeVar("T")
 COSTS = ("macs", "parameters")
@@ -77,10 +78,10 @@ class TradeOff:
 def trade_off(studies: Sequence[Record], cost: str) -> TradeOff:
     """Return the complete trials of `studies` within their limits, each network once a study."""
     points = [
-        Point(study.name, trial.number, trial.values[0], trial.user_attrs[cost])
+        Point(study.name, trial.number, trial.values[0], amount)
         for study in studies
         for trial in study.complete
-        if trial.user_attrs.get(cost) is not None
+        if (amount := getattr(TrialRecord.of(trial), cost, None)) is not None
     ]
     best = front(points, lambda point: (point.accuracy, point.cost))
     return TradeOff(cost, tuple(points), tuple(best))

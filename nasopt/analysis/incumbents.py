@@ -48,7 +48,7 @@ def course(studies: Sequence[Record], rows: Studies) -> IncumbentCurves:
         ),
         axis=budget.axis,
         under_way=under_way,
-        exhausted=frozenset(study.sampler for study in studies if study.attrs.get("ended")),
+        exhausted=frozenset(study.sampler for study in studies if study.ended),
         left_out=tuple(study.name for study in studies if study.name not in seen),
         seeds=max(map(len, followed.values())),
     )

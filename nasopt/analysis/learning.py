@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from nasopt.analysis.record import Record
 from nasopt.storage.budget import spent
+from nasopt.storage.record import EndedBy, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -85,21 +86,14 @@ def savings(studies: Sequence[Record]) -> Savings:
     """Return what pruning saved, as if each network were trained in its study (see `budget`)."""
     trainings = pruned = broken = epochs = saved = 0
     for study in studies:
-        furthest = {
-            trial.user_attrs["key"]: trial
-            for trial in study.counted
-            if "key" in trial.user_attrs and trial.state is not TrialState.FAIL
-        }
-        ended_early = [t for t in furthest.values() if t.state is TrialState.PRUNED]
-        lagging = [trial for trial in ended_early if _lagged(trial)]
+        trained = (t for t in study.counted if t.state is not TrialState.FAIL)
+        records = ((trial, TrialRecord.of(trial)) for trial in trained)
+        furthest = {record.key: (trial, record) for trial, record in records if record.key}
+        ended_early = [r for t, r in furthest.values() if t.state is TrialState.PRUNED]
+        lagging = [record for record in ended_early if record.ended_by is EndedBy.PRUNER]
         trainings += len(furthest)
         pruned += len(lagging)
         broken += len(ended_early) - len(lagging)
         epochs += sum(each.epochs for each in spent(study.counted))
-        saved += sum(study.epochs - trial.user_attrs.get("epochs", 0) for trial in lagging)
+        saved += sum(study.epochs - (record.epochs or 0) for record in lagging)
     return Savings(trainings, pruned, broken, epochs, epochs + saved)
-
-
-def _lagged(trial: FrozenTrial) -> bool:
-    """Return True if a pruner ended the trial."""
-    return str(trial.user_attrs.get("reason", "pruned")).startswith("pruned")

@@ -18,9 +18,11 @@ from nasopt.analysis.winners import trained_again
 from nasopt.errors import StudyError, closest
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Conv, Layer, Pool
-from nasopt.storage.attributes import check_study
+from nasopt.space.limits import COSTS
+from nasopt.storage.checks import check_study
 from nasopt.storage.database import shown_url
-from nasopt.storage.rdb import EXPERIMENT, LAST, Storage
+from nasopt.storage.rdb import Storage
+from nasopt.storage.record import StudyRecord, TrialRecord, is_begun, key_of
 from nasopt.text import done_of
 
 RUNNERS_UP = 4
@@ -46,6 +48,7 @@ class Outcome:
     parameters: int | None
     macs: int | None
     attributes: dict[str, Any]
+    record: TrialRecord = TrialRecord()
     fresh: tuple[float, ...] = ()
     over: tuple[str, ...] = ()
 
@@ -56,8 +59,9 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         chosen = self.architecture
+        known = {name: value for name, value in asdict(self).items() if name != "record"}
         return {
-            **asdict(self),
+            **known,
             "architecture": chosen.to_json() if isinstance(chosen, Architecture) else chosen,
             "fresh_mean": self.fresh_mean,
         }
@@ -108,21 +112,17 @@ class Result:
 
 def studies_of(storage: Storage) -> list[str]:
     """Return the names of nasopt's studies in the database, in the order in which they began."""
-    return list(attributes_of(storage))
+    return [study.name for study in study_records(storage)]
 
 
-def attributes_of(storage: Storage) -> dict[str, dict[str, Any]]:
-    """Return the user attributes of nasopt's studies by name, in the order in which they began.
+def study_records(storage: Storage) -> list[StudyRecord]:
+    """Return the records of nasopt's studies, in the order in which they began.
 
     Optuna's summaries would read and copy every trial. Raises StudyError if one cannot be a study
     of nasopt's.
     """
-    begun = {EXPERIMENT, LAST}  # a study in between is being made at this moment
-    studies = storage.get_all_studies()
-    ours = {each.study_name: each.user_attrs for each in studies if begun <= each.user_attrs.keys()}
-    for name, attrs in ours.items():
-        check_study(name, attrs)
-    return ours
+    begun = (each for each in storage.get_all_studies() if is_begun(each.user_attrs))
+    return [check_study(each.study_name, each.user_attrs) for each in begun]
 
 
 def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
@@ -157,7 +157,7 @@ def outcome(study: optuna.Study, number: int) -> Outcome:
             f"trial={number}: made by plain Optuna (study.add_trial, study.optimize), so no "
             f"network of it is known; study.trials[{number}] has what there is"
         )
-    if "key" not in trial.user_attrs:
+    if key_of(trial.user_attrs) is None:
         if trial.state.is_finished():
             raise StudyError(f"trial={number}: it failed before it had a network; ask for another")
         raise StudyError(f"trial={number}: it has no network yet; look again when it runs")
@@ -187,10 +187,10 @@ def result(study: optuna.Study) -> Result:
     return Result(
         study=record.name,
         objectives=record.objectives,
-        trials=record.attrs.get("trials"),
+        trials=record.trials_budget,
         done=len(record.counted),
         pruned=sum(trial.state is TrialState.PRUNED for trial in record.counted),
-        free=len(record.ended) - len(record.counted),
+        free=len(record.finished) - len(record.counted),
         best=told(best),
         runners_up=told(others),
         devices=devices_of(record.counted),
@@ -203,7 +203,7 @@ def result(study: optuna.Study) -> Result:
 
 def rank(trial: FrozenTrial) -> tuple[float, float, int]:
     """Return a key that sorts complete trials, best first: of equal accuracies the least work."""
-    macs = trial.user_attrs.get("macs")
+    macs = TrialRecord.of(trial).macs
     return -trial.values[0], math.inf if macs is None else macs, trial.number
 
 
@@ -230,7 +230,7 @@ def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None
     """Return the outcome of a trial that has a network; `storage` has its fresh accuracies."""
     steps = sorted(trial.intermediate_values.items())
     reported = tuple(value for _, value in steps)
-    attributes = dict(trial.user_attrs)
+    record = TrialRecord.of(trial)
     recipe = {k: v for k, v in trial.params.items() if k.startswith("recipe.")}
     space = study.space
     return Outcome(
@@ -241,9 +241,10 @@ def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None
         recipe=recipe,
         accuracy=trial.values[0] if trial.values else (reported[-1] if reported else None),
         accuracies=reported,
-        parameters=attributes.pop("parameters", None),
-        macs=attributes.pop("macs", None),
-        attributes=attributes,
+        parameters=record.parameters,
+        macs=record.macs,
+        attributes={k: v for k, v in trial.user_attrs.items() if k not in COSTS},
+        record=record,
         fresh=() if storage is None else trained_again(study, trial.params, storage),
         over=tuple(study.broken(trial)),
     )

@@ -7,6 +7,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from nasopt.analysis.record import Record
+from nasopt.storage.record import TrialRecord
 
 FEWEST = 5
 
@@ -42,12 +43,10 @@ class Predictions:
 def predictions(studies: Sequence[Record]) -> Predictions | None:
     """Return the predictions for trials that were trained to their end; None if too few."""
     trials = tuple(
-        Expectation(
-            study.name, trial.number, held["expected"], held["low"], held["high"], trial.values[0]
-        )
+        Expectation(study.name, trial.number, held.expected, held.low, held.high, trial.values[0])
         for study in studies
         for trial in study.counted
-        if trial.state is TrialState.COMPLETE and (held := trial.user_attrs.get("belief"))
+        if trial.state is TrialState.COMPLETE and (held := TrialRecord.of(trial).prediction)
     )
     if len(trials) < FEWEST:
         return None

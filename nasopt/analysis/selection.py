@@ -11,16 +11,18 @@ import optuna
 from nasopt.analysis.compared import ComparisonResult, compared
 from nasopt.analysis.curves import Budget, Row, study_rows
 from nasopt.analysis.difference import difference
-from nasopt.analysis.outcome import attributes_of, load_study, studies_of
+from nasopt.analysis.outcome import load_study, studies_of, study_records
 from nasopt.analysis.record import Record, devices_of, remarks
 from nasopt.analysis.retrained import fresh_seeds
 from nasopt.analysis.start_up import start_up
 from nasopt.analysis.winners import MOST_REPLICATES, QUARTERS, quarter_winners
 from nasopt.errors import RecipeError, StudyError, closest
+from nasopt.storage.attributes import FREE
 from nasopt.storage.budget import spent
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, open_storage
-from nasopt.storage.rdb import EXPERIMENT, FREE, Storage
+from nasopt.storage.rdb import Storage
+from nasopt.storage.record import StudyRecord
 from nasopt.text import trained_on
 
 if TYPE_CHECKING:  # it imports torch
@@ -74,15 +76,15 @@ def studies_together(storage: Storage, name: str | None = None) -> tuple[list[Re
     Raises StudyError for an unknown name, or a database without a study of nasopt's.
     """
     chosen = load_study(storage, name).study_name
-    shared = {each: shared_by(each, attrs) for each, attrs in attributes_of(storage).items()}
+    shared = {each.name: shared_by(each) for each in study_records(storage)}
     alike = [each for each in shared if shared[each] == shared[chosen]]
     names = alike if name is None else [name]
     return [read_study(storage, each) for each in names], [n for n in shared if n not in alike]
 
 
-def shared_by(name: str, attrs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return what a study shares with those of the same experiment, from its user attributes."""
-    return name.rsplit("/", 2)[0], _terms(attrs)
+def shared_by(study: StudyRecord) -> tuple[str, dict[str, Any]]:
+    """Return what a study shares with those of the same experiment."""
+    return study.name.rsplit("/", 2)[0], _terms(study)
 
 
 def compare_records(studies: Sequence[Record], storage: Storage) -> ComparisonResult:
@@ -151,7 +153,7 @@ def _replicates(study: Record, budget: Budget, accuracies: Mapping[str, float]) 
     winners = [w for w in quarter_winners(rows_of(study), budget) if w.quarter == QUARTERS]
     if study.is_benchmark or not winners:
         return 0
-    evaluation = study.begun.evaluation(study.trials[winners[0].number].params)
+    evaluation = study.experiment.evaluation(study.trials[winners[0].number].params)
     fresh = fresh_seeds(evaluation, MOST_REPLICATES)
     return sum(1 for _ in takewhile(lambda each: each.key in accuracies, fresh))
 
@@ -160,8 +162,8 @@ def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:
     """Return a sentence for each sampler and reason for which studies ended early."""
     seeds: dict[tuple[str, str], list[str]] = {}
     for study in studies:
-        if study.attrs.get("ended") and spent_of(study, budget) < budget.amount:
-            seeds.setdefault((study.sampler, study.attrs["ended"]), []).append(str(study.seed))
+        if study.ended and spent_of(study, budget) < budget.amount:
+            seeds.setdefault((study.sampler, study.ended), []).append(str(study.seed))
     return [
         f"{sampler} ended early with seed {', '.join(each)}: {reason}."
         for (sampler, reason), each in seeds.items()
@@ -184,7 +186,7 @@ def rows_of(study: Record) -> list[Row]:
 
 def is_done(study: Record, budget: Budget) -> bool:
     """Return True if the budget of the study is spent, or it had nothing left to try."""
-    return bool(study.attrs.get("ended")) or spent_of(study, budget) >= budget.amount
+    return bool(study.ended) or spent_of(study, budget) >= budget.amount
 
 
 def spent_of(study: Record, budget: Budget) -> int:
@@ -196,8 +198,9 @@ def spent_of(study: Record, budget: Budget) -> int:
 
 
 def budget_of(study: Record) -> Budget:
-    epochs = study.attrs.get("epochs_budget")
-    return Budget(epochs, "epochs") if epochs else Budget(study.attrs["trials"])
+    if study.epochs_budget:
+        return Budget(study.epochs_budget, "epochs")
+    return Budget(study.trials_budget or 0)  # a study has one of the two
 
 
 def check_replicates(replicates: Any) -> None:
@@ -252,15 +255,15 @@ def _check_alike(studies: Sequence[Record]) -> None:
                 f"study={study.name}: by {study.sampler} with seed {study.seed}, as {twin.name} "
                 "is; leave one out"
             )
-        found = difference(_terms(first.attrs), _terms(study.attrs))
+        found = difference(_terms(first), _terms(study))
         if found is not None:
             place, before, after = found
             raise StudyError(
                 f"study={study.name}: {place} is {after}, but {before} in {first.name}; compare "
                 "studies of one experiment"
             )
-        if study.attrs["pruner"] != study.sampler:  # a sampler that prunes is compared as that
-            pruners.setdefault(study.attrs["pruner"], study)
+        if study.pruner != study.sampler:  # a sampler that prunes is compared as that
+            pruners.setdefault(study.pruner, study)
     if len(pruners) > 1:
         (one, by_one), (other, by_other), *_ = pruners.items()
         raise StudyError(
@@ -269,9 +272,9 @@ def _check_alike(studies: Sequence[Record]) -> None:
         )
 
 
-def _terms(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the terms that studies of one experiment share, from the user attributes of one."""
-    terms = {"limits": attrs["limits"], **attrs[EXPERIMENT]}
-    if "table" in terms["space"]:
+def _terms(study: StudyRecord) -> dict[str, Any]:
+    """Return the terms that studies of one experiment share."""
+    terms = {"limits": list(study.limits), **study.experiment.to_json()}
+    if study.is_benchmark:
         del terms["seed"]  # it chooses the replicates, other ones for each study
     return terms

@@ -62,14 +62,14 @@ def _summary(storage: Storage, study: optuna.Study) -> StudySummary:
     fresh = trained_again(record, best.params, storage) if best is not None and single else ()
     return StudySummary(
         study=record.name,
-        sampler=record.attrs.get("sampler"),
-        seed=record.attrs.get("seed"),
-        trials=record.attrs.get("trials"),
+        sampler=record.given_sampler,
+        seed=record.given_seed,
+        trials=record.trials_budget,
         done=len(record.counted),
         running=len(running),
         queued=sum(t.state is TrialState.WAITING for t in record.trials),
         pruned=sum(t.state is TrialState.PRUNED for t in record.counted),
-        free=len(record.ended) - len(record.counted),
+        free=len(record.finished) - len(record.counted),
         best=None if best is None else best.values[0],
         last_activity=last,
         live=storage.has_living_owner([t._trial_id for t in running]),

@@ -6,7 +6,7 @@ from typing import Any, Self
 import optuna
 
 from nasopt.analysis.outcome import outcome
-from nasopt.analysis.record import sampler_of
+from nasopt.analysis.record import Record
 from nasopt.errors import StudyError
 
 
@@ -35,24 +35,26 @@ class Why:
         Raises StudyError if there is no such trial, or no model had a say in it.
         """
         trial = outcome(study, number)
-        prediction = trial.attributes.get("belief")
-        if prediction is None:
-            raise StudyError(f"why={number}: {_unexplained(study, trial.attributes)}")
-        near = tuple(
-            (each["trial"], each["distance"], each["value"]) for each in prediction["nearest"]
-        )
-        names = ("expected", "low", "high", "weights")
-        bounds = {name: prediction[name] for name in names}
+        held = trial.record.prediction
+        if held is None:
+            raise StudyError(f"why={number}: {_unexplained(Record.of(study).sampler)}")
         return cls(
-            study.study_name, number, trial.state, **bounds, seen=trial.accuracy, nearest=near
+            study=study.study_name,
+            number=number,
+            state=trial.state,
+            expected=held.expected,
+            low=held.low,
+            high=held.high,
+            seen=trial.accuracy,
+            weights=held.weights,
+            nearest=tuple((each.trial, each.distance, each.value) for each in held.nearest),
         )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def _unexplained(study: optuna.Study, attributes: dict[str, Any]) -> str:
-    sampler = str(study.user_attrs.get("sampler", sampler_of(study.study_name)))
+def _unexplained(sampler: str) -> str:
     if not sampler.lower().startswith("surrogate"):  # by name, or an object of the class
         return f"{sampler} keeps no reasons; surrogate does"
     return (

@@ -78,7 +78,7 @@ def trained_again(study: Record, params: Mapping[str, Any], storage: Storage) ->
         return ()
     ledger = Ledger(storage.engine, folders(storage).checkpoints)
     found = []
-    for fresh in fresh_seeds(study.begun.evaluation(params), MOST_REPLICATES):
+    for fresh in fresh_seeds(study.experiment.evaluation(params), MOST_REPLICATES):
         results = ledger.results(fresh.key)
         if not results or not (results[-1].diverged or len(results) == fresh.recipe.epochs):
             break

@@ -1,6 +1,6 @@
 """The tabular benchmarks: trainings are looked up, so that samplers are compared quickly.
 
-    Experiment(dataset=load_benchmark("nasbench201:cifar10"), trials=200)
+    Experiment.on_benchmark("nasbench201:cifar10", trials=200)
 
 A benchmark takes the place of data set, space and recipe; all else is the code of a real search.
 """

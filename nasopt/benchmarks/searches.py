@@ -3,8 +3,8 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,44 +16,18 @@ import sqlalchemy as sa
 from nasopt.benchmarks.table import MISSING, Benchmark, TableSpace
 from nasopt.errors import BenchmarkError
 from nasopt.space.architecture import Architecture
-from nasopt.space.fields import Open, field_from_json
-from nasopt.space.space import Space
+from nasopt.storage.checks import check_study
 from nasopt.storage.database import shown_url
 from nasopt.storage.ledger import EPOCHS, EVALUATIONS, has_tables
 from nasopt.storage.opening import open_storage
-from nasopt.storage.own_trials import is_own
-from nasopt.storage.rdb import EXPERIMENT, Storage
+from nasopt.storage.rdb import Storage
+from nasopt.storage.record import ExperimentRecord, StudyRecord, TrialRecord, is_begun, is_own
 from nasopt.training.evaluation import Evaluation, Recipe
 
 MOST_SPELLINGS = 50_000  # each is decoded, which takes some seconds in all
 LEAST_SHARE = 0.05  # of the networks: below it a trial's hundred draws may well find none of them
 
 Curve = list[tuple[float, float]]  # (accuracy, seconds) of each epoch
-
-
-@dataclass(frozen=True)
-class _Data:
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class _Searched:
-    """The space, recipe and data set that the studies have in common."""
-
-    space: Space
-    recipe: Recipe
-    data: _Data
-
-    @property
-    def parameters(self) -> dict[str, Open]:
-        return self.space.parameters | self.recipe.parameters
-
-    def network(self, params: Mapping[str, Any]) -> str:
-        """Return the key of the network that `params` stand for, equal for all training seeds."""
-        return self.evaluation(self.space.decode(params), self.recipe.choose(params)).key
-
-    def evaluation(self, architecture: Architecture, recipe: Recipe, seed: int = 0) -> Evaluation:
-        return Evaluation(architecture, recipe, self.data, seed)
 
 
 def searches(location: str) -> Benchmark:
@@ -70,7 +44,8 @@ def searches(location: str) -> Benchmark:
     storage = open_storage(location, "read")
     name = f"ledger:{shown_url(location)}"
     studies = _studies(storage, name)
-    searched = _common(name, {study.study_name: study.user_attrs[EXPERIMENT] for study in studies})
+    records = [StudyRecord.from_attrs(each.study_name, each.user_attrs) for each in studies]
+    searched = _common(name, records)
     fields = searched.parameters
     spellings = math.prod(field.size for field in fields.values())
     if spellings > MOST_SPELLINGS:
@@ -82,7 +57,7 @@ def searches(location: str) -> Benchmark:
     curves = {key: each for key, each in _curves(storage, searched).items() if key in costs}
     candidates = {name: field.candidates for name, field in fields.items()}  # type: ignore[union-attr]
     keys = [
-        searched.network(dict(zip(candidates, values, strict=True)))
+        searched.evaluation(dict(zip(candidates, values, strict=True))).key
         for values in product(*candidates.values())
     ]
     networks = set(keys)
@@ -94,7 +69,7 @@ def searches(location: str) -> Benchmark:
             f"({share:.1%}), fewer than {LEAST_SHARE:.0%}; search it more densely, without a pruner"
         )
     rows = np.array([known.get(key, MISSING) for key in keys])
-    table = _filled([curves[key] for key in known], searched.recipe.epochs)
+    table = _filled([curves[key] for key in known], searched.epochs)
     counts = np.array([costs[key] for key in known], dtype=np.int64)
     return Benchmark(
         name=f"ledger-{Path(shown_url(location)).stem}",
@@ -113,54 +88,49 @@ def _studies(storage: Storage, name: str) -> list[optuna.Study]:
     names = [
         each.study_name
         for each in summaries
-        if "layers" in each.user_attrs.get(EXPERIMENT, {}).get("space", {})
+        if is_begun(each.user_attrs)
+        and not check_study(each.study_name, each.user_attrs).is_benchmark
     ]
     if not names:
         raise BenchmarkError(f"benchmark={name}: no study of nasopt's in it; name another database")
     return [optuna.load_study(study_name=each, storage=storage) for each in names]
 
 
-def _common(name: str, experiments: dict[str, dict[str, Any]]) -> _Searched:
-    """Return what all experiments share; their training seeds and objectives may differ.
+def _common(name: str, studies: Sequence[StudyRecord]) -> ExperimentRecord:
+    """Return what all studies share, with 0 for their training seeds, which may differ.
 
     Raises BenchmarkError if they differ in space, data set or recipe.
     """
-    (first, begun), *others = experiments.items()
-    for study, other in others:
+    first = studies[0]
+    for study in studies:
         for part in ("space", "dataset", "recipe"):
-            if other[part] != begun[part]:
+            if getattr(study.experiment, part) != getattr(first.experiment, part):
                 raise BenchmarkError(
-                    f"benchmark={name}: {study} has another {part} than {first}; "
+                    f"benchmark={name}: {study.name} has another {part} than {first.name}; "
                     "keep the studies of one experiment in a database of their own"
                 )
-    return _Searched(
-        Space.from_json(begun["space"]).on(tuple(begun["input_shape"])),
-        _recipe(begun["recipe"]),
-        _Data(begun["dataset"]),
-    )
+    return replace(first.experiment, seed=0)  # so that a network has one key for all of them
 
 
-def _recipe(value: dict[str, Any]) -> Recipe:
-    return Recipe(**{name: field_from_json(each) for name, each in value.items()})
-
-
-def _costs(study: optuna.Study, searched: _Searched) -> list[tuple[str, tuple[int, int]]]:
+def _costs(study: optuna.Study, searched: ExperimentRecord) -> list[tuple[str, tuple[int, int]]]:
     """Return the key and (parameters, MACs) of the networks that `study` proposed."""
+    own = (t for t in study.get_trials(deepcopy=False) if is_own(t, searched.parameters))
+    records = ((trial.params, TrialRecord.of(trial)) for trial in own)
     return [
-        (searched.network(trial.params), (attrs["parameters"], attrs["macs"]))
-        for trial in study.get_trials(deepcopy=False)
-        if "key" in (attrs := trial.user_attrs) and is_own(trial, searched.parameters)
+        (searched.evaluation(params).key, (record.parameters or 0, record.macs or 0))
+        for params, record in records
+        if record.key is not None
     ]
 
 
-def _curves(storage: Storage, searched: _Searched) -> dict[str, list[Curve]]:
+def _curves(storage: Storage, searched: ExperimentRecord) -> dict[str, list[Curve]]:
     """Return the complete learning curves of each network, in the order of their seeds."""
     if not has_tables(storage.engine):
         return {}
     query = (
         sa.select(EVALUATIONS, EPOCHS)
         .join(EPOCHS, EPOCHS.c.key == EVALUATIONS.c.key)
-        .where(EVALUATIONS.c.dataset == searched.data.fingerprint)
+        .where(EVALUATIONS.c.dataset == searched.dataset)
         .order_by(EVALUATIONS.c.seed, EVALUATIONS.c.key, EPOCHS.c.epoch)
     )
     epochs = defaultdict(list)
@@ -170,12 +140,16 @@ def _curves(storage: Storage, searched: _Searched) -> dict[str, list[Curve]]:
     curves = defaultdict(list)
     for (key, architecture, recipe, seed), rows in epochs.items():
         finite = all(None not in (row.loss, row.train_loss) for row in rows)
-        if not finite or [row.epoch for row in rows] != [*range(1, searched.recipe.epochs + 1)]:
+        if not finite or [row.epoch for row in rows] != [*range(1, searched.epochs + 1)]:
             continue
-        chosen = Architecture.from_json(json.loads(architecture)), _recipe(json.loads(recipe))
-        if searched.evaluation(*chosen, seed).key == key:  # else trained by another version
-            network = searched.evaluation(*chosen).key
-            curves[network].append([(row.accuracy, row.seconds) for row in rows])
+        chosen = (
+            Architecture.from_json(json.loads(architecture)),
+            Recipe.from_json(json.loads(recipe)),
+        )
+        trained = Evaluation(*chosen, searched.data, seed)
+        if trained.key == key:  # else by another version
+            of_all_seeds = replace(trained, seed=searched.seed).key
+            curves[of_all_seeds].append([(row.accuracy, row.seconds) for row in rows])
     return curves
 
 

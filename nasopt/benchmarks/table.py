@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nasopt.errors import SpaceError
 from nasopt.space.fields import Categorical, Choice, Integer, Suggests
-from nasopt.space.limits import Limit
+from nasopt.space.limits import COSTS, Limit
 from nasopt.space.model import Cost
 from nasopt.space.vectorized import Survey
 from nasopt.training.evaluation import EpochResult, Evaluation, HasKey, Recipe
@@ -167,7 +167,7 @@ class Benchmark:
     @property
     def costs(self) -> tuple[str, ...]:
         """The quantities that can be limited or minimised."""
-        return tuple(name for name in ("parameters", "macs") if getattr(self, name) is not None)
+        return tuple(name for name in COSTS if getattr(self, name) is not None)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _search(args: argparse.Namespace) -> "Search":
+    from nasopt.reporting.notes import TrialNotes
     from nasopt.search.experiment import load_experiment
     from nasopt.search.search import Search
 
@@ -130,6 +131,7 @@ def _search(args: argparse.Namespace) -> "Search":
         trials=args.trials,
         device=args.device,
         profile=args.profile,
+        callbacks=[TrialNotes()],
     )
 
 
@@ -195,18 +197,19 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _comparison(args: argparse.Namespace) -> "Comparison":
-    from nasopt.benchmarks import load_benchmark
+    from nasopt.reporting.notes import TrialNotes
     from nasopt.search.comparison import Comparison
     from nasopt.search.experiment import Experiment, load_experiment
 
     experiment = (
-        Experiment(dataset=load_benchmark(args.benchmark))
+        Experiment.on_benchmark(args.benchmark)
         if args.benchmark is not None
         else load_experiment(args.study)
     )
     return Comparison(
         experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
-        replicates=args.replicates, baseline=args.baseline, **_given(args),
+        replicates=args.replicates, baseline=args.baseline,
+        callbacks=[TrialNotes()], **_given(args),
     )  # fmt: skip
 
 

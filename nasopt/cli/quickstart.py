@@ -9,6 +9,7 @@ from rich.table import Table
 
 from nasopt.analysis.outcome import Result, result
 from nasopt.analysis.retrained import Retrained
+from nasopt.reporting.notes import TrialNotes
 from nasopt.reporting.terminal import display
 from nasopt.reporting.terminal.results import outcome_table
 from nasopt.search.describe import describe
@@ -47,7 +48,10 @@ def quickstart(storage: str | None = None, device: str = "auto", as_json: bool =
     )
     out.print()
     searches = {
-        name: Search(experiment, sampler=name, storage=location, device=device) for name in SAMPLERS
+        name: Search(
+            experiment, sampler=name, storage=location, device=device, callbacks=[TrialNotes()]
+        )
+        for name in SAMPLERS
     }
     for name, search in searches.items():
         out.print(f"{name}: {experiment.trials} trials", style="bold")

@@ -93,7 +93,7 @@ def nothing_found(studies: Sequence[Record]) -> str:
 
 
 def data_name(study: Record) -> str:
-    return str(study.begun.data.fingerprint).split()[0]
+    return str(study.experiment.dataset).split()[0]
 
 
 def space_size(study: Record) -> int | None:
@@ -101,8 +101,8 @@ def space_size(study: Record) -> int | None:
     if any(isinstance(field, Real) for field in study.parameters.values()):
         return None
     if not study.is_benchmark:
-        size = study.begun.space.size
-        for field in study.begun.recipe.parameters.values():
+        size = study.experiment.networks.size
+        for field in study.experiment.training.parameters.values():
             size *= int(field.size)
         return size
     size = 1
@@ -122,7 +122,7 @@ def outline(study: Record) -> str:
     """Return the layers of a space in words: "3 to 6 layers, then 1 fully connected layer"."""
     if study.is_benchmark:
         return several(len(study.parameters), "place")
-    return ", then ".join(times(part) for part in study.begun.space.parts)
+    return ", then ".join(times(part) for part in study.experiment.networks.parts)
 
 
 def size_in_words(study: Record) -> str:
@@ -159,7 +159,7 @@ def searched(study: Record) -> str:
             f"{'; '.join(fields)}."
         )
     sentences = []
-    for part in study.begun.space.parts:
+    for part in study.experiment.networks.parts:
         choices = [
             f"the {FIELDS.get(name, name)} ({options(field)})"
             for name, field in part.layer.open_fields.items()
@@ -169,7 +169,7 @@ def searched(study: Record) -> str:
     text = f"A network has {', then '.join(sentences)}."
     recipe = [
         f"{name.removeprefix('recipe.')} ({options(field)})"
-        for name, field in study.begun.recipe.parameters.items()
+        for name, field in study.experiment.training.parameters.items()
     ]
     return f"{text} Of the training {listed(recipe)} was open as well." if recipe else text
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from nasopt.analysis.curves import Budget
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of
-from nasopt.storage.rdb import EXPERIMENT
 
 TABLE, FILE = "TABLE", "STUDY.py"  # in place of what the database does not know
 
@@ -72,7 +71,7 @@ def _is_whole(studies: Sequence[Record]) -> bool:
 def _is_of_option(study: Record) -> bool:
     """Return True if `nasopt compare --benchmark` made it, or could have; else there was a file."""
     plain = len(study.objectives) == 1 and not study.limits
-    of_seed = study.attrs[EXPERIMENT]["seed"] == study.seed
+    of_seed = study.experiment.seed == study.seed
     return study.is_benchmark and plain and of_seed and _experiment(study) == _table(study)
 
 
@@ -88,4 +87,4 @@ def _experiment(study: Record) -> str:
 
 
 def _table(study: Record) -> str:
-    return str(study.attrs[EXPERIMENT]["dataset"]).rpartition(" ")[0]
+    return study.experiment.dataset.rpartition(" ")[0]

@@ -14,7 +14,7 @@ from nasopt.errors import StudyError, closest
 from nasopt.samplers.baselines.evolution import RegularizedEvolution
 from nasopt.samplers.baselines.largest import largest
 from nasopt.samplers.baselines.local import LocalSearch
-from nasopt.samplers.baselines.one_epoch import CONTINUES, one_epoch
+from nasopt.samplers.baselines.one_epoch import one_epoch
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.seeding import Seeded
 from nasopt.samplers.surrogate.sampler import SurrogateSampler
@@ -63,7 +63,6 @@ def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> See
 
 
 __all__ = [
-    "CONTINUES",
     "SAMPLERS",
     "Factory",
     "LocalSearch",

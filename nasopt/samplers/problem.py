@@ -13,7 +13,7 @@ from optuna.distributions import (
 )
 
 from nasopt.space.fields import Categorical, Integer, Open
-from nasopt.space.limits import Limit
+from nasopt.space.limits import COSTS, Limit
 from nasopt.space.model import Cost
 from nasopt.space.vectorized import Surveys
 from nasopt.training.evaluation import HasKey
@@ -39,7 +39,7 @@ class Problem:
     trials: int = 50
     epochs: int = 1
     epochs_budget: int | None = None
-    costs: Sequence[str] = ("parameters", "macs")
+    costs: Sequence[str] = COSTS
     networks: Surveys | None = None
 
     @cached_property

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
+from optuna.pruners import _filter_study
 from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.stateless import StatelessSampler
-from nasopt.samplers.surrogate.prediction import Prediction
 from nasopt.space.fields import RandomTrial
 from nasopt.space.model import Cost
+from nasopt.storage.attributes import FIXED_PARAMS, GRID_ID
+from nasopt.storage.record import Prediction
 
 logger = logging.getLogger("nasopt")
 
@@ -60,7 +62,6 @@ class Seeded(BaseSampler):
         self.problem = problem
         self.seed = seed
         self._renew()
-        self.proposal: Proposal | None = None  # of the trial under way
         self.smallest: dict[str, int] = {}  # quantity of a limit -> least that any draw had
 
     def reseed_rng(self) -> None:
@@ -84,31 +85,38 @@ class Seeded(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        return self._proposal(study, trial).params
+
+    def propose(self, trial: Trial) -> Proposal:
+        """Return what `trial.relative_params` would have, and how it was found."""
+        frozen = trial._cached_frozen_trial
+        return self._proposal(_filter_study(trial.study, frozen), frozen)
+
+    def _proposal(self, study: Study, trial: FrozenTrial) -> Proposal:
         # read again: `before_trial` may have noted something in it, as GridSampler does
         trial = study._storage.get_trial(trial._trial_id)
         relative_space = self.inner.infer_relative_search_space(study, trial)
         fixed = self._enqueued(trial)
-        before = None
         kept = isinstance(self.inner, KEPT)
+        params: dict[str, Any] | None = None
         for attempt in range(DRAWS_PER_TRIAL if kept else COSTLY_DRAWS_PER_TRIAL):
+            before = params
             if attempt < SAMPLER_DRAWS_PER_TRIAL:
                 params = self._draw(study, trial, relative_space, attempt) | fixed
             else:
                 params = self._uniform(trial.number, attempt) | fixed
             feasible = self._is_feasible(params)
-            prediction = None if fixed else getattr(self.inner, "prediction", None)
-            self.proposal = Proposal(params, attempt + 1, feasible, prediction)
             # a sampler that repeats itself will go on to do so; with the kept ones it may be chance
             if feasible or params == fixed or (params == before and not kept):
                 break
-            before = params
-        assert self.proposal is not None
-        return self.proposal.params
+        assert params is not None
+        prediction = None if fixed else getattr(self.inner, "prediction", None)
+        return Proposal(params, attempt + 1, feasible, prediction)
 
     def _enqueued(self, trial: FrozenTrial) -> dict[str, Any]:
         """Return the parameters that `study.enqueue_trial` asked for and the space has."""
         fixed = {}
-        for name, value in trial.system_attrs.get("fixed_params", {}).items():
+        for name, value in trial.system_attrs.get(FIXED_PARAMS, {}).items():
             field = self.problem.parameters.get(name)
             if field is not None and value in field:
                 fixed[name] = value
@@ -127,7 +135,7 @@ class Seeded(BaseSampler):
         relative_space: dict[str, BaseDistribution],
         attempt: int,
     ) -> dict[str, Any]:
-        if isinstance(self.inner, GridSampler) and "grid_id" not in trial.system_attrs:
+        if isinstance(self.inner, GridSampler) and GRID_ID not in trial.system_attrs:
             return self._uniform(trial.number, attempt)  # an enqueued trial has no point of a grid
         self._reseed(trial.number, "relative", attempt)
         relative = self.inner.sample_relative(study, trial, relative_space)

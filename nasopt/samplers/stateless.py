@@ -20,6 +20,7 @@ from nasopt.samplers.points.conditions import search_space
 from nasopt.samplers.points.domain import Domain
 from nasopt.samplers.points.history import FEW_POINTS, History, other_trials
 from nasopt.samplers.problem import Problem
+from nasopt.storage.attributes import FIXED_PARAMS
 
 Floats = NDArray[np.float64]
 
@@ -117,7 +118,7 @@ class StatelessSampler(BaseSampler):
         for other in others:
             if other.state.is_finished():
                 self._suggested.pop(other.number, None)
-        fixed = trial.system_attrs.get("fixed_params", {})
+        fixed = trial.system_attrs.get(FIXED_PARAMS, {})
         history = History(domain, others, self._suggested, {**held, **fixed})
         point = self.suggest(study, trial, history, rng)
         if point is None and not history.observed:

@@ -31,11 +31,10 @@ from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
 from nasopt.search.resume import Stopped
 from nasopt.search.retraining import retrain
-from nasopt.search.search import Progress, Search
+from nasopt.search.search import Callback, Progress, Search
 from nasopt.search.study import may_change, refuse_difference, refuse_other_settings, study_name
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import open_storage
-from nasopt.storage.rdb import EXPERIMENT
 from nasopt.training.evaluation import Evaluation
 
 DEFAULT = ("random", "largest", "one-epoch", "tpe")  # the baselines had better not be left out
@@ -74,7 +73,8 @@ class Comparison:
     winner. On a benchmark the studies of each seed see replicates of their own (the training seed
     is that of the study), and winners are judged by all replicates instead. Nothing is paid for
     twice: an iteration that was interrupted, or is repeated, goes on.
-    With `analyse_only` it does nothing at all, and the database is only read.
+    `callbacks` are those of every search. With `analyse_only` it does nothing at all, and the
+    database is only read.
 
     Everything a user can get wrong is raised here, before a database exists. A sampler that cannot
     do with the experiment is left out; `left_out` says why.
@@ -93,11 +93,13 @@ class Comparison:
         baseline: str = "random",
         device: str = "auto",
         analyse_only: bool = False,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         if type(seeds) is not int or seeds < 1:
             raise RecipeError(f"seeds={seeds!r}: use a whole number from 1")
         check_replicates(replicates)
         self.experiment = experiment
+        self.callbacks = callbacks
         self.left_out: list[str] = []
         self.samplers = self._suitable(samplers)
         self.baseline = check_baseline(baseline, list(self.samplers))
@@ -105,7 +107,7 @@ class Comparison:
         self.trials, self.epochs_budget = trials, epochs_budget
         amount = check_budget(experiment, trials, epochs_budget)
         self.budget = Budget(amount, "evaluations" if epochs_budget is None else "epochs")
-        again = len(experiment.objectives) == 1 and experiment.benchmark is None
+        again = len(experiment.objectives) == 1 and experiment.backend.fresh_seeds
         self.replicates = replicates if again else 0
         self.evaluator = None if analyse_only else Evaluator(experiment, storage, device)
         self.location = default_location(experiment) if storage is None else storage
@@ -176,6 +178,7 @@ class Comparison:
                 trials=self.trials,
                 epochs_budget=self.epochs_budget,
                 evaluator=evaluator,
+                callbacks=self.callbacks,
             )
             for progress in search:
                 yield ComparisonProgress(numbers[name], len(self.studies), name, progress)
@@ -218,7 +221,7 @@ class Comparison:
 
     def _experiment(self, seed: int) -> Experiment:
         """Return the experiment of the studies of `seed`."""
-        if self.experiment.benchmark is None:
+        if self.experiment.backend.fresh_seeds:
             return self.experiment
         return replace(self.experiment, seed=seed)
 
@@ -277,10 +280,11 @@ class Comparison:
         return self._records[name]
 
     def _refuse_change(self, study: Record) -> None:
-        refuse_difference(study.name, study.attrs[EXPERIMENT], self._experiment(study.seed))
-        refuse_other_settings(study.name, study.attrs, self.studies[study.name][1])
+        begun = study.experiment.to_json()
+        refuse_difference(study.name, begun, self._experiment(study.seed))
+        refuse_other_settings(study, self.studies[study.name][1])
         for place, now in may_change(self.experiment).items():
-            was = study.attrs.get(place, now)
+            was = getattr(study, place)
             if was not in (now, study.sampler):  # which may be a pruner of its own
                 raise StudyError(
                     f"study={study.name}: {place}={now} now, but {was} when it was run; set it "
@@ -313,48 +317,7 @@ class Comparison:
             self.budget,
             replicates=self.replicates,
             baseline=self.baseline,
-            benchmark=self.experiment.benchmark,
+            benchmark=self.experiment.backend.truth,
             start_ups={name: start_up(sampler) for name, sampler in self.samplers.items()},
             notes=self.left_out,
         )
-
-
-def compare(
-    experiment: Experiment,
-    *,
-    samplers: str | Sequence[str | BaseSampler] = DEFAULT,
-    seeds: int = 5,
-    trials: int | None = None,
-    epochs_budget: int | None = None,
-    storage: str | Path | None = None,
-    replicates: int = 3,
-    baseline: str = "random",
-    device: str = "auto",
-    analyse_only: bool = False,
-) -> ComparisonResult:
-    """Compare samplers on `experiment`: run the missing studies, then analyse.
-
-        result = nasopt.compare(experiment, samplers="random,tpe", seeds=8, trials=40)
-        print(result.verdict)
-
-        benchmark = nasopt.load_benchmark("nasbench201:cifar100")
-        nasopt.compare(Experiment(dataset=benchmark), samplers="all", seeds=30, trials=200)
-
-    The arguments are those of `Comparison`. Raises an `Error` for a mistake that the user can fix;
-    Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
-    """
-    comparison = Comparison(
-        experiment,
-        samplers=samplers,
-        seeds=seeds,
-        trials=trials,
-        epochs_budget=epochs_budget,
-        storage=storage,
-        replicates=replicates,
-        baseline=baseline,
-        device=device,
-        analyse_only=analyse_only,
-    )
-    for _ in comparison:
-        pass
-    return comparison.result

@@ -126,7 +126,7 @@ def _seconds(experiment: Experiment, evaluation: Evaluation, device: torch.devic
             images(batch * TIMED_BATCHES),
             images(scored),
             experiment.data.classes,
-            threads=threads_here(suitable_threads(experiment.batch_macs)),
+            threads=threads_here(suitable_threads(experiment.batch_macs or 0)),
         )
         for result in trainer.batches():
             if result is None:

@@ -13,23 +13,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from optuna.pruners import BasePruner
 
-import nasopt
-from nasopt.benchmarks import Benchmark
+from nasopt.benchmarks import Benchmark, load_benchmark
 from nasopt.data import DATASETS, Dataset
 from nasopt.data.paths import relative_to
 from nasopt.errors import Error, RecipeError, Spelled, StudyError, check_name, closest
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.pruners import make_pruner
+from nasopt.search.backend import Backend, Tabular, Trained
 from nasopt.space import model
-from nasopt.space.architecture import Architecture
 from nasopt.space.fields import Open, RandomTrial
 from nasopt.space.limits import Limit
 from nasopt.space.space import Space
-from nasopt.space.vectorized import Networks, Surveys
+from nasopt.storage.record import ExperimentRecord
 from nasopt.training.evaluation import Evaluation, HasKey, Recipe
 
 OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
@@ -64,18 +63,18 @@ class SearchSpace(Protocol):
 class Experiment(Spelled):
     """A data set, a space, a recipe and objectives: all that a study needs but a sampler.
 
-    `dataset` and `pruner` take an object or a name. A `Benchmark` may stand for the data set: it
-    has a space and a recipe of its own, and its trainings are looked up. `trials` is an exact total
-    over all workers and restarts. `objectives` is ("accuracy",), or that with "macs" or
-    "parameters": then there is no pruning, which Optuna refuses for two objectives. `seed` is of
-    the trainings, so that samplers share what was paid for. `name` begins the names of the studies.
+    `dataset` and `pruner` take an object or a name. For a benchmark in the place of data set, space
+    and recipe, see `on_benchmark`. `trials` is an exact total over all workers and restarts.
+    `objectives` is ("accuracy",), or that with "macs" or "parameters": then there is no pruning,
+    which Optuna refuses for two objectives. `seed` is of the trainings, so that samplers share what
+    was paid for. `name` begins the names of the studies.
 
     Raises an Error for a field that cannot be.
     """
 
     _error = RecipeError
 
-    dataset: Dataset | Benchmark | str
+    dataset: Dataset | str | None = None
     space: SearchSpace = None  # type: ignore[assignment]  # after __post_init__ it is there
     recipe: Recipe = Recipe()
     trials: int = 50
@@ -84,16 +83,36 @@ class Experiment(Spelled):
     pruner: str | BasePruner = "quarter"
     seed: int = 0
     name: str = "experiment"
+    benchmark: Benchmark | None = None
+
+    @classmethod
+    def on_benchmark(cls, benchmark: Benchmark | str, **settings: Any) -> Self:
+        """Return an experiment whose trainings are looked up in a table.
+
+            Experiment.on_benchmark("nasbench201:cifar10", trials=200)
+
+        `benchmark` is one, or the name of one (see `load_benchmark`): it has a space and a recipe
+        of its own. `settings` are any other fields of an experiment.
+        """
+        table = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+        return cls(benchmark=table, **settings)
 
     def __post_init__(self) -> None:
+        if isinstance(self.dataset, Benchmark):
+            raise RecipeError(
+                f"Experiment.dataset={self.dataset.name}: a benchmark has no images; write "
+                "Experiment.on_benchmark(...)"
+            )
         if isinstance(self.dataset, str):
             name = self.dataset.lower()
             if name not in DATASETS:
                 remedy = closest(name, DATASETS)
                 raise RecipeError(f"Experiment.dataset={self.dataset!r}: unknown; {remedy}")
             object.__setattr__(self, "dataset", DATASETS[name]())
-        if self.space is None and self.benchmark is None:
-            raise RecipeError("Experiment.space: missing; give space=...")
+        if self.benchmark is None:
+            for name in ("dataset", "space"):
+                if getattr(self, name) is None:
+                    raise RecipeError(f"Experiment.{name}: missing; give {name}=...")
         if isinstance(self.limits, Limit):
             object.__setattr__(self, "limits", (self.limits,))
         if isinstance(self.objectives, str):
@@ -138,6 +157,8 @@ class Experiment(Spelled):
 
         Raises RecipeError for a setting that it does not support.
         """
+        if self.dataset is not None:
+            raise RecipeError("Experiment.dataset: a benchmark has its own; leave dataset=... out")
         if self.space not in (None, benchmark.space):
             raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
         if self.recipe not in (Recipe(), benchmark.recipe):
@@ -170,10 +191,13 @@ class Experiment(Spelled):
             )
         return self.dataset
 
-    @property
-    def benchmark(self) -> Benchmark | None:
-        """The benchmark in the place of the data set, if there is one."""
-        return self.dataset if isinstance(self.dataset, Benchmark) else None
+    @cached_property
+    def backend(self) -> Backend:
+        """What gives the epochs of the evaluations: chosen here, once."""
+        if self.benchmark is not None:
+            return Tabular(self.benchmark)
+        assert isinstance(self.space, Space)
+        return Trained(self.space, self.recipe, self.data)
 
     @cached_property
     def parameters(self) -> dict[str, Open]:
@@ -191,16 +215,9 @@ class Experiment(Spelled):
             directions=[DIRECTIONS[objective] for objective in self.objectives],
             trials=self.trials,
             epochs=self.recipe.epochs,
-            costs=("parameters", "macs") if self.benchmark is None else self.benchmark.costs,
-            networks=self._surveys,
+            costs=self.backend.costs,
+            networks=self.backend.surveys,
         )
-
-    @cached_property
-    def _surveys(self) -> Surveys:
-        if self.benchmark is not None:
-            return self.benchmark
-        assert isinstance(self.space, Space)
-        return Networks(self.space, self.data.classes)
 
     @cached_property
     def networks(self) -> int | None:
@@ -211,26 +228,26 @@ class Experiment(Spelled):
         return None if count is None else int(count)
 
     @cached_property
-    def batch_macs(self) -> float:
+    def batch_macs(self) -> float | None:
         """The MACs of a batch of a typical network, forward: the median of random networks.
 
-        It is of those within the limits; if none is, the least of all.
+        It is of those within the limits; if none is, the least of all. None if none is trained.
         """
         dice = RandomTrial(0)
-        within, of_all = [], []
-        for _ in range(TYPICAL_SAMPLE):
-            fields = self.parameters.items()
-            each = self.evaluation({name: field.suggest(dice, name) for name, field in fields})
-            cost = self.cost(each.architecture)
-            of_all.append(cost.macs * min(each.recipe.chosen("batch_size"), self.data.counts[0]))
-            if all(limit.violation(cost) <= 0 for limit in self.limits):
-                within.append(of_all[-1])
-        return float(statistics.median(within or [min(of_all)]))
+        drawn = [
+            self.evaluation({name: f.suggest(dice, name) for name, f in self.parameters.items()})
+            for _ in range(TYPICAL_SAMPLE)
+        ]
+        within = [each for each in drawn if self._is_within_limits(each)]
+        macs = self.backend.batch_macs(within or drawn)
+        if not macs:
+            return None
+        return float(statistics.median(macs) if within else min(macs))
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
         """Return the training that the values of a study's parameters stand for."""
-        dataset = self.benchmark or self.data
-        return Evaluation(self.space.decode(params), self.recipe.choose(params), dataset, self.seed)
+        chosen = self.space.decode(params), self.recipe.choose(params)
+        return Evaluation(*chosen, self.backend.dataset, self.seed)
 
     def sample(self, count: int, seed: int) -> list[Evaluation]:
         """Return `count` different random evaluations within the limits; fewer if there are few."""
@@ -239,37 +256,29 @@ class Experiment(Spelled):
         for _ in range(DRAWS_A_SAMPLE * count):
             params = {name: field.suggest(dice, name) for name, field in self.parameters.items()}
             evaluation = self.evaluation(params)
-            cost = self.cost(evaluation.architecture)
-            if all(limit.violation(cost) <= 0 for limit in self.limits):
+            if self._is_within_limits(evaluation):
                 found.setdefault(evaluation.key, evaluation)
             if len(found) == count:
                 break
         return list(found.values())
 
-    def cost(self, architecture: HasKey) -> model.Cost:
-        if self.benchmark is not None:
-            return self.benchmark.cost(architecture)
-        assert isinstance(architecture, Architecture)
-        return model.cost(architecture, self.data.input_shape, self.data.classes)
+    def _is_within_limits(self, evaluation: Evaluation) -> bool:
+        cost = self.cost(evaluation.architecture)
+        return all(limit.violation(cost) <= 0 for limit in self.limits)
 
-    def describe(self) -> dict[str, Any]:
-        """Return the settings that must not change while a study is under way, as JSON."""
-        if self.benchmark is not None:
-            return {
-                "space": self.space.to_json(),
-                "recipe": {"epochs": self.recipe.epochs},
-                "dataset": self.benchmark.fingerprint,
-                "seed": self.seed,
-                "objectives": list(self.objectives),
-            }
-        return {
-            "space": self.space.to_json(),
-            "recipe": self.recipe.to_json(),
-            "dataset": self.data.fingerprint,
-            "input_shape": list(self.data.input_shape),
-            "seed": self.seed,
-            "objectives": list(self.objectives),
-        }
+    def cost(self, architecture: HasKey) -> model.Cost:
+        return self.backend.cost(architecture)
+
+    @property
+    def record(self) -> ExperimentRecord:
+        """The settings that must not change while a study is under way."""
+        return ExperimentRecord(
+            space=self.space.to_json(),
+            dataset=self.backend.dataset.fingerprint,
+            seed=self.seed,
+            objectives=self.objectives,
+            **self.backend.described(),
+        )
 
 
 def check_trials(trials: Any, field: str = "trials") -> None:
@@ -355,7 +364,7 @@ def _line(error: BaseException, path: Path) -> int:
 def _missing(module: str) -> str:
     package, _, name = module.partition(".")
     if package == "nasopt":
-        modules = [each.name for each in pkgutil.iter_modules(nasopt.__path__)]
+        modules = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parents[1])])]
         return f"{module}: no such module; {closest(name, modules)}"
     known = {"nasopt", *packages_distributions(), *sys.stdlib_module_names}
     match = difflib.get_close_matches(package, known, n=1, cutoff=0.8)

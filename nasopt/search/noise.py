@@ -49,7 +49,7 @@ class NoiseStudy:
         for name, value in (("architectures", architectures), ("seeds", seeds)):
             if type(value) is not int or value < 2:
                 raise RecipeError(f"{name}={value!r}: a variance needs 2 or more")
-        if experiment.benchmark is not None:  # two seeds may well see the same replicate
+        if not experiment.backend.fresh_seeds:  # two seeds may well see the same replicate
             raise RecipeError(
                 f"Experiment.dataset={experiment.name}: a benchmark trains nothing; give a data set"
             )

@@ -1,44 +1,41 @@
-"""`Search`: one worker's loop over the trials of a study; `run` takes that to its end."""
+"""`Search`: one worker's loop over the trials of a study."""
 
 import logging
-import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import optuna
 import sqlalchemy as sa
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from nasopt.errors import Error, OutOfMemory, SpaceError, StudyError
-from nasopt.samplers import CONTINUES, Seeded, make_sampler
-from nasopt.search.evaluator import Evaluator, threads_of
+from nasopt.errors import SpaceError, StudyError
+from nasopt.samplers import Seeded, make_sampler
+from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
-from nasopt.search.objective import Objective
 from nasopt.search.resume import Stopped
-from nasopt.search.study import ENDED, open_study
-from nasopt.storage.counts import TrialCounts
+from nasopt.search.study import open_study
+from nasopt.search.worker import Worker
+from nasopt.storage.attributes import ENDED, IDENTITY
 from nasopt.storage.leases import Owner, forget_dead
-from nasopt.storage.notes import Notebook
 from nasopt.storage.opening import open_storage
-from nasopt.storage.owners import DEATHS, Lost
-from nasopt.storage.rdb import FREE, IDENTITY
+from nasopt.storage.owners import Lost
+from nasopt.storage.record import EndedBy, TrialRecord
 from nasopt.training.devices import wait_for
-from nasopt.training.evaluation import EpochResult, Evaluation
 from nasopt.training.profiling import Profile, Timer, no_timer
 
 logger = logging.getLogger("nasopt")
 
 REPEATS_IN_A_ROW = 100  # after which a sampler has nothing new to say
 DRAWS_IN_A_ROW = 1_000  # without a network within the limits, after which there is likely none
-MOST_DEATHS = 5  # of workers in a row, without an epoch or checkpoint more, before a trial fails
 POLL_SECONDS = 1.0  # between two looks at trials that other workers have in hand
+
+
+Callback = Callable[[optuna.Study, FrozenTrial], None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,8 @@ class Search:
 
     Its budget is `trials`, or `epochs_budget`: then no trial begins once those that are finished
     cost so many epochs, as if trained; the last one may go beyond. `evaluator` is one of the same
-    experiment, whose images and database are used again.
+    experiment, whose images and database are used again. `callbacks` are called with the study
+    and each trial that has ended, as those of Optuna's `optimize`.
 
     Everything a user can get wrong is raised here, before a study exists. Iterating raises
     Interrupted on Ctrl-C or SIGTERM, with nothing lost.
@@ -94,6 +92,7 @@ class Search:
         device: str = "auto",
         profile: bool = False,
         evaluator: Evaluator | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.experiment = experiment
         self.epochs_budget = epochs_budget
@@ -103,7 +102,6 @@ class Search:
         self.profile = Profile(lambda: wait_for(self.evaluator.device)) if profile else None
         self.timer: Timer = no_timer if self.profile is None else self.profile.timer
         self.evaluator = evaluator or Evaluator(experiment, storage, device)
-        self.evaluator.timer = self.timer
         self.storage = self.evaluator.storage
         self._study = open_study(
             experiment,
@@ -115,12 +113,13 @@ class Search:
             epochs_budget=epochs_budget,
             threads=self.evaluator.threads,
         )
-        self.threads = self.evaluator.threads and threads_of(self._study.user_attrs)
         study_id = self._study._study_id
         self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
-        self.tally = TrialCounts(self.storage, study_id, experiment.limits)
-        self.notebook = Notebook(self.storage, study_id, self._study.user_attrs)
-        self.objective = Objective(experiment, self._epochs, self.storage.should_prune, self.timer)
+        self.callbacks = callbacks
+        self.worker = Worker(
+            experiment, self._study, self.seeded, self.evaluator, self._is_stopped, self.timer
+        )
+        self.counts = self.worker.counts
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
         self.ran = 0  # trials that this worker has taken up
@@ -136,8 +135,8 @@ class Search:
     @property
     def left(self) -> int:
         """The number of trials that are to be done yet, at most."""
-        self.tally.refresh()
-        return max(0, self.trials - self.tally.done)
+        self.counts.refresh()
+        return max(0, self.trials - self.counts.done)
 
     def __iter__(self) -> Iterator[Progress]:
         self.signum = None
@@ -148,10 +147,10 @@ class Search:
                 self.storage.owner = owner.token
                 self._refuse_deleted()
                 self.standing = self._standing()
-                if self.tally.foreign:
+                if self.counts.foreign:
                     logger.warning(
                         "%d trials of plain Optuna's count, but are not taken for networks",
-                        self.tally.foreign,
+                        self.counts.foreign,
                     )
                 yield self.standing
                 if self.profile is not None:
@@ -205,13 +204,14 @@ class Search:
                 logger.warning("another worker took the trial in hand; asking for the next")
                 continue
             told = self.storage.get_trial(trial_id)
-            repeats = repeats + 1 if "repeat_of" in told.user_attrs else 0
-            draws = draws + told.user_attrs["draws"] if "infeasible" in told.user_attrs else 0
+            record = TrialRecord.of(told)
+            repeats = repeats + 1 if record.repeat_of is not None else 0
+            draws = draws + (record.draws or 0) if record.ended_by is EndedBy.LIMIT else 0
             if draws >= DRAWS_IN_A_ROW:
                 raise SpaceError(self._no_feasible_network(draws))
             stopped = self.seeded.has_stopped(self._study)
             if (repeats or stopped) and self._is_exhausted():
-                self.ended = f"all {len(self.tally.trained):,} networks of the space are known"
+                self.ended = f"all {len(self.counts.trained):,} networks of the space are known"
                 return
             if stopped:
                 self.ended = "the sampler has nothing left to try"
@@ -224,182 +224,37 @@ class Search:
                 return
 
     def _trial(self, trial_id: int) -> Iterator[Progress]:
-        """Run one trial from its parameters to its outcome; give it back if it was stopped."""
+        """Run one trial, and tell the callbacks once it has ended."""
         try:
-            yield from self._evaluate(trial_id)
-        except (Stopped, KeyboardInterrupt, GeneratorExit) as stopped:
-            with suppress(Lost):  # it may have ended in this moment
-                self.storage.requeue(trial_id)
-            if isinstance(stopped, Stopped):
-                raise Interrupted(self.signum or signal.SIGINT) from None
-            raise
-        except (Lost, Error):  # an Error is the user's to fix: the trial can go on after that
-            with suppress(
-                Error, Lost
-            ):  # where it cannot be written, the lease tells that it is free
-                self.storage.requeue(trial_id)
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            attrs = {FREE: True, "reason": reason}
-            with suppress(Lost):  # of a study that was deleted, say
-                self.storage.finish(trial_id, TrialState.FAIL, None, attrs)
-            raise
-
-    def _evaluate(self, trial_id: int) -> Iterator[Progress]:
-        claimed = self.storage.get_trial(trial_id)
-        if claimed.system_attrs.get(DEATHS, {}).get("count", 0) >= MOST_DEATHS:
-            self._give_up(claimed)
-            yield self._ended(trial_id)
-            return
-        if claimed.params and not self._has_begun(claimed):
-            self.storage.ask_for_params(trial_id)
-        trial = optuna.Trial(self._study, trial_id)
-        evaluation, attrs = self._begin(trial)
-        if "infeasible" in attrs:
-            self._finish(trial_id, TrialState.PRUNED, None, {FREE: True, "draws": attrs["draws"]})
-            yield self._ended(trial_id)
-            return
-        self.tally.refresh()
-        goes_on = CONTINUES in self.storage.get_trial_system_attrs(trial_id)
+            for step in self.worker.run(trial_id):
+                yield replace(self.standing, **step._asdict())
+        except Stopped:
+            raise Interrupted(self.signum or signal.SIGINT) from None
+        self.standing = self._standing()
+        finished = self.storage.get_trial(trial_id)
+        for callback in self.callbacks:
+            callback(self._study, finished)
         self.timer("storage")
-        if evaluation.key in self.tally.trained and not goes_on:
-            self._repeat(trial_id, self.storage.get_trial(self.tally.trained[evaluation.key]))
-            yield self._ended(trial_id)
-            return
-        results: list[EpochResult] = []
-        replayed = len(self.evaluator.ledger.results(evaluation.key))
-        state, reason = TrialState.COMPLETE, {}
-        running = replace(self.standing, number=trial.number, epochs=evaluation.recipe.epochs)
-        self.timer("ledger")
-        yield running
-        self.timer("display")
-        try:
-            for result in self.objective.results(trial, evaluation):
-                results.append(result)
-                yield replace(running, epoch=result.epoch, accuracy=result.accuracy)
-                self.timer("display")
-        except (optuna.TrialPruned, OutOfMemory) as error:
-            state, reason = TrialState.PRUNED, {"reason": str(error)}
-        values: tuple[float, ...] | None = None
-        if state is TrialState.COMPLETE:
-            values = self.objective.values(evaluation, results[-1])
-        elif results and len(self.experiment.objectives) == 1:
-            values = (results[-1].accuracy,)
-        attrs = {
-            **reason,
-            "epochs": len(results),
-            "seconds": sum(result.seconds for result in results),
-            "replayed_epochs": min(replayed, len(results)),
-        }
-        if results and self.experiment.benchmark is None:
-            attrs["device"] = ", then ".join(dict.fromkeys(each.device for each in results))
-        if len({(result.device, result.torch) for result in results}) > 1:
-            attrs["mixed"] = True  # bit-identity holds on one device, torch and thread count
-
-        def has_twin() -> bool:
-            return not goes_on and self._has_twin(evaluation.key, len(results))
-
-        if not self._finish(trial_id, state, values, attrs, unless=has_twin):
-            self._repeat(trial_id, self.storage.get_trial(self.tally.trained[evaluation.key]))
-        yield self._ended(trial_id)
-
-    def _begin(self, trial: optuna.Trial) -> tuple[Evaluation, dict[str, Any]]:
-        """Sample the parameters, unless the trial has them since an earlier life."""
-        frozen = trial._cached_frozen_trial
-        distributions = self.experiment.problem.distributions
-        if self._has_begun(frozen):
-            return self.experiment.evaluation(frozen.params), dict(frozen.user_attrs)
-        params = trial.relative_params
-        proposal = self.seeded.proposal
-        assert proposal is not None
-        evaluation = self.experiment.evaluation(params)
-        cost = self.experiment.cost(evaluation.architecture)
-        attrs = {"key": evaluation.key, "parameters": cost.parameters, "macs": cost.macs}
-        if proposal.draws > 1:
-            attrs["draws"] = proposal.draws
-        if proposal.prediction is not None:
-            most = 1.0 if self.experiment.benchmark is None else math.inf  # of an accuracy
-            attrs["belief"] = proposal.prediction.at_most(most).to_json()
-        constraints = self.experiment.problem.violations(cost)
-        if not proposal.feasible:
-            broken = [limit for limit, excess in constraints.items() if excess > 0]
-            attrs.update(
-                infeasible=", ".join(broken), reason="over the limit", draws=proposal.draws
-            )
-        self.timer("sampler")
-        self.storage.begin(
-            trial._trial_id, params, distributions, user_attrs=attrs, constraints=constraints
-        )
-        frozen.params.update(params)
-        frozen.distributions.update(distributions)
-        return evaluation, attrs
-
-    def _has_begun(self, trial: FrozenTrial) -> bool:
-        """Return True if a worker has written a trial's network: key and parameters, at once."""
-        whole = self.experiment.problem.distributions.keys() <= trial.params.keys()
-        return whole and "key" in trial.user_attrs
+        seconds = self.profile.take() if self.profile is not None else None
+        yield replace(self.standing, finished=finished, seconds=seconds)
 
     def _reached(self, key: str | None) -> list[int | str] | None:
         return None if key is None else self.evaluator.ledger.reached(key)
 
-    def _give_up(self, trial: FrozenTrial) -> None:
-        """Fail a trial that no worker survives; its network is not tried again in this study."""
-        reason = f"{MOST_DEATHS} workers in a row died of it, and it got no further"
-        attrs: dict[str, Any] = {FREE: True, "reason": reason}
-        if "key" in trial.user_attrs:
-            known = self.evaluator.ledger.results(trial.user_attrs["key"])
-            attrs |= {"epochs": len(known), "seconds": sum(each.seconds for each in known)}
-            attrs["replayed_epochs"] = len(known)
-        self._finish(trial._trial_id, TrialState.FAIL, None, attrs)
-
-    def _ended(self, trial_id: int) -> Progress:
-        self.standing = self._standing()
-        finished = self.storage.get_trial(trial_id)
-        self.notebook.write([finished])
-        self.timer("storage")
-        seconds = self.profile.take() if self.profile is not None else None
-        return replace(self.standing, finished=finished, seconds=seconds)
-
-    def _has_twin(self, key: str, epochs: int) -> bool:
-        """Return True if another worker has meanwhile finished a trial of the same network."""
-        self.tally.refresh()
-        return key in self.tally.trained and self.tally.epochs[key] >= epochs
-
-    def _repeat(self, trial_id: int, known: FrozenTrial) -> None:
-        """Give `trial_id` the result of an earlier trial of its network; that costs nothing."""
-        names = ("epochs", "seconds", "reason", "device", "mixed")
-        attrs = {name: known.user_attrs[name] for name in names if name in known.user_attrs}
-        attrs |= {FREE: True, "repeat_of": known.number, "replayed_epochs": attrs["epochs"]}
-        self._finish(trial_id, known.state, known.values, attrs, known.intermediate_values)
-
-    def _finish(
-        self,
-        trial_id: int,
-        state: TrialState,
-        values: Any,
-        attrs: dict[str, Any],
-        reports: dict[int, float] | None = None,
-        unless: Callable[[], bool] = lambda: False,
-    ) -> bool:
-        trial = self.storage.get_trial(trial_id)
-        self.seeded.after_trial(self._study, trial, state, values)
-        return self.storage.finish(trial_id, state, values, attrs, reports, unless)
-
-    def _epochs(self, evaluation: Evaluation) -> Iterator[EpochResult]:
-        return self.evaluator.epochs(evaluation, lambda: self.signum is not None, self.threads)
+    def _is_stopped(self) -> bool:
+        return self.signum is not None
 
     def _standing(self) -> Progress:
         """Return the progress of the study now, according to its database."""
-        tally = self.tally
-        tally.refresh()
-        trials = max(self.trials, tally.done)  # where there were more once
-        counts = tally.done, tally.pruned, tally.free
-        return Progress(trials, *counts, best=tally.best, epochs_spent=tally.epochs_spent)
+        now = self.counts
+        now.refresh()
+        trials = max(self.trials, now.done)  # where there were more once
+        counts = now.done, now.pruned, now.free
+        return Progress(trials, *counts, best=now.best, epochs_spent=now.epochs_spent)
 
     def _is_exhausted(self) -> bool:
         networks = self.experiment.networks
-        return networks is not None and len(self.tally.trained) >= networks
+        return networks is not None and len(self.counts.trained) >= networks
 
     def _no_feasible_network(self, draws: int) -> str:
         limits = " and ".join(map(str, self.experiment.limits))
@@ -408,31 +263,3 @@ class Search:
         return (
             f"limits: none of {draws:,} networks drawn in a row has {limits}; {'; '.join(remedies)}"
         )
-
-
-def run(
-    experiment: Experiment,
-    *,
-    sampler: str | BaseSampler = "surrogate",
-    seed: int = 0,
-    storage: str | Path | None = None,
-    trials: int | None = None,
-    device: str = "auto",
-) -> optuna.Study:
-    """Run a study to its end, or go on with it where it was left, and return it.
-
-        study = nasopt.run(experiment, sampler="tpe", trials=50)
-
-    `sampler` is a name or any Optuna sampler, `seed` its seed. `storage` is a path or SQLAlchemy
-    URL, by default `runs/<name of the experiment>.db`. `trials` is the total to reach, by default
-    the experiment's.
-
-    Raises an `Error` for a mistake that the user can fix; Interrupted (a KeyboardInterrupt) on
-    Ctrl-C or SIGTERM, after which the same call goes on.
-    """
-    search = Search(
-        experiment, sampler=sampler, seed=seed, storage=storage, trials=trials, device=device
-    )
-    for _ in search:
-        pass
-    return search.study

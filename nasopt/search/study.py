@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
@@ -16,16 +15,14 @@ from nasopt.errors import StudyError
 from nasopt.samplers import Seeded, sampler_name
 from nasopt.samplers.pruners import make_pruner, pruner_name
 from nasopt.samplers.settings import has_own_seed, settings_of
-from nasopt.search.evaluator import threads_of
 from nasopt.search.experiment import DIRECTIONS, Experiment
-from nasopt.storage.attributes import check_trials
-from nasopt.storage.rdb import EXPERIMENT, IDENTITY, LAST, THREADS, Storage
+from nasopt.storage.attributes import ENDED, EXPERIMENT, IDENTITY, METRIC_NAMES, THREADS, VERSIONS
+from nasopt.storage.checks import check_study, check_trials
+from nasopt.storage.rdb import Storage
+from nasopt.storage.record import StudyRecord, is_begun, threads_of
 from nasopt.training.devices import threads_here
 
 logger = logging.getLogger("nasopt")
-
-ENDED = "ended"  # user attribute: why a study ended before its total
-SETTINGS = "sampler_settings"  # user attribute of a study whose sampler was an object
 
 
 def study_name(experiment: Experiment, sampler: str | BaseSampler, seed: int) -> str:
@@ -59,39 +56,40 @@ def open_study(
     before = study.user_attrs
     if EXPERIMENT in before:
         refuse_difference(name, before[EXPERIMENT], experiment)
-        refuse_other_settings(name, before, sampler)
-        check_trials(name, before, study.get_trials(deepcopy=False))
-    else:
+    if is_begun(before):
+        known = check_study(name, before)
+        refuse_other_settings(known, sampler)
+        check_trials(known, study.get_trials(deepcopy=False))
+    elif EXPERIMENT not in before:
         _refuse_others(study, experiment)
         if not isinstance(sampler, str) and has_own_seed(sampler):
             logger.warning(
                 "%s: the sampler's own seed is not used, seed=%d of the study is", name, seed
             )
-    lasting = {
-        EXPERIMENT: experiment.describe(),
-        "sampler": sampler_name(sampler),
-        "seed": seed,
-        **({} if isinstance(sampler, str) else {SETTINGS: settings_of(sampler)}),
-    }
-    settings = {
-        "trials": trials,
-        "epochs_budget": epochs_budget,
+    record = StudyRecord(
+        name=name,
+        experiment=experiment.record,
+        given_sampler=sampler_name(sampler),
+        given_seed=seed,
+        sampler_settings=None if isinstance(sampler, str) else settings_of(sampler),
+        trials_budget=trials,
+        epochs_budget=epochs_budget,
+        threads=None if threads is None else threads_here(threads_of(before) or threads),
+        versions={each: version(each) for each in ("nasopt", "optuna", "torch")},
         **changeable,
-        LAST: {each: version(each) for each in ("nasopt", "optuna", "torch")},
-    }
-    if threads is not None:
-        settings[THREADS] = threads_here(threads_of(before) or threads)
+    )
+    settings = record.settings()
     for key, value in settings.items():
         if key in before and before[key] != value:
             logger.warning("%s: %s is %s from here on, was %s", name, key, value, before[key])
     changed = {key: value for key, value in settings.items() if before.get(key) != value}
-    if before.get(ENDED) and changed.keys() - {LAST, THREADS}:
+    if before.get(ENDED) and changed.keys() - {VERSIONS, THREADS}:
         changed[ENDED] = ""  # what is new may let it go on
     storage.describe_study(
         study._study_id,
-        lasting=lasting,
+        lasting=record.lasting(),
         settings=changed,
-        system={"study:metric_names": list(experiment.objectives), IDENTITY: uuid4().hex},
+        system={METRIC_NAMES: list(experiment.objectives), IDENTITY: uuid4().hex},
     )
     return study
 
@@ -107,15 +105,16 @@ def _refuse_others(study: optuna.Study, experiment: Experiment) -> None:
         )
 
 
-def refuse_other_settings(name: str, attrs: Mapping[str, Any], sampler: str | BaseSampler) -> None:
-    """Raise StudyError if a study with these user attributes had a sampler of other settings.
+def refuse_other_settings(study: StudyRecord, sampler: str | BaseSampler) -> None:
+    """Raise StudyError if a study had a sampler of other settings.
 
     Names compare by name, which is in that of the study. Only settings that both have are compared:
     another version of Optuna may have settings that the one before had not.
     """
-    if isinstance(sampler, str) or SETTINGS not in attrs:
+    before = study.sampler_settings
+    if isinstance(sampler, str) or before is None:
         return
-    before, now = attrs[SETTINGS], json.loads(json.dumps(settings_of(sampler)))
+    now = json.loads(json.dumps(settings_of(sampler)))
     both = before.keys() & now.keys()
     found = difference(
         {k: before[k] for k in both}, {k: now[k] for k in both}, sampler_name(sampler)
@@ -123,7 +122,7 @@ def refuse_other_settings(name: str, attrs: Mapping[str, Any], sampler: str | Ba
     if found is not None:
         place, was, is_ = found
         raise StudyError(
-            f"study={name}: {place} is {is_} now, was {was} when it began; set it back, "
+            f"study={study.name}: {place} is {is_} now, was {was} when it began; set it back, "
             "or choose another --storage or Experiment(name=...)"
         )
 
@@ -154,7 +153,7 @@ def _create_or_load(
 
 def refuse_difference(name: str, begun: dict[str, Any], experiment: Experiment) -> None:
     """Raise StudyError if a study was `begun` with anything else than `experiment` has."""
-    found = difference(begun, json.loads(json.dumps(experiment.describe())))
+    found = difference(begun, experiment.record.to_json())
     if found is not None:
         place, before, after = found
         raise StudyError(

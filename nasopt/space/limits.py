@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from nasopt.errors import SpaceError
 
+COSTS = ("parameters", "macs")  # the quantities of a network that are known before training
+
 
 @dataclass(frozen=True)
 class Limit:

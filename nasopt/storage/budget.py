@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from nasopt.storage.rdb import FREE
+from nasopt.storage.record import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ def spent(trials: Iterable[FrozenTrial]) -> list[Spent]:
     paid: dict[str, Spent] = {}
     costs = []
     for trial in trials:
-        attrs = trial.user_attrs
-        if FREE in attrs or "key" not in attrs:
+        record = TrialRecord.of(trial)
+        if record.free or record.key is None:
             costs.append(Spent())
             continue
-        before = paid.get(attrs["key"], Spent())
-        total = Spent(attrs.get("epochs", 0), attrs.get("seconds", 0.0))
+        before = paid.get(record.key, Spent())
+        total = Spent(record.epochs or 0, record.seconds or 0.0)
         costs.append(
             Spent(max(0, total.epochs - before.epochs), max(0.0, total.seconds - before.seconds))
         )
-        paid[attrs["key"]] = max(before, total, key=lambda each: each.epochs)
+        paid[record.key] = max(before, total, key=lambda each: each.epochs)
     return costs

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from nasopt.space.limits import Limit
-from nasopt.storage.rdb import FREE, Storage
+from nasopt.storage.attributes import EPOCHS, FREE, KEY
+from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import TRIALS, USER_ATTRS, VALUES, newer_trials, stored_value
 
-ATTRS = ("key", "epochs", FREE)
+ATTRS = (KEY, EPOCHS, FREE)
 
 
 def is_within(limits: Sequence[Limit], amounts: Mapping[str, Any]) -> bool:
@@ -89,14 +90,15 @@ class TrialCounts:
         else:
             self.done += 1
             self.pruned += row.state is TrialState.PRUNED
-        if "key" not in attrs:
+        if KEY not in attrs:
             self.foreign += FREE not in attrs  # one of ours that failed early is free
             return
         if row.state is TrialState.COMPLETE and is_within(self.limits, attrs):
             value = stored_value(row.value, row.value_type)
             self.best = value if self.best is None else max(value, self.best)
-        if isinstance(attrs["key"], str) and isinstance(attrs.get("epochs"), int):
-            self._count_epochs(row.trial_id, attrs["key"], attrs["epochs"], attrs)
+        key, epochs = attrs[KEY], attrs.get(EPOCHS)
+        if isinstance(key, str) and isinstance(epochs, int):
+            self._count_epochs(row.trial_id, key, epochs, attrs)
 
     def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, Any]) -> None:
         known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)

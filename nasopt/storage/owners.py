@@ -11,10 +11,9 @@ from optuna.trial import TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt.storage import leases
+from nasopt.storage.attributes import OWNER
 from nasopt.storage.reading import SYSTEM_ATTRS, TRIALS, ReadableStorage, read_attrs
-
-OWNER = "nasopt:owner"  # system attribute: token of the worker that may write to the trial
-DEATHS = "nasopt:deaths"  # system attribute: workers that died of it in a row, and how far it was
+from nasopt.storage.record import key_of, one_more_death
 
 # Statements that every epoch needs are built once: building one takes SQLAlchemy as long as SQLite
 # needs to execute it.
@@ -78,7 +77,7 @@ class OwnedTrials(ReadableStorage):
         for row in running:
             if json.loads(row.value_json) in alive:
                 continue
-            far = reached(self.get_trial_user_attrs(row.trial_id).get("key"))
+            far = reached(key_of(self.get_trial_user_attrs(row.trial_id)))
             with self.engine.begin() as connection:  # again: another may have been quicker
                 orphan = self._touch(connection, row.trial_id, row.value_json)
                 if orphan:
@@ -88,10 +87,8 @@ class OwnedTrials(ReadableStorage):
         return numbers
 
     def _count_death(self, connection: sa.Connection, trial_id: int, reached: Any) -> None:
-        last = read_attrs(connection, SYSTEM_ATTRS, trial_id).get(DEATHS, {})
-        count = last["count"] + 1 if last and last["reached"] == reached else 1
-        deaths = {"count": count, "reached": reached}
-        self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {DEATHS: deaths})
+        known = read_attrs(connection, SYSTEM_ATTRS, trial_id)
+        self._set_attrs(connection, SYSTEM_ATTRS, trial_id, one_more_death(known, reached))
 
     def has_living_owner(self, trial_ids: Sequence[int]) -> bool:
         """Return True if a worker that lives has one of these trials in hand."""

@@ -18,7 +18,8 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from nasopt.storage.owners import OWNER, OwnedTrials
+from nasopt.storage.attributes import FIXED_PARAMS, FREE, IDENTITY, OWNER, VERDICT
+from nasopt.storage.owners import OwnedTrials
 from nasopt.storage.reading import (
     PARAMS,
     REPORTS,
@@ -31,12 +32,6 @@ from nasopt.storage.reading import (
 )
 
 STUDY_USER_ATTRS = models.StudyUserAttributeModel.__table__
-EXPERIMENT = "experiment"  # user attribute of a study: what must not change, as JSON
-LAST = "versions"  # the user attribute of a study that is written last
-IDENTITY = "nasopt:identity"  # system attribute: SQLite gives the id of a deleted study again
-THREADS = "threads"  # user attribute of a study: of the CPU, that its networks are trained with
-FREE = "free"  # user attribute of trials that do not count to the budget
-VERDICT = "nasopt:verdict"  # system attribute: [step, whether to prune] of the last rung
 
 # What a worker asks of every trial must not take longer as the study grows.
 INDICES = (
@@ -229,10 +224,10 @@ class Storage(OwnedTrials):
         Its distributions need not be those of the space.
         """
         known = self.get_trial(trial_id)
-        asked = {**known.params, **known.system_attrs.get("fixed_params", {})}
+        asked = {**known.params, **known.system_attrs.get(FIXED_PARAMS, {})}
         with self._owned(trial_id) as connection:
             connection.execute(sa.delete(PARAMS).where(PARAMS.c.trial_id == trial_id))
-            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {"fixed_params": asked})
+            self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {FIXED_PARAMS: asked})
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, value: float) -> None:
         if self.owner is None:

@@ -81,7 +81,7 @@ def test_with_two_objectives_the_best_begin_with_the_front(tmp_path):
 
 def test_a_benchmarks_parameters_are_places(tmp_path, macro):
     study = nasopt.run(
-        Experiment(dataset=macro, trials=25), sampler="random", storage=tmp_path / "x.db"
+        Experiment.on_benchmark(macro, trials=25), sampler="random", storage=tmp_path / "x.db"
     )
     (kind,) = choices([Record.of(study)]).preferences
     assert kind.kind == "layer"

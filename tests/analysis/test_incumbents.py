@@ -10,10 +10,10 @@ from tests.analysis.test_curves import COMPLETE, PRUNED, planted
 TRIALS = 4
 
 
-def study(sampler: str, seed: int, values: list[float], **attrs: object) -> Record:
+def study(sampler: str, seed: int, values: list[float], **fields: object) -> Record:
     """With a trial of two epochs for each of `values`, of the `TRIALS` that it may have."""
     record = planted(sampler, seed, [(COMPLETE, [value], 2) for value in values])
-    return replace(record, attrs={**record.attrs, "trials": TRIALS, **attrs})
+    return replace(record, **{"trials_budget": TRIALS, **fields})
 
 
 def found(*studies: Record) -> IncumbentCurves:
@@ -60,7 +60,7 @@ def test_a_study_that_has_nothing_left_to_try_keeps_its_best_to_the_end_of_the_o
 
 
 def test_within_a_budget_of_epochs_the_ends_are_those_of_epochs():
-    budget = {"trials": None, "epochs_budget": 8}
+    budget = {"trials_budget": None, "epochs_budget": 8}
     got = found(study("random", 0, [0.1, 0.2, 0.3, 0.4], **budget))
     assert got.axis == "total_epochs"
     (curve,) = got.ends
@@ -71,6 +71,6 @@ def test_within_a_budget_of_epochs_the_ends_are_those_of_epochs():
 
 def test_without_a_network_trained_to_its_end_there_is_no_curve():
     pruned = planted("x", 0, [(PRUNED, [0.1], 1)] * TRIALS)
-    got = found(replace(pruned, attrs={**pruned.attrs, "trials": TRIALS}))
+    got = found(replace(pruned, trials_budget=TRIALS))
     assert got.ends == []
     assert got.left_out == ("x/x/0",)

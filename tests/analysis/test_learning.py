@@ -96,7 +96,7 @@ def test_every_trial_that_counts_has_its_curve(tmp_path):
 
 def test_best_middle_and_worst_are_of_the_networks_trained_to_their_end(tmp_path, macro):
     study = nasopt.run(
-        Experiment(dataset=macro, trials=25), sampler="random", storage=tmp_path / "x.db"
+        Experiment.on_benchmark(macro, trials=25), sampler="random", storage=tmp_path / "x.db"
     )
     found = examples([Record.of(study)])
     values = sorted(trial.value for trial in study.trials if "free" not in trial.user_attrs)
@@ -106,7 +106,7 @@ def test_best_middle_and_worst_are_of_the_networks_trained_to_their_end(tmp_path
 
 def test_importances_add_up_by_kind_and_by_place(tmp_path, macro):
     study = nasopt.run(
-        Experiment(dataset=macro, trials=40), sampler="random", storage=tmp_path / "x.db"
+        Experiment.on_benchmark(macro, trials=40), sampler="random", storage=tmp_path / "x.db"
     )
     found = importances([Record.of(study)])
     theirs = optuna.importance.get_param_importances(

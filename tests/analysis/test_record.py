@@ -11,10 +11,10 @@ def test_a_record_names_the_evaluations_of_its_study_as_the_experiment_does(tmp_
     record = Record.of(nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu"))
     assert (record.name, record.sampler, record.seed) == ("experiment/surrogate/0", "surrogate", 0)
     for trial in record.trials:
-        evaluation = record.begun.evaluation(trial.params)
+        evaluation = record.experiment.evaluation(trial.params)
         assert evaluation.key == trial.user_attrs["key"]
         assert evaluation.seed == 5
-    assert record.begun.recipe == experiment.recipe
+    assert record.experiment.training == experiment.recipe
 
 
 def test_trials_of_an_older_version_do_not_say_what_they_were_trained_on(tmp_path):
@@ -29,5 +29,5 @@ def test_trials_of_an_older_version_do_not_say_what_they_were_trained_on(tmp_pat
 def test_its_draws_are_those_of_a_sample_of_the_experiment(tmp_path):
     experiment = small(trials=1)
     record = Record.of(nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu"))
-    draws = dict.fromkeys(each.key for each in record.begun.draws(20, seed=3))
+    draws = dict.fromkeys(each.key for each in record.experiment.draws(20, seed=3))
     assert list(draws)[:5] == [each.key for each in experiment.sample(5, seed=3)]

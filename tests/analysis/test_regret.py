@@ -109,7 +109,7 @@ def run(tmp_path, table: Benchmark, **fields) -> list[Row]:
     """The rows of a study by random search, with their true values."""
     record = Record.of(
         nasopt.run(
-            Experiment(dataset=table, trials=4, **fields),
+            Experiment.on_benchmark(table, trials=4, **fields),
             sampler="random", seed=1, storage=tmp_path / "x.db",
         )
     )  # fmt: skip

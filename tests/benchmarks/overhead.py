@@ -36,7 +36,7 @@ def figures() -> Iterator[Figure]:
     evaluation = Evaluation(ARCHITECTURE, Recipe(epochs=EPOCHS), experiment.data, 0)
     with tempfile.TemporaryDirectory() as folder:
         evaluator = Evaluator(experiment, Path(folder) / "x.db", "cpu")
-        splits = evaluator.splits
+        splits = evaluator.resources.images
         bare = Trainer(evaluation, splits.train, splits.validation, 10).epochs()
         paid = evaluator.epochs(evaluation)
         timed(bare), timed(paid)  # the first epochs warm up

@@ -225,7 +225,7 @@ def test_replicates_may_be_fewer_for_some_networks(tmp_path):
 
 def test_a_search_sees_one_replicate_chosen_by_training_seed_and_network(tmp_path, table):
     """Whatever the sampler, so that studies are paired."""
-    experiment = Experiment(dataset=table, trials=9, pruner="none")
+    experiment = Experiment.on_benchmark(table, trials=9, pruner="none")
     for seed in (0, 1):
         seen = table.observed(seed)
         for sampler in ("random", "tpe"):
@@ -240,7 +240,7 @@ def test_a_search_sees_one_replicate_chosen_by_training_seed_and_network(tmp_pat
 
 
 def test_a_search_on_a_benchmark_is_a_study_like_any_other(tmp_path, table):
-    study = nasopt.run(Experiment(dataset=table, trials=7), storage=tmp_path / "x.db")
+    study = nasopt.run(Experiment.on_benchmark(table, trials=7), storage=tmp_path / "x.db")
     assert study.study_name == "mine/surrogate/0"
     assert len(counted(study)) == 7
     best = study.best_trial
@@ -258,7 +258,7 @@ def test_a_search_on_a_benchmark_is_a_study_like_any_other(tmp_path, table):
 def test_spellings_of_one_network_are_repeats_and_free(tmp_path, macro):
     one = {f"layer{n}": "mb3_3x3" for n in range(1, 9)} | {"layer7": "identity"}
     other = one | {"layer7": "mb3_3x3", "layer8": "identity"}
-    search = Search(Experiment(dataset=macro, trials=2), storage=tmp_path / "x.db")
+    search = Search(Experiment.on_benchmark(macro, trials=2), storage=tmp_path / "x.db")
     for spelling in (one, other):
         search.study.enqueue_trial(spelling)
     list(search)
@@ -270,7 +270,7 @@ def test_spellings_of_one_network_are_repeats_and_free(tmp_path, macro):
 
 
 def test_a_benchmark_whose_networks_are_all_known_ends_the_run_with_a_line(tmp_path, table):
-    search = Search(Experiment(dataset=table, trials=20), storage=tmp_path / "x.db")
+    search = Search(Experiment.on_benchmark(table, trials=20), storage=tmp_path / "x.db")
     list(search)
     assert search.ended == "all 9 networks of the space are known"
     assert search.study.best_value == table.observed(0).max()
@@ -279,8 +279,8 @@ def test_a_benchmark_whose_networks_are_all_known_ends_the_run_with_a_line(tmp_p
 def test_pruners_act_on_learning_curves(tmp_path):
     """Networks with op "a" begin badly: two of three epochs tell."""
     path = written(tmp_path / "mine.csv", rows())
-    experiment = Experiment(
-        dataset=load_benchmark(str(path)), trials=9, pruner=optuna.pruners.ThresholdPruner(lower=7)
+    experiment = Experiment.on_benchmark(
+        load_benchmark(str(path)), trials=9, pruner=optuna.pruners.ThresholdPruner(lower=7)
     )
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db")
     states = {trial.params["op"]: trial.state for trial in study.trials}
@@ -296,14 +296,14 @@ def test_a_killed_study_on_a_benchmark_goes_on_and_equals_the_uninterrupted_one(
     from nasopt import Experiment, load_benchmark
     from nasopt.search.search import Search
 
-    experiment = Experiment(dataset=load_benchmark({str(tmp_path / "mine.csv")!r}), trials=8)
+    experiment = Experiment.on_benchmark(load_benchmark({str(tmp_path / "mine.csv")!r}), trials=8)
     for progress in Search(experiment, storage=sys.argv[1]):
         if (progress.done, progress.epoch) == (5, 2):
             os.kill(os.getpid(), signal.SIGKILL)
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "x.db")]
     assert subprocess.run(command, env={**os.environ}).returncode == -signal.SIGKILL
-    experiment = Experiment(dataset=table, trials=8)
+    experiment = Experiment.on_benchmark(table, trials=8)
     search = Search(experiment, storage=tmp_path / "x.db")
     done = [trial for trial in counted(search.study) if trial.state is TrialState.COMPLETE]
     assert len(done) == 5
@@ -312,7 +312,7 @@ def test_a_killed_study_on_a_benchmark_goes_on_and_equals_the_uninterrupted_one(
 
 
 def test_a_study_is_not_continued_on_another_table(tmp_path, table):
-    nasopt.run(Experiment(dataset=table, trials=2), storage=tmp_path / "x.db")
+    nasopt.run(Experiment.on_benchmark(table, trials=2), storage=tmp_path / "x.db")
     better = [{**row, "accuracy": row["accuracy"] + 1} for row in rows()]
     other = load_benchmark(str(written(tmp_path / "mine.csv", better)))
     with pytest.raises(
@@ -322,8 +322,8 @@ def test_a_study_is_not_continued_on_another_table(tmp_path, table):
 
 
 def test_two_objectives_and_limits_take_their_costs_from_the_table(tmp_path, table):
-    experiment = Experiment(
-        dataset=table, trials=6, objectives=("accuracy", "macs"), limits=(parameters <= 200,)
+    experiment = Experiment.on_benchmark(
+        table, trials=6, objectives=("accuracy", "macs"), limits=(parameters <= 200,)
     )
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db")
     assert {trial.values[1] for trial in counted(study)} == {7, 14}
@@ -334,7 +334,7 @@ def test_two_objectives_and_limits_take_their_costs_from_the_table(tmp_path, tab
 
 
 def test_the_outcome_of_a_benchmark_is_what_was_chosen(tmp_path, table):
-    study = nasopt.run(Experiment(dataset=table, trials=4), storage=tmp_path / "x.db")
+    study = nasopt.run(Experiment.on_benchmark(table, trials=4), storage=tmp_path / "x.db")
     best = result(study).best[0]
     assert best.architecture == study.best_trial.params
     assert outcome(study, best.number).to_json()["architecture"] == study.best_trial.params
@@ -361,12 +361,12 @@ def test_what_a_benchmark_cannot_serve_is_refused(tmp_path, fields, message):
     bare = [{"op": op, "accuracy": 1.5} for op in OPS]
     benchmark = load_benchmark(str(written(tmp_path / "bare.csv", bare)))
     with pytest.raises(Error) as error:
-        Experiment(dataset=benchmark, **fields)
+        Experiment.on_benchmark(benchmark, **fields)
     assert str(error.value).startswith(message)
 
 
 def test_an_experiment_on_a_benchmark_can_be_varied_and_has_no_images(table):
-    experiment = replace(Experiment(dataset=table, limits=(macs <= 20,)), seed=3, trials=5)
+    experiment = replace(Experiment.on_benchmark(table, limits=(macs <= 20,)), seed=3, trials=5)
     assert (experiment.name, experiment.seed, experiment.limits) == ("mine", 3, (macs <= 20,))
     with pytest.raises(RecipeError, match=r"Experiment\.dataset=mine: a benchmark has no images"):
         experiment.data  # noqa: B018
@@ -463,10 +463,10 @@ def test_a_database_of_finished_searches_is_a_table_with_holes(tmp_path):
     trained = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
     assert benchmark.share == 4 / 6
-    varied = replace(Experiment(dataset=benchmark), seed=1)
+    varied = replace(Experiment.on_benchmark(benchmark), seed=1)
     assert list(map(str, varied.limits)) == ["a result in the table"]
     assert benchmark.summary.startswith("ledger-x: 4 of 6 networks (67%), 1 replicate, 2 epochs")
-    holes = Experiment(dataset=benchmark, trials=5)
+    holes = Experiment.on_benchmark(benchmark, trials=5)
     search = Search(holes, sampler="tpe", storage=tmp_path / "y.db")
     list(search)
     assert search.ended == "all 4 networks of the space are known"
@@ -544,7 +544,7 @@ def test_a_database_that_makes_no_table_is_refused(tmp_path, table):
     searched(tmp_path / "wide.db", space=wide, trials=1)
     open_recipe = Recipe(epochs=1, batch_size=32, lr=real(0.1, 0.2))
     searched(tmp_path / "real.db", recipe=open_recipe, trials=1)
-    nasopt.run(Experiment(dataset=table, trials=1), storage=tmp_path / "table.db")
+    nasopt.run(Experiment.on_benchmark(table, trials=1), storage=tmp_path / "table.db")
     distinct = experiment.space.distinct
     for name, message in [
         (

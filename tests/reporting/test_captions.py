@@ -36,8 +36,8 @@ def test_only_a_search_that_ended_with_a_course_is_said_to_get_better_at_its_end
     climbing = study("tpe", 0, [0.1, 0.2, 0.3, 0.4])
     better = "The search by tpe was still getting better at its end"
     assert better in told(climbing)
-    assert better not in told(replace(climbing, attrs={**climbing.attrs, "trials": 9}))
-    assert better not in told(replace(climbing, attrs={**climbing.attrs, "ended": "all known"}))
+    assert better not in told(replace(climbing, trials_budget=9))
+    assert better not in told(replace(climbing, ended="all known"))
     one = study("tpe", 0, [0.1], trials=1)
     assert told(one) == "At the end the best network found by tpe has 10.00%."
     flat = study("tpe", 0, [0.4, 0.4, 0.4, 0.4])

@@ -65,7 +65,7 @@ def test_a_whole_comparison_is_made_by_one_command(tmp_path):
 
 def test_studies_of_a_table_are_made_and_judged_with_the_table(tmp_path, macro):
     nasopt.compare(
-        Experiment(dataset=macro, trials=3), samplers="random,tpe", seeds=2,
+        Experiment.on_benchmark(macro, trials=3), samplers="random,tpe", seeds=2,
         storage=tmp_path / "x.db",
     )  # fmt: skip
     found = records(tmp_path / "x.db")
@@ -76,7 +76,7 @@ def test_studies_of_a_table_are_made_and_judged_with_the_table(tmp_path, macro):
 
 
 def test_studies_of_a_table_that_a_study_file_names_are_run_from_a_file(tmp_path, macro):
-    experiment = Experiment(dataset=macro, trials=3, objectives=("accuracy", "macs"))
+    experiment = Experiment.on_benchmark(macro, trials=3, objectives=("accuracy", "macs"))
     nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db")
     found = records(tmp_path / "x.db")
     assert commands(found, "x.db") == [

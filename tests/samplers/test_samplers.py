@@ -85,8 +85,7 @@ def tell(study: optuna.Study, trial: optuna.Trial) -> None:
         excesses = limited.violations(limited.cost(limited.decode(params)))
         for limit, excess in excesses.items():
             trial.set_constraint(limit, excess)
-        assert study.sampler.proposal.feasible == (max(excesses.values(), default=0) <= 0)
-        if not study.sampler.proposal.feasible:
+        if max(excesses.values(), default=0) > 0:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             return
     study.tell(trial, quality(params))
@@ -284,11 +283,13 @@ def test_draws_are_counted_until_one_is_within_the_limits():
     study = optuna.create_study(sampler=sampler)
     draws = []
     for _ in range(20):
+        trial = study.ask()
         asked.clear()
-        params = suggest(study.ask())
-        assert sampler.proposal.params == params
-        assert sampler.proposal.feasible
-        assert sampler.proposal.draws == len(asked)
+        proposal = sampler.propose(trial)
+        assert proposal.feasible
+        assert proposal.draws == len(asked)
+        assert proposal.params == suggest(trial)
+        del asked[proposal.draws :]
         within = [max(problem(LIMITS).violations(problem().cost(each)).values()) for each in asked]
         assert [violation <= 0 for violation in within] == [False] * (len(asked) - 1) + [True]
         draws.append(len(asked))
@@ -306,16 +307,17 @@ def test_the_first_draw_is_the_one_without_limits():
 
 def test_without_limits_there_is_one_draw_and_no_cost_is_asked_for():
     sampler, asked = limited(())
-    suggest(optuna.create_study(sampler=sampler).ask())
-    assert (sampler.proposal.draws, sampler.proposal.feasible, asked) == (1, True, [])
+    proposal = sampler.propose(optuna.create_study(sampler=sampler).ask())
+    assert (proposal.draws, proposal.feasible, asked) == (1, True, [])
 
 
 def test_a_proposal_that_never_meets_the_limits_says_so():
     sampler, asked = limited((parameters <= 50, macs <= 10**9))
-    params = suggest(optuna.create_study(sampler=sampler).ask())
-    assert not sampler.proposal.feasible
-    assert sampler.proposal.draws == len(asked) == DRAWS_PER_TRIAL == 200
-    assert sampler.proposal.params == params
+    trial = optuna.create_study(sampler=sampler).ask()
+    proposal = sampler.propose(trial)
+    assert not proposal.feasible
+    assert proposal.draws == len(asked) == DRAWS_PER_TRIAL == 200
+    assert proposal.params == suggest(trial)
     costs = [problem().cost(each) for each in asked]
     assert sampler.smallest == {
         "parameters": min(each.parameters for each in costs),
@@ -327,9 +329,10 @@ def test_what_was_enqueued_beyond_the_limits_is_not_drawn_a_hundred_times():
     sampler, asked = limited((parameters <= 50,))
     study = optuna.create_study(sampler=sampler)
     study.enqueue_trial(suggestions("random")[0])
-    assert study.ask().relative_params == suggestions("random")[0]
-    assert not sampler.proposal.feasible
-    assert sampler.proposal.draws == len(asked) == 1
+    proposal = sampler.propose(study.ask())
+    assert proposal.params == suggestions("random")[0]
+    assert not proposal.feasible
+    assert proposal.draws == len(asked) == 1
 
 
 def test_where_a_sampler_finds_nothing_feasible_the_space_is_searched_at_random():
@@ -341,12 +344,13 @@ def test_where_a_sampler_finds_nothing_feasible_the_space_is_searched_at_random(
     problem_ = limited((parameters <= 600,))[0].problem
     few = Seeded(Stubborn, problem_, seed=0)
     study = optuna.create_study(sampler=few)
-    suggested = [study.ask().relative_params for _ in range(3)]
-    assert few.proposal.feasible
-    assert few.proposal.draws > SAMPLER_DRAWS_PER_TRIAL
+    proposals = [few.propose(study.ask()) for _ in range(3)]
+    assert all(each.feasible for each in proposals)
+    assert all(each.draws > SAMPLER_DRAWS_PER_TRIAL for each in proposals)
     again = Seeded(Stubborn, problem_, seed=0)
     study = optuna.create_study(sampler=again)
-    assert [study.ask().relative_params for _ in range(3)] == suggested
+    suggested = [study.ask().relative_params for _ in range(3)]
+    assert suggested == [each.params for each in proposals]
 
 
 # names, objects and seeds

@@ -12,7 +12,6 @@ from nasopt.errors import StorageError, StudyError
 from nasopt.samplers.settings import has_own_seed, settings_of
 from nasopt.search.comparison import Comparison
 from nasopt.search.search import Search
-from nasopt.search.study import SETTINGS
 from nasopt.storage.opening import open_storage
 from tests.examples import small
 
@@ -48,10 +47,12 @@ def test_settings_that_an_older_version_did_not_note_are_filled_in(tmp_path):
     given = {"storage": tmp_path / "x.db", "trials": 1}
     nasopt.run(small(), sampler=TPESampler(n_startup_trials=5), **given)
     with closing(sqlite3.connect(tmp_path / "x.db")) as database, database:
-        gone = database.execute("DELETE FROM study_user_attributes WHERE key = ?", (SETTINGS,))
+        gone = database.execute(
+            "DELETE FROM study_user_attributes WHERE key = ?", ("sampler_settings",)
+        )
         assert gone.rowcount == 1
     study = nasopt.run(small(), sampler=TPESampler(n_startup_trials=2), **given)
-    assert study.user_attrs[SETTINGS]["n_startup_trials"] == 2
+    assert study.user_attrs["sampler_settings"]["n_startup_trials"] == 2
     with pytest.raises(StudyError, match="n_startup_trials is 5 now, was 2"):
         nasopt.run(small(), sampler=TPESampler(n_startup_trials=5), **given)
 

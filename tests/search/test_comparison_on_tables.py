@@ -49,7 +49,7 @@ def done(table, tmp_path_factory) -> tuple[Path, ComparisonResult]:
 
 
 def compare(benchmark: Benchmark, database: Path, **fields) -> ComparisonResult:
-    experiment = fields.pop("experiment", Experiment(dataset=benchmark))
+    experiment = fields.pop("experiment", Experiment.on_benchmark(benchmark))
     defaults = {"samplers": "random,tpe", "seeds": 3, "trials": 16}
     return nasopt.compare(experiment, storage=database, **{**defaults, **fields})
 
@@ -158,7 +158,7 @@ def test_within_a_budget_of_epochs_or_limits_nothing_is_computed_of_random_searc
     assert result.truth.random is None
     assert result.truth.expected == ()
     assert {each.at for each in result.truth.regrets} == {1, 2, 4, 8}
-    limited = Experiment(dataset=table, limits=parameters <= 5, name="limited")
+    limited = Experiment.on_benchmark(table, limits=parameters <= 5, name="limited")
     result = compare(table, tmp_path / "x.db", experiment=limited)
     assert result.truth.random is None
 
@@ -177,7 +177,7 @@ def test_a_study_that_knows_all_networks_ends_and_keeps_its_winner(tmp_path):
 
 
 def test_two_objectives_of_a_table_are_compared_by_their_fronts(tmp_path, table):
-    experiment = Experiment(dataset=table, objectives=("accuracy", "parameters"))
+    experiment = Experiment.on_benchmark(table, objectives=("accuracy", "parameters"))
     result = compare(table, tmp_path / "x.db", experiment=experiment, samplers="all", seeds=1)
     found = {each.sampler for each in result.standings}
     assert found >= {"random", "tpe", "nsga2", "surrogate"}

@@ -117,7 +117,7 @@ def check_ends(sampler: str, evaluator: Evaluator, experiment: Experiment) -> To
     told = searched(search)
     assert {state for _, state, *_ in told} <= {TrialState.COMPLETE, TrialState.PRUNED}
     assert all([*params] == [*experiment.parameters] for _, _, params, *_ in told)
-    assert search.tally.done == TRIALS or search.ended
+    assert search.counts.done == TRIALS or search.ended
     return told
 
 

@@ -207,7 +207,7 @@ def test_tables_and_databases_are_looked_up_as_pictures_are(tmp_path, monkeypatc
     (studies / "table.csv").write_text("op,accuracy\na,1\nb,2\n")
     (studies / "mine.py").write_text(
         "from nasopt import Experiment, load_benchmark\n"
-        'experiment = Experiment(dataset=load_benchmark("table.csv"))\n'
+        'experiment = Experiment.on_benchmark(load_benchmark("table.csv"))\n'
     )
     monkeypatch.chdir(tmp_path)
     assert load_experiment("studies/mine.py").name == "table"

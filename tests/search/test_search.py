@@ -241,7 +241,7 @@ def test_a_network_out_of_memory_prunes_the_trial_and_the_study_goes_on(tmp_path
 
 def test_an_error_of_ours_fails_the_trial_and_keeps_its_traceback(tmp_path, monkeypatch):
     search = Search(small(trials=2), storage=tmp_path / "x.db", device="cpu")
-    monkeypatch.setattr(search.objective, "epochs", lambda evaluation: 1 / 0)
+    monkeypatch.setattr(search.worker.objective, "epochs", lambda evaluation: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(search)
     (failed,) = search.study.trials
@@ -716,3 +716,27 @@ def test_why_a_study_ended_early_is_noted_in_it(tmp_path):
     space = Space(Conv(filters=categorical(2, 4)))
     study = nasopt.run(small(space=space), storage=tmp_path / "x.db", device="cpu")
     assert study.user_attrs["ended"] == "all 2 networks of the space are known"
+
+
+def test_callbacks_are_called_with_each_trial_that_has_ended(tmp_path):
+    seen: list[tuple[str, int, TrialState]] = []
+
+    def note(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        assert study.trials[trial.number].state is trial.state  # it is in the database by then
+        seen.append((study.study_name, trial.number, trial.state))
+
+    search = Search(small(trials=3), storage=tmp_path / "x.db", device="cpu", callbacks=[note])
+    assert len([each for each in search if each.finished]) == len(seen) == 3
+    assert seen == [("experiment/surrogate/0", n, TrialState.COMPLETE) for n in range(3)]
+
+
+def test_an_error_of_a_callback_costs_no_trial(tmp_path):
+    def fail(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        raise RuntimeError("the tracker is down")
+
+    search = Search(small(trials=3), storage=tmp_path / "x.db", device="cpu", callbacks=[fail])
+    with pytest.raises(RuntimeError, match="the tracker is down"):
+        list(search)
+    study = nasopt.run(small(trials=3), storage=tmp_path / "x.db", device="cpu")
+    whole = nasopt.run(small(trials=3), storage=tmp_path / "y.db", device="cpu")
+    assert told(study) == told(whole)

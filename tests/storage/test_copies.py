@@ -6,8 +6,8 @@ from pathlib import Path
 import optuna
 import pytest
 
+from nasopt.api import run
 from nasopt.cli.main import main
-from nasopt.search.search import run
 from nasopt.storage.opening import open_storage
 from tests.examples import small
 

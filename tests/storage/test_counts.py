@@ -12,9 +12,10 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nasopt.space.limits import parameters
+from nasopt.storage.attributes import FREE
 from nasopt.storage.counts import TrialCounts
 from nasopt.storage.opening import open_storage
-from nasopt.storage.rdb import FREE, Storage
+from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import MOST_VARIABLES
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL

@@ -29,12 +29,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import StorageError
+from nasopt.storage.attributes import FREE, OWNER
 from nasopt.storage.database import storage_url
 from nasopt.storage.leases import SILENCE_SECONDS, WORKERS, Owner
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, open_storage
-from nasopt.storage.owners import OWNER, Lost
-from nasopt.storage.rdb import FREE, TRIALS, USER_ATTRS, Storage
+from nasopt.storage.owners import Lost
+from nasopt.storage.rdb import TRIALS, USER_ATTRS, Storage
 
 RUNNING, WAITING = TrialState.RUNNING, TrialState.WAITING
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL

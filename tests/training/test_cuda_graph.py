@@ -12,6 +12,7 @@ from nasopt.search.search import Search
 from nasopt.training.batches import Draw
 from nasopt.training.cuda_graph import WARM_UP, Captured, CudaGraphs, Step
 from nasopt.training.evaluation import Evaluation, Recipe
+from nasopt.training.profiling import no_timer
 from nasopt.training.trainer import Trainer
 from tests.examples import small
 from tests.training.test_trainer import FEW, SMALL, TRAIN, VALIDATION, metrics, trainer, weights
@@ -133,7 +134,9 @@ def test_on_a_gpu_nothing_waits_within_an_epoch(precision, resident):
 def test_a_search_on_a_gpu_keeps_its_images_there(tmp_path):
     search = Search(small(trials=2), storage=tmp_path / "x.db", device="cuda")
     (evaluation,) = small().sample(1, seed=0)
-    assert search.evaluator._trainer(evaluation).batches_of.resident
+    assert search.evaluator.backend.trainer(
+        evaluation, search.evaluator.resources, None, no_timer
+    ).batches_of.resident
     assert [each.finished.state.name for each in search if each.finished] == ["COMPLETE"] * 2
 
 

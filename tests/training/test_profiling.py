@@ -50,7 +50,7 @@ def test_the_parts_of_all_trials_add_up_to_the_time_that_passed(tmp_path: Path, 
     assert spent.pop("waiting") == 0  # for nobody
     assert all(seconds > 0 for seconds in spent.values())
     training = sum(spent[part] for part in ("data", "forward", "backward", "optimizer"))
-    results = [search.evaluator.ledger.results(key) for key in search.tally.trained]
+    results = [search.evaluator.ledger.results(key) for key in search.counts.trained]
     recorded = sum(result.seconds for each in results for result in each)
     assert training + spent["evaluation"] == pytest.approx(recorded, rel=0.1)
 
@@ -66,7 +66,7 @@ def test_an_evaluation_that_ends_early_is_profiled_like_any_other(tmp_path: Path
     def no_room(*_: object, **__: object) -> None:
         raise OutOfMemory("out of memory on cpu")
 
-    monkeypatch.setattr(search.evaluator, "_trainer", no_room)
+    monkeypatch.setattr(search.evaluator.backend, "trainer", no_room)
     (share,) = [each.seconds for each in search if each.finished is not None]
     assert share is not None
     assert share["storage"] > 0

@@ -22,7 +22,7 @@ from nasopt.reporting.dashboard.artifacts import keep_best
 from nasopt.reporting.dashboard.study_note import study_note
 from nasopt.reporting.dashboard.view import View, ViewNotebook
 from nasopt.reporting.figures import choices_figure, comparison_figure, front_figure
-from nasopt.storage.notes import Notebook, version_key
+from nasopt.reporting.notes import Notebook, version_key
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDIES, TRIALS
 
@@ -95,8 +95,8 @@ class Filling:
     def _notes(self, study: optuna.Study, record: Record) -> None:
         known = self.storage.get_study_system_attrs(study._study_id)
         kind = ViewNotebook if isinstance(self.storage, View) else Notebook
-        notebook = kind(self.storage, study._study_id, record.attrs)
-        notebook.write([t for t in record.ended if version_key(t._trial_id) not in known])
+        notebook = kind(self.storage, study._study_id, record)
+        notebook.write([t for t in record.finished if version_key(t._trial_id) not in known])
         found = result(study)
         notebook.write_study(study_note(record, found, study._study_id, self.location))
         if self.artifacts is not None and found.best:
@@ -135,7 +135,7 @@ def _groups(records: Mapping[int, Record]) -> list[list[int]]:
     for study_id, record in records.items():
         budget = budget_of(record)
         if is_done(record, budget):
-            terms = json.dumps([shared_by(record.name, record.attrs), str(budget)])
+            terms = json.dumps([shared_by(record), str(budget)])
             groups.setdefault(terms, []).append(study_id)
     return [ids for ids in groups.values() if len({records[id_].sampler for id_ in ids}) > 1]
 

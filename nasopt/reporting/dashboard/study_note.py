@@ -7,8 +7,7 @@ from nasopt.analysis.outcome import Outcome, Result
 from nasopt.analysis.record import Record
 from nasopt.reporting.captions import opening, pairs, searched, training
 from nasopt.reporting.commands import commands, needed
-from nasopt.storage.notes import escaped, table
-from nasopt.storage.rdb import EXPERIMENT
+from nasopt.reporting.notes import escaped, table
 from nasopt.text import done_of
 
 SEEN = "Validation accuracy"
@@ -76,12 +75,9 @@ def _searched(study: Record) -> str:
 
 def _training(study: Record) -> str:
     """Return the recipe without the fields that are 0 or off."""
-    recipe = study.attrs[EXPERIMENT]["recipe"]
-    used = training({name: value for name, value in recipe.items() if value})
-    return (
-        f"{escaped(used)}; training seed "
-        f"{study.attrs[EXPERIMENT]['seed']}; pruner {escaped(study.attrs.get('pruner'))}."
-    )
+    used = training({name: value for name, value in study.experiment.recipe.items() if value})
+    seed = study.experiment.seed
+    return f"{escaped(used)}; training seed {seed}; pruner {escaped(study.pruner)}."
 
 
 def _commands(study: Record, location: str) -> str:
@@ -89,7 +85,7 @@ def _commands(study: Record, location: str) -> str:
     text = "\n".join(
         [*commands([study], location), *(shlex.join(["nasopt", *words]) for words in looks)]
     )
-    named = pairs(study.attrs.get("versions", {}))
+    named = pairs(study.versions)
     made = f" Made with {escaped(named)}." if named else ""
     return f"{_fenced(text)}\n\n{escaped(needed(study))}{made}"
 

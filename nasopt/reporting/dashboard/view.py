@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
+from nasopt.reporting.notes import Notebook, note_attributes, renewed
 from nasopt.storage.database import name_error
-from nasopt.storage.notes import Notebook, note_attributes, renewed
 from nasopt.storage.rdb import Storage
 
 

@@ -8,8 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.analysis.record import Record
 from nasopt.reporting.captions import outline, pairs, size_in_words, training
 from nasopt.reporting.dashboard.view import View
-from nasopt.storage.own_trials import belief_of
-from nasopt.storage.rdb import EXPERIMENT, LAST
+from nasopt.storage.attributes import EXPERIMENT, LIMITS, PREDICTION, VERSIONS
+from nasopt.storage.record import is_begun, prediction_of
 from nasopt.text import listed
 
 DIGITS = 4  # of an accuracy, or of seconds
@@ -22,8 +22,8 @@ class InWords(View):
     def get_all_studies(self) -> list[Any]:
         studies = super().get_all_studies()
         for study in studies:
-            if {EXPERIMENT, LAST} <= study.user_attrs.keys():
-                study.user_attrs = study_words(Record(study.study_name, study.user_attrs, ()))
+            if is_begun(study.user_attrs):
+                study.user_attrs = study_words(study.study_name, study.user_attrs)
         return studies
 
     def get_all_trials(
@@ -43,38 +43,38 @@ def _in_words(trial: FrozenTrial) -> FrozenTrial:
     return trial
 
 
-def study_words(study: Record) -> dict[str, Any]:
+def study_words(name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a study of nasopt's: its space and method, a line each."""
-    begun = study.attrs[EXPERIMENT]
-    known = {key: value for key, value in study.attrs.items() if key != EXPERIMENT}
-    known["limits"] = ", ".join(study.limits) or "none"
-    known[LAST] = pairs(known[LAST])
-    used = [(name, value) for name, value in begun["recipe"].items() if value]
+    study = Record.from_attrs(name, attrs, trials=())
+    known = {key: value for key, value in attrs.items() if key != EXPERIMENT}
+    known[LIMITS] = ", ".join(study.limits) or "none"
+    known[VERSIONS] = pairs(study.versions)
+    used = [(name, value) for name, value in study.experiment.recipe.items() if value]
     return {
-        "data": str(begun["dataset"]),
+        "data": study.experiment.dataset,
         "networks": outline(study),
         "possible networks": size_in_words(study),
         "training": training(dict(used[:FEW])),
         "training, the rest": training(dict(used[FEW:])),
         **{key: "none" if value is None else value for key, value in known.items()},
         "looked for": listed(study.objectives),
-        "training seed": begun["seed"],
+        "training seed": study.experiment.seed,
     }
 
 
 def trial_words(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a trial; the model's expectation of it comes first."""
-    prediction = belief_of(attrs)
+    prediction = prediction_of(attrs)
     known = {
         key: round(value, DIGITS) if isinstance(value, float) else value
         for key, value in attrs.items()
-        if key != "belief" or prediction is None
+        if key != PREDICTION or prediction is None
     }
     if prediction is None:
         return known
-    expected, low, high = (_accuracy(prediction[name]) for name in ("expected", "low", "high"))
-    near = [f"trial {each['trial']} ({_accuracy(each['value'])})" for each in prediction["nearest"]]
-    weights = [f"{name} {share:.0%}" for name, share in prediction["weights"].items()]
+    expected, low, high = map(_accuracy, (prediction.expected, prediction.low, prediction.high))
+    near = [f"trial {each.trial} ({_accuracy(each.value)})" for each in prediction.nearest]
+    weights = [f"{name} {share:.0%}" for name, share in prediction.weights.items()]
     return {
         "expected accuracy": f"{expected}, 95 % from {low} to {high}",
         "most alike": listed(near),

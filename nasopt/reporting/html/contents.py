@@ -28,6 +28,7 @@ from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
+from nasopt.storage.record import TrialRecord, key_of
 from nasopt.text import duration, percent, points, several, trained_on
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
@@ -256,7 +257,7 @@ class Contents:
             sections.preferences(self.studies),
             sections.importance(self.studies),
         ]
-        if any("belief" in trial.user_attrs for study in self.studies for trial in study.counted):
+        if any(TrialRecord.of(t).prediction for study in self.studies for t in study.counted):
             found.append(sections.expectations(self.studies, self.shown))
         return {each.name: each for each in found}
 
@@ -273,21 +274,21 @@ class Contents:
         return [self._trial(study, trial) for study, trial in pairs]
 
     def _trial(self, study: Record, trial: FrozenTrial) -> TrialRow:
-        attrs = trial.user_attrs
+        record = TrialRecord.of(trial)
         return TrialRow(
             study=study.name,
             number=trial.number,
-            ended=", ".join([attrs.get("reason", trial.state.name.lower()), *_over(study, trial)]),
+            ended=", ".join([record.reason or trial.state.name.lower(), *_over(study, trial)]),
             accuracy=percent(trial.values[0]) if trial.values else "",
-            parameters=_count(attrs.get("parameters")),
-            macs=_count(attrs.get("macs")),
-            epochs=_count(attrs.get("epochs")),
-            seconds=f"{attrs['seconds']:.1f}" if attrs.get("seconds") else "",
+            parameters=_count(record.parameters),
+            macs=_count(record.macs),
+            epochs=_count(record.epochs),
+            seconds=f"{record.seconds:.1f}" if record.seconds else "",
             network=self._network(trial),
         )
 
     def _network(self, trial: FrozenTrial) -> str:
-        if "key" not in trial.user_attrs:
+        if key_of(trial.user_attrs) is None:
             return ""
         if self.networks is None:
             return " ".join(map(str, trial.params.values()))
@@ -296,19 +297,18 @@ class Contents:
     @property
     def settings(self) -> Iterator[tuple[str, str]]:
         """The settings that one has to know to reproduce it."""
-        attrs = self.first.attrs
-        begun = self.first.attrs["experiment"]
+        study, begun = self.first, self.first.experiment
         yield "studies", ", ".join(study.name for study in self.studies)
-        yield "data", str(begun["dataset"])
-        yield "training", captions.training(begun["recipe"])
-        yield "looked for", " and ".join(self.first.objectives)
-        yield "limits", ", ".join(attrs["limits"]) or "none"
-        yield "pruner", str(attrs["pruner"])
-        yield "training seed", str(begun["seed"])
+        yield "data", begun.dataset
+        yield "training", captions.training(begun.recipe)
+        yield "looked for", " and ".join(study.objectives)
+        yield "limits", ", ".join(study.limits) or "none"
+        yield "pruner", study.pruner
+        yield "training seed", str(begun.seed)
         devices = devices_of(trial for study in self.studies for trial in study.counted)
         if devices:
             yield "trained on", trained_on(devices)
-        yield "versions", captions.pairs(attrs["versions"])
+        yield "versions", captions.pairs(study.versions)
 
     @property
     def commands(self) -> list[str]:

@@ -44,7 +44,7 @@ def pictured(study: Record) -> list[Part]:
                 for name, field in part.layer.open_fields.items()
             },
         )
-        for part in study.begun.space.parts
+        for part in study.experiment.networks.parts
     ]
 
 

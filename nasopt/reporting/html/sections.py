@@ -30,6 +30,7 @@ from nasopt.reporting.figures import (
 )
 from nasopt.reporting.figures.choices import kind_name, place_name
 from nasopt.reporting.figures.palette import Style, styles
+from nasopt.storage.record import TrialRecord
 from nasopt.text import percent, points
 
 
@@ -161,7 +162,8 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
     title = captions.TITLES[f"front-{cost}"]
     found = trade_off(studies, cost)
     if not found.points:
-        known = any(trial.user_attrs.get(cost) is not None for s in studies for trial in s.counted)
+        records = (TrialRecord.of(trial) for study in studies for trial in study.counted)
+        known = any(getattr(record, cost) is not None for record in records)
         why = captions.nothing_found(studies) if known else f"{cost} are not known"
         return Section(f"front-{cost}", title, missing=why)
     seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)

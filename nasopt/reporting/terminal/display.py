@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nasopt.storage.database import password_hint
+from nasopt.storage.record import TrialRecord
 from nasopt.text import big, duration, visible
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
@@ -241,9 +242,10 @@ def _finished_line(progress: "SearchProgress") -> str:
     if trial is None:
         return ""
     what = f"{trial.values[0]:.4f}" if trial.values else "no value"
-    why = trial.user_attrs.get("reason") or trial.state.name.lower()
-    if "repeat_of" in trial.user_attrs:
-        why = f"the network of trial {trial.user_attrs['repeat_of']}, free"
+    record = TrialRecord.of(trial)
+    why = record.reason or trial.state.name.lower()
+    if record.repeat_of is not None:
+        why = f"the network of trial {record.repeat_of}, free"
     best = "" if progress.best is None else f", best {progress.best:.4f}"
     return f"[{progress.done}/{progress.trials}] trial {trial.number}: {what} ({why}){best}"
 

@@ -121,24 +121,23 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     out.print(f"Trial {outcome.number} of {outcome.study} ({outcome.state})", style="bold")
     out.print()
     out.print(outcome_table(outcome, out.width))
+    record = outcome.record
     notes = {
-        "reason": "Why it ended early",
-        "repeat_of": "The network of trial",
-        "infeasible": "Never trained, over",
-        "epochs": "Epochs",
-        "seconds": "Seconds of training",
-        "replayed_epochs": "Epochs known before",
-        "device": "Trained on",
-        "mixed": "On several devices or versions",
+        "Why it ended early": record.reason,
+        "The network of trial": record.repeat_of,
+        "Never trained, over": record.infeasible,
+        "Epochs": record.epochs,
+        "Seconds of training": None if record.seconds is None else f"{record.seconds:.1f}",
+        "Epochs known before": record.replayed_epochs,
+        "Trained on": record.device,
+        "On several devices or versions": "yes" if record.mixed else None,
     }
     facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
     facts.add_column(style="bold")
-    for key, label in notes.items():
-        if key in outcome.attributes:
-            value = outcome.attributes[key]
-            text = f"{value:.1f}" if isinstance(value, float) else str(value)
-            facts.add_row(label, "yes" if value is True else text)
-    if outcome.over and "infeasible" not in outcome.attributes:
+    for label, value in notes.items():
+        if value is not None:
+            facts.add_row(label, str(value))
+    if outcome.over and record.infeasible is None:
         facts.add_row("Over the limit in force", ", ".join(outcome.over))
     if outcome.accuracies and _can_draw(out):
         facts.add_row("Learning curve", _curve(outcome, outcome.accuracies))

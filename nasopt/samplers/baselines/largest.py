@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.errors import SpaceError, Unsuitable
 from nasopt.samplers.problem import Problem
 from nasopt.space.fields import Categorical, Integer
+from nasopt.storage.attributes import FIXED_PARAMS
 
 AHEAD = 50  # networks within limits that are looked at before the largest of them is dealt
 
@@ -76,7 +77,7 @@ def _place(study: Study, trial: FrozenTrial) -> int:
     It is read from the storage, as with Hyperband `study` shows the trials of one bracket only.
     """
     return sum(
-        each.number < trial.number and "fixed_params" not in each.system_attrs
+        each.number < trial.number and FIXED_PARAMS not in each.system_attrs
         for each in study._storage.get_all_trials(study._study_id, deepcopy=False)
     )
 

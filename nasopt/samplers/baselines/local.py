@@ -10,10 +10,10 @@ from nasopt.samplers.points.candidates import neighbours
 from nasopt.samplers.points.history import History
 from nasopt.samplers.points.observations import observe
 from nasopt.samplers.stateless import StatelessSampler, sign_of
+from nasopt.storage.attributes import CLIMBS_FROM
 
 Floats = NDArray[np.float64]
 
-CLIMBS_FROM = "local:climbs_from"  # system attribute: number of the trial that it is next to
 ALL = 1_000_000  # neighbours
 
 

@@ -14,11 +14,10 @@ from optuna.trial import FrozenTrial
 
 from nasopt.errors import Unsuitable
 from nasopt.samplers.problem import Problem
-from nasopt.storage.rdb import FREE
+from nasopt.storage.attributes import CONTINUES, FIXED_PARAMS, FREE
 
 # System attribute of a trial that is not to be pruned: the number of the pruned trial that it goes
 # on with, or its own where there is none left.
-CONTINUES = "nasopt:continues"
 
 
 class OneEpoch(RandomSampler, BasePruner):
@@ -43,7 +42,7 @@ class OneEpoch(RandomSampler, BasePruner):
             study._storage.set_trial_system_attr(trial._trial_id, CONTINUES, other)
 
     def _goes_on_with(self, study: Study, trial: FrozenTrial) -> int | None:
-        if "fixed_params" in trial.system_attrs:  # enqueued: looked at like any other
+        if FIXED_PARAMS in trial.system_attrs:  # enqueued: looked at like any other
             return None
         others = [t for t in _trials(study) if t.number != trial.number]
         taken = {t.system_attrs.get(CONTINUES) for t in others}

@@ -16,6 +16,8 @@ from nasopt.samplers.points.candidates import neighbours
 from nasopt.samplers.points.conditions import Conditions, Ranges
 from nasopt.samplers.points.domain import Domain, EncodedPoints
 from nasopt.samplers.points.observations import is_feasible
+from nasopt.storage.attributes import FIXED_PARAMS
+from nasopt.storage.record import is_repeat
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -127,7 +129,7 @@ class History:
         return [row for row, trial in enumerate(self.trials) if self._counts(trial)]
 
     def _counts(self, trial: FrozenTrial) -> bool:
-        if not trial.state.is_finished() or "repeat_of" in trial.user_attrs:
+        if not trial.state.is_finished() or is_repeat(trial):
             return False
         return self.domain.problem is None or is_feasible(trial)
 
@@ -208,5 +210,5 @@ def _params(trial: FrozenTrial, suggested: Mapping[int, Mapping[str, Any]]) -> M
     """Return the parameters of `trial`, also suggested or enqueued ones not asked for yet."""
     if trial.state.is_finished():
         return trial.params
-    enqueued = trial.system_attrs.get("fixed_params", {})
+    enqueued = trial.system_attrs.get(FIXED_PARAMS, {})
     return {**suggested.get(trial.number, {}), **enqueued, **trial.params}

@@ -1,14 +1,14 @@
 """`Prediction`: the value that a model expected of a trial, to be compared with the outcome."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasopt.samplers.points.domain import EncodedPoints
 from nasopt.samplers.points.history import History
+from nasopt.storage.record import Near, Prediction
 
 if TYPE_CHECKING:
     from nasopt.samplers.surrogate.gaussian_process import Posterior
@@ -17,39 +17,6 @@ Floats = NDArray[np.float64]
 
 WIDTH = 1.96  # deviations; 95 % of a normal distribution are within
 MOST_WEIGHTS, MOST_NEAR = 5, 3
-
-
-@dataclass(frozen=True)
-class Near:
-    """A trial with a similar network; `distance` 0 is the same, 1 is still informative."""
-
-    trial: int
-    distance: float
-    value: float | None
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The value that a model expects to be observed for a trial, and the reasons.
-
-    `expected` is the median of that value, `low` to `high` its 95 % interval. `weights` are shares
-    of the kernel's weight, by parameter or feature, the largest first; `nearest` are the trials
-    that the kernel takes for most alike.
-    """
-
-    expected: float
-    low: float
-    high: float
-    weights: dict[str, float]
-    nearest: tuple[Near, ...]
-
-    def at_most(self, most: float) -> Self:
-        """Return the prediction for values of at most `most`: a model knows of no bound."""
-        low, expected, high = (min(each, most) for each in (self.low, self.expected, self.high))
-        return replace(self, low=low, expected=expected, high=high)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def prediction(

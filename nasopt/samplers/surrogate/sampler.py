@@ -26,7 +26,8 @@ from nasopt.samplers.points.observations import (
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.stateless import StatelessSampler, sign_of
 from nasopt.samplers.surrogate.hypervolume import Front, nondominated_sort
-from nasopt.samplers.surrogate.prediction import Prediction, prediction
+from nasopt.samplers.surrogate.prediction import prediction
+from nasopt.storage.record import Prediction
 
 if TYPE_CHECKING:
     from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior

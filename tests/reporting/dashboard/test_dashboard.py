@@ -140,7 +140,7 @@ def test_each_study_has_a_note_of_what_was_searched_what_came_out_and_how_to_hav
 
 def test_studies_of_a_table_have_the_command_that_judges_instead_of_a_verdict(tmp_path, macro):
     database = tmp_path / "x.db"
-    experiment = Experiment(dataset=macro, trials=3)
+    experiment = Experiment.on_benchmark(macro, trials=3)
     nasopt.compare(experiment, samplers="random,tpe", seeds=2, storage=database)
     filled(database)
     study = load(database, "nasbenchmacro/tpe/1")
@@ -204,7 +204,7 @@ def test_two_objectives_have_their_front_in_the_note(tmp_path):
 
 
 def test_a_benchmark_has_notes_and_plots(macro, tmp_path):
-    experiment = Experiment(dataset=macro, trials=30)
+    experiment = Experiment.on_benchmark(macro, trials=30)
     nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db")
     filled(tmp_path / "x.db")
     study = load(tmp_path / "x.db", f"{experiment.name}/random/0")

@@ -157,7 +157,7 @@ def test_two_objectives_have_a_front_but_no_learning_curves(tmp_path):
 
 
 def test_a_benchmark_has_places_instead_of_a_drawing(tmp_path, macro):
-    experiment = Experiment(dataset=macro, trials=30)
+    experiment = Experiment.on_benchmark(macro, trials=30)
     nasopt.compare(experiment, samplers="random,tpe", seeds=1, storage=tmp_path / "x.db")
     page = written(tmp_path / "x.db", tmp_path)
     records, _ = studies_together(open_storage(tmp_path / "x.db", "read"))

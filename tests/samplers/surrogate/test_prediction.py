@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from nasopt.samplers import SurrogateSampler
-from nasopt.samplers.surrogate.prediction import Prediction
+from nasopt.storage.record import Prediction
 
 
 def objective(trial: optuna.Trial) -> float:

@@ -16,7 +16,7 @@ from nasopt.cli.main import main
 from nasopt.reporting.dashboard.filling import Filling
 from nasopt.reporting.dashboard.words import InWords
 from nasopt.storage.opening import open_storage
-from nasopt.storage.own_trials import is_own
+from nasopt.storage.record import is_own
 from tests.examples import small
 from tests.foreign import add_foreign
 
@@ -31,7 +31,7 @@ TABLE = "a,b,epoch,accuracy\n" + "".join(
 def experiment(kind: str, folder) -> Experiment:
     if kind == "table":
         (folder / "t.csv").write_text(TABLE)
-        return Experiment(dataset=load_benchmark(str(folder / "t.csv")), trials=4)
+        return Experiment.on_benchmark(load_benchmark(str(folder / "t.csv")), trials=4)
     objectives = ("accuracy", "macs") if kind == "two objectives" else ("accuracy",)
     return small(trials=4, objectives=objectives)
 
@@ -103,7 +103,7 @@ def test_a_comparison_goes_on_as_before_and_says_what_it_leaves_out(mixed):
     )
     assert any(note.startswith(f"{2 * added} trials were made by plain") for note in found.notes)
     assert max(each.seen for each in found.standings) < 1e6
-    if searched.benchmark is None:
+    if searched.backend.fresh_seeds:
         again = compare_studies(database, "experiment/*", replicates=1)
         assert again.standings == found.standings
     if len(searched.objectives) == 1:
@@ -125,7 +125,7 @@ def test_the_dashboard_shows_the_database(mixed):
 
 def test_a_search_is_a_benchmark_whatever_was_added_to_its_study(mixed, tmp_path):
     database, searched, _, _ = mixed
-    if searched.benchmark is None:
+    if searched.backend.fresh_seeds:
         found = load_benchmark(f"ledger:{database}") if dense(database, searched) else None
         assert found is None or found.accuracies.max() <= 1
 

@@ -1,5 +1,3 @@
-import json
-
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
@@ -20,9 +18,10 @@ from nasopt import (
     repeat,
 )
 from nasopt.analysis.outcome import outcome
+from nasopt.reporting.notes import PIECE, Notebook, TrialNotes, escaped
 from nasopt.search.search import Search
-from nasopt.storage.notes import PIECE, Notebook, escaped
 from nasopt.storage.opening import open_storage
+from nasopt.storage.record import StudyRecord
 from tests.examples import small
 
 MANY = "a line of some length\n" * (3 * PIECE // 20)
@@ -39,14 +38,16 @@ def cells(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
 
 
-def attributes(experiment: Experiment) -> dict:
-    """Of a study of `experiment`, as a database has them."""
-    return json.loads(json.dumps({"experiment": experiment.describe(), "pruner": "quarter"}))
+def record(experiment: Experiment) -> StudyRecord:
+    """Of a study of `experiment`."""
+    return StudyRecord(
+        name="x/random/0", experiment=experiment.record, versions={}, limits=(), pruner="quarter"
+    )
 
 
 def notebook(experiment: Experiment) -> Notebook:
     """Of a study that is not there: its texts alone are asked for."""
-    return Notebook(None, 0, attributes(experiment))
+    return Notebook(None, 0, record(experiment))
 
 
 def trial(experiment: nasopt.Experiment, state: TrialState, params=None, **fields):
@@ -95,7 +96,7 @@ def test_open_fields_of_the_recipe_are_told():
 
 
 def test_a_benchmarks_network_is_what_was_chosen(macro):
-    experiment = Experiment(dataset=macro)
+    experiment = Experiment.on_benchmark(macro)
     params = {name: f.boundary_values[0] for name, f in experiment.parameters.items()}
     text = notebook(experiment).text(trial(experiment, TrialState.COMPLETE, value=92.5))
     assert ["92.5000"] in cells(text)
@@ -147,7 +148,9 @@ def test_a_trial_that_died_before_it_had_a_network_has_a_note_all_the_same():
 
 
 def test_what_a_person_wrote_on_a_running_trial_stays(tmp_path):
-    search = Search(small(trials=2), storage=tmp_path / "x.db", device="cpu")
+    search = Search(
+        small(trials=2), storage=tmp_path / "x.db", device="cpu", callbacks=[TrialNotes()]
+    )
     for progress in search:
         if progress.number == 0 and progress.epoch == 1:
             save_note(optuna.Trial(search.study, search.study.trials[0]._trial_id), "mine")
@@ -160,7 +163,7 @@ def of_study(empty_database):
     storage = open_storage(empty_database)
     study = optuna.create_study(study_name="experiment/tpe/0", storage=storage)
     study.add_trial(trial(small(), TrialState.COMPLETE, value=0.5))
-    return Notebook(storage, study._study_id, attributes(small())), study
+    return Notebook(storage, study._study_id, record(small())), study
 
 
 def test_a_studys_note_is_renewed_whatever_its_length(of_study):

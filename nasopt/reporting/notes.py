@@ -11,32 +11,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import optuna
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.analysis.outcome import opened
 from nasopt.space.layers import Conv, Dense, Pool
-from nasopt.space.space import Space
-from nasopt.storage.rdb import EXPERIMENT, Storage
+from nasopt.storage.attributes import NOTE
+from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDY_ATTRS
+from nasopt.storage.record import EndedBy, StudyRecord, TrialRecord
 
 PIECE = 2045  # characters of an attribute, as optuna-dashboard cuts a note
 GAP = "\u2003"  # a space that is not trimmed: optuna-dashboard leaves none between columns
-OURS = "nasopt:note"  # system attribute of a study: the digest of its note as we left it
 
 
 class Notebook:
-    """The notes of a study of nasopt's; `attrs` are its user attributes."""
+    """The notes of `study`, one of nasopt's."""
 
-    def __init__(self, storage: Storage, study_id: int, attrs: Mapping[str, Any]) -> None:
-        begun = attrs[EXPERIMENT]
+    def __init__(self, storage: Storage, study_id: int, study: StudyRecord) -> None:
         self.storage = storage
         self.study_id = study_id
-        self.epochs = int(begun["recipe"]["epochs"])
-        self.pruner = str(attrs.get("pruner"))
-        self.input_shape = tuple(begun.get("input_shape", ()))  # a benchmark has no images
-        self.space = Space.from_json(begun["space"]) if self.input_shape else None
-        if self.space is not None:
-            self.space = self.space.on(self.input_shape)
+        self.study = study
+        self.space = study.space
 
     def write(self, trials: Sequence[FrozenTrial]) -> None:
         """Write a note for each of these finished trials that has none."""
@@ -77,7 +74,7 @@ class Notebook:
 
     def text(self, trial: FrozenTrial) -> str:
         """Return the outcome of a finished trial: why it ended, its figures, its network."""
-        parts = [self._headline(trial), table(*_figures(trial, self.epochs))]
+        parts = [self._headline(trial), table(*_figures(trial, self.study.epochs))]
         if self.space is not None and trial.params:
             parts.append(table(LAYER_COLUMNS, self._layers(trial)))
         choices = {
@@ -93,30 +90,27 @@ class Notebook:
         return "\n\n".join(parts)
 
     def _headline(self, trial: FrozenTrial) -> str:
-        attrs = trial.user_attrs
-        reason = escaped(attrs.get("reason", "no reason is known"))
-        if "infeasible" in attrs:
-            return (
-                f"**Over the limit, never trained**: {escaped(attrs['infeasible'])} does not hold."
-            )
-        if "repeat_of" in attrs:
-            return (
-                f"**The network of trial {attrs['repeat_of']} again**: told its result, for free."
-            )
-        if trial.state is TrialState.COMPLETE:
+        record = TrialRecord.of(trial)
+        reason = escaped(record.reason or "no reason is known")
+        if record.ended_by is EndedBy.LIMIT:
+            return f"**Over the limit, never trained**: {escaped(record.infeasible)} does not hold."
+        if record.repeat_of is not None:
+            return f"**The network of trial {record.repeat_of} again**: told its result, for free."
+        if record.ended_by is EndedBy.TRAINED:
             return "**Trained to its end.**"
         if trial.state is TrialState.FAIL:
             return f"**Failed**: {reason}."
-        if reason.startswith("pruned after"):
+        if record.ended_by is EndedBy.PRUNER:
             return (
-                f"**{reason.capitalize()} of {self.epochs}**: its accuracy there was too low for "
-                f"the pruner {escaped(self.pruner)}."
+                f"**{reason.capitalize()} of {self.study.epochs}**: its accuracy there was too "
+                f"low for the pruner {escaped(self.study.pruner)}."
             )
         return f"**Ended early**: {reason}."
 
     def _layers(self, trial: FrozenTrial) -> Iterator[tuple[Any, ...]]:
         assert self.space is not None
-        side = self.input_shape[1:]
+        assert self.space.input_shape is not None
+        side = self.space.input_shape[1:]
         for number, layer in enumerate(self.space.decode(trial.params).layers, 1):
             side = layer.shrink(side)
             if isinstance(layer, Dense):
@@ -132,19 +126,34 @@ class Notebook:
         return {"study_id": self.study_id, "key": key, "value_json": json.dumps(value)}
 
 
+class TrialNotes:
+    """A callback of a search: a note for each trial that ends."""
+
+    def __init__(self) -> None:
+        self.notebooks: dict[int, Notebook] = {}
+
+    def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        study_id, storage = study._study_id, opened(study)
+        assert storage is not None
+        if study_id not in self.notebooks:
+            record = StudyRecord.from_attrs(study.study_name, study.user_attrs)
+            self.notebooks[study_id] = Notebook(storage, study_id, record)
+        self.notebooks[study_id].write([trial])
+
+
 LAYER_COLUMNS = ("Layer", "Type", "Filters", "Size", "Stride", "Map after it")
 
 
 def _figures(trial: FrozenTrial, epochs: int) -> tuple[list[str], list[list[str]]]:
-    attrs = trial.user_attrs
+    record = TrialRecord.of(trial)
     reported = sorted(trial.intermediate_values.items())
     known = trial.values or [value for _, value in reported[-1:]]
     shown = {
         "Validation accuracy": f"{known[0]:.4f}" if known else None,
-        "Parameters": _count(attrs.get("parameters")),
-        "MACs": _count(attrs.get("macs")),
-        "Epochs": f"{attrs['epochs']} of {epochs}" if "epochs" in attrs else None,
-        "Training": f"{attrs['seconds']:.1f} s" if attrs.get("seconds") else None,
+        "Parameters": _count(record.parameters),
+        "MACs": _count(record.macs),
+        "Epochs": None if record.epochs is None else f"{record.epochs} of {epochs}",
+        "Training": f"{record.seconds:.1f} s" if record.seconds else None,
     }
     there = {name: text for name, text in shown.items() if text is not None}
     return list(there), [list(there.values())]
@@ -200,11 +209,11 @@ def renewed(attrs: Mapping[str, Any], text: str) -> dict[str, Any] | None:
     version = attrs.get(version_key(None))
     pieces = [name for name in attrs if name.startswith(piece_key(None, ""))]
     before = "".join(attrs[piece_key(None, number)] for number in range(len(pieces)))
-    if before == text or (version is not None and attrs.get(OURS) != _digest(before)):
+    if before == text or (version is not None and attrs.get(NOTE) != _digest(before)):
         return None
     blank = dict.fromkeys(pieces, "")  # a shorter note leaves some of them empty
     note = note_attributes(None, text, 1 + (version or 0))
-    return {**blank, **note, OURS: _digest(text)}
+    return {**blank, **note, NOTE: _digest(text)}
 
 
 def _digest(text: str) -> str:

@@ -1,0 +1,89 @@
+"""`run` and `compare`: a search and a comparison from Python, as the verbs of these names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from nasopt.analysis.compared import ComparisonResult
+from nasopt.reporting.notes import TrialNotes
+from nasopt.search.comparison import DEFAULT, Comparison
+from nasopt.search.experiment import Experiment
+from nasopt.search.search import Search
+
+
+def run(
+    experiment: Experiment,
+    *,
+    sampler: str | BaseSampler = "surrogate",
+    seed: int = 0,
+    storage: str | Path | None = None,
+    trials: int | None = None,
+    device: str = "auto",
+) -> optuna.Study:
+    """Run a study to its end, or go on with it where it was left, and return it.
+
+        study = nasopt.run(experiment, sampler="tpe", trials=50)
+
+    `sampler` is a name or any Optuna sampler, `seed` its seed. `storage` is a path or SQLAlchemy
+    URL, by default `runs/<name of the experiment>.db`. `trials` is the total to reach, by default
+    the experiment's.
+
+    Raises an `Error` for a mistake that the user can fix; Interrupted (a KeyboardInterrupt) on
+    Ctrl-C or SIGTERM, after which the same call goes on.
+    """
+    search = Search(
+        experiment,
+        sampler=sampler,
+        seed=seed,
+        storage=storage,
+        trials=trials,
+        device=device,
+        callbacks=[TrialNotes()],
+    )
+    for _ in search:
+        pass
+    return search.study
+
+
+def compare(
+    experiment: Experiment,
+    *,
+    samplers: str | Sequence[str | BaseSampler] = DEFAULT,
+    seeds: int = 5,
+    trials: int | None = None,
+    epochs_budget: int | None = None,
+    storage: str | Path | None = None,
+    replicates: int = 3,
+    baseline: str = "random",
+    device: str = "auto",
+    analyse_only: bool = False,
+) -> ComparisonResult:
+    """Compare samplers on `experiment`: run the missing studies, then analyse.
+
+        result = nasopt.compare(experiment, samplers="random,tpe", seeds=8, trials=40)
+        print(result.verdict)
+
+        on_table = Experiment.on_benchmark("nasbench201:cifar100")
+        nasopt.compare(on_table, samplers="all", seeds=30, trials=200)
+
+    The arguments are those of `Comparison`. Raises an `Error` for a mistake that the user can fix;
+    Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
+    """
+    comparison = Comparison(
+        experiment,
+        samplers=samplers,
+        seeds=seeds,
+        trials=trials,
+        epochs_budget=epochs_budget,
+        storage=storage,
+        replicates=replicates,
+        baseline=baseline,
+        device=device,
+        analyse_only=analyse_only,
+        callbacks=[TrialNotes()],
+    )
+    for _ in comparison:
+        pass
+    return comparison.result

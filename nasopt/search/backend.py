@@ -1,0 +1,195 @@
+"""`Backend`: what gives the epochs of evaluations, training them or looking them up in a table."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from nasopt.benchmarks import Benchmark
+from nasopt.data import Dataset, Splits
+from nasopt.search.resume import Engine, paid_epochs
+from nasopt.space import model
+from nasopt.space.architecture import Architecture
+from nasopt.space.limits import COSTS
+from nasopt.space.space import Space
+from nasopt.space.vectorized import Networks, Surveys
+from nasopt.storage.ledger import Ledger
+from nasopt.storage.locks import Locks
+from nasopt.training.devices import has_room
+from nasopt.training.evaluation import EpochResult, Evaluation, HasFingerprint, HasKey, Recipe
+from nasopt.training.profiling import Timer, no_timer
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a training needs besides its evaluation; `images` are those that a backend loads."""
+
+    device: "torch.device"
+    images: Splits | None
+    ledger: Ledger
+    locks: Locks
+
+
+class Backend(ABC):
+    """What gives the epochs of the evaluations of one experiment.
+
+    `costs` are the quantities of a network that are known before its training. `highest` is the
+    highest accuracy that there can be. If `fresh_seeds`, every training seed is a training of its
+    own: a winner can be trained again. Else there are only so many replicates, which `truth` has.
+    """
+
+    costs: Sequence[str] = COSTS
+    highest: float
+    fresh_seeds: bool
+    truth: Benchmark | None = None
+
+    @property
+    @abstractmethod
+    def dataset(self) -> HasFingerprint:
+        """The data set, or the table, that evaluations are named by."""
+
+    @property
+    @abstractmethod
+    def surveys(self) -> Surveys:
+        """The costs and features of many networks at once."""
+
+    @abstractmethod
+    def cost(self, network: HasKey) -> model.Cost:
+        """Return the cost of a network."""
+
+    @abstractmethod
+    def described(self) -> dict[str, Any]:
+        """Return the recipe and the shape of an image as a study's record has them."""
+
+    @abstractmethod
+    def load(self, device: "torch.device") -> Splits | None:
+        """Return the images that `epochs` needs, on `device` if there is room."""
+
+    @abstractmethod
+    def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
+        """Return the MACs of a batch of each of `sample`, forward; [] if nothing is computed."""
+
+    @abstractmethod
+    def epochs(
+        self,
+        evaluation: Evaluation,
+        resources: Resources,
+        threads: int | None,
+        stop: Callable[[], bool] = lambda: False,
+        timer: Timer = no_timer,
+    ) -> Iterator[EpochResult]:
+        """Return the results of `evaluation`, of which only those not known yet are paid for."""
+
+
+class Trained(Backend):
+    """The networks of a space, trained by a recipe on a data set."""
+
+    highest = 1.0
+    fresh_seeds = True
+
+    def __init__(self, space: Space, recipe: Recipe, data: Dataset) -> None:
+        self.space = space
+        self.recipe = recipe
+        self.data = data
+
+    @property
+    def dataset(self) -> HasFingerprint:
+        return self.data
+
+    @cached_property
+    def surveys(self) -> Surveys:
+        return Networks(self.space, self.data.classes)
+
+    def cost(self, network: HasKey) -> model.Cost:
+        assert isinstance(network, Architecture)
+        return model.cost(network, self.data.input_shape, self.data.classes)
+
+    def described(self) -> dict[str, Any]:
+        return {"recipe": self.recipe.to_json(), "input_shape": self.data.input_shape}
+
+    def load(self, device: "torch.device") -> Splits:
+        """Load the images to the device if there is room, else to the host.
+
+        Batches are copied from there.
+        """
+        splits = self.data.load()
+        size = sum(tensor.nbytes for split in splits for tensor in split)
+        return self.data.load(device) if has_room(device, size) else splits
+
+    def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
+        images = self.data.counts[0]
+        return [
+            self.cost(each.architecture).macs * min(each.recipe.chosen("batch_size"), images)
+            for each in sample
+        ]
+
+    def epochs(
+        self,
+        evaluation: Evaluation,
+        resources: Resources,
+        threads: int | None,
+        stop: Callable[[], bool] = lambda: False,
+        timer: Timer = no_timer,
+    ) -> Iterator[EpochResult]:
+        def trainer(evaluation: Evaluation) -> Engine:
+            return self.trainer(evaluation, resources, threads, timer)
+
+        return paid_epochs(evaluation, resources.ledger, trainer, stop, timer, resources.locks)
+
+    def trainer(
+        self, evaluation: Evaluation, resources: Resources, threads: int | None, timer: Timer
+    ) -> Engine:
+        """Return what trains `evaluation`, from its first epoch on."""
+        from nasopt.training.trainer import Trainer
+
+        assert resources.images is not None
+        train, validation, _ = resources.images
+        return Trainer(
+            evaluation, train, validation, self.data.classes,
+            device=resources.device, threads=threads, timer=timer,
+        )  # fmt: skip
+
+
+class Tabular(Backend):
+    """The networks of a benchmark, looked up."""
+
+    highest = float("inf")  # a table has a unit of its own
+    fresh_seeds = False
+
+    def __init__(self, benchmark: Benchmark) -> None:
+        self.truth: Benchmark = benchmark
+        self.costs = benchmark.costs
+
+    @property
+    def dataset(self) -> HasFingerprint:
+        return self.truth
+
+    @property
+    def surveys(self) -> Surveys:
+        return self.truth
+
+    def cost(self, network: HasKey) -> model.Cost:
+        return self.truth.cost(network)
+
+    def described(self) -> dict[str, Any]:
+        return {"recipe": {"epochs": self.truth.recipe.epochs}}
+
+    def load(self, device: "torch.device") -> None:
+        return None
+
+    def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
+        return []
+
+    def epochs(
+        self,
+        evaluation: Evaluation,
+        resources: Resources,
+        threads: int | None,
+        stop: Callable[[], bool] = lambda: False,
+        timer: Timer = no_timer,
+    ) -> Iterator[EpochResult]:
+        return self.truth.results(evaluation)
