@@ -15,8 +15,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.effective_layers import EffectiveLayers
-from nasopt.analysis.front import front
 from nasopt.analysis.record import Record, networks
+from nasopt.pareto import fronts
 from nasopt.space.fields import Categorical, Integer, Open, Real
 
 BEST = 0.1  # the share of the networks that are the best
@@ -123,12 +123,11 @@ def _best(complete: Sequence[FrozenTrial], count: int, two_objectives: bool) -> 
     if not two_objectives:
         return sorted(complete, key=lambda trial: -trial.values[0])[:count]
     best: list[FrozenTrial] = []
-    others = list(complete)
-    while len(best) < count and others:
-        nondominated_sort = front(others, lambda trial: (trial.values[0], trial.values[1]))
-        best += nondominated_sort
-        taken = {id(trial) for trial in nondominated_sort}
-        others = [trial for trial in others if id(trial) not in taken]
+    accuracies, costs = zip(*(trial.values for trial in complete), strict=True)
+    for rows in fronts(accuracies, costs):
+        if len(best) >= count:
+            break
+        best += [complete[row] for row in rows]
     return best
 
 
