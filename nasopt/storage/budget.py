@@ -1,7 +1,8 @@
 """The cost of a study, as if every network of it had been trained in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -16,23 +17,27 @@ class Spent:
     seconds: float = 0.0
 
 
-def spent(trials: Iterable[FrozenTrial]) -> list[Spent]:
-    """Return the cost of each of a study's finished `trials`, as if trained in this study alone.
+class Costs:
+    """The costs of a study's finished trials, as if trained in this study alone.
 
     It does not matter what the ledger knew from elsewhere. Free trials (repeats, networks over a
     limit) cost nothing; one that goes on with an earlier trial costs what it adds.
     """
-    paid: dict[str, Spent] = {}
-    costs = []
-    for trial in trials:
-        attrs = trial.user_attrs
+
+    def __init__(self) -> None:
+        self._paid: dict[str, Spent] = {}
+
+    def add(self, attrs: Mapping[str, Any]) -> Spent:
+        """Return the cost of the next finished trial, which has these user attributes."""
         if FREE in attrs or "key" not in attrs:
-            costs.append(Spent())
-            continue
-        before = paid.get(attrs["key"], Spent())
+            return Spent()
+        before = self._paid.get(attrs["key"], Spent())
         total = Spent(attrs.get("epochs", 0), attrs.get("seconds", 0.0))
-        costs.append(
-            Spent(max(0, total.epochs - before.epochs), max(0.0, total.seconds - before.seconds))
-        )
-        paid[attrs["key"]] = max(before, total, key=lambda each: each.epochs)
-    return costs
+        self._paid[attrs["key"]] = max(before, total, key=lambda each: each.epochs)
+        return Spent(max(0, total.epochs - before.epochs), max(0.0, total.seconds - before.seconds))
+
+
+def spent(trials: Iterable[FrozenTrial]) -> list[Spent]:
+    """Return the cost of each of a study's finished `trials`, in order (see `Costs`)."""
+    costs = Costs()
+    return [costs.add(trial.user_attrs) for trial in trials]

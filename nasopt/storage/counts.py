@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from nasopt.space.limits import Limit
+from nasopt.storage.budget import Costs
 from nasopt.storage.rdb import FREE, Storage
 from nasopt.storage.reading import TRIALS, USER_ATTRS, VALUES, newer_trials, stored_value
 
@@ -47,7 +48,7 @@ class TrialCounts:
         self.best: float | None = None
         self.trained: dict[str, int] = {}
         self.epochs: dict[str, int] = {}
-        self._paid: dict[str, int] = {}  # the epochs that were paid for
+        self._costs = Costs()
         self._unfinished: set[int] = set()
         self._last = -1  # trial id
 
@@ -102,7 +103,4 @@ class TrialCounts:
         known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)
         if (epochs, -trial_id) > known:
             self.epochs[key], self.trained[key] = epochs, trial_id
-        if FREE not in attrs:
-            before = self._paid.get(key, 0)
-            self._paid[key] = max(before, epochs)
-            self.epochs_spent += self._paid[key] - before
+        self.epochs_spent += self._costs.add(attrs).epochs
