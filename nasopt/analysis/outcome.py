@@ -17,7 +17,7 @@ from nasopt.analysis.record import Record, devices_of, remarks
 from nasopt.analysis.winners import trained_again
 from nasopt.errors import StudyError, closest
 from nasopt.space.architecture import Architecture
-from nasopt.space.layers import Conv, Layer, Pool
+from nasopt.space.layers import Layer
 from nasopt.storage.attributes import check_study
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import EXPERIMENT, LAST, Storage
@@ -251,24 +251,9 @@ def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None
 
 def layer_rows(layers: Sequence[Layer]) -> dict[str, list[str]]:
     """Return the lecture's table of convolutions and pools: label -> a text for each, in order."""
-    rows: dict[str, list[str]] = {
-        "Layer": [],
-        "Type": [],
-        "# of filters": [],
-        "Size of filters": [],
-        "Stride": [],
-    }
-    for number, layer in enumerate(layers, 1):
-        size = layer.chosen("kernel_size")
-        rows["Layer"].append(str(number))
-        rows["Type"].append(
-            {"residual": "res", "separable": "sep", "average": "avg"}.get(
-                layer.chosen("op"), layer.chosen("op")
-            )
-        )
-        rows["# of filters"].append(str(layer.chosen("filters")) if isinstance(layer, Conv) else "")
-        rows["Size of filters"].append(f"{size}x{size}")
-        rows["Stride"].append(str(size if isinstance(layer, Pool) else layer.chosen("stride")))
+    cells = [(str(number), *layer.wording.cells) for number, layer in enumerate(layers, 1)]
+    labels = ("Layer", "Type", "# of filters", "Size of filters", "Stride")
+    rows = {label: [cell[place] for cell in cells] for place, label in enumerate(labels)}
     if set(rows["Type"]) == {"conv"}:
         del rows["Type"]
     return rows

@@ -18,28 +18,12 @@ from nasopt.analysis.outcome import Outcome
 from nasopt.analysis.predictions import Predictions
 from nasopt.analysis.record import Record
 from nasopt.analysis.statistics import TEST_PAIRS
-from nasopt.reporting.figures.choices import kind_name
+from nasopt.reporting.names import LAYERS, field_name, kind_name, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
-from nasopt.space.layers import Conv, Dense, Layer
+from nasopt.space.layers import Layer
 from nasopt.space.space import Part
 from nasopt.text import listed, percent, points, roughly, several
 
-FIELDS = {
-    "filters": "number of filters",
-    "kernel_size": "size of the filters",
-    "stride": "stride",
-    "op": "kind of layer",
-    "width": "width",
-    "depth": "number of layers",
-    "layer": "kind of layer",
-    "edge": "operation",
-}
-LAYERS = {"conv": "layer", "pool": "pooling layer", "dense": "fully connected layer"}
-WHOLE = {
-    "conv": "the number of layers",
-    "dense": "the number of fully connected layers",
-    "recipe": "how the networks are trained",
-}
 COSTS = {"macs": "multiplications", "parameters": "weights"}
 TITLES = {  # of figures that are shown in several places
     "comparison": "The samplers beside each other",
@@ -161,7 +145,7 @@ def searched(study: Record) -> str:
     sentences = []
     for part in study.begun.space.parts:
         choices = [
-            f"the {FIELDS.get(name, name)} ({options(field)})"
+            f"the {field_name(name)} ({options(field)})"
             for name, field in part.layer.open_fields.items()
         ]
         what = f"with {listed(choices)} left open" if choices else "all alike"
@@ -334,7 +318,7 @@ def about_choices(found: Choices) -> str:
     if not clear:
         return f"{text} No difference stands out from what chance makes of so few best networks."
     first, count = clear[0], len(found.contrasts)
-    where = f" in {_place(first.place)}" if first.place[-1:].isdigit() else ""
+    where = f" in {place_in_prose(first.place)}" if first.place[-1:].isdigit() else ""
     return (
         f"{text} The clearest: {kind_name(first.kind)} {first.choice}{where}, in "
         f"{first.best:.0%} of the best and {first.all:.0%} of all. {len(clear)} of {count} "
@@ -342,21 +326,12 @@ def about_choices(found: Choices) -> str:
     )
 
 
-def _place(place: str) -> str:
-    """Return "layer 3" for "conv03"; a name of the whole network stays as it is."""
-    name = place.rstrip("0123456789")
-    if name == place:
-        return WHOLE.get(place, place)
-    kind = name.rstrip("_ ")
-    return f"{LAYERS.get(kind, kind)} {int(place.removeprefix(name))}"
-
-
 def about_importances(found: Importances) -> str:
     kinds = [f"{kind_name(kind)} {share:.0%}" for kind, share in found.by_kind.items()]
     place, share = next(iter(found.by_place.items()))
     text = (
         f"Of what decides whether a network is among the best tenth, {listed(kinds)}. "
-        f"What weighs most of all is {_place(place)} ({share:.0%})."
+        f"What weighs most of all is {place_in_prose(place)} ({share:.0%})."
     )
     if found.trials < FEW:
         return f"{text} From {found.trials} trainings this is a hint, no more."
@@ -365,16 +340,9 @@ def about_importances(found: Importances) -> str:
 
 def in_a_line(layers: Iterable[Layer]) -> str:
     """Return a network for a table: "48·5/2 64·3", filters, kernel size, and stride if not 1."""
-    return " ".join(map(_word, layers))
+    return " ".join(map(_short, layers))
 
 
-@cache
-def _word(layer: Layer) -> str:
-    if isinstance(layer, Dense):
-        return f"dense·{layer.chosen('width')}"
-    size = layer.chosen("kernel_size")
-    if not isinstance(layer, Conv):
-        return f"{layer.chosen('op')}·{size}"
-    op = {"residual": "+", "separable": "~"}.get(layer.chosen("op"), "")
-    stride = f"/{layer.chosen('stride')}" if layer.chosen("stride") > 1 else ""
-    return f"{op}{layer.chosen('filters')}·{size}{stride}"
+@cache  # the layers of thousands of networks are few different ones
+def _short(layer: Layer) -> str:
+    return layer.wording.short

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
-from nasopt.space.layers import Conv, Dense, Pool
+from nasopt.space.layers import Dense, in_pixels
 from nasopt.space.space import Space
 from nasopt.storage.rdb import EXPERIMENT, Storage
 from nasopt.storage.reading import STUDY_ATTRS
@@ -119,14 +119,7 @@ class Notebook:
         side = self.input_shape[1:]
         for number, layer in enumerate(self.space.decode(trial.params).layers, 1):
             side = layer.shrink(side)
-            if isinstance(layer, Dense):
-                yield number, "dense", layer.width, "", "", ""
-                continue
-            size = layer.chosen("kernel_size")
-            stride = size if isinstance(layer, Pool) else layer.chosen("stride")
-            filters = layer.filters if isinstance(layer, Conv) else ""
-            shape = "x".join(map(str, side))
-            yield number, layer.chosen("op"), filters, f"{size}x{size}", stride, shape
+            yield number, *layer.wording.cells, "" if isinstance(layer, Dense) else in_pixels(side)
 
     def _row(self, key: str, value: Any) -> dict[str, Any]:
         return {"study_id": self.study_id, "key": key, "value_json": json.dumps(value)}

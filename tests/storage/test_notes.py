@@ -81,8 +81,8 @@ def test_a_network_is_a_row_a_layer_with_the_map_that_is_left():
     text = notebook(experiment).text(trial(experiment, TrialState.COMPLETE, value=0.5))
     assert cells(text)[3:] == [
         ["1", "conv", "8", "5x5", "2", "4x4"],
-        ["2", "average", "", "2x2", "2", "2x2"],
-        ["3", "residual", "4", "3x3", "1", "2x2"],
+        ["2", "avg", "", "2x2", "2", "2x2"],
+        ["3", "res", "4", "3x3", "1", "2x2"],
         ["4", "dense", "16", "", "", ""],
     ]
 

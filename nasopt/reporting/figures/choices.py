@@ -6,18 +6,10 @@ import plotly.graph_objects as go
 
 from nasopt.analysis.choices import Choices, Preference
 from nasopt.reporting.figures.palette import BLUE, GREY, RED, faint, new_figure
+from nasopt.reporting.names import kind_name, place_name
 
 STRONG = 0.9  # opacity of the largest difference
 SCALE = [[0.0, faint(RED, STRONG)], [0.5, faint(GREY, 0.0)], [1.0, faint(BLUE, STRONG)]]
-NAMES = {
-    "layer": "type",
-    "edge": "operation",
-    "kernel_size": "kernel size",
-    "op": "operation",
-    "depth": "number of layers",
-    "recipe": "training",
-    "lr": "learning rate",
-}
 FEW = 12  # layers that are all named on an axis; of more only some
 EVERY = 5
 ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
@@ -75,21 +67,6 @@ def layer_axis(places: Sequence[str]) -> dict[str, object]:
     if len(numbers) > FEW:
         axis |= {"tickmode": "linear", "tick0": names.index(numbers[EVERY - 1]), "dtick": EVERY}
     return axis
-
-
-def kind_name(kind: str) -> str:
-    """Return "filters" for "conv.filters": the kind of layer is named if it is not Conv."""
-    layer, _, field = kind.rpartition(".")
-    name = NAMES.get(field, field.replace("_", " "))
-    return name if layer in ("", "conv") else f"{NAMES.get(layer, layer)}: {name}"
-
-
-def place_name(place: str) -> str:
-    """Return "3" for "conv03"; a parameter of the whole network is of "all" its layers."""
-    digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge").lstrip("_ ")
-    if not digits:
-        return "all"
-    return str(int(digits)) if digits.isdecimal() else NAMES.get(place, place)
 
 
 def _cell(row: tuple[Preference, int] | None, place: str) -> tuple[float | None, str]:

@@ -4,8 +4,9 @@ import plotly.graph_objects as go
 
 from nasopt.analysis.choices import kind_of
 from nasopt.analysis.importance import Importances
-from nasopt.reporting.figures.choices import kind_name, layer_axis, place_name
+from nasopt.reporting.figures.choices import layer_axis
 from nasopt.reporting.figures.palette import COLOURS, new_figure
+from nasopt.reporting.names import kind_name, place_name
 
 PATTERNS = ("", "/", "x", ".", "-", "\\", "+")
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from nasopt.analysis.record import Record
 from nasopt.reporting import captions
 from nasopt.reporting.figures.drawing import WIDEST, kernel_colour
+from nasopt.reporting.names import field_name
 from nasopt.space.fields import Open, Real
+from nasopt.space.layers import in_pixels
 from nasopt.text import several
 
 
@@ -40,7 +42,7 @@ def pictured(study: Record) -> list[Part]:
         Part(
             captions.times(part),
             {
-                captions.FIELDS.get(name, name): _choices(name, field)
+                field_name(name): _choices(name, field)
                 for name, field in part.layer.open_fields.items()
             },
         )
@@ -56,6 +58,7 @@ def _choices(name: str, field: Open) -> list[Choice]:
         return [Choice(str(each), width=WIDEST * each / most) for each in field.candidates]
     if name == "kernel_size":
         return [
-            Choice(f"{each}×{each}", colour=kernel_colour(int(each))) for each in field.candidates
+            Choice(in_pixels((int(each), int(each))), colour=kernel_colour(int(each)))
+            for each in field.candidates
         ]
     return [Choice(str(each)) for each in field.candidates]

@@ -28,8 +28,8 @@ from nasopt.reporting.figures import (
     learning_figure,
     predictions_figure,
 )
-from nasopt.reporting.figures.choices import kind_name, place_name
 from nasopt.reporting.figures.palette import Style, styles
+from nasopt.reporting.names import kind_name, place_name
 from nasopt.text import percent, points
 
 

@@ -127,7 +127,7 @@ def test_each_study_has_a_note_of_what_was_searched_what_came_out_and_how_to_hav
     assert f"{best.accuracy:.4f}" in first
     assert f"{best.macs:,}" in first
     assert f"**{TRIALS} of {TRIALS} trials are done" in text
-    assert r"number of filters \(2, 4 or 8\)" in text
+    assert r"the filters \(2, 4 or 8\)" in text
     assert "epochs 1, batch\\_size 32" in text
     commands = (
         f"nasopt run experiment.py --sampler tpe --seed 0 --trials {TRIALS} --storage {done}",
