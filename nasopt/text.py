@@ -4,6 +4,8 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+RUN_AGAIN = "run the same command again"  # a remedy
+GOES_ON = "the same command goes on"  # after an interruption
 UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories of invisible characters with an effect
 JOINERS = (
     "\u200c\u200d"  # except these, which join letters, as in Persian, and emoji of several people

@@ -29,6 +29,7 @@ from nasopt.storage.notes import Notebook
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import DEATHS, Lost
 from nasopt.storage.rdb import FREE, IDENTITY
+from nasopt.text import RUN_AGAIN
 from nasopt.training.devices import wait_for
 from nasopt.training.evaluation import EpochResult, Evaluation
 from nasopt.training.profiling import Profile, Timer, no_timer
@@ -167,8 +168,8 @@ class Search:
         """Raise StudyError if the study was deleted, even if another has its id by now."""
         if not self.storage.is_there(self._study._study_id, self.identity):
             raise StudyError(
-                f"study={self._study.study_name}: deleted while it was in use; to begin it anew, "
-                "run the same command again"
+                f"study={self._study.study_name}: deleted while it was in use; "
+                f"to begin it anew, {RUN_AGAIN}"
             )
 
     def _loop(self) -> Iterator[Progress]:

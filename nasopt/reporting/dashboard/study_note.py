@@ -1,12 +1,11 @@
 """The note of a study: its state, its space and method, and the commands that reproduce it."""
 
 import re
-import shlex
 
 from nasopt.analysis.outcome import Outcome, Result
 from nasopt.analysis.record import Record
 from nasopt.reporting.captions import opening, pairs, searched, training
-from nasopt.reporting.commands import commands, needed
+from nasopt.reporting.commands import command, commands, needed
 from nasopt.storage.notes import escaped, table
 from nasopt.storage.rdb import EXPERIMENT
 from nasopt.text import done_of
@@ -86,9 +85,7 @@ def _training(study: Record) -> str:
 
 def _commands(study: Record, location: str) -> str:
     looks = (["show", location, "--study", study.name], ["report", location])
-    text = "\n".join(
-        [*commands([study], location), *(shlex.join(["nasopt", *words]) for words in looks)]
-    )
+    text = "\n".join([*commands([study], location), *(command(*words) for words in looks)])
     named = pairs(study.attrs.get("versions", {}))
     made = f" Made with {escaped(named)}." if named else ""
     return f"{_fenced(text)}\n\n{escaped(needed(study))}{made}"

@@ -11,9 +11,9 @@ from rich.table import Table
 from nasopt.analysis.compared import ComparisonResult, Standing
 from nasopt.analysis.regret import EXACT, Truth
 from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
+from nasopt.reporting.commands import command, comparison_options
 from nasopt.reporting.terminal.display import live
 from nasopt.search.comparison import Comparison, ComparisonProgress
-from nasopt.storage.database import shown_url
 from nasopt.text import several
 
 
@@ -217,13 +217,11 @@ def next_commands(
     result: ComparisonResult, location: str, again: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """Return the next commands; `again` has the commands "noise" and "compare" on the same file."""
-    database = shlex.quote(shown_url(location))
-    commands = [(f"nasopt dashboard {database}", "browse the studies, and compare their curves")]
+    commands = [(command("dashboard", location), "browse the studies, and compare their curves")]
     if "noise" in again and result.noise is None:
         commands.append((again["noise"], "how much of a training's accuracy is luck"))
     if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
-        samplers = ",".join(each.sampler for each in result.standings)
-        budget = {"evaluations": "--trials", "epochs": "--epochs-budget"}[result.budget.unit]
-        more = f"--samplers {samplers} --seeds {TEST_PAIRS} {budget} {result.budget.amount}"
+        samplers = [each.sampler for each in result.standings]
+        more = shlex.join(comparison_options(samplers, TEST_PAIRS, result.budget))
         commands.append((f"{again['compare']} {more}", "enough seeds for a test"))
     return commands
