@@ -21,7 +21,7 @@ from nasopt.space.layers import Layer
 from nasopt.storage.attributes import check_study
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import EXPERIMENT, LAST, Storage
-from nasopt.text import done_of
+from nasopt.text import accuracy, done_of
 
 RUNNERS_UP = 4
 REPR_BEST = 8  # of a front, at most
@@ -63,10 +63,10 @@ class Outcome:
         }
 
     def __repr__(self) -> str:
-        accuracy = "no accuracy" if self.accuracy is None else f"{self.accuracy:.4f}"
+        known = accuracy(self.accuracy) or "no accuracy"
         if self.fresh_mean is not None:
-            accuracy = f"{self.fresh_mean:.4f} trained again, {accuracy} as seen"
-        return f"<Outcome: trial {self.number} of {self.study}, {self.state}, {accuracy}>"
+            known = f"{accuracy(self.fresh_mean)} trained again, {known} as seen"
+        return f"<Outcome: trial {self.number} of {self.study}, {self.state}, {known}>"
 
 
 @dataclass(frozen=True)

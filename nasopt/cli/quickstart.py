@@ -15,6 +15,7 @@ from nasopt.search.describe import describe
 from nasopt.search.experiment import load_experiment
 from nasopt.search.retraining import retrain
 from nasopt.search.search import Search
+from nasopt.text import accuracy
 
 LECTURE = "cifar10.py"  # 20 conv layers, 4.0e27 architectures
 SMALL = "digits.py"  # what can be searched while one waits
@@ -90,9 +91,9 @@ def _print_comparison(
         table.add_column(header, justify="right")
     for name, found in results.items():
         best = found.best[0]
-        fresh = f"{again[name].mean:.4f} +- {again[name].standard_error:.4f}"
+        fresh = f"{accuracy(again[name].mean)} +- {accuracy(again[name].standard_error)}"
         table.add_row(
-            name, f"{best.accuracy:.4f}", fresh, f"{best.parameters:,}",
+            name, accuracy(best.accuracy), fresh, f"{best.parameters:,}",
             str(found.done), str(found.pruned),
         )  # fmt: skip
     out.print(table)

@@ -22,7 +22,7 @@ from nasopt.reporting.names import LAYERS, field_name, kind_name, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
 from nasopt.space.layers import Layer
 from nasopt.space.space import Part
-from nasopt.text import listed, percent, points, roughly, several
+from nasopt.text import accuracy, listed, roughly, several
 
 COSTS = {"macs": "multiplications", "parameters": "weights"}
 TITLES = {  # of figures that are shown in several places
@@ -34,7 +34,7 @@ TITLES = {  # of figures that are shown in several places
 UNITS = {"evaluation": "network", "total_epochs": "epoch"}
 FRONT = (
     "The front is made of the networks that no other beats in accuracy at the same or less cost. "
-    "It dominates all that is no better than one of them; 100% would be every image right at no "
+    "It dominates all that is no better than one of them; 1 would be every image right at no "
     "cost."
 )
 NEAR = 0.005  # of an accuracy: half a point
@@ -60,11 +60,11 @@ def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
         return f"{text}; {nothing_found(studies)}."
     where = "" if first.is_benchmark else ", on images that it was not trained on"
     if best.fresh_mean is None:
-        return f"{text}; the best has an accuracy of {percent(best.accuracy)}{where}."
+        return f"{text}; the best has an accuracy of {accuracy(best.accuracy)}{where}."
     return (
-        f"{text}; the best has an accuracy of {percent(best.fresh_mean)}{where}: the mean of "
+        f"{text}; the best has an accuracy of {accuracy(best.fresh_mean)}{where}: the mean of "
         f"{several(len(best.fresh), 'training')} with other seeds. The search saw "
-        f"{percent(best.accuracy)} of it, and chose it for that, luck included."
+        f"{accuracy(best.accuracy)} of it, and chose it for that, luck included."
     )
 
 
@@ -160,7 +160,7 @@ def searched(study: Record) -> str:
 
 def about_examples(found: Examples) -> str:
     best, median, worst = (
-        percent(each.accuracy or 0) for each in (found.best, found.median, found.worst)
+        accuracy(each.accuracy or 0) for each in (found.best, found.median, found.worst)
     )
     if found.complete == 1:
         return f"A single network was trained to the end. It has {best}{_again(found.best)}."
@@ -177,7 +177,7 @@ def _again(best: Outcome) -> str:
     """Return the meaning of the figure beside it, with the fresh accuracy, if that is known."""
     if best.fresh_mean is None:
         return ""
-    return f" as the search saw it (trained again {percent(best.fresh_mean)})"
+    return f" as the search saw it (trained again {accuracy(best.fresh_mean)})"
 
 
 def _ratio(ours: int | None, theirs: int | None) -> str:
@@ -188,13 +188,6 @@ def _ratio(ours: int | None, theirs: int | None) -> str:
     if theirs >= 1.2 * ours:
         return f"The best takes only {ours / theirs:.0%} of the multiplications of the middle one."
     return "The best takes about as many multiplications as the middle one."
-
-
-def verdict(result: ComparisonResult) -> str:
-    """Return the verdict on the samplers, in percentage points like the table beside it."""
-    of = max((each.seen or 0.0 for each in result.standings), default=0.0)
-    unit = "% of the whole" if result.score == "hypervolume" else "points"
-    return result.told(lambda gap: f"{points(gap, of, sign=True)} {unit}")
 
 
 def about_spreads(result: ComparisonResult) -> str:
@@ -238,7 +231,7 @@ def _reached(when: str, curves: Sequence[Curve], two_objectives: bool) -> str:
         return ""
     what, verb = ("front", "dominates") if two_objectives else ("best network", "has")
     ends = [
-        f"by {curve.sampler} {f'{verb} ' if place == 0 else ''}{percent(curve.median[-1])}"
+        f"by {curve.sampler} {f'{verb} ' if place == 0 else ''}{accuracy(curve.median[-1])}"
         for place, curve in enumerate(curves)
     ]
     return f"{when} the {what} found {listed(ends)}."
@@ -281,10 +274,9 @@ def about_learning(saved: Savings) -> str:
 
 
 def about_predictions(found: Predictions) -> str:
-    example = found.trials[0].seen
     return (
         "A dot is a network: what the surrogate expected of it before it was trained, and what was "
-        f"seen. Half of the {len(found.trials):,} are within {points(found.typical, example)} of "
+        f"seen. Half of the {len(found.trials):,} are within {accuracy(found.typical)} of "
         f"what was expected; {found.within:.0%} lie in their interval, which should hold 95%."
     )
 
@@ -292,11 +284,11 @@ def about_predictions(found: Predictions) -> str:
 def about_front(found: TradeOff) -> str:
     unit = COSTS[found.cost]
     best = found.front[-1]
-    text = f"The highest accuracy, {percent(best.accuracy)}, takes {best.cost:,} {unit}."
+    text = f"The highest accuracy, {accuracy(best.accuracy)}, takes {best.cost:,} {unit}."
     cheap = found.cheaper(0.01 if best.accuracy <= 1 else 1.0)
     if cheap is not None:
         text += (
-            f" For {points(best.accuracy - cheap.accuracy, best.accuracy)} less there is one with "
+            f" For {accuracy(best.accuracy - cheap.accuracy)} less there is one with "
             f"{cheap.cost:,}, {cheap.cost / best.cost:.0%} of that."
         )
     edge = 0.0 if found.shown is None else found.shown[0]

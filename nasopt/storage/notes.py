@@ -18,6 +18,7 @@ from nasopt.space.layers import Dense, in_pixels
 from nasopt.space.space import Space
 from nasopt.storage.rdb import EXPERIMENT, Storage
 from nasopt.storage.reading import STUDY_ATTRS
+from nasopt.text import accuracy
 
 PIECE = 2045  # characters of an attribute, as optuna-dashboard cuts a note
 GAP = "\u2003"  # a space that is not trimmed: optuna-dashboard leaves none between columns
@@ -133,7 +134,7 @@ def _figures(trial: FrozenTrial, epochs: int) -> tuple[list[str], list[list[str]
     reported = sorted(trial.intermediate_values.items())
     known = trial.values or [value for _, value in reported[-1:]]
     shown = {
-        "Validation accuracy": f"{known[0]:.4f}" if known else None,
+        "Validation accuracy": accuracy(known[0]) if known else None,
         "Parameters": _count(attrs.get("parameters")),
         "MACs": _count(attrs.get("macs")),
         "Epochs": f"{attrs['epochs']} of {epochs}" if "epochs" in attrs else None,

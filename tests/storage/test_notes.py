@@ -98,7 +98,7 @@ def test_a_benchmarks_network_is_what_was_chosen(macro):
     experiment = Experiment(dataset=macro)
     params = {name: f.boundary_values[0] for name, f in experiment.parameters.items()}
     text = notebook(experiment).text(trial(experiment, TrialState.COMPLETE, value=92.5))
-    assert ["92.5000"] in cells(text)
+    assert ["92.50"] in cells(text)
     assert cells(text)[-len(params) :] == [
         [escaped(name), str(value)] for name, value in params.items()
     ]

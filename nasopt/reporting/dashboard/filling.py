@@ -17,7 +17,7 @@ from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of, compare_records, is_done, shared_by
 from nasopt.errors import StudyError
-from nasopt.reporting.captions import TITLES, about_choices, about_front, verdict
+from nasopt.reporting.captions import TITLES, about_choices, about_front
 from nasopt.reporting.dashboard.artifacts import keep_best
 from nasopt.reporting.dashboard.study_note import study_note
 from nasopt.reporting.dashboard.view import View, ViewNotebook
@@ -125,7 +125,7 @@ def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.
         found = compare_records(group, storage)
     except StudyError:  # they differ in their pruners, say, or were looked up in a table
         return {}
-    figure = _titled(comparison_figure(found), "comparison", verdict(found))
+    figure = _titled(comparison_figure(found), "comparison", found.verdict)
     return {"comparison-of-samplers": figure}
 
 

@@ -8,7 +8,7 @@ from nasopt.reporting.captions import opening, pairs, searched, training
 from nasopt.reporting.commands import command, commands, needed
 from nasopt.storage.notes import escaped, table
 from nasopt.storage.rdb import EXPERIMENT
-from nasopt.text import done_of
+from nasopt.text import accuracy, done_of
 
 SEEN = "Validation accuracy"
 
@@ -63,7 +63,7 @@ def _row(outcome: Outcome, study_id: int, again: bool) -> tuple[str, ...]:
     counts = [outcome.parameters, outcome.macs]
     return (
         link,
-        *("" if value is None else f"{value:.4f}" for value in accuracies),
+        *map(accuracy, accuracies),
         *("" if count is None else f"{count:,}" for count in counts),
     )
 

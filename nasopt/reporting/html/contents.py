@@ -28,7 +28,7 @@ from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
-from nasopt.text import duration, percent, points, several, trained_on
+from nasopt.text import accuracy, duration, several, trained_on
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
 
@@ -45,16 +45,16 @@ class Drawn:
     def title(self) -> str:
         """The title of a network: "The best: 95.00%", trained again, if it was."""
         honest, seen = self.outcome.fresh_mean, self.outcome.accuracy or 0
-        return f"{self.name}: {percent(seen if honest is None else honest)}"
+        return f"{self.name}: {accuracy(seen if honest is None else honest)}"
 
     @property
     def accuracies(self) -> list[str]:
         """The meaning of that figure, and of those beside it."""
-        seen, fresh = percent(self.outcome.accuracy or 0), self.outcome.fresh_mean
+        seen, fresh = accuracy(self.outcome.accuracy or 0), self.outcome.fresh_mean
         if fresh is None:
             return [f"Validation accuracy: {seen}"]
         seeds = several(len(self.outcome.fresh), "other seed")
-        return [f"Trained again with {seeds}: {percent(fresh)}", f"As the search saw it: {seen}"]
+        return [f"Trained again with {seeds}: {accuracy(fresh)}", f"As the search saw it: {seen}"]
 
     @property
     def size(self) -> str:
@@ -128,12 +128,12 @@ class Contents:
         yield "networks tried", f"{self.tried:,}"
         best = self.examples and self.examples.best
         if best and best.fresh_mean is not None:
-            yield "accuracy of the best, trained again", percent(best.fresh_mean)
+            yield "accuracy of the best, trained again", accuracy(best.fresh_mean)
         if best and best.accuracy is not None:
             seen = (
                 "best accuracy" if best.fresh_mean is None else "its accuracy as the search saw it"
             )
-            yield seen, percent(best.accuracy)
+            yield seen, accuracy(best.accuracy)
         yield "epochs of training", f"{self.savings.epochs:,}"
         if self.savings.share > 0:
             yield "epochs saved by pruning", f"{self.savings.share:.0%}"
@@ -211,23 +211,23 @@ class Contents:
     @property
     def verdict(self) -> str:
         assert not isinstance(self.comparison, str)
-        return captions.verdict(self.comparison)
+        return self.comparison.verdict
 
     @property
     def standings(self) -> Iterator[tuple[str, ...]]:
         """The texts of the table of samplers."""
         assert not isinstance(self.comparison, str)
         for each in self.comparison.standings:
-            gap, unit = each.difference, each.seen or 0
+            gap = each.difference
             yield (
                 each.sampler,
                 str(len(each.seeds)),
-                "" if each.fresh is None else percent(each.fresh),
-                "" if each.seen is None else percent(each.seen),
-                "baseline" if gap is None else points(gap.mean, unit, sign=True),
+                accuracy(each.fresh),
+                accuracy(each.seen),
+                "baseline" if gap is None else accuracy(gap.mean, sign=True),
                 ""
                 if gap is None or isnan(gap.low)
-                else " to ".join(points(end, unit, sign=True) for end in (gap.low, gap.high)),
+                else " to ".join(accuracy(end, sign=True) for end in (gap.low, gap.high)),
                 "" if gap is None or gap.holm is None else f"{gap.holm:.3f}",
                 f"{each.epochs:,.0f}",
             )
@@ -238,7 +238,7 @@ class Contents:
         of_front = self.comparison.score == "hypervolume"
         return (
             "sampler", "studies", "trained again", "share dominated" if of_front else "best seen",
-            f"{'share' if of_front else 'points'} over {self.comparison.baseline}",
+            f"over {self.comparison.baseline}",
             "95% interval", "p", "epochs a study",
         )  # fmt: skip
 
@@ -278,7 +278,7 @@ class Contents:
             study=study.name,
             number=trial.number,
             ended=", ".join([attrs.get("reason", trial.state.name.lower()), *_over(study, trial)]),
-            accuracy=percent(trial.values[0]) if trial.values else "",
+            accuracy=accuracy(trial.values[0]) if trial.values else "",
             parameters=_count(attrs.get("parameters")),
             macs=_count(attrs.get("macs")),
             epochs=_count(attrs.get("epochs")),

@@ -30,7 +30,7 @@ from nasopt.reporting.figures import (
 )
 from nasopt.reporting.figures.palette import Style, styles
 from nasopt.reporting.names import kind_name, place_name
-from nasopt.text import percent, points
+from nasopt.text import accuracy
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _halves(found: IncumbentCurves) -> Iterator[tuple[str, ...]]:
     for curve in found.ends:
         middle = curve.median[(len(curve.median) - 1) // 2]
         so_far = " (under way)" if curve.sampler in found.under_way else ""
-        yield f"{curve.sampler}{so_far}", percent(middle), percent(curve.median[-1])
+        yield f"{curve.sampler}{so_far}", accuracy(middle), accuracy(curve.median[-1])
 
 
 def comparison(result: ComparisonResult | str) -> Section:
@@ -99,9 +99,8 @@ def comparison(result: ComparisonResult | str) -> Section:
 
 def _spreads(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
     for each in result.spreads:
-        scores = ", ".join(map(percent, sorted(each.scores, reverse=True)))
-        error = "" if each.error is None else points(each.error, each.mean)
-        yield each.sampler, scores, percent(each.mean), error
+        scores = ", ".join(map(accuracy, sorted(each.scores, reverse=True)))
+        yield each.sampler, scores, accuracy(each.mean), accuracy(each.error)
 
 
 def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | None) -> Section:
@@ -120,7 +119,7 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
     caption = captions.about_learning(savings(studies))
     seen = [curve for curve in curves if (curve.study, curve.number) in shown.trials]
     rows = (
-        (str(e.number), f"{e.trials:,}", *map(percent, (e.best, e.median, e.worst)))
+        (str(e.number), f"{e.trials:,}", *map(accuracy, (e.best, e.median, e.worst)))
         for e in epoch_by_epoch(curves)
     )
     return Section(
@@ -142,9 +141,9 @@ def expectations(studies: Sequence[Record], shown: Shown) -> Section:
     rows = (
         (
             f"{each.study}, {each.number}",
-            percent(each.expected),
-            f"{percent(each.low)} to {percent(each.high)}",
-            percent(each.seen),
+            accuracy(each.expected),
+            f"{accuracy(each.low)} to {accuracy(each.high)}",
+            accuracy(each.seen),
         )
         for each in seen
     )
@@ -165,7 +164,7 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
         why = captions.nothing_found(studies) if known else f"{cost} are not known"
         return Section(f"front-{cost}", title, missing=why)
     seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)
-    rows = ((f"{p.study}, {p.number}", percent(p.accuracy), f"{p.cost:,}") for p in found.front)
+    rows = ((f"{p.study}, {p.number}", accuracy(p.accuracy), f"{p.cost:,}") for p in found.front)
     return Section(
         f"front-{cost}",
         title,

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nasopt.storage.database import password_hint
-from nasopt.text import big, duration, visible
+from nasopt.text import accuracy, big, duration, visible
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.analysis.noise import Noise
@@ -134,16 +134,16 @@ def print_noise(out: Console, noise: "Noise") -> None:
     table.add_column(style="bold")
     table.add_column()
     table.add_row("Trainings", f"{noise.architectures} networks x {noise.seeds} training seeds")
-    table.add_row("Mean accuracy", f"{noise.mean:.4f}")
-    table.add_row("Deviation between networks", f"{noise.between:.4f}")
-    table.add_row("Deviation between seeds", f"{noise.within:.4f}")
+    table.add_row("Mean accuracy", accuracy(noise.mean))
+    table.add_row("Deviation between networks", accuracy(noise.between))
+    table.add_row("Deviation between seeds", accuracy(noise.within))
     table.add_row(
         "Share that is architecture",
         f"{noise.share:.2f} (95 % interval {noise.low:.2f} to {noise.high:.2f})",
     )
     table.add_row(
         "One training can tell apart",
-        f"differences above {noise.smallest_difference:.4f} (95 %)",
+        f"differences above {accuracy(noise.smallest_difference)} (95 %)",
     )
     out.print(table)
     out.print()
@@ -224,7 +224,7 @@ def print_ended(out: Console, search: "Search") -> None:
 def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str:
     parts = []
     if progress.best is not None:
-        parts.append(f"best {progress.best:.4f}")
+        parts.append(f"best {accuracy(progress.best)}")
     if progress.number is not None:
         parts.append(f"trial {progress.number}: epoch {progress.epoch}/{progress.epochs}")
     if progress.pruned:
@@ -240,18 +240,18 @@ def _finished_line(progress: "SearchProgress") -> str:
     trial = progress.finished
     if trial is None:
         return ""
-    what = f"{trial.values[0]:.4f}" if trial.values else "no value"
+    what = accuracy(trial.values[0]) if trial.values else "no value"
     why = trial.user_attrs.get("reason") or trial.state.name.lower()
     if "repeat_of" in trial.user_attrs:
         why = f"the network of trial {trial.user_attrs['repeat_of']}, free"
-    best = "" if progress.best is None else f", best {progress.best:.4f}"
+    best = "" if progress.best is None else f", best {accuracy(progress.best)}"
     return f"[{progress.done}/{progress.trials}] trial {trial.number}: {what} ({why}){best}"
 
 
 def follow_noise(out: Console, study: "NoiseStudy") -> None:
     with live(out) as show:
         for progress in study:
-            text = f"epoch {progress.result.epoch}, accuracy {progress.result.accuracy:.4f}"
+            text = f"epoch {progress.result.epoch}, accuracy {accuracy(progress.result.accuracy)}"
             if out.is_terminal:
                 show(progress.training - 1, progress.total, text)
             elif progress.result.epoch == progress.evaluation.recipe.epochs:
