@@ -79,7 +79,7 @@ class Record:
         return "table" in self.attrs[EXPERIMENT]["space"]
 
     @property
-    def parameters(self) -> Mapping[str, Open]:
+    def search_space(self) -> Mapping[str, Open]:
         """The open fields of the space and of the recipe, by name."""
         if self.is_benchmark:
             table = self.attrs[EXPERIMENT]["space"]["table"]
@@ -89,7 +89,7 @@ class Record:
     @cached_property
     def ended(self) -> list[FrozenTrial]:
         """The finished trials that a search made."""
-        fields = self.parameters if EXPERIMENT in self.attrs else {}
+        fields = self.search_space if EXPERIMENT in self.attrs else {}
         return [trial for trial in self._finished if is_own(trial, fields)]
 
     @cached_property

@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from nasopt.analysis.choices import FEWEST_BEST, Choices
+from nasopt.analysis.choices import FEWEST_BEST, Preferences
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Curve
 from nasopt.analysis.examples import Examples
@@ -82,7 +82,7 @@ def data_name(study: Record) -> str:
 
 def space_size(study: Record) -> int | None:
     """Return the number of ways to choose; None if a real number is open."""
-    if any(isinstance(field, Real) for field in study.parameters.values()):
+    if any(isinstance(field, Real) for field in study.search_space.values()):
         return None
     if not study.is_benchmark:
         size = study.begun.space.size
@@ -90,7 +90,7 @@ def space_size(study: Record) -> int | None:
             size *= int(field.size)
         return size
     size = 1
-    for field in study.parameters.values():
+    for field in study.search_space.values():
         size *= int(field.size)
     return size
 
@@ -105,7 +105,7 @@ def times(part: Part) -> str:
 def outline(study: Record) -> str:
     """Return the layers of a space in words: "3 to 6 layers, then 1 fully connected layer"."""
     if study.is_benchmark:
-        return several(len(study.parameters), "place")
+        return several(len(study.search_space), "place")
     return ", then ".join(times(part) for part in study.begun.space.parts)
 
 
@@ -137,9 +137,9 @@ def options(field: Open) -> str:
 def searched(study: Record) -> str:
     """Return the space in words."""
     if study.is_benchmark:
-        fields = list(dict.fromkeys(options(each) for each in study.parameters.values()))
+        fields = list(dict.fromkeys(options(each) for each in study.search_space.values()))
         return (
-            f"A network has {len(study.parameters)} places, and in each of them one of these: "
+            f"A network has {len(study.search_space)} places, and in each of them one of these: "
             f"{'; '.join(fields)}."
         )
     sentences = []
@@ -299,12 +299,12 @@ def about_front(found: TradeOff) -> str:
     return text
 
 
-def about_choices(found: Choices) -> str:
-    who = f"{found.best:,} {'networks nearest the front' if found.two_objectives else 'best'}"
+def about_choices(found: Preferences) -> str:
+    who = f"{found.n_best:,} {'networks nearest the front' if found.two_objectives else 'best'}"
     text = (
-        f"Blue: more often among the {who} than among all {found.networks:,}; orange: less often."
+        f"Blue: more often among the {who} than among all {found.n_networks:,}; orange: less often."
     )
-    if any(having < FEWEST_BEST for kind in found.preferences for having in kind.having):
+    if any(having < FEWEST_BEST for kind in found.by_kind for having in kind.having):
         text += f" A column is empty where fewer than {FEWEST_BEST} of the best have the layer."
     clear = [each for each in found.contrasts if abs(each.difference) > each.luck]
     if not clear:

@@ -183,7 +183,7 @@ class Experiment(Spelled):
     @cached_property
     def problem(self) -> Problem:
         return Problem(
-            parameters=self.parameters,
+            search_space=self.parameters,
             decode=self.space.decode,
             cost=self.cost,
             limits=self.limits,
@@ -192,7 +192,7 @@ class Experiment(Spelled):
             trials=self.trials,
             epochs=self.recipe.epochs,
             costs=("parameters", "macs") if self.benchmark is None else self.benchmark.costs,
-            networks=self._surveys,
+            surveys=self._surveys,
         )
 
     @cached_property

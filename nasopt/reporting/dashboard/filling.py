@@ -11,7 +11,7 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 from optuna_dashboard import save_plotly_graph_object
 
-from nasopt.analysis.choices import choices
+from nasopt.analysis.choices import preferences
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
@@ -111,7 +111,7 @@ def study_plots(record: Record) -> dict[str, go.Figure]:
         plots["accuracy-against-macs"] = _titled(
             front_figure(costs), "front-macs", about_front(costs)
         )
-    found = choices([record])
+    found = preferences([record])
     if found is not None:
         plots["what-the-best-chose"] = _titled(
             choices_figure(found), "choices", about_choices(found)

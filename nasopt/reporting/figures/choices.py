@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from nasopt.analysis.choices import Choices, Preference
+from nasopt.analysis.choices import Preference, Preferences
 from nasopt.reporting.figures.palette import BLUE, GREY, RED, faint, new_figure
 from nasopt.reporting.names import kind_name, place_name
 
@@ -15,18 +15,18 @@ EVERY = 5
 ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
 
 
-def choices_figure(choices: Choices) -> go.Figure:
+def choices_figure(found: Preferences) -> go.Figure:
     """Draw a column a layer, a row a choice: blue if the best have it more often than all.
 
     Kinds of choices stand below each other, with an empty row between them.
     """
     rows: list[tuple[Preference, int] | None] = []
-    for kind in reversed(choices.preferences):  # rows are drawn from the bottom
+    for kind in reversed(found.by_kind):  # rows are drawn from the bottom
         rows += [
             *([None] if rows else []),
             *((kind, n) for n in reversed(range(len(kind.choices)))),
         ]
-    columns = list(dict.fromkeys(p for kind in choices.preferences for p in kind.places))
+    columns = list(dict.fromkeys(p for kind in found.by_kind for p in kind.places))
     cells = [[_cell(row, column) for column in columns] for row in rows]
     largest = max((abs(c[0]) for row in cells for c in row if c[0] is not None), default=0.0)
     return new_figure(

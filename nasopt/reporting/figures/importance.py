@@ -13,7 +13,7 @@ PATTERNS = ("", "/", "x", ".", "-", "\\", "+")
 
 def importance_figure(found: Importances) -> go.Figure:
     """Draw a bar a layer, in order, divided by the kinds of its choices."""
-    places = list(dict.fromkeys(name.partition(".")[0] for name in found.parameters))
+    places = list(dict.fromkeys(name.partition(".")[0] for name in found.shares))
     figure = new_figure(
         barmode="stack",
         xaxis=layer_axis(places),
@@ -22,7 +22,7 @@ def importance_figure(found: Importances) -> go.Figure:
     for number, kind in enumerate(found.by_kind):
         shares = {
             name.partition(".")[0]: share
-            for name, share in found.parameters.items()
+            for name, share in found.shares.items()
             if kind_of(name) == kind
         }
         figure.add_bar(

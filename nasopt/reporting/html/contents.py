@@ -23,7 +23,7 @@ from nasopt.reporting import captions
 from nasopt.reporting.commands import commands, needed
 from nasopt.reporting.figures.drawing import Block, blocks, most_filters
 from nasopt.reporting.html import sections
-from nasopt.reporting.html.picture import Part, pictured
+from nasopt.reporting.html.picture import PartPicture, pictured
 from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
 from nasopt.storage.database import shown_url
@@ -86,7 +86,7 @@ class Contents:
         self.first = studies[0]
         self.title = self.first.name if len(studies) == 1 else self.first.name.rsplit("/", 2)[0]
         self.space = self.first.space
-        self.networks = None if self.space is None else EffectiveLayers(self.space)
+        self.effective_layers = None if self.space is None else EffectiveLayers(self.space)
         self.shown = shown(studies)
         self.savings = savings(studies)
         self.tried = len(networks(studies))
@@ -108,7 +108,7 @@ class Contents:
         return captions.searched(self.first)
 
     @property
-    def picture(self) -> list[Part]:
+    def picture(self) -> list[PartPicture]:
         return pictured(self.first)
 
     @property
@@ -253,7 +253,7 @@ class Contents:
             sections.comparison(self.comparison),
             sections.learning(self.studies, self.shown, best),
             *(sections.front(self.studies, self.shown, cost) for cost in COSTS),
-            sections.preferences(self.studies),
+            sections.choices(self.studies),
             sections.importance(self.studies),
         ]
         if any("belief" in trial.user_attrs for study in self.studies for trial in study.counted):
@@ -289,9 +289,9 @@ class Contents:
     def _network(self, trial: FrozenTrial) -> str:
         if "key" not in trial.user_attrs:
             return ""
-        if self.networks is None:
+        if self.effective_layers is None:
             return " ".join(map(str, trial.params.values()))
-        return captions.in_a_line(self.networks.layers(trial.params).values())
+        return captions.in_a_line(self.effective_layers.layers(trial.params).values())
 
     @property
     def settings(self) -> Iterator[tuple[str, str]]:

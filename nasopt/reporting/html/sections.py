@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from nasopt.analysis.choices import FEWEST, Choices, choices, kind_of
+from nasopt.analysis.choices import FEWEST, Preferences, kind_of, preferences
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import AXES
 from nasopt.analysis.front import trade_off
@@ -174,9 +174,9 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
     )
 
 
-def preferences(studies: Sequence[Record]) -> Section:
+def choices(studies: Sequence[Record]) -> Section:
     title = captions.TITLES["choices"]
-    found = choices(studies)
+    found = preferences(studies)
     if found is None:
         why = f"that takes {FEWEST} different networks, and three of them to be the best"
         return Section("choices", title, missing=why)
@@ -189,8 +189,8 @@ def preferences(studies: Sequence[Record]) -> Section:
     )
 
 
-def _cells(found: Choices) -> Iterator[tuple[str, ...]]:
-    for kind in found.preferences:
+def _cells(found: Preferences) -> Iterator[tuple[str, ...]]:
+    for kind in found.by_kind:
         for place, bests, tried in zip(kind.places, kind.best, kind.all, strict=True):
             for choice, best, each in zip(kind.choices, bests, tried, strict=True):
                 if best is not None and each is not None:
@@ -214,6 +214,6 @@ def importance(studies: Sequence[Record]) -> Section:
 
 
 def _shares(found: Importances) -> Iterator[tuple[str, ...]]:
-    for name, share in found.parameters.items():
+    for name, share in found.shares.items():
         place, _, _ = name.partition(".")
         yield kind_name(kind_of(name)), place_name(place), f"{share:.1%}"

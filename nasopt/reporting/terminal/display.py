@@ -90,7 +90,7 @@ def print_description(out: Console, name: str, description: "Description") -> No
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold")
     table.add_column()
-    for label, text in _parameters(description.parameters):
+    for label, text in _hyperparameters(description.parameters):
         table.add_row(label, text)
     table.add_row()
     table.add_row("Architectures", f"{big(description.size)} as written (exact)")
@@ -111,14 +111,14 @@ def print_description(out: Console, name: str, description: "Description") -> No
     out.print(table)
 
 
-def _parameters(parameters: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Join the parameters of layers in a row that have the same field into one line."""
+def _hyperparameters(hyperparameters: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Join the hyperparameters of layers in a row that have the same field into one line."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for name, field in parameters.items():
+    for name, field in hyperparameters.items():
         layer, _, part = name.partition(".")
         kind = layer.rstrip("0123456789") if part != "depth" and layer != "recipe" else layer
         groups.setdefault((f"{kind}.{part}", field), []).append(name)
-    yield "Parameters", f"{len(parameters)}"
+    yield "Hyperparameters", f"{len(hyperparameters)}"
     for (_, field), names in groups.items():
         first, last = names[0], names[-1]
         label = first if first == last else f"{first.split('.')[0]}..{last}"
