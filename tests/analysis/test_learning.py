@@ -145,8 +145,8 @@ def test_importances_are_those_that_optuna_has_whatever_the_kind_of_field(tmp_pa
     theirs = optuna.importance.get_param_importances(
         study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
     )
-    assert found.parameters == pytest.approx(theirs)
-    assert max(found.parameters, key=found.parameters.get) == "dense01.width"
+    assert found.shares == pytest.approx(theirs)
+    assert max(found.shares, key=found.shares.get) == "dense01.width"
 
 
 def test_a_few_networks_have_no_importances(tmp_path):
