@@ -31,6 +31,7 @@ from nasopt.reporting.dashboard.filling import Filling
 from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from nasopt.storage.reading import STUDY_ATTRS
+from nasopt.text import accuracy
 from tests.browser import Browser
 from tests.cli.test_main import STUDY, fails
 from tests.examples import small
@@ -209,7 +210,7 @@ def test_a_benchmark_has_notes_and_plots(macro, tmp_path):
     filled(tmp_path / "x.db")
     study = load(tmp_path / "x.db", f"{experiment.name}/random/0")
     assert "3 × 3" not in get_note(study)
-    assert f"{study.best_value:.4f}" in get_note(study)
+    assert accuracy(study.best_value) in get_note(study)
     assert {"accuracy-against-macs", "what-the-best-chose"} <= plots_of(study)
 
 
