@@ -4,6 +4,8 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+RUN_AGAIN = "run the same command again"  # a remedy
+GOES_ON = "the same command goes on"  # after an interruption
 UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories of invisible characters with an effect
 JOINERS = (
     "\u200c\u200d"  # except these, which join letters, as in Persian, and emoji of several people
@@ -67,19 +69,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} days"
 
 
-def percent(accuracy: float) -> str:
-    """Return a fraction as "97.22%"; a number above 1 is in percent already, as in some tables."""
-    return f"{accuracy * 100 if accuracy <= 1 else accuracy:.2f}%"
+def accuracy(value: float | None, *, sign: bool = False) -> str:
+    """Return an accuracy, or a difference of two, as it is stored: "0.9806"; "" for None.
 
-
-def points(difference: float, of: float, *, sign: bool = False) -> str:
-    """Return a difference of accuracies in percentage points.
-
-    The accuracy `of` tells the unit, as in `percent`. With `sign` the text is a signed number
-    alone.
+    A table in percent keeps its unit: "93.08". No unit is guessed from a value: 1.0 is every image
+    right or, in such a table, one in a hundred.
     """
-    value = difference * 100 if of <= 1 else difference
-    return f"{value:+.2f}" if sign else f"{value:.2f} points"
+    if value is None:
+        return ""
+    return f"{value:{'+' if sign else ''}.{4 if abs(value) < 10 else 2}f}"
 
 
 def listed(words: Sequence[object], last: str = "and") -> str:

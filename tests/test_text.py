@@ -1,11 +1,10 @@
 import pytest
 
 from nasopt.text import (
+    accuracy,
     big,
     duration,
     listed,
-    percent,
-    points,
     roughly,
     several,
     trained_on,
@@ -40,10 +39,14 @@ def test_large_numbers_are_rounded_for_people(number, text):
     assert roughly(number) == text
 
 
-def test_fractions_and_tables_in_percent_are_said_alike():
-    assert percent(0.97222) == percent(97.222) == "97.22%"
-    assert points(0.0123, 0.9) == points(1.23, 93.0) == "1.23 points"
-    assert points(-0.0123, 0.9, sign=True) == "-1.23"
+def test_an_accuracy_is_shown_in_the_unit_in_which_it_is_stored():
+    assert accuracy(0.98056) == "0.9806"
+    assert accuracy(93.081) == "93.08"
+    assert accuracy(1.0) == "1.0000"  # all, or one in a hundred of a table in percent
+    assert accuracy(None) == ""
+    assert [accuracy(gap, sign=True) for gap in (0.0123, -1.23, 0.0)] == [
+        "+0.0123", "-1.2300", "+0.0000"
+    ]  # fmt: skip
 
 
 def test_words_in_a_row_and_their_numbers():

@@ -15,8 +15,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.effective_layers import EffectiveLayers
-from nasopt.analysis.front import front
 from nasopt.analysis.record import Record, networks
+from nasopt.pareto import fronts
 from nasopt.space.fields import Categorical, Integer, Open, Real
 
 BEST = 0.1  # the share of the networks that are the best
@@ -60,16 +60,16 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Choices:
-    """The preferences in `networks` different networks, of which the `best` are the best tenth.
+class Preferences:
+    """The preferences in `n_networks` different networks, of which `n_best` are the best tenth.
 
     With two objectives they are those on the Pareto front, and on the next ones up to a tenth.
     """
 
-    networks: int
-    best: int
+    n_networks: int
+    n_best: int
     two_objectives: bool
-    preferences: tuple[Preference, ...]
+    by_kind: tuple[Preference, ...]
 
     @property
     def contrasts(self) -> list[Contrast]:
@@ -79,7 +79,7 @@ class Choices:
         of the share in all (a normal approximation, held away from 0 and 1 by Laplace's rule).
         """
         found = []
-        for kind in self.preferences:
+        for kind in self.by_kind:
             rows = zip(kind.places, kind.having, kind.best, kind.all, strict=True)
             for place, having, bests, tried in rows:
                 for choice, best, share in zip(kind.choices, bests, tried, strict=True):
@@ -93,7 +93,7 @@ class Choices:
         return asdict(self)
 
 
-def choices(studies: Sequence[Record]) -> Choices | None:
+def preferences(studies: Sequence[Record]) -> Preferences | None:
     """Return the preferences in `studies` of one experiment.
 
     None below 21 different networks, or below 3 that are the best.
@@ -106,15 +106,13 @@ def choices(studies: Sequence[Record]) -> Choices | None:
         return None
     two = len(studies[0].objectives) > 1
     best = _best(complete, math.ceil(BEST * len(tried)), two)
-    fields = studies[0].parameters
+    fields = studies[0].search_space
     chosen = _acting(studies[0])
-    return Choices(
-        networks=len(tried),
-        best=len(best),
+    return Preferences(
+        n_networks=len(tried),
+        n_best=len(best),
         two_objectives=two,
-        preferences=tuple(
-            _preferences(fields, [chosen(t) for t in best], [chosen(t) for t in tried])
-        ),
+        by_kind=tuple(_preferences(fields, [chosen(t) for t in best], [chosen(t) for t in tried])),
     )
 
 
@@ -123,12 +121,11 @@ def _best(complete: Sequence[FrozenTrial], count: int, two_objectives: bool) -> 
     if not two_objectives:
         return sorted(complete, key=lambda trial: -trial.values[0])[:count]
     best: list[FrozenTrial] = []
-    others = list(complete)
-    while len(best) < count and others:
-        nondominated_sort = front(others, lambda trial: (trial.values[0], trial.values[1]))
-        best += nondominated_sort
-        taken = {id(trial) for trial in nondominated_sort}
-        others = [trial for trial in others if id(trial) not in taken]
+    accuracies, costs = zip(*(trial.values for trial in complete), strict=True)
+    for rows in fronts(accuracies, costs):
+        if len(best) >= count:
+            break
+        best += [complete[row] for row in rows]
     return best
 
 
@@ -140,7 +137,9 @@ def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
     acting = EffectiveLayers(space)
     layers = {name: tuple(p.layer.open_fields) for p in space.parts for name in p.names}
     whole = [
-        name for name in study.parameters if name.endswith(".depth") or name not in space.parameters
+        name
+        for name in study.search_space
+        if name.endswith(".depth") or name not in space.parameters
     ]
 
     def chosen(trial: FrozenTrial) -> Mapping[str, Any]:

@@ -21,8 +21,9 @@ from nasopt.analysis.statistics import (
     differences,
     equivalent,
 )
-from nasopt.analysis.verdict import Spelling, limits, verdict, without_model
+from nasopt.analysis.verdict import limits, verdict, without_model
 from nasopt.analysis.winners import QUARTERS, Winner, fresh_accuracies, quarter_winners
+from nasopt.text import accuracy
 
 if TYPE_CHECKING:  # it imports torch
     from nasopt.benchmarks import Benchmark
@@ -61,11 +62,11 @@ class Standing:
     def row(self) -> tuple[str, ...]:
         """The texts of a row: the sampler, its studies, fresh and seen values, lead and epochs."""
         gap = self.difference
-        accuracies = ["" if value is None else f"{value:.4f}" for value in (self.fresh, self.seen)]
+        accuracies = map(accuracy, (self.fresh, self.seen))
         ahead = ("", "")
         if gap is not None:
-            interval = "" if math.isnan(gap.low) else f"{gap.low:+.4f} to {gap.high:+.4f}"
-            ahead = f"{gap.mean:+.4f}", interval
+            ends = " to ".join(accuracy(end, sign=True) for end in (gap.low, gap.high))
+            ahead = accuracy(gap.mean, sign=True), "" if math.isnan(gap.low) else ends
         return self.sampler, str(len(self.seeds)), *accuracies, *ahead, f"{self.epochs:,.0f}"
 
     def to_json(self) -> dict[str, Any]:
@@ -128,13 +129,9 @@ class ComparisonResult:
 
     @property
     def verdict(self) -> str:
-        """One sentence on which sampler is better, differences as they are."""
-        return self.told("{:+.4f}".format)
-
-    def told(self, spelled: Spelling) -> str:
-        """Return the verdict with its differences `spelled` out."""
+        """One sentence on which sampler is better."""
         found = [each.difference for each in self.standings if each.difference is not None]
-        return verdict(found, self.baseline, str(self.budget), self.noise, spelled)
+        return verdict(found, self.baseline, str(self.budget), self.noise)
 
     def __repr__(self) -> str:
         """Return a table of the samplers for a notebook; rows and curves would fill pages."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
+from nasopt.analysis.front import front
 from nasopt.analysis.outputs import Output
 from nasopt.analysis.record import Record
 from nasopt.storage.budget import Spent, spent
@@ -116,13 +117,13 @@ def _counted(study: Record) -> list[tuple[FrozenTrial, Spent]]:
 def _rows(study: Record, trials: Sequence[tuple[FrozenTrial, Spent]], greatest: float) -> list[Row]:
     rows: list[Row] = []
     best, winner = None, None
-    points: list[tuple[float, float]] = []  # accuracy and cost, with two objectives
+    points: list[tuple[float, float]] = []  # the front of accuracy and cost, of two objectives
     total = Spent()
     candidates = {trial.number for trial in study.complete}
     for evaluation, (trial, cost) in enumerate(trials, 1):
         values = trial.values or []
         if trial.number in candidates and len(values) > 1:
-            points.append((values[0], values[1]))
+            points = front([*points, (values[0], values[1])], lambda point: point)
             best = hypervolume(points, greatest)
         elif trial.number in candidates and (best is None or values[0] > best):
             best, winner = values[0], trial.number
@@ -154,7 +155,7 @@ def hypervolume(points: Iterable[tuple[float, float]], greatest: float) -> float
     Source: Zitzler and Thiele 1998; in two dimensions a sum of rectangles.
     """
     area, accuracy = 0.0, 0.0
-    for value, cost in sorted(points, key=lambda point: (point[1], -point[0])):
+    for value, cost in front(points, lambda point: point):
         if value > accuracy and greatest > 0:
             area += (value - accuracy) * (1 - cost / greatest)
             accuracy = value

@@ -38,15 +38,15 @@ def examples(studies: Sequence[Record], storage: Storage | None = None) -> Examp
     ranked: dict[str, tuple[Record, FrozenTrial]] = {}
     for study, trial in honest_first(sorted(trials, key=lambda each: rank(each[1])), storage):
         ranked.setdefault(key_of(trial.user_attrs) or "", (study, trial))
-    networks = list(ranked.values())
+    different = list(ranked.values())
 
     def outcome(place: int) -> Outcome:
-        study, trial = networks[place]
+        study, trial = different[place]
         return outcome_of(study, trial, storage)
 
     return Examples(
-        complete=len(networks),
+        complete=len(different),
         best=outcome(0),
-        median=outcome(median_low(range(len(networks)))),
+        median=outcome(median_low(range(len(different)))),
         worst=outcome(-1),
     )

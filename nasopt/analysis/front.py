@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nasopt.analysis.record import Record
+from nasopt.pareto import fronts
 from nasopt.storage.record import TrialRecord
 
 T = TypeVar("T")
@@ -18,11 +19,9 @@ def front(items: Iterable[T], point: Callable[[T], tuple[float, float]]) -> list
 
     `point` gives (accuracy, cost) of an item; of equals the first stays.
     """
-    found: list[T] = []
-    for item in sorted(items, key=lambda each: (point(each)[1], -point(each)[0])):
-        if not found or point(item)[0] > point(found[-1])[0]:
-            found.append(item)
-    return found
+    those = list(items)
+    rows = next(fronts([point(each)[0] for each in those], [point(each)[1] for each in those]), ())
+    return [those[row] for row in rows]
 
 
 def usual_range(values: Sequence[float]) -> tuple[float, float] | None:

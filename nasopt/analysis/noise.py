@@ -88,16 +88,16 @@ def variance_components(accuracies: Sequence[Sequence[float]]) -> Noise:
     distribution (Searle, Casella, McCulloch 1992, section 3.6), negative estimates are 0.
     """
     table = np.asarray(accuracies, dtype=float)
-    networks, seeds = table.shape
+    n_networks, seeds = table.shape
     within = float(table.var(axis=1, ddof=1).mean())
     means = float(seeds * table.mean(axis=1).var(ddof=1))
     between = max(0.0, (means - within) / seeds)
-    low, high = _share_interval(means, within, networks, seeds)
+    low, high = _share_interval(means, within, n_networks, seeds)
     total = between + within
     quantile = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     wanted = WANTED_SHARE / (1 - WANTED_SHARE)
     return Noise(
-        architectures=networks,
+        architectures=n_networks,
         seeds=seeds,
         mean=float(table.mean()),
         between=math.sqrt(between),
@@ -110,12 +110,14 @@ def variance_components(accuracies: Sequence[Sequence[float]]) -> Noise:
     )
 
 
-def _share_interval(means: float, within: float, networks: int, seeds: int) -> tuple[float, float]:
+def _share_interval(
+    means: float, within: float, n_networks: int, seeds: int
+) -> tuple[float, float]:
     if within == 0:
         return (1.0, 1.0) if means else (0.0, 0.0)
     from scipy.special import fdtri  # the quantiles of F, without the second that scipy.stats takes
 
-    freedom = (networks - 1, networks * (seeds - 1))
+    freedom = (n_networks - 1, n_networks * (seeds - 1))
     tail = (1 - CONFIDENCE) / 2
     ratio = means / within
     lower = ratio / float(fdtri(*freedom, 1 - tail))

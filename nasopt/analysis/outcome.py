@@ -17,13 +17,13 @@ from nasopt.analysis.record import Record, devices_of, remarks
 from nasopt.analysis.winners import trained_again
 from nasopt.errors import StudyError, closest
 from nasopt.space.architecture import Architecture
-from nasopt.space.layers import Conv, Layer, Pool
+from nasopt.space.layers import Layer
 from nasopt.space.limits import COSTS
 from nasopt.storage.checks import check_study
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import StudyRecord, TrialRecord, is_begun, key_of
-from nasopt.text import done_of
+from nasopt.text import accuracy, done_of
 
 RUNNERS_UP = 4
 REPR_BEST = 8  # of a front, at most
@@ -67,10 +67,10 @@ class Outcome:
         }
 
     def __repr__(self) -> str:
-        accuracy = "no accuracy" if self.accuracy is None else f"{self.accuracy:.4f}"
+        known = accuracy(self.accuracy) or "no accuracy"
         if self.fresh_mean is not None:
-            accuracy = f"{self.fresh_mean:.4f} trained again, {accuracy} as seen"
-        return f"<Outcome: trial {self.number} of {self.study}, {self.state}, {accuracy}>"
+            known = f"{accuracy(self.fresh_mean)} trained again, {known} as seen"
+        return f"<Outcome: trial {self.number} of {self.study}, {self.state}, {known}>"
 
 
 @dataclass(frozen=True)
@@ -252,24 +252,9 @@ def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None
 
 def layer_rows(layers: Sequence[Layer]) -> dict[str, list[str]]:
     """Return the lecture's table of convolutions and pools: label -> a text for each, in order."""
-    rows: dict[str, list[str]] = {
-        "Layer": [],
-        "Type": [],
-        "# of filters": [],
-        "Size of filters": [],
-        "Stride": [],
-    }
-    for number, layer in enumerate(layers, 1):
-        size = layer.chosen("kernel_size")
-        rows["Layer"].append(str(number))
-        rows["Type"].append(
-            {"residual": "res", "separable": "sep", "average": "avg"}.get(
-                layer.chosen("op"), layer.chosen("op")
-            )
-        )
-        rows["# of filters"].append(str(layer.chosen("filters")) if isinstance(layer, Conv) else "")
-        rows["Size of filters"].append(f"{size}x{size}")
-        rows["Stride"].append(str(size if isinstance(layer, Pool) else layer.chosen("stride")))
+    cells = [(str(number), *layer.wording.cells) for number, layer in enumerate(layers, 1)]
+    labels = ("Layer", "Type", "# of filters", "Size of filters", "Stride")
+    rows = {label: [cell[place] for cell in cells] for place, label in enumerate(labels)}
     if set(rows["Type"]) == {"conv"}:
         del rows["Type"]
     return rows

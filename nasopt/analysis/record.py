@@ -42,7 +42,7 @@ class Record(StudyRecord):
     @cached_property
     def finished(self) -> list[FrozenTrial]:
         """The finished trials that a search made."""
-        return [trial for trial in self._finished if is_own(trial, self.parameters)]
+        return [trial for trial in self._finished if is_own(trial, self.search_space)]
 
     @cached_property
     def foreign(self) -> list[FrozenTrial]:

@@ -72,8 +72,8 @@ class Truth:
 def with_true(rows: Sequence[Row], study: Record, benchmark: "Benchmark") -> list[Row]:
     """Return `rows` of `study` with the true value of each winner: the mean over its replicates."""
     numbers = {row.winner for row in rows if row.winner is not None}
-    networks = {n: benchmark.space.decode(study.trials[n].params).row for n in numbers}
-    worth = {number: float(benchmark.true[network]) for number, network in networks.items()}
+    row_of = {n: benchmark.space.decode(study.trials[n].params).row for n in numbers}
+    worth = {number: float(benchmark.true[row]) for number, row in row_of.items()}
     return [row if row.winner is None else replace(row, true=worth[row.winner]) for row in rows]
 
 
@@ -154,13 +154,13 @@ def winners(benchmark: "Benchmark", seed: int, trials: int) -> Floats:
     return chances * (spellings / sizes[group])[:, None]
 
 
-def _none_drawn(above: Ints, networks: int, trials: int) -> Floats:
+def _none_drawn(above: Ints, n_networks: int, trials: int) -> Floats:
     """Return the chance that none of the `above` networks is among the first n (values, trials).
 
     The hypergeometric distribution: every network has one spelling.
     """
-    drawn = np.arange(min(trials, networks))
-    chances = np.maximum(networks - above[:, None] - drawn, 0) / (networks - drawn)
+    drawn = np.arange(min(trials, n_networks))
+    chances = np.maximum(n_networks - above[:, None] - drawn, 0) / (n_networks - drawn)
     padded = np.pad(chances, ((0, 0), (0, trials - len(drawn))), constant_values=1)
     return padded.cumprod(axis=1)
 

@@ -1,18 +1,14 @@
 """The verdict of a comparison in plain words; and its limits."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nasopt.analysis.curves import Studies
 from nasopt.analysis.noise import WEAK_SHARE, Noise
 from nasopt.analysis.statistics import TEST_PAIRS, Difference, Scores
-from nasopt.text import listed, several
-
-Spelling = Callable[[float], str]  # of a difference, in the unit of what stands around it
+from nasopt.text import accuracy, listed, several
 
 
-def verdict(
-    found: Sequence[Difference], baseline: str, budget: str, noise: Noise | None, spelled: Spelling
-) -> str:
+def verdict(found: Sequence[Difference], baseline: str, budget: str, noise: Noise | None) -> str:
     """Return one sentence on which sampler is better than `baseline`, after `budget`.
 
     Nothing is claimed without a test, and none is made with few seeds: it says how many it needs.
@@ -26,15 +22,16 @@ def verdict(
         )
     tested = [each for each in found if each.p is not None]
     few = [each for each in found if each.p is None]
-    claims = [_claims(tested, baseline, spelled), *_undecided(few, spelled)]
+    claims = [_claims(tested, baseline), *_undecided(few)]
     return f"After {budget} {'; '.join(filter(None, claims))}."
 
 
-def _undecided(found: Sequence[Difference], spelled: Spelling) -> Iterator[str]:
+def _undecided(found: Sequence[Difference]) -> Iterator[str]:
     """Return what is missing for a verdict: differences of so few studies are none."""
     alike: dict[int, list[str]] = {}
     for each in found:
-        alike.setdefault(each.pairs, []).append(f"{each.sampler} ({spelled(each.mean)})")
+        told = f"{each.sampler} ({accuracy(each.mean, sign=True)})"
+        alike.setdefault(each.pairs, []).append(told)
     for pairs, samplers in alike.items():
         yield (
             f"{several(pairs, 'pair')} of studies cannot tell: there is no verdict on "
@@ -42,7 +39,7 @@ def _undecided(found: Sequence[Difference], spelled: Spelling) -> Iterator[str]:
         )
 
 
-def _claims(found: Sequence[Difference], baseline: str, spelled: Spelling) -> str:
+def _claims(found: Sequence[Difference], baseline: str) -> str:
     groups = {
         f"better than {baseline}": [e for e in found if e.significant and e.mean > 0],
         f"worse than {baseline}": [e for e in found if e.significant and e.mean < 0],
@@ -50,7 +47,7 @@ def _claims(found: Sequence[Difference], baseline: str, spelled: Spelling) -> st
     }
     parts = []
     for what, members in groups.items():
-        names = [f"{each.sampler} ({spelled(each.mean)}{_p(each)})" for each in members]
+        names = [f"{each.sampler} ({accuracy(each.mean, sign=True)}{_p(each)})" for each in members]
         if names:
             parts.append(f"{listed(names)} {'are' if names[1:] else 'is'} {what}")
     return ", ".join(parts)
@@ -85,7 +82,7 @@ def limits(rows: Studies, scores: Scores, baseline: str, score: str, replicates:
         )
     if len(scores.get(baseline, {})) < TEST_PAIRS:
         notes.append(
-            f"The least p of 5 pairs is .0625, so there is no test below {TEST_PAIRS} seeds."
+            f"The least p of 5 pairs is 0.0625, so there is no test below {TEST_PAIRS} seeds."
         )
     return notes
 

@@ -46,7 +46,7 @@ def searches(location: str) -> Benchmark:
     studies = _studies(storage, name)
     records = [StudyRecord.from_attrs(each.study_name, each.user_attrs) for each in studies]
     searched = _common(name, records)
-    fields = searched.parameters
+    fields = searched.search_space
     spellings = math.prod(field.size for field in fields.values())
     if spellings > MOST_SPELLINGS:
         raise BenchmarkError(
@@ -114,7 +114,7 @@ def _common(name: str, studies: Sequence[StudyRecord]) -> ExperimentRecord:
 
 def _costs(study: optuna.Study, searched: ExperimentRecord) -> list[tuple[str, tuple[int, int]]]:
     """Return the key and (parameters, MACs) of the networks that `study` proposed."""
-    own = (t for t in study.get_trials(deepcopy=False) if is_own(t, searched.parameters))
+    own = (t for t in study.get_trials(deepcopy=False) if is_own(t, searched.search_space))
     records = ((trial.params, TrialRecord.of(trial)) for trial in own)
     return [
         (searched.evaluation(params).key, (record.parameters or 0, record.macs or 0))

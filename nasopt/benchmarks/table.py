@@ -15,6 +15,7 @@ from nasopt.space.fields import Categorical, Choice, Integer, Suggests
 from nasopt.space.limits import COSTS, Limit
 from nasopt.space.model import Cost
 from nasopt.space.vectorized import Survey
+from nasopt.text import accuracy
 from nasopt.training.evaluation import EpochResult, Evaluation, HasKey, Recipe
 
 Ints = NDArray[np.int64]
@@ -209,10 +210,10 @@ class Benchmark:
         assert entry.row != MISSING
         replicate = self._replicate(entry, evaluation.seed)
         curve = self.accuracies[entry.row, replicate], self.seconds[entry.row, replicate]
-        for epoch, (accuracy, seconds) in enumerate(zip(*curve, strict=True), 1):
+        for epoch, (reached, seconds) in enumerate(zip(*curve, strict=True), 1):
             yield EpochResult(
                 epoch=epoch,
-                accuracy=float(accuracy),
+                accuracy=float(reached),
                 loss=0.0,  # not in the table; nan would mean that the training went wrong
                 train_loss=0.0,
                 seconds=float(seconds),
@@ -271,7 +272,7 @@ class Benchmark:
         epochs = self.accuracies.shape[2]
         return (
             f"{self.name}: {known}, {replicates} replicate{'s' * (counts[-1] > 1)}, "
-            f"{epochs} epoch{'s' * (epochs > 1)}, optimum {self.optimum:.5g}"
+            f"{epochs} epoch{'s' * (epochs > 1)}, optimum {accuracy(self.optimum)}"
         )
 
     @cached_property

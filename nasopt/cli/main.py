@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasopt.cli.options import Verb, complain, make_parser
 from nasopt.errors import Error, StudyError, closest
-from nasopt.text import visible
+from nasopt.text import GOES_ON, visible
 
 if TYPE_CHECKING:
     from nasopt.search.comparison import Comparison
@@ -30,6 +29,7 @@ def quickstart(args: argparse.Namespace) -> None:
 
 def describe(args: argparse.Namespace) -> None:
     """What the space of STUDY holds: parameters, size, ranges of cost, seconds per trial here."""
+    from nasopt.reporting.commands import same
     from nasopt.reporting.terminal import display
     from nasopt.search.describe import describe
     from nasopt.search.experiment import load_experiment
@@ -44,8 +44,8 @@ def describe(args: argparse.Namespace) -> None:
     display.print_next(
         out,
         [
-            (_again("noise", args), "what one training can tell, before the budget is spent"),
-            (_again("run", args), f"search: {experiment.trials} trials"),
+            (same("noise", args), "what one training can tell, before the budget is spent"),
+            (same("run", args), f"search: {experiment.trials} trials"),
         ],
     )
 
@@ -56,6 +56,7 @@ def noise(args: argparse.Namespace) -> None:
     Trains a few random networks with a few training seeds each. The trainings are kept in the
     database: asking again costs nothing.
     """
+    from nasopt.reporting.commands import same
     from nasopt.reporting.terminal import display
     from nasopt.search.experiment import load_experiment
     from nasopt.search.noise import NoiseStudy
@@ -74,7 +75,7 @@ def noise(args: argparse.Namespace) -> None:
         return
     out = display.console()
     display.print_noise(out, study.noise)
-    display.print_next(out, [(_again("run", args), "search")], args.storage)
+    display.print_next(out, [(same("run", args), "search")], args.storage)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -84,10 +85,10 @@ def run(args: argparse.Namespace) -> None:
     outcome.
     """
     from nasopt.analysis.outcome import result
+    from nasopt.reporting.commands import command, same
     from nasopt.reporting.terminal import display, results
     from nasopt.search.processes import share_cores, worker_processes
     from nasopt.storage.counts import ended_trials
-    from nasopt.storage.database import shown_url
 
     if args.profile and args.workers > 1:
         raise StudyError("--profile: of one worker; leave out --workers")
@@ -106,13 +107,13 @@ def run(args: argparse.Namespace) -> None:
         display.print_profile(out, spent)
     results.print_result(out, found)
     other = "random" if args.sampler.lower() != "random" else "surrogate"
-    location = shlex.quote(shown_url(str(search.evaluator.location)))
+    location = search.evaluator.location
     display.print_next(
         out,
         [
-            (f"nasopt show {location} --trial N", "any trial"),
-            (f"{_again('run', args)} --sampler {other}", "the same search by another sampler"),
-            (f"nasopt dashboard {location}", "browse it"),
+            (command("show", location, "--trial", "N"), "any trial"),
+            (same("run", args, "--sampler", other), "the same search by another sampler"),
+            (command("dashboard", location), "browse it"),
         ],
         args.storage,
     )
@@ -153,6 +154,7 @@ def compare(args: argparse.Namespace) -> None:
     """
     from nasopt.analysis.curves import csv_output, write_csv
     from nasopt.analysis.selection import compare_studies
+    from nasopt.reporting.commands import same
     from nasopt.reporting.terminal import comparison as scoreboard
     from nasopt.reporting.terminal import display
     from nasopt.search.processes import share_cores, worker_processes
@@ -184,7 +186,7 @@ def compare(args: argparse.Namespace) -> None:
     out = display.console()
     scoreboard.print_comparison(out, result)
     verbs = ("noise", "compare") if args.study else ("compare",) if args.benchmark else ()
-    again = {verb: _again(verb, args) for verb in verbs}
+    again = {verb: same(verb, args) for verb in verbs}
     location = args.storage or comparison.location
     commands = scoreboard.next_commands(result, str(location), again)
     display.print_next(out, commands, args.storage, args.benchmark)
@@ -226,8 +228,8 @@ def show(args: argparse.Namespace) -> None:
     from nasopt.analysis.outcome import load_study, outcome, result
     from nasopt.analysis.studies import study_summaries
     from nasopt.analysis.why import Why
+    from nasopt.reporting.commands import command
     from nasopt.reporting.terminal import display, results
-    from nasopt.storage.database import shown_url
     from nasopt.storage.opening import open_storage
 
     storage = open_storage(args.db, "read")
@@ -261,7 +263,7 @@ def show(args: argparse.Namespace) -> None:
         display.print_json(found.to_json())
         return
     results.print_result(out, found)
-    listing = f"nasopt show {shlex.quote(shown_url(args.db))} --studies"
+    listing = command("show", args.db, "--studies")
     display.print_next(out, [(listing, "the studies of this database")], args.db)
 
 
@@ -306,22 +308,6 @@ def dashboard(args: argparse.Namespace) -> None:
     if not args.no_browser:
         open_browser(opened.url)
     opened.serve()
-
-
-def _again(verb: str, args: argparse.Namespace) -> str:
-    """The command of `verb` on the same study file or benchmark, database, data and device."""
-    from nasopt.storage.database import shown_url
-
-    named = [args.study] if args.study else ["--benchmark", args.benchmark]
-    words = ["nasopt", verb, *named]
-    usual: dict[str, object] = {"device": "auto"}
-    if verb == args.verb == "compare":
-        usual |= {"baseline": "random", "replicates": 3}
-    for option in ("storage", "data_dir", *usual):
-        value = getattr(args, option, None)
-        if value not in (None, usual.get(option)):
-            words += [f"--{option.replace('_', '-')}", str(value)]
-    return shlex.join(map(shown_url, words))
 
 
 VERBS: dict[str, Verb] = {
@@ -374,12 +360,12 @@ def _guarded(command: Callable[[], None], *, trains: bool = False) -> int:
         return 2
     except KeyboardInterrupt as interrupted:
         signum = getattr(interrupted, "signum", 2)
-        complain(f"{str(interrupted) or 'stopped'}; the same command goes on")
+        complain(f"{str(interrupted) or 'stopped'}; {GOES_ON}")
         return 128 + int(signum)
     except BrokenPipeError:  # `nasopt show DB | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if trains:
-            complain("stopped: nothing reads the output any more; the same command goes on")
+            complain(f"stopped: nothing reads the output any more; {GOES_ON}")
             return 128 + signal.SIGPIPE
     finally:
         logging.getLogger("nasopt").removeHandler(handler)

@@ -1,6 +1,5 @@
 """The lecture in under three minutes: a space, its baseline against TPE, and what came out."""
 
-import shlex
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from nasopt.analysis.outcome import Result, result
 from nasopt.analysis.retrained import Retrained
+from nasopt.reporting.commands import command
 from nasopt.reporting.notes import TrialNotes
 from nasopt.reporting.terminal import display
 from nasopt.reporting.terminal.results import outcome_table
@@ -16,7 +16,7 @@ from nasopt.search.describe import describe
 from nasopt.search.experiment import load_experiment
 from nasopt.search.retraining import retrain
 from nasopt.search.search import Search
-from nasopt.storage.database import shown_url
+from nasopt.text import accuracy
 
 LECTURE = "cifar10.py"  # 20 conv layers, 4.0e27 architectures
 SMALL = "digits.py"  # what can be searched while one waits
@@ -95,9 +95,9 @@ def _print_comparison(
         table.add_column(header, justify="right")
     for name, found in results.items():
         best = found.best[0]
-        fresh = f"{again[name].mean:.4f} +- {again[name].standard_error:.4f}"
+        fresh = f"{accuracy(again[name].mean)} +- {accuracy(again[name].standard_error)}"
         table.add_row(
-            name, f"{best.accuracy:.4f}", fresh, f"{best.parameters:,}",
+            name, accuracy(best.accuracy), fresh, f"{best.parameters:,}",
             str(found.done), str(found.pruned),
         )  # fmt: skip
     out.print(table)
@@ -124,12 +124,11 @@ def verdict(again: dict[str, Retrained]) -> str:
 
 
 def _print_next(out: Console, location: str) -> None:
-    database = shlex.quote(shown_url(location))
-    study = f"{shlex.quote(str(study_file(SMALL)))} --storage {database}"
+    study = (study_file(SMALL), "--storage", location)
     commands = [
-        (f"nasopt show {database} --studies", "the two studies"),
-        (f"nasopt dashboard {database}", "browse them"),
-        (f"nasopt noise {study}", "how much of it was luck"),
-        (f"nasopt run {study} --sampler tpe --seed 1", "another seed"),
+        (command("show", location, "--studies"), "the two studies"),
+        (command("dashboard", location), "browse them"),
+        (command("noise", *study), "how much of it was luck"),
+        (command("run", *study, "--sampler", "tpe", "--seed", 1), "another seed"),
     ]
     display.print_next(out, commands, location)

@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from nasopt.analysis.choices import FEWEST_BEST, Choices
+from nasopt.analysis.choices import FEWEST_BEST, Preferences
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Curve
 from nasopt.analysis.examples import Examples
@@ -18,28 +18,12 @@ from nasopt.analysis.outcome import Outcome
 from nasopt.analysis.predictions import Predictions
 from nasopt.analysis.record import Record
 from nasopt.analysis.statistics import TEST_PAIRS
-from nasopt.reporting.figures.choices import kind_name
+from nasopt.reporting.names import LAYERS, field_name, kind_name, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
-from nasopt.space.layers import Conv, Dense, Layer
+from nasopt.space.layers import Layer
 from nasopt.space.space import Part
-from nasopt.text import listed, percent, points, roughly, several
+from nasopt.text import accuracy, listed, roughly, several
 
-FIELDS = {
-    "filters": "number of filters",
-    "kernel_size": "size of the filters",
-    "stride": "stride",
-    "op": "kind of layer",
-    "width": "width",
-    "depth": "number of layers",
-    "layer": "kind of layer",
-    "edge": "operation",
-}
-LAYERS = {"conv": "layer", "pool": "pooling layer", "dense": "fully connected layer"}
-WHOLE = {
-    "conv": "the number of layers",
-    "dense": "the number of fully connected layers",
-    "recipe": "how the networks are trained",
-}
 COSTS = {"macs": "multiplications", "parameters": "weights"}
 TITLES = {  # of figures that are shown in several places
     "comparison": "The samplers beside each other",
@@ -50,7 +34,7 @@ TITLES = {  # of figures that are shown in several places
 UNITS = {"evaluation": "network", "total_epochs": "epoch"}
 FRONT = (
     "The front is made of the networks that no other beats in accuracy at the same or less cost. "
-    "It dominates all that is no better than one of them; 100% would be every image right at no "
+    "It dominates all that is no better than one of them; 1 would be every image right at no "
     "cost."
 )
 NEAR = 0.005  # of an accuracy: half a point
@@ -76,11 +60,11 @@ def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
         return f"{text}; {nothing_found(studies)}."
     where = "" if first.is_benchmark else ", on images that it was not trained on"
     if best.fresh_mean is None:
-        return f"{text}; the best has an accuracy of {percent(best.accuracy)}{where}."
+        return f"{text}; the best has an accuracy of {accuracy(best.accuracy)}{where}."
     return (
-        f"{text}; the best has an accuracy of {percent(best.fresh_mean)}{where}: the mean of "
+        f"{text}; the best has an accuracy of {accuracy(best.fresh_mean)}{where}: the mean of "
         f"{several(len(best.fresh), 'training')} with other seeds. The search saw "
-        f"{percent(best.accuracy)} of it, and chose it for that, luck included."
+        f"{accuracy(best.accuracy)} of it, and chose it for that, luck included."
     )
 
 
@@ -98,7 +82,7 @@ def data_name(study: Record) -> str:
 
 def space_size(study: Record) -> int | None:
     """Return the number of ways to choose; None if a real number is open."""
-    if any(isinstance(field, Real) for field in study.parameters.values()):
+    if any(isinstance(field, Real) for field in study.search_space.values()):
         return None
     if not study.is_benchmark:
         size = study.experiment.networks.size
@@ -106,7 +90,7 @@ def space_size(study: Record) -> int | None:
             size *= int(field.size)
         return size
     size = 1
-    for field in study.parameters.values():
+    for field in study.search_space.values():
         size *= int(field.size)
     return size
 
@@ -121,7 +105,7 @@ def times(part: Part) -> str:
 def outline(study: Record) -> str:
     """Return the layers of a space in words: "3 to 6 layers, then 1 fully connected layer"."""
     if study.is_benchmark:
-        return several(len(study.parameters), "place")
+        return several(len(study.search_space), "place")
     return ", then ".join(times(part) for part in study.experiment.networks.parts)
 
 
@@ -153,15 +137,15 @@ def options(field: Open) -> str:
 def searched(study: Record) -> str:
     """Return the space in words."""
     if study.is_benchmark:
-        fields = list(dict.fromkeys(options(each) for each in study.parameters.values()))
+        fields = list(dict.fromkeys(options(each) for each in study.search_space.values()))
         return (
-            f"A network has {len(study.parameters)} places, and in each of them one of these: "
+            f"A network has {len(study.search_space)} places, and in each of them one of these: "
             f"{'; '.join(fields)}."
         )
     sentences = []
     for part in study.experiment.networks.parts:
         choices = [
-            f"the {FIELDS.get(name, name)} ({options(field)})"
+            f"the {field_name(name)} ({options(field)})"
             for name, field in part.layer.open_fields.items()
         ]
         what = f"with {listed(choices)} left open" if choices else "all alike"
@@ -176,7 +160,7 @@ def searched(study: Record) -> str:
 
 def about_examples(found: Examples) -> str:
     best, median, worst = (
-        percent(each.accuracy or 0) for each in (found.best, found.median, found.worst)
+        accuracy(each.accuracy or 0) for each in (found.best, found.median, found.worst)
     )
     if found.complete == 1:
         return f"A single network was trained to the end. It has {best}{_again(found.best)}."
@@ -193,7 +177,7 @@ def _again(best: Outcome) -> str:
     """Return the meaning of the figure beside it, with the fresh accuracy, if that is known."""
     if best.fresh_mean is None:
         return ""
-    return f" as the search saw it (trained again {percent(best.fresh_mean)})"
+    return f" as the search saw it (trained again {accuracy(best.fresh_mean)})"
 
 
 def _ratio(ours: int | None, theirs: int | None) -> str:
@@ -204,13 +188,6 @@ def _ratio(ours: int | None, theirs: int | None) -> str:
     if theirs >= 1.2 * ours:
         return f"The best takes only {ours / theirs:.0%} of the multiplications of the middle one."
     return "The best takes about as many multiplications as the middle one."
-
-
-def verdict(result: ComparisonResult) -> str:
-    """Return the verdict on the samplers, in percentage points like the table beside it."""
-    of = max((each.seen or 0.0 for each in result.standings), default=0.0)
-    unit = "% of the whole" if result.score == "hypervolume" else "points"
-    return result.told(lambda gap: f"{points(gap, of, sign=True)} {unit}")
 
 
 def about_spreads(result: ComparisonResult) -> str:
@@ -254,7 +231,7 @@ def _reached(when: str, curves: Sequence[Curve], two_objectives: bool) -> str:
         return ""
     what, verb = ("front", "dominates") if two_objectives else ("best network", "has")
     ends = [
-        f"by {curve.sampler} {f'{verb} ' if place == 0 else ''}{percent(curve.median[-1])}"
+        f"by {curve.sampler} {f'{verb} ' if place == 0 else ''}{accuracy(curve.median[-1])}"
         for place, curve in enumerate(curves)
     ]
     return f"{when} the {what} found {listed(ends)}."
@@ -297,10 +274,9 @@ def about_learning(saved: Savings) -> str:
 
 
 def about_predictions(found: Predictions) -> str:
-    example = found.trials[0].seen
     return (
         "A dot is a network: what the surrogate expected of it before it was trained, and what was "
-        f"seen. Half of the {len(found.trials):,} are within {points(found.typical, example)} of "
+        f"seen. Half of the {len(found.trials):,} are within {accuracy(found.typical)} of "
         f"what was expected; {found.within:.0%} lie in their interval, which should hold 95%."
     )
 
@@ -308,11 +284,11 @@ def about_predictions(found: Predictions) -> str:
 def about_front(found: TradeOff) -> str:
     unit = COSTS[found.cost]
     best = found.front[-1]
-    text = f"The highest accuracy, {percent(best.accuracy)}, takes {best.cost:,} {unit}."
+    text = f"The highest accuracy, {accuracy(best.accuracy)}, takes {best.cost:,} {unit}."
     cheap = found.cheaper(0.01 if best.accuracy <= 1 else 1.0)
     if cheap is not None:
         text += (
-            f" For {points(best.accuracy - cheap.accuracy, best.accuracy)} less there is one with "
+            f" For {accuracy(best.accuracy - cheap.accuracy)} less there is one with "
             f"{cheap.cost:,}, {cheap.cost / best.cost:.0%} of that."
         )
     edge = 0.0 if found.shown is None else found.shown[0]
@@ -323,18 +299,18 @@ def about_front(found: TradeOff) -> str:
     return text
 
 
-def about_choices(found: Choices) -> str:
-    who = f"{found.best:,} {'networks nearest the front' if found.two_objectives else 'best'}"
+def about_choices(found: Preferences) -> str:
+    who = f"{found.n_best:,} {'networks nearest the front' if found.two_objectives else 'best'}"
     text = (
-        f"Blue: more often among the {who} than among all {found.networks:,}; orange: less often."
+        f"Blue: more often among the {who} than among all {found.n_networks:,}; orange: less often."
     )
-    if any(having < FEWEST_BEST for kind in found.preferences for having in kind.having):
+    if any(having < FEWEST_BEST for kind in found.by_kind for having in kind.having):
         text += f" A column is empty where fewer than {FEWEST_BEST} of the best have the layer."
     clear = [each for each in found.contrasts if abs(each.difference) > each.luck]
     if not clear:
         return f"{text} No difference stands out from what chance makes of so few best networks."
     first, count = clear[0], len(found.contrasts)
-    where = f" in {_place(first.place)}" if first.place[-1:].isdigit() else ""
+    where = f" in {place_in_prose(first.place)}" if first.place[-1:].isdigit() else ""
     return (
         f"{text} The clearest: {kind_name(first.kind)} {first.choice}{where}, in "
         f"{first.best:.0%} of the best and {first.all:.0%} of all. {len(clear)} of {count} "
@@ -342,21 +318,12 @@ def about_choices(found: Choices) -> str:
     )
 
 
-def _place(place: str) -> str:
-    """Return "layer 3" for "conv03"; a name of the whole network stays as it is."""
-    name = place.rstrip("0123456789")
-    if name == place:
-        return WHOLE.get(place, place)
-    kind = name.rstrip("_ ")
-    return f"{LAYERS.get(kind, kind)} {int(place.removeprefix(name))}"
-
-
 def about_importances(found: Importances) -> str:
     kinds = [f"{kind_name(kind)} {share:.0%}" for kind, share in found.by_kind.items()]
     place, share = next(iter(found.by_place.items()))
     text = (
         f"Of what decides whether a network is among the best tenth, {listed(kinds)}. "
-        f"What weighs most of all is {_place(place)} ({share:.0%})."
+        f"What weighs most of all is {place_in_prose(place)} ({share:.0%})."
     )
     if found.trials < FEW:
         return f"{text} From {found.trials} trainings this is a hint, no more."
@@ -365,16 +332,9 @@ def about_importances(found: Importances) -> str:
 
 def in_a_line(layers: Iterable[Layer]) -> str:
     """Return a network for a table: "48·5/2 64·3", filters, kernel size, and stride if not 1."""
-    return " ".join(map(_word, layers))
+    return " ".join(map(_short, layers))
 
 
-@cache
-def _word(layer: Layer) -> str:
-    if isinstance(layer, Dense):
-        return f"dense·{layer.chosen('width')}"
-    size = layer.chosen("kernel_size")
-    if not isinstance(layer, Conv):
-        return f"{layer.chosen('op')}·{size}"
-    op = {"residual": "+", "separable": "~"}.get(layer.chosen("op"), "")
-    stride = f"/{layer.chosen('stride')}" if layer.chosen("stride") > 1 else ""
-    return f"{op}{layer.chosen('filters')}·{size}{stride}"
+@cache  # the layers of thousands of networks are few different ones
+def _short(layer: Layer) -> str:
+    return layer.wording.short

@@ -1,13 +1,40 @@
-"""The commands that reproduce studies."""
+"""The commands that a person is told: those that reproduce studies, and those that come next."""
 
 import shlex
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
 from nasopt.analysis.curves import Budget
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of
+from nasopt.storage.database import shown_url
 
 TABLE, FILE = "TABLE", "STUDY.py"  # in place of what the database does not know
+BUDGETS = {"evaluations": "--trials", "epochs": "--epochs-budget"}  # by the unit of a budget
+
+
+def command(*words: object) -> str:
+    """Return the command `nasopt` with `words` for a shell, without the passwords of databases."""
+    return shlex.join(["nasopt", *(shown_url(str(word)) for word in words)])
+
+
+def same(verb: str, args: Namespace, *more: object) -> str:
+    """Return the command `verb` on the study file or benchmark, database and device of `args`."""
+    words = [verb, *([args.study] if args.study else ["--benchmark", args.benchmark])]
+    usual: dict[str, object] = {"device": "auto"}
+    if verb == args.verb == "compare":
+        usual |= {"baseline": "random", "replicates": 3}
+    for option in ("storage", "data_dir", *usual):
+        value = getattr(args, option, None)
+        if value not in (None, usual.get(option)):
+            words += [f"--{option.replace('_', '-')}", value]
+    return command(*words, *more)
+
+
+def comparison_options(samplers: Sequence[str], seeds: int, budget: Budget) -> list[str]:
+    """Return the options of `nasopt compare` for these samplers, that many seeds, and a budget."""
+    of_budget = [BUDGETS[budget.unit], str(budget.amount)]
+    return ["--samplers", ",".join(samplers), "--seeds", str(seeds), *of_budget]
 
 
 def commands(studies: Sequence[Record], location: str) -> list[str]:
@@ -16,7 +43,7 @@ def commands(studies: Sequence[Record], location: str) -> list[str]:
     for study in studies:
         budgets.setdefault(budget_of(study), []).append(study)
     return [
-        shlex.join(["nasopt", *words, "--storage", location])
+        command(*words, "--storage", location)
         for budget, alike in budgets.items()
         for words in _commands(alike, budget)
     ]
@@ -54,8 +81,7 @@ def _comparison(studies: Sequence[Record], budget: Budget) -> list[str]:
     """Return the options of the comparison; its seeds begin with 0."""
     samplers = list(dict.fromkeys(study.sampler for study in studies))
     seeds = 1 + max(study.seed for study in studies)
-    option = {"evaluations": "--trials", "epochs": "--epochs-budget"}[budget.unit]
-    words = ["--samplers", ",".join(samplers), "--seeds", str(seeds), option, str(budget.amount)]
+    words = comparison_options(samplers, seeds, budget)
     return words if "random" in samplers else [*words, "--baseline", samplers[0]]
 
 

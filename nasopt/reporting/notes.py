@@ -16,11 +16,12 @@ import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.outcome import opened
-from nasopt.space.layers import Conv, Dense, Pool
+from nasopt.space.layers import Dense, in_pixels
 from nasopt.storage.attributes import NOTE
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDY_ATTRS
 from nasopt.storage.record import EndedBy, StudyRecord, TrialRecord
+from nasopt.text import accuracy
 
 PIECE = 2045  # characters of an attribute, as optuna-dashboard cuts a note
 GAP = "\u2003"  # a space that is not trimmed: optuna-dashboard leaves none between columns
@@ -113,14 +114,7 @@ class Notebook:
         side = self.space.input_shape[1:]
         for number, layer in enumerate(self.space.decode(trial.params).layers, 1):
             side = layer.shrink(side)
-            if isinstance(layer, Dense):
-                yield number, "dense", layer.width, "", "", ""
-                continue
-            size = layer.chosen("kernel_size")
-            stride = size if isinstance(layer, Pool) else layer.chosen("stride")
-            filters = layer.filters if isinstance(layer, Conv) else ""
-            shape = "x".join(map(str, side))
-            yield number, layer.chosen("op"), filters, f"{size}x{size}", stride, shape
+            yield number, *layer.wording.cells, "" if isinstance(layer, Dense) else in_pixels(side)
 
     def _row(self, key: str, value: Any) -> dict[str, Any]:
         return {"study_id": self.study_id, "key": key, "value_json": json.dumps(value)}
@@ -149,7 +143,7 @@ def _figures(trial: FrozenTrial, epochs: int) -> tuple[list[str], list[list[str]
     reported = sorted(trial.intermediate_values.items())
     known = trial.values or [value for _, value in reported[-1:]]
     shown = {
-        "Validation accuracy": f"{known[0]:.4f}" if known else None,
+        "Validation accuracy": accuracy(known[0]) if known else None,
         "Parameters": _count(record.parameters),
         "MACs": _count(record.macs),
         "Epochs": None if record.epochs is None else f"{record.epochs} of {epochs}",

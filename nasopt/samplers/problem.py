@@ -27,10 +27,10 @@ class Problem:
     Optuna's "maximize" or "minimize", one for each objective. A study ends after `trials`, or, if
     `epochs_budget` is given, once it has trained for so many epochs; a whole training has `epochs`.
     `costs` are the quantities of a cost that are known: a table may lack some, which are None then.
-    `networks`, if given, survey many networks at once, as `decode` and `cost` do a single one.
+    `surveys`, if given, survey many networks at once, as `decode` and `cost` do a single one.
     """
 
-    parameters: Mapping[str, Open]
+    search_space: Mapping[str, Open]
     decode: Callable[[Mapping[str, Any]], HasKey]
     cost: Callable[[HasKey], Cost]
     limits: tuple[Limit, ...] = ()
@@ -40,12 +40,12 @@ class Problem:
     epochs: int = 1
     epochs_budget: int | None = None
     costs: Sequence[str] = COSTS
-    networks: Surveys | None = None
+    surveys: Surveys | None = None
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
         """The parameters as Optuna's distributions, in order."""
-        return {name: _distribution(field) for name, field in self.parameters.items()}
+        return {name: _distribution(field) for name, field in self.search_space.items()}
 
     def violations(self, cost: Cost) -> dict[str, float]:
         """Return for each limit the share by which `cost` exceeds it; at most 0 if it does not."""

@@ -117,7 +117,7 @@ class Seeded(BaseSampler):
         """Return the parameters that `study.enqueue_trial` asked for and the space has."""
         fixed = {}
         for name, value in trial.system_attrs.get(FIXED_PARAMS, {}).items():
-            field = self.problem.parameters.get(name)
+            field = self.problem.search_space.get(name)
             if field is not None and value in field:
                 fixed[name] = value
             else:
@@ -146,7 +146,7 @@ class Seeded(BaseSampler):
             if name in relative:
                 params[name] = relative[name]
             elif distribution.single():  # as in `Trial.suggest_...`: here TPE would give NaN
-                params[name] = self.problem.parameters[name].boundary_values[0]
+                params[name] = self.problem.search_space[name].boundary_values[0]
             else:
                 self._reseed(trial.number, "param", name, attempt)
                 params[name] = self.inner.sample_independent(study, trial, name, distribution)
@@ -155,7 +155,7 @@ class Seeded(BaseSampler):
 
     def _uniform(self, *coordinates: int) -> dict[str, Any]:
         dice = RandomTrial(self._seed("uniform", *coordinates))
-        return {name: each.suggest(dice, name) for name, each in self.problem.parameters.items()}
+        return {name: each.suggest(dice, name) for name, each in self.problem.search_space.items()}
 
     def _is_feasible(self, params: dict[str, Any]) -> bool:
         if not self.problem.limits:

@@ -142,7 +142,7 @@ class StatelessSampler(BaseSampler):
         if self._problem is None or not self._problem.limits:
             return None
         lattice = Lattice(self._problem)
-        if lattice.point(lattice.start).excess > 0:
+        if lattice.network_at(lattice.start).excess > 0:
             raise SpaceError(lattice.no_feasible_network())
         axes = history.domain.axes
         params = axes.decode(axes.draw(1, rng)[0]) | lattice.params(lattice.start)

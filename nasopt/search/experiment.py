@@ -207,7 +207,7 @@ class Experiment(Spelled):
     @cached_property
     def problem(self) -> Problem:
         return Problem(
-            parameters=self.parameters,
+            search_space=self.parameters,
             decode=self.space.decode,
             cost=self.cost,
             limits=self.limits,
@@ -216,7 +216,7 @@ class Experiment(Spelled):
             trials=self.trials,
             epochs=self.recipe.epochs,
             costs=self.backend.costs,
-            networks=self.backend.surveys,
+            surveys=self.backend.surveys,
         )
 
     @cached_property

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.locks import Locks
+from nasopt.text import accuracy
 from nasopt.training.evaluation import EpochResult, Evaluation
 from nasopt.training.profiling import Timer, no_timer
 
@@ -125,9 +126,9 @@ def _compare(evaluation: Evaluation, known: EpochResult, again: EpochResult) -> 
     same = (known.device, known.torch) == (again.device, again.torch)
     if same and known.metrics != again.metrics and not again.diverged:
         logger.warning(
-            "epoch %d of evaluation %s came out as %.4f, not %.4f as recorded; the record stands",
+            "epoch %d of evaluation %s came out as %s, not %s as recorded; the record stands",
             again.epoch,
             evaluation.key,
-            again.accuracy,
-            known.accuracy,
+            accuracy(again.accuracy),
+            accuracy(known.accuracy),
         )

@@ -25,6 +25,7 @@ from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import Lost
 from nasopt.storage.record import EndedBy, TrialRecord
+from nasopt.text import RUN_AGAIN
 from nasopt.training.devices import wait_for
 from nasopt.training.profiling import Profile, Timer, no_timer
 
@@ -166,8 +167,8 @@ class Search:
         """Raise StudyError if the study was deleted, even if another has its id by now."""
         if not self.storage.is_there(self._study._study_id, self.identity):
             raise StudyError(
-                f"study={self._study.study_name}: deleted while it was in use; to begin it anew, "
-                "run the same command again"
+                f"study={self._study.study_name}: deleted while it was in use; "
+                f"to begin it anew, {RUN_AGAIN}"
             )
 
     def _loop(self) -> Iterator[Progress]:

@@ -20,6 +20,27 @@ CONV_OPS = ("conv", "residual", "separable")
 POOL_OPS = ("max", "average")
 
 
+def in_pixels(resolution: Shape) -> str:
+    """Return the size of a map or an image, or of a kernel, as a text: "3x3"."""
+    return "x".join(map(str, resolution))
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A chosen layer in words: cells of a table, "" where it has none, a short and a long form."""
+
+    type: str
+    filters: str = ""  # or the width of a dense layer
+    size: str = ""  # of the kernel or window
+    stride: str = ""
+    short: str = ""  # in a line with others
+    long: str = ""
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        return self.type, self.filters, self.size, self.stride
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layer(Spelled):
     """The base of all layers: fields that are chosen or open, and conversion to JSON."""
@@ -59,6 +80,11 @@ class Layer(Spelled):
 
     def build(self, in_shape: Shape) -> "nn.Module":
         """Return the module for inputs of `in_shape`, on torch's current default device."""
+        raise NotImplementedError
+
+    @property
+    def wording(self) -> Wording:
+        """The layer in words, for a table, a line or a sentence."""
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
@@ -123,6 +149,22 @@ class Conv(Layer):
         strides = min(stride, height), min(stride, width)
         return operation(channels, self.chosen("filters"), self.chosen("kernel_size"), strides)
 
+    @property
+    def wording(self) -> Wording:
+        filters, stride, op = (self.chosen(name) for name in ("filters", "stride", "op"))
+        kernel = self.chosen("kernel_size")
+        size = in_pixels((kernel, kernel))
+        type_, sign, kind = {
+            "conv": ("conv", "", ""),
+            "residual": ("res", "+", "residual, "),
+            "separable": ("sep", "~", "separable, "),
+        }[op]
+        return Wording(
+            type_, str(filters), size, str(stride),
+            short=f"{sign}{filters}·{kernel}{f'/{stride}' if stride > 1 else ''}",
+            long=f"{kind}{filters} filters of {size}, stride {stride}",
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pool(Layer):
@@ -160,6 +202,16 @@ class Pool(Layer):
         pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[self.chosen("op")]
         return pool(self.chosen("kernel_size"))
 
+    @property
+    def wording(self) -> Wording:
+        window, op = self.chosen("kernel_size"), self.chosen("op")
+        type_ = {"average": "avg"}.get(op, op)
+        size = in_pixels((window, window))
+        return Wording(
+            type_, size=size, stride=str(window), short=f"{type_}·{window}",
+            long=f"{op} pooling of {size}",
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(Layer):
@@ -176,6 +228,13 @@ class Dense(Layer):
         from torch import nn
 
         return nn.Sequential(nn.Linear(in_shape[0], self.chosen("width")), nn.ReLU(inplace=True))
+
+    @property
+    def wording(self) -> Wording:
+        width = str(self.chosen("width"))
+        return Wording(
+            "dense", width, short=f"dense·{width}", long=f"fully connected, {width} wide"
+        )
 
 
 KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Dense)}

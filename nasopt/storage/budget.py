@@ -16,23 +16,27 @@ class Spent:
     seconds: float = 0.0
 
 
-def spent(trials: Iterable[FrozenTrial]) -> list[Spent]:
-    """Return the cost of each of a study's finished `trials`, as if trained in this study alone.
+class Costs:
+    """The costs of a study's finished trials, as if trained in this study alone.
 
     It does not matter what the ledger knew from elsewhere. Free trials (repeats, networks over a
     limit) cost nothing; one that goes on with an earlier trial costs what it adds.
     """
-    paid: dict[str, Spent] = {}
-    costs = []
-    for trial in trials:
-        record = TrialRecord.of(trial)
-        if record.free or record.key is None:
-            costs.append(Spent())
-            continue
-        before = paid.get(record.key, Spent())
-        total = Spent(record.epochs or 0, record.seconds or 0.0)
-        costs.append(
-            Spent(max(0, total.epochs - before.epochs), max(0.0, total.seconds - before.seconds))
-        )
-        paid[record.key] = max(before, total, key=lambda each: each.epochs)
-    return costs
+
+    def __init__(self) -> None:
+        self._paid: dict[str, Spent] = {}
+
+    def add(self, trial: TrialRecord) -> Spent:
+        """Return the cost of the next finished trial."""
+        if trial.free or trial.key is None:
+            return Spent()
+        before = self._paid.get(trial.key, Spent())
+        total = Spent(trial.epochs or 0, trial.seconds or 0.0)
+        self._paid[trial.key] = max(before, total, key=lambda each: each.epochs)
+        return Spent(max(0, total.epochs - before.epochs), max(0.0, total.seconds - before.seconds))
+
+
+def spent(trials: Iterable[FrozenTrial]) -> list[Spent]:
+    """Return the cost of each of a study's finished `trials`, in order (see `Costs`)."""
+    costs = Costs()
+    return [costs.add(TrialRecord.of(trial)) for trial in trials]

@@ -41,7 +41,7 @@ def _check_parameters(name: str, experiment: ExperimentRecord) -> None:
     ):
         raise _wrong(name, f"input_shape={list(shape)} is of no image")
     try:
-        found = experiment.parameters
+        found = experiment.search_space
     except (Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise _wrong(name, f"its space or recipe cannot be ({error})") from error
     if not all(isinstance(field, Open) for field in found.values()):
@@ -53,7 +53,7 @@ def check_trials(study: StudyRecord, trials: Sequence[FrozenTrial]) -> None:
 
     Those that plain Optuna added are not looked at, and of those under way only what is there.
     """
-    name, fields = study.name, study.parameters
+    name, fields = study.name, study.search_space
     for place, trial in enumerate(trials):
         if trial.number != place:
             raise _wrong(name, f"there is no trial {place}, or several")

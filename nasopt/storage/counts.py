@@ -9,8 +9,10 @@ from optuna.trial import TrialState
 
 from nasopt.space.limits import Limit
 from nasopt.storage.attributes import EPOCHS, FREE, KEY
+from nasopt.storage.budget import Costs
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import TRIALS, USER_ATTRS, VALUES, newer_trials, stored_value
+from nasopt.storage.record import TrialRecord
 
 ATTRS = (KEY, EPOCHS, FREE)
 
@@ -48,7 +50,7 @@ class TrialCounts:
         self.best: float | None = None
         self.trained: dict[str, int] = {}
         self.epochs: dict[str, int] = {}
-        self._paid: dict[str, int] = {}  # the epochs that were paid for
+        self._costs = Costs()
         self._unfinished: set[int] = set()
         self._last = -1  # trial id
 
@@ -98,13 +100,11 @@ class TrialCounts:
             self.best = value if self.best is None else max(value, self.best)
         key, epochs = attrs[KEY], attrs.get(EPOCHS)
         if isinstance(key, str) and isinstance(epochs, int):
-            self._count_epochs(row.trial_id, key, epochs, attrs)
+            self._count_epochs(row.trial_id, key, epochs)
+            cost = self._costs.add(TrialRecord(key=key, epochs=epochs, free=FREE in attrs))
+            self.epochs_spent += cost.epochs
 
-    def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, Any]) -> None:
+    def _count_epochs(self, trial_id: int, key: str, epochs: int) -> None:
         known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)
         if (epochs, -trial_id) > known:
             self.epochs[key], self.trained[key] = epochs, trial_id
-        if FREE not in attrs:
-            before = self._paid.get(key, 0)
-            self._paid[key] = max(before, epochs)
-            self.epochs_spent += self._paid[key] - before

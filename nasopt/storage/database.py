@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from nasopt.errors import StorageError
 from nasopt.storage.columns import Unsound, refuse_other_values, refuse_what_runs, tables_of
+from nasopt.text import RUN_AGAIN
 
 SCHEMA = "v3.2.0.a"  # of Optuna 4 and 5
 TABLES = {"studies", "trials", "version_info", "alembic_version"}  # by which a file is Optuna's
@@ -211,34 +212,33 @@ def explained(error: sa.exc.DBAPIError) -> tuple[str, str] | None:
             return line, remedy
     of_server = not isinstance(error.orig, sqlite3.Error)
     if of_server and (error.connection_invalidated or isinstance(error, sa.exc.OperationalError)):
-        return line, f"see to the server and {AGAIN}"
+        return line, f"see to the server and {RUN_AGAIN}"
     return None
 
 
-AGAIN = "run the same command again"
 REMEDIES = (  # what a message has in it, or its SQLSTATE
-    ("disk is full", f"make room and {AGAIN}; what was recorded is kept"),
-    ("No space left", f"make room and {AGAIN}; what was recorded is kept"),
-    ("readonly database", f"make it writable and {AGAIN}"),
-    ("disk I/O error", f"see to the disk (was the file moved?) and {AGAIN}"),
+    ("disk is full", f"make room and {RUN_AGAIN}; what was recorded is kept"),
+    ("No space left", f"make room and {RUN_AGAIN}; what was recorded is kept"),
+    ("readonly database", f"make it writable and {RUN_AGAIN}"),
+    ("disk I/O error", f"see to the disk (was the file moved?) and {RUN_AGAIN}"),
     ("database is locked", f"another program has held it for {BUSY_SECONDS} s; close that"),
     ("file is not a database", "the file was overwritten; restore a copy, or name another"),
     ("Could not decode", "the file is damaged; restore a copy, or name another"),
     ("too big", "the file is damaged; restore a copy, or name another"),
     ("malformed", "the file is damaged; restore a copy, or begin anew with another --storage"),
-    ("unable to open database file", f"was its folder removed? {AGAIN}"),
+    ("unable to open database file", f"was its folder removed? {RUN_AGAIN}"),
     ("timeout expired", "correct the host and the port, or see to the network"),
     ("no password supplied", "give it by PGPASSWORD or ~/.pgpass"),
     ("password authentication failed", "correct it in the URL, PGPASSWORD or ~/.pgpass"),
     ("pg_hba.conf", "add ?sslmode=require to the URL, or have pg_hba.conf let you in"),
     ("invalid connection option", "correct the URL"),
     ('FATAL:  database "', "have it made, or name another"),
-    ("too many clients", f"use fewer workers, or wait, and {AGAIN}"),
-    ("too many connections", f"use fewer workers, or wait, and {AGAIN}"),
-    ("connection slots", f"use fewer workers, or wait, and {AGAIN}"),
+    ("too many clients", f"use fewer workers, or wait, and {RUN_AGAIN}"),
+    ("too many connections", f"use fewer workers, or wait, and {RUN_AGAIN}"),
+    ("connection slots", f"use fewer workers, or wait, and {RUN_AGAIN}"),
     ("25006", "the server only takes reads; name the one that takes writes"),
     ("schema public", "have the right to create granted (GRANT CREATE ON SCHEMA public TO ...)"),
     ("42501", "have the right granted, or name another database"),
     ("3F000", "its schema is gone; name another database"),
-    ("42P01", f"were its tables removed? {AGAIN}"),
+    ("42P01", f"were its tables removed? {RUN_AGAIN}"),
 )

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt.errors import StorageError
+from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation
 
 logger = logging.getLogger("nasopt")
@@ -200,7 +201,7 @@ class Ledger:
                 temporary.unlink(missing_ok=True)
             raise StorageError(
                 f"checkpoint={self._path(key)}: cannot be written ({error.strerror}); "
-                "make room and run the same command again"
+                f"make room and {RUN_AGAIN}"
             ) from error
         self.saved = time.monotonic()
         self._thin(keep=key)

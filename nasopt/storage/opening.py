@@ -32,6 +32,7 @@ from nasopt.storage.database import (
 )
 from nasopt.storage.locks import Locks, file_locks, server_locks
 from nasopt.storage.rdb import INDICES, Storage, clear_orphans
+from nasopt.text import RUN_AGAIN
 
 CONNECT_SECONDS = 10  # until a server that does not answer is given up
 SILENT_SECONDS = 60  # until one that no longer acknowledges what it is sent is
@@ -183,14 +184,14 @@ def _watch(engine: sa.Engine, path: Path, *, writes: bool) -> None:
         except (FileNotFoundError, NotADirectoryError):
             what, then = (
                 "moved or removed",
-                "put it back, or begin anew: run the same command again",
+                f"put it back, or begin anew: {RUN_AGAIN}",
             )
         except OSError:  # of a mount that fails for a moment, say
             return
         else:
             if os.path.samestat(now, opened):
                 return
-            what, then = "replaced by another file", "run the same command again to go on with that"
+            what, then = "replaced by another file", f"{RUN_AGAIN} to go on with that"
         if writes:
             _let_go(connection)
         raise StorageError(f"storage={path}: {what} while it was in use; {then}")

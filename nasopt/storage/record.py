@@ -171,8 +171,8 @@ def prediction_of(attrs: Mapping[str, Any]) -> Prediction | None:
     return Prediction.from_json(found) if _prediction(found) else None
 
 
-def is_own(trial: FrozenTrial, parameters: Mapping[str, Open]) -> bool:
-    """Return whether a finished `trial` is as a search leaves it; `parameters` are its study's.
+def is_own(trial: FrozenTrial, search_space: Mapping[str, Open]) -> bool:
+    """Return whether a finished `trial` is as a search leaves it; `search_space` is its study's.
 
     A trial of `study.add_trial`, `study.optimize` or `study.tell` has no network (it has no key),
     or has other parameters, or a value that is no number. A trial that failed early
@@ -183,7 +183,7 @@ def is_own(trial: FrozenTrial, parameters: Mapping[str, Open]) -> bool:
     if trial.state is TrialState.FAIL and KEY not in trial.user_attrs:
         return True
     values = (*(trial.values or ()), *trial.intermediate_values.values())
-    known = KEY in trial.user_attrs and has_all(trial, parameters)
+    known = KEY in trial.user_attrs and has_all(trial, search_space)
     return known and all(map(math.isfinite, values))
 
 
@@ -197,10 +197,10 @@ def key_of(user_attrs: Mapping[str, Any]) -> str | None:
     return user_attrs.get(KEY)
 
 
-def has_all(trial: FrozenTrial, parameters: Mapping[str, Open]) -> bool:
-    """Return whether `trial` has a value of each of `parameters`."""
+def has_all(trial: FrozenTrial, search_space: Mapping[str, Open]) -> bool:
+    """Return whether `trial` has a value of each of `search_space`."""
     params = trial.params
-    return all(name in params and params[name] in each for name, each in parameters.items())
+    return all(name in params and params[name] in each for name, each in search_space.items())
 
 
 # A study
@@ -254,7 +254,7 @@ class ExperimentRecord:
         return int(self.recipe["epochs"])
 
     @cached_property
-    def parameters(self) -> Mapping[str, Open]:
+    def search_space(self) -> Mapping[str, Open]:
         """The open fields of the space and of the recipe, by name."""
         if self.is_benchmark:
             return {name: field_from_json(each) for name, each in self.space["table"].items()}
@@ -284,7 +284,7 @@ class ExperimentRecord:
         """Return the first draws of `Experiment.sample`, limits left aside."""
         dice = RandomTrial(seed)
         for _ in range(count):
-            drawn = {name: each.suggest(dice, name) for name, each in self.parameters.items()}
+            drawn = {name: each.suggest(dice, name) for name, each in self.search_space.items()}
             yield self.evaluation(drawn)
 
 
@@ -355,9 +355,9 @@ class StudyRecord(Attributes):
         return self.experiment.is_benchmark
 
     @property
-    def parameters(self) -> Mapping[str, Open]:
+    def search_space(self) -> Mapping[str, Open]:
         """The open fields of the space and of the recipe, by name."""
-        return self.experiment.parameters
+        return self.experiment.search_space
 
     @property
     def space(self) -> Space | None:

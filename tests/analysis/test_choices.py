@@ -4,7 +4,7 @@ import pytest
 
 import nasopt
 from nasopt import Conv, Experiment, Recipe, Space, categorical, integer, real, repeat
-from nasopt.analysis.choices import choices
+from nasopt.analysis.choices import preferences
 from nasopt.analysis.record import Record
 from tests.examples import small
 
@@ -18,10 +18,10 @@ def record(tmp_path_factory) -> Record:
 
 
 def test_shares_among_all_are_those_of_the_networks_that_were_tried(record):
-    found = choices([record])
+    found = preferences([record])
     networks = {trial.user_attrs["key"]: trial for trial in record.trials}.values()
-    assert found.networks == len(networks)
-    (filters,) = (each for each in found.preferences if each.kind == "conv.filters")
+    assert found.n_networks == len(networks)
+    (filters,) = (each for each in found.by_kind if each.kind == "conv.filters")
     assert filters.places == ("conv01", "conv02", "conv03")
     assert filters.choices == ("2", "4", "8")
     deep = [trial.params["conv03.filters"] for trial in networks if trial.params["conv.depth"] == 3]
@@ -30,14 +30,14 @@ def test_shares_among_all_are_those_of_the_networks_that_were_tried(record):
 
 
 def test_the_best_are_a_tenth_the_most_accurate_of_those_trained_to_their_end(record):
-    found = choices([record])
-    assert found.best == -(-found.networks // 10)
+    found = preferences([record])
+    assert found.n_best == -(-found.n_networks // 10)
     complete = {t.user_attrs["key"]: t for t in record.trials if t.state.name == "COMPLETE"}
-    best = sorted(complete.values(), key=lambda trial: -trial.value)[: found.best]
-    (depth,) = (each for each in found.preferences if each.kind == "conv.depth")
+    best = sorted(complete.values(), key=lambda trial: -trial.value)[: found.n_best]
+    (depth,) = (each for each in found.by_kind if each.kind == "conv.depth")
     counts = Counter(trial.params["conv.depth"] for trial in best)
     assert depth.best[0] == pytest.approx(
-        [counts[int(each)] / found.best for each in depth.choices]
+        [counts[int(each)] / found.n_best for each in depth.choices]
     )
 
 
@@ -46,8 +46,8 @@ def test_a_stride_without_effect_counts_as_1(tmp_path):
     study = nasopt.run(
         small(space=space, trials=25), sampler="random", storage=tmp_path / "x.db", device="cpu"
     )
-    found = choices([Record.of(study)])
-    (stride,) = (each for each in found.preferences if each.kind == "conv.stride")
+    found = preferences([Record.of(study)])
+    (stride,) = (each for each in found.by_kind if each.kind == "conv.stride")
     networks = {t.user_attrs["key"]: space.on((1, 8, 8)).decode(t.params) for t in study.trials}
     for place, shares in enumerate(stride.all):
         acting = [network.layers[place].stride for network in networks.values()]
@@ -62,7 +62,7 @@ def test_many_values_are_counted_in_ranges(tmp_path):
         trials=25,
     )
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
-    found = {each.kind: each for each in choices([Record.of(study)]).preferences}
+    found = {each.kind: each for each in preferences([Record.of(study)]).by_kind}
     assert found["conv.filters"].choices == tuple(
         f"{low} to {low + 4}" for low in (1, 5, 9, 13, 17)
     )
@@ -74,16 +74,16 @@ def test_many_values_are_counted_in_ranges(tmp_path):
 def test_with_two_objectives_the_best_begin_with_the_front(tmp_path):
     experiment = small(objectives=("accuracy", "parameters"), trials=25)
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
-    found = choices([Record.of(study)])
+    found = preferences([Record.of(study)])
     assert found.two_objectives
-    assert found.best >= max(3, len({trial.values[1] for trial in study.best_trials}))
+    assert found.n_best >= max(3, len({trial.values[1] for trial in study.best_trials}))
 
 
 def test_a_benchmarks_parameters_are_places(tmp_path, macro):
     study = nasopt.run(
         Experiment.on_benchmark(macro, trials=25), sampler="random", storage=tmp_path / "x.db"
     )
-    (kind,) = choices([Record.of(study)]).preferences
+    (kind,) = preferences([Record.of(study)]).by_kind
     assert kind.kind == "layer"
     assert kind.places == tuple(f"layer{number}" for number in range(1, 9))
     assert len(kind.choices) == 3
@@ -91,4 +91,4 @@ def test_a_benchmarks_parameters_are_places(tmp_path, macro):
 
 def test_a_handful_of_networks_have_no_best(tmp_path):
     study = nasopt.run(small(trials=12), storage=tmp_path / "x.db", device="cpu")
-    assert choices([Record.of(study)]) is None
+    assert preferences([Record.of(study)]) is None

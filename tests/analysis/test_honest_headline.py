@@ -15,7 +15,7 @@ from nasopt.cli.main import main
 from nasopt.reporting.dashboard.filling import Filling
 from nasopt.search.noise import NoiseStudy
 from nasopt.storage.opening import open_storage
-from nasopt.text import percent
+from nasopt.text import accuracy
 from tests.examples import small
 
 
@@ -58,7 +58,7 @@ def test_the_page_and_the_note_lead_with_it(judged, tmp_path):
     database, found = judged
     study = "experiment/tpe/0"
     (winner,) = [w for w in found.winners if w.quarter == 4 and w.study == study]
-    honest, seen = percent(winner.fresh_mean), percent(winner.seen)
+    honest, seen = accuracy(winner.fresh_mean), accuracy(winner.seen)
     lead = f"the best has an accuracy of {honest}, on images that it was not trained on: the mean"
     assert main(["report", database, "--study", study, "-o", str(tmp_path / "r.html")]) == 0
     page = (tmp_path / "r.html").read_text()

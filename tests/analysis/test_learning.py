@@ -113,7 +113,7 @@ def test_importances_add_up_by_kind_and_by_place(tmp_path, macro):
         study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
     )
     if not any("free" in trial.user_attrs for trial in study.trials):
-        assert {name: round(each, 9) for name, each in found.parameters.items()} == {
+        assert {name: round(each, 9) for name, each in found.shares.items()} == {
             name: round(each, 9) for name, each in theirs.items()
         }
     assert abs(sum(found.by_place.values()) - 1) < 1e-9
@@ -131,7 +131,7 @@ def test_importances_are_those_that_optuna_has_whatever_the_kind_of_field(tmp_pa
     (first,) = study.trials
     dice = RandomTrial(0)
     for _ in range(120):
-        params = {name: f.suggest(dice, name) for name, f in Record.of(study).parameters.items()}
+        params = {name: f.suggest(dice, name) for name, f in Record.of(study).search_space.items()}
         good = params["dense01.width"] / 400 - params["recipe.lr"] + params["conv02.filters"] / 60
         study.add_trial(
             create_trial(
@@ -145,8 +145,8 @@ def test_importances_are_those_that_optuna_has_whatever_the_kind_of_field(tmp_pa
     theirs = optuna.importance.get_param_importances(
         study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
     )
-    assert found.parameters == pytest.approx(theirs)
-    assert max(found.parameters, key=found.parameters.get) == "dense01.width"
+    assert found.shares == pytest.approx(theirs)
+    assert max(found.shares, key=found.shares.get) == "dense01.width"
 
 
 def test_a_few_networks_have_no_importances(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 import nasopt
 from nasopt import macs, parameters
-from nasopt.analysis.choices import choices
+from nasopt.analysis.choices import preferences
 from nasopt.analysis.curves import study_rows
 from nasopt.analysis.examples import examples
 from nasopt.analysis.front import COSTS, trade_off
@@ -175,7 +175,7 @@ def test_winners_and_statistics_of_a_comparison_are_within_the_limits(tmp_path):
 def test_choices_are_those_of_networks_within_the_limits(tmp_path):
     database = tmp_path / "x.db"
     nasopt.run(small(trials=60), sampler="random", storage=database, device="cpu")
-    everything = choices([Record.of(load_study(open_storage(database)))])
+    everything = preferences([Record.of(load_study(open_storage(database)))])
     limited(database, "parameters <= 600")
-    found = choices([Record.of(load_study(open_storage(database)))])
-    assert 21 <= found.networks < everything.networks
+    found = preferences([Record.of(load_study(open_storage(database)))])
+    assert 21 <= found.n_networks < everything.n_networks

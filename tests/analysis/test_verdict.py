@@ -39,7 +39,7 @@ def difference(sampler: str, mean: float, p: float | None = None, pairs: int = 8
     ],
 )  # fmt: skip
 def test_a_verdict_claims_what_was_tested_and_nothing_else(found, sentence):
-    assert verdict(found, "random", "40 evaluations", None, "{:+.4f}".format) == sentence
+    assert verdict(found, "random", "40 evaluations", None) == sentence
 
 
 def test_where_the_signal_is_weak_nothing_can_be_told():
@@ -64,7 +64,7 @@ def test_what_limits_the_claims_is_said():
         "one-epoch has no complete training within the budget with seed 1, and is left out there.",
         "The winners were not all trained again with 3 other seeds, so luck flatters what they are "
         "compared by.",
-        "The least p of 5 pairs is .0625, so there is no test below 8 seeds.",
+        "The least p of 5 pairs is 0.0625, so there is no test below 8 seeds.",
     ]
     many = dict.fromkeys(range(8), 0.1)
     (line,) = limits({}, {"random": many}, "random", "hypervolume", replicates=0)

@@ -179,7 +179,7 @@ def test_compare_on_a_benchmark_looks_results_up_and_prints_their_regret(study, 
     assert re.search(r"\nsampler +true +seen +difference", out)
     assert re.search(r"\nregret after evaluations +1 +2 +4 +8 +place\nrandom, exact +\S+ ", out)
     flat = " ".join(out.split())
-    assert "- mine: 25 networks, 1 replicate, 1 epoch, optimum 6." in flat
+    assert "- mine: 25 networks, 1 replicate, 1 epoch, optimum 6.0000." in flat
     assert "After 8 evaluations its winner is worth 5." in flat
     assert "nasopt noise" not in out
     more = "nasopt compare --benchmark mine.csv --samplers random,tpe --seeds 8 --trials 8"

@@ -23,10 +23,10 @@ def told(*studies, two_objectives: bool = False) -> str:
 def test_a_single_network_is_not_set_against_itself():
     one = network(0, 0.5, 10)
     assert captions.about_examples(Examples(1, one, one, one)) == (
-        "A single network was trained to the end. It has 50.00%."
+        "A single network was trained to the end. It has 0.5000."
     )
     assert captions.about_examples(Examples(2, one, one, network(1, 0.25, 20))) == (
-        "Of 2 networks trained to the end, the best has 50.00%, the other 25.00%."
+        "Of 2 networks trained to the end, the best has 0.5000, the other 0.2500."
     )
     three = captions.about_examples(Examples(3, one, network(2, 0.4, 10), network(1, 0.25, 20)))
     assert three.endswith("The best takes about as many multiplications as the middle one.")
@@ -39,7 +39,7 @@ def test_only_a_search_that_ended_with_a_course_is_said_to_get_better_at_its_end
     assert better not in told(replace(climbing, trials_budget=9))
     assert better not in told(replace(climbing, ended="all known"))
     one = study("tpe", 0, [0.1], trials=1)
-    assert told(one) == "At the end the best network found by tpe has 10.00%."
+    assert told(one) == "At the end the best network found by tpe has 0.1000."
     flat = study("tpe", 0, [0.4, 0.4, 0.4, 0.4])
     assert told(flat).endswith("was within half a point of its end after 1 network.")
 
@@ -48,14 +48,14 @@ def test_what_is_under_way_is_told_apart():
     text = told(
         study("random", 0, [0.1, 0.1, 0.1, 0.1]), study("random", 1, []), study("tpe", 0, [0.3])
     )
-    assert "At the end the best network found by random has 10.00%." in text
-    assert "So far the best network found by tpe has 30.00%." in text
+    assert "At the end the best network found by random has 0.1000." in text
+    assert "So far the best network found by tpe has 0.3000." in text
     assert "was trained to its end: x/random/1." in text
 
 
 def test_what_a_front_dominates_is_no_accuracy_of_a_network():
     text = told(study("random", 0, [0.1, 0.2, 0.2, 0.2]), two_objectives=True)
-    assert "At the end the front found by random dominates 20.00%." in text
+    assert "At the end the front found by random dominates 0.2000." in text
     assert "the best network" not in text
     assert "point" not in text
 

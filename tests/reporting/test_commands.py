@@ -1,5 +1,9 @@
+import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 import nasopt
 from nasopt import Experiment
@@ -7,7 +11,7 @@ from nasopt.analysis.record import Record
 from nasopt.analysis.selection import studies_together
 from nasopt.cli.main import VERBS
 from nasopt.cli.options import make_parser
-from nasopt.reporting.commands import commands, needed
+from nasopt.reporting.commands import command, commands, needed, same
 from nasopt.storage.opening import open_storage
 from tests.examples import small
 
@@ -85,3 +89,38 @@ def test_studies_of_a_table_that_a_study_file_names_are_run_from_a_file(tmp_path
     assert needed(found[0]) == "In place of STUDY.py goes the file of the experiment."
     named = replace(found[0], name="mine/random/0")
     assert needed(named) == "mine.py is the file of the experiment."
+
+
+def test_a_command_is_quoted_and_has_no_password():
+    told = command("show", "postgresql://me:secret@host/nas", "--study", "my study/tpe/0")
+    assert told == "nasopt show postgresql://me@host/nas --study 'my study/tpe/0'"
+    assert is_understood(told)
+
+
+@pytest.mark.parametrize(
+    ("line", "verb", "told"),
+    [
+        ("describe a.py", "run", "nasopt run a.py"),
+        ("run 'a b.py' --storage x.db --device cpu", "run",
+         "nasopt run 'a b.py' --storage x.db --device cpu"),
+        ("compare a.py --baseline tpe --replicates 0", "compare",
+         "nasopt compare a.py --baseline tpe --replicates 0"),
+        ("compare a.py --baseline tpe", "noise", "nasopt noise a.py"),
+        ("compare --benchmark nasbench201:cifar10", "compare",
+         "nasopt compare --benchmark nasbench201:cifar10"),
+    ],
+)  # fmt: skip
+def test_the_next_command_is_on_the_same_file_database_and_device(line, verb, told):
+    parser, _ = make_parser(VERBS)
+    assert same(verb, parser.parse_args(shlex.split(line))) == told
+
+
+def test_commands_are_put_together_here_alone():
+    package = Path(nasopt.__file__).parent
+    spelled = re.compile(r'f"nasopt \w|\["nasopt"|"[^"\n]*the same command')
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if spelled.search(path.read_text())
+    }
+    assert found == {"reporting/commands.py", "text.py"}

@@ -82,8 +82,8 @@ def test_a_network_is_a_row_a_layer_with_the_map_that_is_left():
     text = notebook(experiment).text(trial(experiment, TrialState.COMPLETE, value=0.5))
     assert cells(text)[3:] == [
         ["1", "conv", "8", "5x5", "2", "4x4"],
-        ["2", "average", "", "2x2", "2", "2x2"],
-        ["3", "residual", "4", "3x3", "1", "2x2"],
+        ["2", "avg", "", "2x2", "2", "2x2"],
+        ["3", "res", "4", "3x3", "1", "2x2"],
         ["4", "dense", "16", "", "", ""],
     ]
 
@@ -99,7 +99,7 @@ def test_a_benchmarks_network_is_what_was_chosen(macro):
     experiment = Experiment.on_benchmark(macro)
     params = {name: f.boundary_values[0] for name, f in experiment.parameters.items()}
     text = notebook(experiment).text(trial(experiment, TrialState.COMPLETE, value=92.5))
-    assert ["92.5000"] in cells(text)
+    assert ["92.50"] in cells(text)
     assert cells(text)[-len(params) :] == [
         [escaped(name), str(value)] for name, value in params.items()
     ]

@@ -38,13 +38,13 @@ SEED = 7
 
 def problem(limits: tuple[Limit, ...] = ()) -> Problem:
     return Problem(
-        parameters=SPACE.parameters | {"recipe.lr": real(0.01, 1, log=True)},
+        search_space=SPACE.parameters | {"recipe.lr": real(0.01, 1, log=True)},
         decode=SPACE.decode,
         cost=lambda architecture: cost(architecture, INPUT_SHAPE, CLASSES),
         limits=limits,
         trials=24,
         epochs=4,
-        networks=Networks(SPACE, CLASSES),
+        surveys=Networks(SPACE, CLASSES),
     )
 
 
@@ -57,7 +57,7 @@ def quality(params: dict[str, Any]) -> float:
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    for name, field in problem().parameters.items():
+    for name, field in problem().search_space.items():
         field.suggest(trial, name)
     return trial.params
 
@@ -164,7 +164,7 @@ def test_what_was_enqueued_is_what_a_trial_gets(name):
     study.enqueue_trial({"dense01.width": 11, "recipe.lr": 0.5})
     params = suggest(study.ask())
     assert (params["dense01.width"], params["recipe.lr"]) == (11, 0.5)
-    assert params.keys() == problem().parameters.keys()
+    assert params.keys() == problem().search_space.keys()
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -252,11 +252,11 @@ def test_a_seeded_sampler_is_the_stock_one_seeded_trial_by_trial(name, stock):
 def test_a_field_with_one_value_has_it_in_every_trial(name, log):
     one = {"x": real(0.1, 0.1, log=log), "n": integer(3, 3), "c": categorical("a")}
     plain = problem()
-    several = replace(plain, parameters=plain.parameters | one)
+    several = replace(plain, search_space=plain.search_space | one)
     study = optuna.create_study(direction="maximize", sampler=make_sampler(name, several, SEED))
     for _ in range(13):  # after ten TPE begins
         trial = study.ask()
-        for field, each in several.parameters.items():
+        for field, each in several.search_space.items():
             each.suggest(trial, field)
         study.tell(trial, quality(trial.params))
         assert {field: trial.params[field] for field in one} == {"x": 0.1, "n": 3, "c": "a"}
@@ -274,7 +274,7 @@ def limited(limits: tuple[Limit, ...]) -> tuple[Seeded, list[Architecture]]:
         asked.append(architecture)
         return plain.cost(architecture)
 
-    counting = Problem(plain.parameters, plain.decode, counted, limits)
+    counting = Problem(plain.search_space, plain.decode, counted, limits)
     return make_sampler("random", counting, SEED), asked
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import nasopt
-from nasopt import Experiment, Recipe
+from nasopt import Experiment
 from nasopt.errors import RecipeError
 from nasopt.search.backend import Tabular, Trained
 from nasopt.search.evaluator import Evaluator

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from nasopt.errors import SpaceError
 from nasopt.space.fields import categorical, integer, real
-from nasopt.space.layers import CONV_OPS, KINDS, POOL_OPS, Conv, Dense, Pool, layer_from_json
+from nasopt.space.layers import (
+    CONV_OPS,
+    KINDS,
+    POOL_OPS,
+    Conv,
+    Dense,
+    Pool,
+    Wording,
+    layer_from_json,
+)
 
 CONVS = st.builds(
     Conv,
@@ -258,3 +267,41 @@ def test_a_separable_layer_mixes_channels_only_in_its_second_convolution():
 def test_a_pool_takes_the_maximum_or_the_mean_of_its_window(op, pooled):
     window = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 1, 2, 2)
     assert Pool(op=op).build((1, 2, 2))(window).item() == pooled
+
+
+@pytest.mark.parametrize(
+    ("layer", "wording"),
+    [
+        (
+            Conv(filters=48, kernel_size=5, stride=2),
+            Wording("conv", "48", "5x5", "2", "48·5/2", "48 filters of 5x5, stride 2"),
+        ),
+        (
+            Conv(filters=8, op="residual"),
+            Wording("res", "8", "3x3", "1", "+8·3", "residual, 8 filters of 3x3, stride 1"),
+        ),
+        (
+            Conv(filters=8, kernel_size=1, op="separable"),
+            Wording("sep", "8", "1x1", "1", "~8·1", "separable, 8 filters of 1x1, stride 1"),
+        ),
+        (Pool(), Wording("max", "", "2x2", "2", "max·2", "max pooling of 2x2")),
+        (
+            Pool(kernel_size=3, op="average"),
+            Wording("avg", "", "3x3", "3", "avg·3", "average pooling of 3x3"),
+        ),
+        (Dense(width=64), Wording("dense", "64", "", "", "dense·64", "fully connected, 64 wide")),
+    ],
+)
+def test_a_chosen_layer_is_put_into_words(layer, wording):
+    assert layer.wording == wording
+
+
+@given(st.one_of(CONVS, POOLS, DENSES), st.one_of(CONVS, POOLS, DENSES))
+def test_different_layers_have_different_words(one, other):
+    assert (one == other) == (one.wording == other.wording)
+    assert (one == other) == (one.wording.short == other.wording.short)
+
+
+def test_an_open_layer_has_no_words():
+    with pytest.raises(SpaceError, match="still open"):
+        _ = Conv(filters=categorical(4, 8)).wording

@@ -11,13 +11,13 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 from optuna_dashboard import save_plotly_graph_object
 
-from nasopt.analysis.choices import choices
+from nasopt.analysis.choices import preferences
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of, compare_records, is_done, shared_by
 from nasopt.errors import StudyError
-from nasopt.reporting.captions import TITLES, about_choices, about_front, verdict
+from nasopt.reporting.captions import TITLES, about_choices, about_front
 from nasopt.reporting.dashboard.artifacts import keep_best
 from nasopt.reporting.dashboard.study_note import study_note
 from nasopt.reporting.dashboard.view import View, ViewNotebook
@@ -111,7 +111,7 @@ def study_plots(record: Record) -> dict[str, go.Figure]:
         plots["accuracy-against-macs"] = _titled(
             front_figure(costs), "front-macs", about_front(costs)
         )
-    found = choices([record])
+    found = preferences([record])
     if found is not None:
         plots["what-the-best-chose"] = _titled(
             choices_figure(found), "choices", about_choices(found)
@@ -125,7 +125,7 @@ def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.
         found = compare_records(group, storage)
     except StudyError:  # they differ in their pruners, say, or were looked up in a table
         return {}
-    figure = _titled(comparison_figure(found), "comparison", verdict(found))
+    figure = _titled(comparison_figure(found), "comparison", found.verdict)
     return {"comparison-of-samplers": figure}
 
 

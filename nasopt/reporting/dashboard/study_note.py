@@ -1,14 +1,13 @@
 """The note of a study: its state, its space and method, and the commands that reproduce it."""
 
 import re
-import shlex
 
 from nasopt.analysis.outcome import Outcome, Result
 from nasopt.analysis.record import Record
 from nasopt.reporting.captions import opening, pairs, searched, training
-from nasopt.reporting.commands import commands, needed
+from nasopt.reporting.commands import command, commands, needed
 from nasopt.reporting.notes import escaped, table
-from nasopt.text import done_of
+from nasopt.text import accuracy, done_of
 
 SEEN = "Validation accuracy"
 
@@ -63,7 +62,7 @@ def _row(outcome: Outcome, study_id: int, again: bool) -> tuple[str, ...]:
     counts = [outcome.parameters, outcome.macs]
     return (
         link,
-        *("" if value is None else f"{value:.4f}" for value in accuracies),
+        *map(accuracy, accuracies),
         *("" if count is None else f"{count:,}" for count in counts),
     )
 
@@ -82,9 +81,7 @@ def _training(study: Record) -> str:
 
 def _commands(study: Record, location: str) -> str:
     looks = (["show", location, "--study", study.name], ["report", location])
-    text = "\n".join(
-        [*commands([study], location), *(shlex.join(["nasopt", *words]) for words in looks)]
-    )
+    text = "\n".join([*commands([study], location), *(command(*words) for words in looks)])
     named = pairs(study.versions)
     made = f" Made with {escaped(named)}." if named else ""
     return f"{_fenced(text)}\n\n{escaped(needed(study))}{made}"

@@ -10,7 +10,7 @@ from nasopt.reporting.captions import outline, pairs, size_in_words, training
 from nasopt.reporting.dashboard.view import View
 from nasopt.storage.attributes import EXPERIMENT, LIMITS, PREDICTION, VERSIONS
 from nasopt.storage.record import is_begun, prediction_of
-from nasopt.text import listed
+from nasopt.text import accuracy, listed
 
 DIGITS = 4  # of an accuracy, or of seconds
 FEW = 4  # parts of a recipe, the main ones: a card of optuna-dashboard's is that wide
@@ -72,8 +72,10 @@ def trial_words(attrs: Mapping[str, Any]) -> dict[str, Any]:
     }
     if prediction is None:
         return known
-    expected, low, high = map(_accuracy, (prediction.expected, prediction.low, prediction.high))
-    near = [f"trial {each.trial} ({_accuracy(each.value)})" for each in prediction.nearest]
+    expected, low, high = map(accuracy, (prediction.expected, prediction.low, prediction.high))
+    near = [
+        f"trial {each.trial} ({accuracy(each.value) or 'failed'})" for each in prediction.nearest
+    ]
     weights = [f"{name} {share:.0%}" for name, share in prediction.weights.items()]
     return {
         "expected accuracy": f"{expected}, 95 % from {low} to {high}",
@@ -81,7 +83,3 @@ def trial_words(attrs: Mapping[str, Any]) -> dict[str, Any]:
         "goes by": listed(weights),
         **known,
     }
-
-
-def _accuracy(value: float | None) -> str:
-    return "failed" if value is None else f"{value:.{DIGITS}f}"

@@ -4,37 +4,29 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from nasopt.analysis.choices import Choices, Preference
+from nasopt.analysis.choices import Preference, Preferences
 from nasopt.reporting.figures.palette import BLUE, GREY, RED, faint, new_figure
+from nasopt.reporting.names import kind_name, place_name
 
 STRONG = 0.9  # opacity of the largest difference
 SCALE = [[0.0, faint(RED, STRONG)], [0.5, faint(GREY, 0.0)], [1.0, faint(BLUE, STRONG)]]
-NAMES = {
-    "layer": "type",
-    "edge": "operation",
-    "kernel_size": "kernel size",
-    "op": "operation",
-    "depth": "number of layers",
-    "recipe": "training",
-    "lr": "learning rate",
-}
 FEW = 12  # layers that are all named on an axis; of more only some
 EVERY = 5
 ROW, EDGES = 22, 130  # pixels: of a choice, and of what is around all
 
 
-def choices_figure(choices: Choices) -> go.Figure:
+def choices_figure(found: Preferences) -> go.Figure:
     """Draw a column a layer, a row a choice: blue if the best have it more often than all.
 
     Kinds of choices stand below each other, with an empty row between them.
     """
     rows: list[tuple[Preference, int] | None] = []
-    for kind in reversed(choices.preferences):  # rows are drawn from the bottom
+    for kind in reversed(found.by_kind):  # rows are drawn from the bottom
         rows += [
             *([None] if rows else []),
             *((kind, n) for n in reversed(range(len(kind.choices)))),
         ]
-    columns = list(dict.fromkeys(p for kind in choices.preferences for p in kind.places))
+    columns = list(dict.fromkeys(p for kind in found.by_kind for p in kind.places))
     cells = [[_cell(row, column) for column in columns] for row in rows]
     largest = max((abs(c[0]) for row in cells for c in row if c[0] is not None), default=0.0)
     return new_figure(
@@ -75,21 +67,6 @@ def layer_axis(places: Sequence[str]) -> dict[str, object]:
     if len(numbers) > FEW:
         axis |= {"tickmode": "linear", "tick0": names.index(numbers[EVERY - 1]), "dtick": EVERY}
     return axis
-
-
-def kind_name(kind: str) -> str:
-    """Return "filters" for "conv.filters": the kind of layer is named if it is not Conv."""
-    layer, _, field = kind.rpartition(".")
-    name = NAMES.get(field, field.replace("_", " "))
-    return name if layer in ("", "conv") else f"{NAMES.get(layer, layer)}: {name}"
-
-
-def place_name(place: str) -> str:
-    """Return "3" for "conv03"; a parameter of the whole network is of "all" its layers."""
-    digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge").lstrip("_ ")
-    if not digits:
-        return "all"
-    return str(int(digits)) if digits.isdecimal() else NAMES.get(place, place)
 
 
 def _cell(row: tuple[Preference, int] | None, place: str) -> tuple[float | None, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nasopt.reporting.figures.palette import BLUE, BROWN, GREEN, GREY, PINK, RED, VIOLET
 from nasopt.space.architecture import Architecture
-from nasopt.space.layers import Conv, Dense, Layer, Pool, Shape
+from nasopt.space.layers import Conv, Dense, Layer, Pool, Shape, in_pixels
 
 WIDEST, TALLEST = 44, 70  # pixels
 NARROWEST, LOWEST = 5, 7
@@ -40,22 +40,18 @@ def blocks(architecture: Architecture, input_shape: Shape, most_filters: int) ->
 
 
 def _block(layer: Layer, number: int, resolution: Shape, height: float, most: int) -> Block:
+    text = layer.wording
+    words = f"Layer {number}: {text.long}"
     if isinstance(layer, Dense):
-        width = layer.chosen("width")
-        words = f"Layer {number}: fully connected, {width} wide"
-        return Block(NARROWEST + 3, TALLEST / 2, GREY, ("dense", str(width)), words)
-    size = layer.chosen("kernel_size")
-    side = f"map of {resolution[0]}×{resolution[1]}"
+        return Block(NARROWEST + 3, TALLEST / 2, GREY, (text.type, text.filters), words)
+    words += f", map of {in_pixels(resolution)}"
     if isinstance(layer, Pool):
-        words = f"Layer {number}: {layer.chosen('op')} pooling, {size}×{size}, {side}"
-        return Block(12, height, GREY, (layer.chosen("op"), f"{size}×{size}"), words, hollow=True)
+        return Block(12, height, GREY, (text.type, text.size), words, hollow=True)
     assert isinstance(layer, Conv)
-    filters, stride, op = (layer.chosen(name) for name in ("filters", "stride", "op"))
-    lines = (str(filters), f"{size}×{size}", *([f"÷{stride}"] if stride > 1 else []))
-    kind = "" if op == "conv" else f"{op}, "
-    words = f"Layer {number}: {kind}{filters} filters of {size}×{size}, stride {stride}, {side}"
-    width = max(NARROWEST, WIDEST * filters / most)
-    return Block(width, height, kernel_colour(size), lines, words, skips=op == "residual")
+    lines = (text.filters, text.size, *([f"÷{text.stride}"] if text.stride != "1" else []))
+    width = max(NARROWEST, WIDEST * layer.chosen("filters") / most)
+    colour = kernel_colour(layer.chosen("kernel_size"))
+    return Block(width, height, colour, lines, words, skips=layer.op == "residual")
 
 
 def kernel_colour(size: int) -> str:

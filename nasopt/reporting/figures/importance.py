@@ -4,15 +4,16 @@ import plotly.graph_objects as go
 
 from nasopt.analysis.choices import kind_of
 from nasopt.analysis.importance import Importances
-from nasopt.reporting.figures.choices import kind_name, layer_axis, place_name
+from nasopt.reporting.figures.choices import layer_axis
 from nasopt.reporting.figures.palette import COLOURS, new_figure
+from nasopt.reporting.names import kind_name, place_name
 
 PATTERNS = ("", "/", "x", ".", "-", "\\", "+")
 
 
 def importance_figure(found: Importances) -> go.Figure:
     """Draw a bar a layer, in order, divided by the kinds of its choices."""
-    places = list(dict.fromkeys(name.partition(".")[0] for name in found.parameters))
+    places = list(dict.fromkeys(name.partition(".")[0] for name in found.shares))
     figure = new_figure(
         barmode="stack",
         xaxis=layer_axis(places),
@@ -21,7 +22,7 @@ def importance_figure(found: Importances) -> go.Figure:
     for number, kind in enumerate(found.by_kind):
         shares = {
             name.partition(".")[0]: share
-            for name, share in found.parameters.items()
+            for name, share in found.shares.items()
             if kind_of(name) == kind
         }
         figure.add_bar(

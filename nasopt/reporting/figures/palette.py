@@ -86,23 +86,23 @@ def faint(colour: str, opacity: float) -> str:
 def accuracy_axis(
     values: Sequence[float], shown: tuple[float, float] | None = None
 ) -> dict[str, object]:
-    """Return an axis of accuracies: fractions are in percent, as are tables in percent.
+    """Return an axis of accuracies in their unit.
 
     It has the range `shown`; without one Plotly's own, unless all values are equal: then it would
-    go from -100% to 100% around them.
+    go from -1 to 1 around them.
     """
-    axis: dict[str, object] = {"title": {"text": "validation accuracy"}}
-    if max(values, default=0.0) <= 1:
-        axis |= {"tickformat": ".1~%", "hoverformat": ".2%"}
-    else:
-        axis |= {"ticksuffix": "%", "hoverformat": ".2f"}
+    digits = 4 if max(values, default=0.0) < 10 else 2  # as in `nasopt.text.accuracy`
+    axis: dict[str, object] = {
+        "title": {"text": "validation accuracy"},
+        "hoverformat": f".{digits}f",
+    }
     if shown is None and len(set(values)) == 1:
         shown = around(values[0])
     return axis if shown is None else axis | {"range": shown}
 
 
 def around(value: float) -> tuple[float, float]:
-    """Return a range of five points to both sides of an accuracy, hardly beyond 0 and 100%."""
+    """Return a range of five points to both sides of an accuracy, hardly beyond 0 and 1, or 100."""
     point = 0.01 if value <= 1 else max(1.0, value / 100)
     low, high = value - 5 * point, value + 5 * point
     if 0 <= value <= 100 * point:

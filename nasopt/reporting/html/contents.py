@@ -23,13 +23,13 @@ from nasopt.reporting import captions
 from nasopt.reporting.commands import commands, needed
 from nasopt.reporting.figures.drawing import Block, blocks, most_filters
 from nasopt.reporting.html import sections
-from nasopt.reporting.html.picture import Part, pictured
+from nasopt.reporting.html.picture import PartPicture, pictured
 from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord, key_of
-from nasopt.text import duration, percent, points, several, trained_on
+from nasopt.text import accuracy, duration, several, trained_on
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
 
@@ -46,16 +46,16 @@ class Drawn:
     def title(self) -> str:
         """The title of a network: "The best: 95.00%", trained again, if it was."""
         honest, seen = self.outcome.fresh_mean, self.outcome.accuracy or 0
-        return f"{self.name}: {percent(seen if honest is None else honest)}"
+        return f"{self.name}: {accuracy(seen if honest is None else honest)}"
 
     @property
     def accuracies(self) -> list[str]:
         """The meaning of that figure, and of those beside it."""
-        seen, fresh = percent(self.outcome.accuracy or 0), self.outcome.fresh_mean
+        seen, fresh = accuracy(self.outcome.accuracy or 0), self.outcome.fresh_mean
         if fresh is None:
             return [f"Validation accuracy: {seen}"]
         seeds = several(len(self.outcome.fresh), "other seed")
-        return [f"Trained again with {seeds}: {percent(fresh)}", f"As the search saw it: {seen}"]
+        return [f"Trained again with {seeds}: {accuracy(fresh)}", f"As the search saw it: {seen}"]
 
     @property
     def size(self) -> str:
@@ -87,7 +87,7 @@ class Contents:
         self.first = studies[0]
         self.title = self.first.name if len(studies) == 1 else self.first.name.rsplit("/", 2)[0]
         self.space = self.first.space
-        self.networks = None if self.space is None else EffectiveLayers(self.space)
+        self.effective_layers = None if self.space is None else EffectiveLayers(self.space)
         self.shown = shown(studies)
         self.savings = savings(studies)
         self.tried = len(networks(studies))
@@ -109,7 +109,7 @@ class Contents:
         return captions.searched(self.first)
 
     @property
-    def picture(self) -> list[Part]:
+    def picture(self) -> list[PartPicture]:
         return pictured(self.first)
 
     @property
@@ -129,12 +129,12 @@ class Contents:
         yield "networks tried", f"{self.tried:,}"
         best = self.examples and self.examples.best
         if best and best.fresh_mean is not None:
-            yield "accuracy of the best, trained again", percent(best.fresh_mean)
+            yield "accuracy of the best, trained again", accuracy(best.fresh_mean)
         if best and best.accuracy is not None:
             seen = (
                 "best accuracy" if best.fresh_mean is None else "its accuracy as the search saw it"
             )
-            yield seen, percent(best.accuracy)
+            yield seen, accuracy(best.accuracy)
         yield "epochs of training", f"{self.savings.epochs:,}"
         if self.savings.share > 0:
             yield "epochs saved by pruning", f"{self.savings.share:.0%}"
@@ -212,23 +212,23 @@ class Contents:
     @property
     def verdict(self) -> str:
         assert not isinstance(self.comparison, str)
-        return captions.verdict(self.comparison)
+        return self.comparison.verdict
 
     @property
     def standings(self) -> Iterator[tuple[str, ...]]:
         """The texts of the table of samplers."""
         assert not isinstance(self.comparison, str)
         for each in self.comparison.standings:
-            gap, unit = each.difference, each.seen or 0
+            gap = each.difference
             yield (
                 each.sampler,
                 str(len(each.seeds)),
-                "" if each.fresh is None else percent(each.fresh),
-                "" if each.seen is None else percent(each.seen),
-                "baseline" if gap is None else points(gap.mean, unit, sign=True),
+                accuracy(each.fresh),
+                accuracy(each.seen),
+                "baseline" if gap is None else accuracy(gap.mean, sign=True),
                 ""
                 if gap is None or isnan(gap.low)
-                else " to ".join(points(end, unit, sign=True) for end in (gap.low, gap.high)),
+                else " to ".join(accuracy(end, sign=True) for end in (gap.low, gap.high)),
                 "" if gap is None or gap.holm is None else f"{gap.holm:.3f}",
                 f"{each.epochs:,.0f}",
             )
@@ -239,7 +239,7 @@ class Contents:
         of_front = self.comparison.score == "hypervolume"
         return (
             "sampler", "studies", "trained again", "share dominated" if of_front else "best seen",
-            f"{'share' if of_front else 'points'} over {self.comparison.baseline}",
+            f"over {self.comparison.baseline}",
             "95% interval", "p", "epochs a study",
         )  # fmt: skip
 
@@ -254,7 +254,7 @@ class Contents:
             sections.comparison(self.comparison),
             sections.learning(self.studies, self.shown, best),
             *(sections.front(self.studies, self.shown, cost) for cost in COSTS),
-            sections.preferences(self.studies),
+            sections.choices(self.studies),
             sections.importance(self.studies),
         ]
         if any(TrialRecord.of(t).prediction for study in self.studies for t in study.counted):
@@ -279,7 +279,7 @@ class Contents:
             study=study.name,
             number=trial.number,
             ended=", ".join([record.reason or trial.state.name.lower(), *_over(study, trial)]),
-            accuracy=percent(trial.values[0]) if trial.values else "",
+            accuracy=accuracy(trial.values[0]) if trial.values else "",
             parameters=_count(record.parameters),
             macs=_count(record.macs),
             epochs=_count(record.epochs),
@@ -290,9 +290,9 @@ class Contents:
     def _network(self, trial: FrozenTrial) -> str:
         if key_of(trial.user_attrs) is None:
             return ""
-        if self.networks is None:
+        if self.effective_layers is None:
             return " ".join(map(str, trial.params.values()))
-        return captions.in_a_line(self.networks.layers(trial.params).values())
+        return captions.in_a_line(self.effective_layers.layers(trial.params).values())
 
     @property
     def settings(self) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from nasopt.analysis.outputs import Output
 from nasopt.analysis.selection import studies_together
 from nasopt.reporting.html.contents import Contents
 from nasopt.storage.rdb import Storage
-from nasopt.text import duration, percent
+from nasopt.text import duration
 
 SIGN = b": a search for networks</title>"  # of a page, near its beginning
 
@@ -38,7 +38,7 @@ def render(contents: Contents) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"percent": percent, "duration": duration}
+    environment.filters |= {"duration": duration}
     own = files("nasopt.reporting.html")
     return environment.get_template("page.html.jinja").render(
         page=contents,

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from nasopt.analysis.record import Record
 from nasopt.reporting import captions
 from nasopt.reporting.figures.drawing import WIDEST, kernel_colour
+from nasopt.reporting.names import field_name
 from nasopt.space.fields import Open, Real
+from nasopt.space.layers import in_pixels
 from nasopt.text import several
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoicePicture:
     """One possible value of a field; `width` (pixels) and `colour` are those of drawn networks."""
 
     text: str
@@ -19,28 +21,30 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartPicture:
     """The layers that have the same open fields: their number, and the choices of each field."""
 
     title: str
-    fields: dict[str, list[Choice]]
+    fields: dict[str, list[ChoicePicture]]
 
 
-def pictured(study: Record) -> list[Part]:
+def pictured(study: Record) -> list[PartPicture]:
     if study.is_benchmark:
         alike: dict[tuple[str, ...], int] = {}
-        for field in study.parameters.values():
+        for field in study.search_space.values():
             texts = tuple(each.text for each in _choices("", field))
             alike[texts] = alike.get(texts, 0) + 1
         return [
-            Part(several(count, "place"), {"one of": [Choice(text) for text in texts]})
+            PartPicture(
+                several(count, "place"), {"one of": [ChoicePicture(text) for text in texts]}
+            )
             for texts, count in alike.items()
         ]
     return [
-        Part(
+        PartPicture(
             captions.times(part),
             {
-                captions.FIELDS.get(name, name): _choices(name, field)
+                field_name(name): _choices(name, field)
                 for name, field in part.layer.open_fields.items()
             },
         )
@@ -48,14 +52,15 @@ def pictured(study: Record) -> list[Part]:
     ]
 
 
-def _choices(name: str, field: Open) -> list[Choice]:
+def _choices(name: str, field: Open) -> list[ChoicePicture]:
     if isinstance(field, Real) or field.size > 8:
-        return [Choice(captions.options(field))]
+        return [ChoicePicture(captions.options(field))]
     if name == "filters":
         most = max(field.boundary_values)
-        return [Choice(str(each), width=WIDEST * each / most) for each in field.candidates]
+        return [ChoicePicture(str(each), width=WIDEST * each / most) for each in field.candidates]
     if name == "kernel_size":
         return [
-            Choice(f"{each}×{each}", colour=kernel_colour(int(each))) for each in field.candidates
+            ChoicePicture(in_pixels((int(each), int(each))), colour=kernel_colour(int(each)))
+            for each in field.candidates
         ]
-    return [Choice(str(each)) for each in field.candidates]
+    return [ChoicePicture(str(each)) for each in field.candidates]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from nasopt.analysis.choices import FEWEST, Choices, choices, kind_of
+from nasopt.analysis.choices import FEWEST, Preferences, kind_of, preferences
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import AXES
 from nasopt.analysis.front import trade_off
@@ -28,10 +28,10 @@ from nasopt.reporting.figures import (
     learning_figure,
     predictions_figure,
 )
-from nasopt.reporting.figures.choices import kind_name, place_name
 from nasopt.reporting.figures.palette import Style, styles
+from nasopt.reporting.names import kind_name, place_name
 from nasopt.storage.record import TrialRecord
-from nasopt.text import percent, points
+from nasopt.text import accuracy
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _halves(found: IncumbentCurves) -> Iterator[tuple[str, ...]]:
     for curve in found.ends:
         middle = curve.median[(len(curve.median) - 1) // 2]
         so_far = " (under way)" if curve.sampler in found.under_way else ""
-        yield f"{curve.sampler}{so_far}", percent(middle), percent(curve.median[-1])
+        yield f"{curve.sampler}{so_far}", accuracy(middle), accuracy(curve.median[-1])
 
 
 def comparison(result: ComparisonResult | str) -> Section:
@@ -100,9 +100,8 @@ def comparison(result: ComparisonResult | str) -> Section:
 
 def _spreads(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
     for each in result.spreads:
-        scores = ", ".join(map(percent, sorted(each.scores, reverse=True)))
-        error = "" if each.error is None else points(each.error, each.mean)
-        yield each.sampler, scores, percent(each.mean), error
+        scores = ", ".join(map(accuracy, sorted(each.scores, reverse=True)))
+        yield each.sampler, scores, accuracy(each.mean), accuracy(each.error)
 
 
 def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | None) -> Section:
@@ -121,7 +120,7 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
     caption = captions.about_learning(savings(studies))
     seen = [curve for curve in curves if (curve.study, curve.number) in shown.trials]
     rows = (
-        (str(e.number), f"{e.trials:,}", *map(percent, (e.best, e.median, e.worst)))
+        (str(e.number), f"{e.trials:,}", *map(accuracy, (e.best, e.median, e.worst)))
         for e in epoch_by_epoch(curves)
     )
     return Section(
@@ -143,9 +142,9 @@ def expectations(studies: Sequence[Record], shown: Shown) -> Section:
     rows = (
         (
             f"{each.study}, {each.number}",
-            percent(each.expected),
-            f"{percent(each.low)} to {percent(each.high)}",
-            percent(each.seen),
+            accuracy(each.expected),
+            f"{accuracy(each.low)} to {accuracy(each.high)}",
+            accuracy(each.seen),
         )
         for each in seen
     )
@@ -167,7 +166,7 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
         why = captions.nothing_found(studies) if known else f"{cost} are not known"
         return Section(f"front-{cost}", title, missing=why)
     seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)
-    rows = ((f"{p.study}, {p.number}", percent(p.accuracy), f"{p.cost:,}") for p in found.front)
+    rows = ((f"{p.study}, {p.number}", accuracy(p.accuracy), f"{p.cost:,}") for p in found.front)
     return Section(
         f"front-{cost}",
         title,
@@ -177,9 +176,9 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
     )
 
 
-def preferences(studies: Sequence[Record]) -> Section:
+def choices(studies: Sequence[Record]) -> Section:
     title = captions.TITLES["choices"]
-    found = choices(studies)
+    found = preferences(studies)
     if found is None:
         why = f"that takes {FEWEST} different networks, and three of them to be the best"
         return Section("choices", title, missing=why)
@@ -192,8 +191,8 @@ def preferences(studies: Sequence[Record]) -> Section:
     )
 
 
-def _cells(found: Choices) -> Iterator[tuple[str, ...]]:
-    for kind in found.preferences:
+def _cells(found: Preferences) -> Iterator[tuple[str, ...]]:
+    for kind in found.by_kind:
         for place, bests, tried in zip(kind.places, kind.best, kind.all, strict=True):
             for choice, best, each in zip(kind.choices, bests, tried, strict=True):
                 if best is not None and each is not None:
@@ -217,6 +216,6 @@ def importance(studies: Sequence[Record]) -> Section:
 
 
 def _shares(found: Importances) -> Iterator[tuple[str, ...]]:
-    for name, share in found.parameters.items():
+    for name, share in found.shares.items():
         place, _, _ = name.partition(".")
         yield kind_name(kind_of(name)), place_name(place), f"{share:.1%}"

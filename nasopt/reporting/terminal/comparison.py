@@ -11,10 +11,10 @@ from rich.table import Table
 from nasopt.analysis.compared import ComparisonResult, Standing
 from nasopt.analysis.regret import EXACT, Truth
 from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
+from nasopt.reporting.commands import command, comparison_options
 from nasopt.reporting.terminal.display import live
 from nasopt.search.comparison import Comparison, ComparisonProgress
-from nasopt.storage.database import shown_url
-from nasopt.text import several
+from nasopt.text import accuracy, several
 
 
 def follow_comparison(out: Console, comparison: Comparison) -> None:
@@ -49,12 +49,12 @@ def _print_line(out: Console, progress: ComparisonProgress) -> None:
 
 def _status(progress: ComparisonProgress) -> str:
     if progress.again is not None:
-        accuracies = ", ".join(f"{each:.4f}" for each in progress.again.accuracies)
+        accuracies = ", ".join(map(accuracy, progress.again.accuracies))
         return f"its winner with other seeds has {accuracies}"
     search = progress.search
     if search is None:
         return "done before"
-    best = "" if search.best is None else f", best {search.best:.4f}"
+    best = "" if search.best is None else f", best {accuracy(search.best)}"
     under_way = ""
     if search.number is not None:
         under_way = f", trial {search.number}: epoch {search.epoch}/{search.epochs}"
@@ -69,7 +69,7 @@ def print_comparison(out: Console, result: ComparisonResult) -> None:
     out.print(comparison_table(result))
     out.print()
     if result.truth is not None and result.truth.regrets:
-        out.print(regret_table(result.truth, result.budget.unit, _digits(result)))
+        out.print(regret_table(result.truth, result.budget.unit))
         out.print()
     out.print(_legend(result), style="dim")
     out.print()
@@ -85,7 +85,7 @@ def comparison_table(result: ComparisonResult) -> Table:
     """Return a table with a row a sampler, in the order in which they were named."""
     again = result.score == "fresh"
     tested = any(each.difference and each.difference.p is not None for each in result.standings)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("sampler", no_wrap=True)
     headers = ["again" if result.truth is None else "true"] * again
     headers += ["volume" if result.score == "hypervolume" else "seen"]
@@ -93,14 +93,14 @@ def comparison_table(result: ComparisonResult) -> Table:
     for header in (*headers, "wins", "rank", "epochs"):
         table.add_column(header, justify="right", no_wrap=True)
     for each in result.standings:
-        cells = [_number(each.fresh)] * again + [_number(each.seen)]
-        cells += _against(each, result.baseline, tested, _digits(result))
+        cells = [_score(each.fresh)] * again + [_score(each.seen)]
+        cells += _against(each, result.baseline, tested)
         rank = "" if each.rank is None else f"{each.rank:.1f}"
         table.add_row(each.sampler, *cells, rank, f"{each.epochs:,.0f}")
     return table
 
 
-def regret_table(truth: Truth, unit: str, digits: int) -> Table:
+def regret_table(truth: Truth, unit: str) -> Table:
     """Return a table with a row a sampler: median simple regrets as the budget is spent.
 
     The last column is the place of the last of them.
@@ -112,37 +112,28 @@ def regret_table(truth: Truth, unit: str, digits: int) -> Table:
         table.add_column(header, justify="right", no_wrap=True)
     for sampler in dict.fromkeys(each.sampler for each in truth.regrets):
         found = {each.at: each for each in truth.regrets if each.sampler == sampler}
-        medians = [_number(found[at].median if at in found else None, digits) for at in places]
+        medians = [_score(found[at].median if at in found else None) for at in places]
         table.add_row(sampler, *medians, f"{found[max(found)].rank:,}")
     return table
 
 
-def _digits(result: ComparisonResult) -> int:
-    """Return the digits after the point: 4 of a fraction, 3 if a benchmark counts in percent."""
-    return 4 if max((each.seen or 0 for each in result.standings), default=0) <= 1 else 3
+def _score(value: float | None) -> str:
+    return accuracy(value) or "none"
 
 
-def _against(standing: Standing, baseline: str, tested: bool, digits: int) -> list[str]:
+def _against(standing: Standing, baseline: str, tested: bool) -> list[str]:
     """Return cells of the difference to the baseline, of its p, and of the chance to win."""
     difference = standing.difference
     if difference is None:
         what = "baseline" if standing.sampler == baseline else "none"
         return [what, *[""] * tested, ""]
-    ends = [_number(each, digits, sign=True) for each in (difference.low, difference.high)]
+    ends = [accuracy(each, sign=True) for each in (difference.low, difference.high)]
     interval = f" ({ends[0]} {ends[1]})" if not math.isnan(difference.low) else ""
     p = ""
     if difference.holm is not None:
-        p = f"{difference.holm:.3f}".lstrip("0") if difference.holm >= 0.001 else "<.001"
-    wins = f"{difference.superiority:.2f}".replace("0.", ".")
-    return [_number(difference.mean, digits, sign=True) + interval, *[p] * tested, wins]
-
-
-def _number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
-    """Return ".9654" or "93.08": small numbers have `digits` and no leading zero."""
-    if value is None:
-        return "none"
-    text = f"{value:{'+' if sign else ''}.{digits if abs(value) < 10 else 2}f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+        p = f"{difference.holm:.3f}" if difference.holm >= 0.001 else "<0.001"
+    lead = accuracy(difference.mean, sign=True)
+    return [lead + interval, *[p] * tested, f"{difference.superiority:.2f}"]
 
 
 def _legend(result: ComparisonResult) -> str:
@@ -205,7 +196,7 @@ def _noise(result: ComparisonResult) -> str:
 def _known(truth: Truth) -> list[str]:
     lines = [f"{truth.benchmark}."]
     if truth.expected:
-        worth = _number(truth.expected[-1])
+        worth = accuracy(truth.expected[-1])
         lines.append(
             f"{EXACT}: computed, not run, over the results that these studies saw. After "
             f"{len(truth.expected):,} evaluations its winner is worth {worth} on average."
@@ -217,13 +208,11 @@ def next_commands(
     result: ComparisonResult, location: str, again: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """Return the next commands; `again` has the commands "noise" and "compare" on the same file."""
-    database = shlex.quote(shown_url(location))
-    commands = [(f"nasopt dashboard {database}", "browse the studies, and compare their curves")]
+    commands = [(command("dashboard", location), "browse the studies, and compare their curves")]
     if "noise" in again and result.noise is None:
         commands.append((again["noise"], "how much of a training's accuracy is luck"))
     if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
-        samplers = ",".join(each.sampler for each in result.standings)
-        budget = {"evaluations": "--trials", "epochs": "--epochs-budget"}[result.budget.unit]
-        more = f"--samplers {samplers} --seeds {TEST_PAIRS} {budget} {result.budget.amount}"
+        samplers = [each.sampler for each in result.standings]
+        more = shlex.join(comparison_options(samplers, TEST_PAIRS, result.budget))
         commands.append((f"{again['compare']} {more}", "enough seeds for a test"))
     return commands

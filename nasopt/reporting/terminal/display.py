@@ -17,7 +17,7 @@ from rich.text import Text
 
 from nasopt.storage.database import password_hint
 from nasopt.storage.record import TrialRecord
-from nasopt.text import big, duration, visible
+from nasopt.text import accuracy, big, duration, visible
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.analysis.noise import Noise
@@ -91,7 +91,7 @@ def print_description(out: Console, name: str, description: "Description") -> No
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold")
     table.add_column()
-    for label, text in _parameters(description.parameters):
+    for label, text in _hyperparameters(description.parameters):
         table.add_row(label, text)
     table.add_row()
     table.add_row("Architectures", f"{big(description.size)} as written (exact)")
@@ -112,14 +112,14 @@ def print_description(out: Console, name: str, description: "Description") -> No
     out.print(table)
 
 
-def _parameters(parameters: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Join the parameters of layers in a row that have the same field into one line."""
+def _hyperparameters(hyperparameters: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Join the hyperparameters of layers in a row that have the same field into one line."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for name, field in parameters.items():
+    for name, field in hyperparameters.items():
         layer, _, part = name.partition(".")
         kind = layer.rstrip("0123456789") if part != "depth" and layer != "recipe" else layer
         groups.setdefault((f"{kind}.{part}", field), []).append(name)
-    yield "Parameters", f"{len(parameters)}"
+    yield "Hyperparameters", f"{len(hyperparameters)}"
     for (_, field), names in groups.items():
         first, last = names[0], names[-1]
         label = first if first == last else f"{first.split('.')[0]}..{last}"
@@ -135,16 +135,16 @@ def print_noise(out: Console, noise: "Noise") -> None:
     table.add_column(style="bold")
     table.add_column()
     table.add_row("Trainings", f"{noise.architectures} networks x {noise.seeds} training seeds")
-    table.add_row("Mean accuracy", f"{noise.mean:.4f}")
-    table.add_row("Deviation between networks", f"{noise.between:.4f}")
-    table.add_row("Deviation between seeds", f"{noise.within:.4f}")
+    table.add_row("Mean accuracy", accuracy(noise.mean))
+    table.add_row("Deviation between networks", accuracy(noise.between))
+    table.add_row("Deviation between seeds", accuracy(noise.within))
     table.add_row(
         "Share that is architecture",
         f"{noise.share:.2f} (95 % interval {noise.low:.2f} to {noise.high:.2f})",
     )
     table.add_row(
         "One training can tell apart",
-        f"differences above {noise.smallest_difference:.4f} (95 %)",
+        f"differences above {accuracy(noise.smallest_difference)} (95 %)",
     )
     out.print(table)
     out.print()
@@ -225,7 +225,7 @@ def print_ended(out: Console, search: "Search") -> None:
 def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str:
     parts = []
     if progress.best is not None:
-        parts.append(f"best {progress.best:.4f}")
+        parts.append(f"best {accuracy(progress.best)}")
     if progress.number is not None:
         parts.append(f"trial {progress.number}: epoch {progress.epoch}/{progress.epochs}")
     if progress.pruned:
@@ -241,19 +241,19 @@ def _finished_line(progress: "SearchProgress") -> str:
     trial = progress.finished
     if trial is None:
         return ""
-    what = f"{trial.values[0]:.4f}" if trial.values else "no value"
+    what = accuracy(trial.values[0]) if trial.values else "no value"
     record = TrialRecord.of(trial)
     why = record.reason or trial.state.name.lower()
     if record.repeat_of is not None:
         why = f"the network of trial {record.repeat_of}, free"
-    best = "" if progress.best is None else f", best {progress.best:.4f}"
+    best = "" if progress.best is None else f", best {accuracy(progress.best)}"
     return f"[{progress.done}/{progress.trials}] trial {trial.number}: {what} ({why}){best}"
 
 
 def follow_noise(out: Console, study: "NoiseStudy") -> None:
     with live(out) as show:
         for progress in study:
-            text = f"epoch {progress.result.epoch}, accuracy {progress.result.accuracy:.4f}"
+            text = f"epoch {progress.result.epoch}, accuracy {accuracy(progress.result.accuracy)}"
             if out.is_terminal:
                 show(progress.training - 1, progress.total, text)
             elif progress.result.epoch == progress.evaluation.recipe.epochs:

@@ -11,7 +11,7 @@ from nasopt.analysis.outcome import Outcome, Result, layer_rows
 from nasopt.analysis.studies import StudySummary
 from nasopt.analysis.why import Why
 from nasopt.space.architecture import Architecture
-from nasopt.text import done_of, several, trained_on
+from nasopt.text import accuracy, done_of, several, trained_on
 
 WIDEST_LABEL = "Size of filters"  # of `layer_rows`
 KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
@@ -84,8 +84,8 @@ def _facts(outcome: Outcome) -> Table:
         table.add_row("Dense widths", widths or "none")
     for name, value in outcome.recipe.items():
         table.add_row(f"Recipe: {name.removeprefix('recipe.')}", f"{value:.4g}")
-    for label, accuracy in _accuracies(outcome):
-        table.add_row(label, accuracy)
+    for label, text in _accuracies(outcome):
+        table.add_row(label, text)
     for label, count in (("Parameters", outcome.parameters), ("MACs", outcome.macs)):
         if count is not None:
             table.add_row(label, f"{count:,}")
@@ -94,13 +94,13 @@ def _facts(outcome: Outcome) -> Table:
 
 def _accuracies(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """Yield the accuracies, those with other seeds first; the one of the search is flattered."""
-    accuracy = "none" if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
+    seen = accuracy(outcome.accuracy) or "none"
     if outcome.fresh_mean is None:
-        yield "Validation accuracy", accuracy
+        yield "Validation accuracy", seen
         return
-    again = f"{outcome.fresh_mean:.4f} (mean of {several(len(outcome.fresh), 'other seed')})"
+    again = f"{accuracy(outcome.fresh_mean)} (mean of {several(len(outcome.fresh), 'other seed')})"
     yield "Accuracy, trained again", again
-    yield "Accuracy, as seen", f"{accuracy} (what the search chose it for, luck included)"
+    yield "Accuracy, as seen", f"{seen} (what the search chose it for, luck included)"
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -142,7 +142,7 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
     if outcome.accuracies and _can_draw(out):
         facts.add_row("Learning curve", _curve(outcome, outcome.accuracies))
     elif outcome.accuracies:
-        facts.add_row("After each epoch", " ".join(f"{each:.3f}" for each in outcome.accuracies))
+        facts.add_row("After each epoch", " ".join(map(accuracy, outcome.accuracies)))
     out.print(facts)
 
 
@@ -150,7 +150,8 @@ def _curve(outcome: Outcome, scale: Sequence[float]) -> Text:
     """Return the learning curve between the ends of `scale`; dim if it was stopped early."""
     text = Text(sparkline(outcome.accuracies, min(scale), max(scale)))
     text.stylize("dim" if outcome.state == "pruned" else "cyan")
-    return text.append(f" {outcome.accuracies[0]:.3f} to {outcome.accuracies[-1]:.3f}", "")
+    first, last = map(accuracy, (outcome.accuracies[0], outcome.accuracies[-1]))
+    return text.append(f" {first} to {last}", "")
 
 
 def print_why(out: Console, why: Why) -> None:
@@ -160,13 +161,13 @@ def print_why(out: Console, why: Why) -> None:
     facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column()
-    seen = "nothing yet" if why.seen is None else f"{why.seen:.4f}"
-    facts.add_row("Expected", f"{why.expected:.4f}, 95 % from {why.low:.4f} to {why.high:.4f}")
-    facts.add_row("Seen", seen)
+    expected, low, high = map(accuracy, (why.expected, why.low, why.high))
+    facts.add_row("Expected", f"{expected}, 95 % from {low} to {high}")
+    facts.add_row("Seen", accuracy(why.seen) or "nothing yet")
     weights = ", ".join(f"{name} {share:.0%}" for name, share in why.weights.items())
     facts.add_row("Goes by", weights)
     for label, (number, distance, value) in zip(("Most alike", "", ""), why.nearest, strict=False):
-        ended = "failed" if value is None else f"{value:.4f}"
+        ended = accuracy(value) or "failed"
         facts.add_row(label, f"trial {number}: {ended} (distance {distance:.2f})")
     out.print(facts)
 
@@ -221,11 +222,10 @@ def print_runners_up(out: Console, result: Result) -> None:
 def _numbers(outcome: Outcome) -> dict[str, Text]:
     """Return a network's row of a table."""
     counts = {"parameters": outcome.parameters, "MACs": outcome.macs}
-    again = "" if outcome.fresh_mean is None else f"{outcome.fresh_mean:.4f}"
     return {
         "trial": Text(str(outcome.number)),
-        "trained again": Text(again),
-        "accuracy seen": Text(f"{outcome.accuracy:.4f}"),
+        "trained again": Text(accuracy(outcome.fresh_mean)),
+        "accuracy seen": Text(accuracy(outcome.accuracy)),
         **{name: Text("" if count is None else f"{count:,}") for name, count in counts.items()},
     }
 
@@ -283,8 +283,8 @@ def _summary(summary: StudySummary) -> dict[str, Text]:
         "pruned": str(summary.pruned),
         "free": str(summary.free),
         "left out": str(summary.over + summary.foreign or ""),
-        "again": "" if summary.fresh is None else f"{summary.fresh:.4f}",
-        "seen": "" if summary.best is None else f"{summary.best:.4f}",
+        "again": accuracy(summary.fresh),
+        "seen": accuracy(summary.best),
         "last activity": (summary.last_activity or "")[5:],  # UTC
     }
     return {header: Text(text) for header, text in cells.items()}

@@ -52,7 +52,7 @@ class Largest(RandomSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if self.lattice.point(self.lattice.start).excess > 0:
+        if self.lattice.network_at(self.lattice.start).excess > 0:
             raise SpaceError(self.lattice.no_feasible_network())
         return self._first(_place(study, trial) + 1)[-1]
 
@@ -83,12 +83,12 @@ def _place(study: Study, trial: FrozenTrial) -> int:
 
 
 @dataclass(frozen=True)
-class Point:
+class LatticeNetwork:
     """A network of the lattice. `excess` is the share by which it is over its worst limit."""
 
     size: tuple[int, int]  # MACs, parameters
     excess: float
-    network: str  # its key
+    key: str
 
 
 class Lattice:
@@ -98,11 +98,11 @@ class Lattice:
         self.problem = problem
         self.fields = {
             name: field
-            for name, field in problem.parameters.items()
+            for name, field in problem.search_space.items()
             if isinstance(field, Categorical | Integer) and not name.startswith("recipe.")
         }
         self.names = list(self.fields)
-        self._points: dict[Rungs, Point] = {}
+        self._networks: dict[Rungs, LatticeNetwork] = {}
 
     @cached_property
     def ladders(self) -> list[list[Any]]:
@@ -142,9 +142,11 @@ class Lattice:
         If no network within them is found, it is the last one on the way down.
         """
         here = self._lowered((0,) * len(self.names), kept=None)[-1]
-        while self.point(here).excess <= 0:
-            best = max(self.neighbours(here), key=lambda each: self.point(each).size, default=here)
-            if self.point(best).size <= self.point(here).size:
+        while self.network_at(here).excess <= 0:
+            best = max(
+                self.neighbours(here), key=lambda each: self.network_at(each).size, default=here
+            )
+            if self.network_at(best).size <= self.network_at(here).size:
                 break
             here = best
         return here
@@ -161,7 +163,7 @@ class Lattice:
         ahead = AHEAD if self.problem.limits else 0
         window: list[tuple[int, int, Rungs]] = []
         for here in self._walk():
-            macs, parameters = self.point(here).size
+            macs, parameters = self.network_at(here).size
             heapq.heappush(window, (-macs, -parameters, here))
             if len(window) > ahead:
                 yield self.params(heapq.heappop(window)[-1])
@@ -172,17 +174,17 @@ class Lattice:
         """Yield different networks, each the largest of those next to one yielded before."""
         queue = [(0, 0, self.start)]
         seen = {self.start}
-        networks = set()
+        keys = set()
         while queue:
             here = heapq.heappop(queue)[-1]
-            if self.point(here).network in networks:
+            if self.network_at(here).key in keys:
                 continue
-            networks.add(self.point(here).network)
+            keys.add(self.network_at(here).key)
             yield here
             for near in self.neighbours(here):
                 if near not in seen:
                     seen.add(near)
-                    macs, parameters = self.point(near).size
+                    macs, parameters = self.network_at(near).size
                     heapq.heappush(queue, (-macs, -parameters, near))
 
     def neighbours(self, here: Rungs) -> Iterator[Rungs]:
@@ -192,7 +194,7 @@ class Lattice:
         """
         for place in range(len(here)):
             down = self._moved(here, place, 1)
-            if down is not None and self.point(down).excess <= 0:
+            if down is not None and self.network_at(down).excess <= 0:
                 yield down
             up = self._moved(here, place, -1)
             if up is not None:
@@ -205,16 +207,16 @@ class Lattice:
         the one that leaves the least excess. The parameter `kept` stays. If no point is within the
         limits, return the last one, or none if a parameter is kept.
         """
-        while self.point(here).excess > 0:
+        while self.network_at(here).excess > 0:
             places = [place for place in range(len(here)) if place != kept]
             lower = [self._moved(here, place, 1) for place in places]
             steps = [each for each in lower if each is not None]
-            within = [each for each in steps if self.point(each).excess <= 0]
+            within = [each for each in steps if self.network_at(each).excess <= 0]
             if within:
                 return within
             if not steps:
                 return [here] if kept is None else []
-            here = min(steps, key=lambda each: self.point(each).excess)
+            here = min(steps, key=lambda each: self.network_at(each).excess)
         return [here]
 
     def _moved(self, here: Rungs, place: int, by: int) -> Rungs | None:
@@ -227,17 +229,17 @@ class Lattice:
         ladders = zip(self.names, self.ladders, here, strict=True)
         return {name: ladder[rung] for name, ladder, rung in ladders}
 
-    def point(self, here: Rungs) -> Point:
-        if here not in self._points:
-            self._points[here] = self._measure(self.params(here))
-        return self._points[here]
+    def network_at(self, here: Rungs) -> LatticeNetwork:
+        if here not in self._networks:
+            self._networks[here] = self._measure(self.params(here))
+        return self._networks[here]
 
-    def _measure(self, params: dict[str, Any]) -> Point:
+    def _measure(self, params: dict[str, Any]) -> LatticeNetwork:
         architecture = self.problem.decode(params)
         cost = self.problem.cost(architecture)
         excess = max(self.problem.violations(cost).values(), default=0.0)
         # None where a table does not know it
-        return Point((cost.macs or 0, cost.parameters or 0), excess, architecture.key)
+        return LatticeNetwork((cost.macs or 0, cost.parameters or 0), excess, architecture.key)
 
 
 def largest(problem: Problem, seed: int) -> Largest:

@@ -38,7 +38,7 @@ GRID = 1_000  # numbers by which a range with more is standardised
 MISSING = object()  # stands for an absent value
 
 
-class Choices:
+class CategoricalAxis:
     """The axis of a parameter with choices."""
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
@@ -93,7 +93,7 @@ class Choices:
         return table / math.sqrt(max(1 - 1 / self.size, 0.5))
 
 
-class Numbers:
+class NumericalAxis:
     """The axis of a parameter with a range.
 
     `size` is the number of its values, 0 if it is continuous.
@@ -258,18 +258,18 @@ class Axes:
         return np.concatenate([np.zeros((0, n)), *columns]).T.copy()
 
     @cached_property
-    def _runs(self) -> list[Numbers | Ints]:
+    def _runs(self) -> list[NumericalAxis | Ints]:
         """The axes in order; k axes of choices in a row are an array (k, 1) of their sizes.
 
         They are drawn at once, which gives the same as one by one, in a fifth of the time.
         """
-        runs: list[Numbers | Ints] = []
+        runs: list[NumericalAxis | Ints] = []
         for _, run in groupby(self.axes.values(), type):
             alike = list(run)
-            if isinstance(alike[0], Choices):
+            if isinstance(alike[0], CategoricalAxis):
                 runs.append(np.array([[axis.size] for axis in alike]))
             else:
-                runs += [axis for axis in alike if isinstance(axis, Numbers)]
+                runs += [axis for axis in alike if isinstance(axis, NumericalAxis)]
         return runs
 
     def everything(self) -> Floats:
@@ -342,12 +342,12 @@ class Axes:
         return np.array(columns, dtype=np.int64), np.array(coordinates)
 
 
-def _axis(distribution: BaseDistribution) -> Choices | Numbers:
+def _axis(distribution: BaseDistribution) -> CategoricalAxis | NumericalAxis:
     if isinstance(distribution, CategoricalDistribution):
-        return Choices(distribution)
+        return CategoricalAxis(distribution)
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return Numbers(distribution)
+    return NumericalAxis(distribution)
 
 
-def _is_wide(axis: Choices | Numbers) -> bool:
+def _is_wide(axis: CategoricalAxis | NumericalAxis) -> bool:
     return axis.size == 0 or axis.size > FEW

@@ -98,9 +98,9 @@ class Domain:
     @cached_property
     def group_names(self) -> tuple[str, ...]:
         """The name of each group: that of a parameter, or of a feature."""
-        networks = None if self.problem is None else self.problem.networks
+        surveys = None if self.problem is None else self.problem.surveys
         count = len(self._scale[0])
-        told = [f"feature {n + 1}" for n in range(count)] if networks is None else networks.features
+        told = [f"feature {n + 1}" for n in range(count)] if surveys is None else surveys.features
         return (*self.axes.axes, *told)
 
     def identity(self, point: Floats) -> Hashable:
@@ -163,9 +163,9 @@ class Domain:
         active = ~np.isnan(points)
         quantities = [*(quantity for quantity, _ in self._bounds), *self._costs]
         problem = self.problem
-        if problem is not None and problem.networks is not None:
-            mine = [list(self.axes.axes).index(name) for name in problem.networks.names]
-            survey = problem.networks.survey(points[:, mine].astype(np.int64))
+        if problem is not None and problem.surveys is not None:
+            mine = [list(self.axes.axes).index(name) for name in problem.surveys.names]
+            survey = problem.surveys.survey(points[:, mine].astype(np.int64))
             points = points.copy()
             points[:, mine] = survey.places
             active[:, mine] = survey.active

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from nasopt.pareto import fronts
+
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class Front:
@@ -14,11 +15,9 @@ class Front:
     """
 
     def __init__(self, values: Floats, costs: Floats) -> None:
-        order = np.lexsort((-values, costs))
-        best = np.maximum.accumulate(values[order])
-        first = np.r_[True, np.diff(best) > 0]
-        self._levels = np.r_[values.min(), best[first]]
-        self._edges = np.r_[-np.inf, costs[order][first], costs.max()]
+        rows = next(fronts(values, costs))
+        self._levels = np.r_[values.min(), values[rows]]
+        self._edges = np.r_[-np.inf, costs[rows], costs.max()]
 
     def hypervolume_improvement(self, values: Floats, costs: Floats) -> Floats:
         """Return the areas (m,) that points of `values` and `costs` (m,) would add, each alone."""
@@ -27,15 +26,3 @@ class Front:
         heights = np.maximum(values[:, None] - self._levels, 0)
         gains: Floats = (widths * heights).sum(axis=1)
         return gains
-
-
-def nondominated_sort(values: Floats, costs: Floats, n: int) -> Ints:
-    """Return `n` rows, or all: those of the front, then of the front without them, and so on."""
-    left = np.lexsort((-values, costs))
-    rows: list[int] = []
-    while len(left) and len(rows) < n:
-        best = np.maximum.accumulate(values[left])
-        first = np.r_[True, np.diff(best) > 0]
-        rows += left[first].tolist()
-        left = left[~first]
-    return np.array(rows[:n], dtype=np.int64)

@@ -13,6 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from nasopt.errors import StudyError, Unsuitable
+from nasopt.pareto import nondominated_sort
 from nasopt.samplers.points.candidates import mutants, neighbours
 from nasopt.samplers.points.domain import Domain, EncodedPoints, Features
 from nasopt.samplers.points.history import History, distinct
@@ -25,7 +26,7 @@ from nasopt.samplers.points.observations import (
 )
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.stateless import StatelessSampler, sign_of
-from nasopt.samplers.surrogate.hypervolume import Front, nondominated_sort
+from nasopt.samplers.surrogate.hypervolume import Front
 from nasopt.samplers.surrogate.prediction import prediction
 from nasopt.storage.record import Prediction
 

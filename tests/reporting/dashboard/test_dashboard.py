@@ -31,6 +31,7 @@ from nasopt.reporting.dashboard.filling import Filling
 from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from nasopt.storage.reading import STUDY_ATTRS
+from nasopt.text import accuracy
 from tests.browser import Browser
 from tests.cli.test_main import STUDY, fails
 from tests.examples import small
@@ -127,7 +128,7 @@ def test_each_study_has_a_note_of_what_was_searched_what_came_out_and_how_to_hav
     assert f"{best.accuracy:.4f}" in first
     assert f"{best.macs:,}" in first
     assert f"**{TRIALS} of {TRIALS} trials are done" in text
-    assert r"number of filters \(2, 4 or 8\)" in text
+    assert r"the filters \(2, 4 or 8\)" in text
     assert "epochs 1, batch\\_size 32" in text
     commands = (
         f"nasopt run experiment.py --sampler tpe --seed 0 --trials {TRIALS} --storage {done}",
@@ -209,7 +210,7 @@ def test_a_benchmark_has_notes_and_plots(macro, tmp_path):
     filled(tmp_path / "x.db")
     study = load(tmp_path / "x.db", f"{experiment.name}/random/0")
     assert "3 × 3" not in get_note(study)
-    assert f"{study.best_value:.4f}" in get_note(study)
+    assert accuracy(study.best_value) in get_note(study)
     assert {"accuracy-against-macs", "what-the-best-chose"} <= plots_of(study)
 
 

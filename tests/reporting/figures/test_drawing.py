@@ -23,8 +23,8 @@ def test_a_block_is_as_wide_as_its_filters_and_as_tall_as_its_map():
 
 def test_every_block_is_said_in_words():
     assert [each.words for each in blocks(NETWORK, (1, 8, 8), 32)] == [
-        "Layer 1: 16 filters of 5×5, stride 1, map of 8×8",
-        "Layer 2: residual, 32 filters of 3×3, stride 2, map of 4×4",
-        "Layer 3: average pooling, 2×2, map of 2×2",
+        "Layer 1: 16 filters of 5x5, stride 1, map of 8x8",
+        "Layer 2: residual, 32 filters of 3x3, stride 2, map of 4x4",
+        "Layer 3: average pooling of 2x2, map of 2x2",
         "Layer 4: fully connected, 10 wide",
     ]

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 import nasopt
-from nasopt.analysis.choices import choices
+from nasopt.analysis.choices import preferences
 from nasopt.analysis.curves import Curve
 from nasopt.analysis.front import Point, TradeOff, trade_off
 from nasopt.analysis.learning import LearningCurve
@@ -48,14 +48,14 @@ def test_the_front_stands_out_from_the_networks(records):
 
 
 def test_a_cell_of_the_choices_is_the_best_less_all(records):
-    found = choices(records)
+    found = preferences(records)
     (heat,) = choices_figure(found).data
     axis = choices_figure(found).layout.yaxis
     row = axis.tickvals[axis.ticktext.index("filters 8")]
-    (filters,) = (each for each in found.preferences if each.kind == "conv.filters")
+    (filters,) = (each for each in found.by_kind if each.kind == "conv.filters")
     place = filters.choices.index("8")
     assert heat.z[row][heat.x.index("1")] == filters.best[0][place] - filters.all[0][place]
-    assert axis.ticktext[-1] == f"number of layers {found.preferences[0].choices[0]}"  # at the top
+    assert axis.ticktext[-1] == f"number of layers {found.by_kind[0].choices[0]}"  # at the top
 
 
 def test_the_comparison_has_a_dot_a_study_and_a_mean_a_sampler(database):

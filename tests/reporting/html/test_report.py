@@ -259,10 +259,10 @@ def test_a_page_of_more_than_a_thousand_trials_stays_small(tmp_path):
     assert "It tried 1,050 of" in page
 
 
-def test_the_verdict_counts_in_points_as_its_table_does(database, tmp_path):
+def test_the_verdict_has_the_differences_of_its_table(database, tmp_path):
     page = written(database, tmp_path)
     (verdict,) = re.findall(r'<p class="verdict">(.*?)</p>', page)
-    (told,) = re.findall(r"\(([+-].*?) points\)", verdict)
+    (told,) = re.findall(r"\(([+-][\d.]+)[,)]", verdict)
     assert f"<td>{told}</td>" in page
 
 

@@ -47,9 +47,9 @@ def test_a_comparison_is_a_table_and_a_sentence_of_80_columns():
     text = shown(RESULT)
     assert max(map(len, text.splitlines())) <= 80
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
-    assert rows["random"] == [".9500", ".9671", "baseline", "1.8", "612"]
+    assert rows["random"] == ["0.9500", "0.9671", "baseline", "1.8", "612"]
     assert rows["tpe-univariate"] == [
-        ".9500", "1.0000", "+.0123", "(-.0012", "+.0234)", ".016", ".70", "1.8", "612",
+        "0.9500", "1.0000", "+0.0123", "(-0.0012", "+0.0234)", "0.016", "0.70", "1.8", "612",
     ]  # fmt: skip
     flat = " ".join(text.split())
     assert "After 40 evaluations tpe-univariate (+0.0123, p = 0.016) is better than random." in flat
@@ -77,7 +77,7 @@ def test_a_table_in_percent_keeps_its_unit():
 
 def test_what_is_hardly_chance_has_no_zero_for_a_p():
     sure = replace(TPE, difference=replace(TPE.difference, holm=1.2e-05))
-    assert " <.001 " in shown(replace(RESULT, standings=(RANDOM, sure)))
+    assert " <0.001 " in shown(replace(RESULT, standings=(RANDOM, sure)))
 
 
 def test_regret_on_a_benchmark_is_a_table_of_80_columns():
@@ -93,10 +93,10 @@ def test_regret_on_a_benchmark_is_a_table_of_80_columns():
     assert max(map(len, text.splitlines())) <= 80
     assert re.search(r"^sampler +true +seen +difference \(95 %\) +p ", text, re.MULTILINE)
     rows = {line[:14].strip(): line[25:].split() for line in text.splitlines() if line}
-    assert rows["random, exact"] == ["12.35", ".457", "1,234"]
-    assert re.search(r"^random +none +\.500 +1$", text, re.MULTILINE)
+    assert rows["random, exact"] == ["12.35", "0.4567", "1,234"]
+    assert re.search(r"^random +none +0\.5000 +1$", text, re.MULTILINE)
     flat = " ".join(text.split())
-    assert "+.012 (-.001 +.023)" in flat
+    assert "+0.0123 (-0.0012 +0.0234)" in flat
     assert "- table: 9 networks." in flat
     assert "After 2,000 evaluations its winner is worth 93.00 on average." in flat
     assert "was not measured (nasopt noise)" not in flat

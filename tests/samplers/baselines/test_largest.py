@@ -73,7 +73,7 @@ def test_in_the_lectures_space_of_4e27_networks_the_largest_is_found_at_once():
     largest = {"filters": 64, "kernel_size": 7, "stride": 1}
     assert all(value == largest[name.partition(".")[2]] for name, value in first.items())
     assert sum(first[name] != second[name] for name in first) == 1
-    assert len(lattice._points) < 1_000
+    assert len(lattice._networks) < 1_000
 
 
 def test_within_a_limit_the_first_is_as_large_as_any_but_for_a_hundredth():

@@ -25,11 +25,11 @@ PLAIN = {"x": IntDistribution(0, 9), "y": FloatDistribution(0, 1)}
 
 def problem(*limits, space=SPACE, networks=True) -> Problem:
     return Problem(
-        parameters=space.parameters | {"recipe.lr": real(0.01, 1)},
+        search_space=space.parameters | {"recipe.lr": real(0.01, 1)},
         decode=space.decode,
         cost=lambda architecture: cost(architecture, (1, 8, 8), 10),
         limits=limits,
-        networks=Networks(space, 10) if networks else None,
+        surveys=Networks(space, 10) if networks else None,
     )
 
 

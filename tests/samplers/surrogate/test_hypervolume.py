@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nasopt.samplers.surrogate.hypervolume import Front, nondominated_sort
+from nasopt.samplers.surrogate.hypervolume import Front
 
 #  value
 #    3 |              C
@@ -39,11 +39,3 @@ def test_the_order_of_the_points_does_not_matter():
     assert shuffled.hypervolume_improvement(*points) == pytest.approx(
         Front(VALUES, COSTS).hypervolume_improvement(*points)
     )
-
-
-def test_fronts_are_peeled_one_after_the_other():
-    values = np.array([1.0, 2.0, 3.0, 2.0, 0.5, 2.0])
-    costs = np.array([1.0, 2.0, 4.0, 5.0, 3.0, 2.0])
-    assert nondominated_sort(values, costs, 3).tolist() == [0, 1, 2]
-    assert sorted(nondominated_sort(values, costs, 4).tolist()) == [0, 1, 2, 5]
-    assert sorted(nondominated_sort(values, costs, 99).tolist()) == [0, 1, 2, 3, 4, 5]

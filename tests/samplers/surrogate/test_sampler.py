@@ -36,10 +36,10 @@ SPACE = Space(
 
 def problem(**fields) -> Problem:
     return Problem(
-        parameters=SPACE.parameters,
+        search_space=SPACE.parameters,
         decode=SPACE.decode,
         cost=lambda architecture: cost(architecture, SHAPE, CLASSES),
-        networks=Networks(SPACE, CLASSES),
+        surveys=Networks(SPACE, CLASSES),
         **fields,
     )
 

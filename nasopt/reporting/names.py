@@ -1,0 +1,46 @@
+"""The words for a search space's parameters: the fields of layers, and their places."""
+
+FIELDS = {
+    "layer": "type",
+    "edge": "operation",
+    "kernel_size": "kernel size",
+    "op": "operation",
+    "depth": "number of layers",
+    "recipe": "training",
+    "lr": "learning rate",
+}
+LAYERS = {"conv": "layer", "pool": "pooling layer", "dense": "fully connected layer"}
+WHOLE = {
+    "conv": "the number of layers",
+    "dense": "the number of fully connected layers",
+    "recipe": "how the networks are trained",
+}
+
+
+def field_name(field: str) -> str:
+    """Return "kernel size" for "kernel_size"."""
+    return FIELDS.get(field, field.replace("_", " "))
+
+
+def kind_name(kind: str) -> str:
+    """Return "filters" for "conv.filters": the kind of layer is named if it is not Conv."""
+    layer, _, field = kind.rpartition(".")
+    name = field_name(field)
+    return name if layer in ("", "conv") else f"{FIELDS.get(layer, layer)}: {name}"
+
+
+def place_name(place: str) -> str:
+    """Return "3" for "conv03"; a parameter of the whole network is of "all" its layers."""
+    digits = place.removeprefix("conv").removeprefix("layer").removeprefix("edge").lstrip("_ ")
+    if not digits:
+        return "all"
+    return str(int(digits)) if digits.isdecimal() else FIELDS.get(place, place)
+
+
+def place_in_prose(place: str) -> str:
+    """Return "layer 3" for "conv03", and what a parameter of the whole network is about."""
+    name = place.rstrip("0123456789")
+    if name == place:
+        return WHOLE.get(place, place)
+    kind = name.rstrip("_ ")
+    return f"{LAYERS.get(kind, kind)} {int(place.removeprefix(name))}"
