@@ -34,6 +34,7 @@ from nasopt.search.noise import NoiseStudy
 from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from tests.examples import small
+from tests.trials import counted
 
 OPS = ("a", "b", "c")
 
@@ -82,10 +83,6 @@ def told(study: optuna.Study) -> list[tuple]:
         (t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs)
         for t in study.get_trials(deepcopy=False)
     ]
-
-
-def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    return [trial for trial in study.trials if "free" not in trial.user_attrs]
 
 
 @pytest.mark.parametrize(

@@ -21,18 +21,7 @@ from nasopt.samplers import SAMPLERS, make_sampler
 from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from tests.examples import small
-
-
-def told(study: optuna.Study) -> list[tuple]:
-    """What a reader of the study sees, but for times."""
-    return [
-        (t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs.get("key"))
-        for t in study.get_trials(deepcopy=False)
-    ]
-
-
-def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    return [trial for trial in study.trials if "free" not in trial.user_attrs]
+from tests.trials import counted, told
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])

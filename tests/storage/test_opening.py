@@ -47,15 +47,6 @@ DISTRIBUTIONS = {
 PARAMS = {"filters": 16, "width": 32, "lr": 0.1 + 0.2}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def location(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of a database that the tests share: each has a study of its own."""
-    if request.param == "sqlite":
-        return str(tmp_path_factory.mktemp("shared") / "x.db")
-    url: str = request.getfixturevalue("postgresql")()
-    return url
-
-
 @pytest.fixture(scope="module")
 def opened(location: str) -> Iterator[tuple[Storage, Storage]]:
     """By two workers."""
@@ -76,11 +67,6 @@ def other(opened: tuple[Storage, Storage]) -> Storage:
     """The same database, opened by another worker."""
     opened[1].owner = "the other"
     return opened[1]
-
-
-@pytest.fixture
-def study_id(storage: Storage) -> int:
-    return storage.create_new_study([StudyDirection.MAXIMIZE])
 
 
 def plain(location: str, study_id: int) -> optuna.Study:

@@ -32,8 +32,8 @@ from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from nasopt.storage.reading import STUDY_ATTRS
 from tests.browser import Browser
-from tests.cli.test_main import STUDY, fails
-from tests.examples import small
+from tests.cli.test_main import fails
+from tests.examples import small, study_file
 
 RANDOM, TPE = "experiment/random/0", "experiment/tpe/0"
 PLOTS = {"accuracy-against-macs", "what-the-best-chose", "comparison-of-samplers"}
@@ -231,7 +231,7 @@ def test_a_study_that_is_deleted_is_no_longer_filled_in(done):
 
 
 def test_looking_on_while_a_study_runs_changes_nothing_of_it_and_keeps_up(tmp_path):
-    (tmp_path / "mine.py").write_text(STUDY)
+    study_file(tmp_path)
     command = [sys.executable, "-m", "nasopt", "run", "mine.py", "--trials=12", "--device=cpu"]
     run = subprocess.Popen([*command, "--storage=x.db"], cwd=tmp_path, stdout=subprocess.DEVNULL)
     while not (tmp_path / "x.db").exists():
