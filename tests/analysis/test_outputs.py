@@ -13,7 +13,7 @@ from nasopt.analysis.outputs import Output
 from nasopt.cli.main import main
 from nasopt.errors import StorageError
 from tests.examples import STUDY, small
-from tests.reporting.dashboard.test_dashboard import copied
+from tests.reporting.dashboard.serving import copied
 
 TABLE = b"study,value\nmine,1\n"
 
