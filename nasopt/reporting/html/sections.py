@@ -80,6 +80,13 @@ def progress(found: IncumbentCurves, studies: Sequence[Record]) -> Section:
     )
 
 
+def _halves(found: IncumbentCurves) -> Iterator[tuple[str, ...]]:
+    for curve in found.ends:
+        middle = curve.median[(len(curve.median) - 1) // 2]
+        so_far = " (under way)" if curve.sampler in found.under_way else ""
+        yield f"{curve.sampler}{so_far}", percent(middle), percent(curve.median[-1])
+
+
 def comparison(result: ComparisonResult | str) -> Section:
     """Return the section of the comparison; `result` may be the reason why there is none."""
     if isinstance(result, str):
@@ -90,6 +97,13 @@ def comparison(result: ComparisonResult | str) -> Section:
         (comparison_figure(result),),
         table=(("sampler", "its studies", "mean", "standard error"), *_spreads(result)),
     )
+
+
+def _spreads(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
+    for each in result.spreads:
+        scores = ", ".join(map(percent, sorted(each.scores, reverse=True)))
+        error = "" if each.error is None else points(each.error, each.mean)
+        yield each.sampler, scores, percent(each.mean), error
 
 
 def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | None) -> Section:
@@ -185,20 +199,6 @@ def importance(studies: Sequence[Record]) -> Section:
         (importance_figure(found),),
         table=(("choice", "layer", "share"), *rows),
     )
-
-
-def _halves(found: IncumbentCurves) -> Iterator[tuple[str, ...]]:
-    for curve in found.ends:
-        middle = curve.median[(len(curve.median) - 1) // 2]
-        so_far = " (under way)" if curve.sampler in found.under_way else ""
-        yield f"{curve.sampler}{so_far}", percent(middle), percent(curve.median[-1])
-
-
-def _spreads(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
-    for each in result.spreads:
-        scores = ", ".join(map(percent, sorted(each.scores, reverse=True)))
-        error = "" if each.error is None else points(each.error, each.mean)
-        yield each.sampler, scores, percent(each.mean), error
 
 
 def _cells(found: Choices) -> Iterator[tuple[str, ...]]:
