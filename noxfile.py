@@ -13,7 +13,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format, lint, and the direction of imports: a small environment, without torch."""
+    """Check format, lint, and the direction of imports, in a small environment without torch."""
     session.install("-q", *nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
@@ -22,7 +22,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The site, from docs/ to build/site: a broken link fails. `-- serve` shows it as you write."""
+    """Build the site from docs/ to build/site; a broken link fails.
+
+    `nox -s docs -- serve` shows it as you write.
+    """
     session.install("-q", *nox.project.dependency_groups(PROJECT, "docs"))
     session.install("-q", "--no-deps", "-e", ".")  # --help and signatures load nothing else
     command = session.posargs or ("build", "--strict", "--site-dir=build/site")
@@ -31,7 +34,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Types and all tests. Arguments go to pytest: nox -s tests -- tests/test_space.py"""
+    """Check types and run all tests.
+
+    Arguments go to pytest: nox -s tests -- tests/space/test_space.py
+    """
     groups = nox.project.dependency_groups(PROJECT, "test")
     session.install("-q", "-c", "constraints.txt", "-e", ".", *groups)
     session.run("mypy")
@@ -41,7 +47,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
-    """Kills, power cuts, hosts, a locked database, crafted databases: about an hour on two cores.
+    """Try kills, power cuts, hosts, locked and crafted databases: about an hour on two cores.
 
     One argument is a share of the usual counts: nox -s faults -- 0.1
     """
@@ -61,14 +67,14 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def kernels(session: nox.Session) -> None:
-    """Random layers against float64, with every instruction set of oneDNN, one thread and two."""
+    """Check random layers against float64, by each instruction set of oneDNN, 1 and 2 threads."""
     python = _python_of_tests(session)
     session.run(python, "-m", "tests.kernels", *session.posargs, external=True)
 
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Figures beside their targets; fails where one is missed by more than a tenth.
+    """Measure figures and fail if one misses its target by more than a tenth.
 
     Arguments choose some of them: nox -s bench -- throughput growth
     """
@@ -77,7 +83,7 @@ def bench(session: nox.Session) -> None:
 
 
 def _python_of_tests(session: nox.Session) -> str:
-    """The environment of `tests`, made if need be: with torch it is 5 GB, and one is enough."""
+    """Return the Python of `tests`, made if need be: with torch it is 5 GB, and one is enough."""
     python = Path(".nox/tests/bin/python")
     if not python.exists():
         session.run(sys.executable, "-m", "nox", "-s", "tests", "--install-only", external=True)

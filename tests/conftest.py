@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy as sa
+import torch
 from hypothesis import settings
 
 from nasopt import load_benchmark
@@ -53,6 +54,20 @@ def _engines_are_disposed() -> Iterator[None]:
     sa.event.remove(sa.Engine, "engine_connect", note)
     for engine in engines:
         engine.dispose()
+
+
+@pytest.fixture
+def machine_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Call it to be on a machine of so many cores, with torch as it is set there."""
+    threads = torch.get_num_threads()
+
+    def be_on(cores: int) -> None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+        torch.set_num_threads(cores)
+
+    yield be_on
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Small experiments that several tests run for real: a training takes hundredths of a second."""
 
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -8,6 +9,17 @@ from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
 from nasopt.data import digits
 
 FEW = 200  # images
+STUDY = """\
+from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
+from nasopt.data import digits
+
+experiment = Experiment(
+    dataset=digits(limit=200),
+    space=Space(repeat(Conv(filters=categorical(2, 4, 8), stride=categorical(1, 2)), 1, 3)),
+    recipe=Recipe(epochs=2, batch_size=32),
+    trials=4,
+)
+"""
 
 
 def small_space() -> Space:
@@ -25,6 +37,12 @@ def small(**fields: Any) -> Experiment:
         "trials": 6,
     }
     return Experiment(**{**defaults, **fields})
+
+
+def study_file(folder: Path) -> Path:
+    path = folder / "mine.py"
+    path.write_text(STUDY)
+    return path
 
 
 def empty_study(

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def quickstart(args: argparse.Namespace) -> None:
-    """The lecture in under three minutes: a space, random sampling against TPE, the outcome."""
+    """Go through the lecture in under three minutes: a space, random sampling against TPE."""
     from nasopt.cli import quickstart as lecture
 
     lecture.quickstart(args.storage, args.device, args.json)
 
 
 def describe(args: argparse.Namespace) -> None:
-    """What the space of STUDY holds: parameters, size, ranges of cost, seconds per trial here."""
+    """Describe the space of STUDY: parameters, size, ranges of cost, seconds per trial here."""
     from nasopt.reporting.commands import same
     from nasopt.reporting.terminal import display
     from nasopt.search.describe import describe
@@ -51,7 +51,7 @@ def describe(args: argparse.Namespace) -> None:
 
 
 def noise(args: argparse.Namespace) -> None:
-    """How much of what a search of STUDY sees is architecture, and how much is luck.
+    """Measure how much of what a search of STUDY sees is architecture, and how much is luck.
 
     Trains a few random networks with a few training seeds each. The trainings are kept in the
     database: asking again costs nothing.
@@ -81,7 +81,7 @@ def noise(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run a study to its end, or go on with it where it was left.
 
-    Ctrl-C stops within a batch; the same command goes on. With nothing left to do it shows the
+    Ctrl-C stops within a batch; the same command goes on. If nothing is left to do, it shows the
     outcome.
     """
     from nasopt.analysis.outcome import result
@@ -137,7 +137,7 @@ def _search(args: argparse.Namespace) -> "Search":
 
 
 def _assist_search(args: argparse.Namespace) -> int:
-    """What each further worker does."""
+    """Run the search as a further worker, in a process of its own; return its exit code."""
     from nasopt.reporting.terminal import display
 
     out = display.console(stderr=args.json)
@@ -145,7 +145,7 @@ def _assist_search(args: argparse.Namespace) -> int:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Which sampler is better: studies by several samplers and seeds, run and compared.
+    """Compare samplers: run studies by several of them and seeds, and tell which is better.
 
     Runs the studies of STUDY that are missing, trains their winners again with other seeds, and
     tells what can be told. On a --benchmark all results are known beforehand, and winners are
@@ -193,7 +193,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """What was said of the studies of a comparison."""
+    """Return the options given on the command line that say which studies to run, by name."""
     names = ("samplers", "seeds", "trials", "epochs_budget")
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
@@ -224,7 +224,7 @@ def _assist_comparison(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> None:
-    """The outcome of a study in DB, any of its trials, or the list of its studies."""
+    """Show the outcome of a study in DB, any of its trials, or the list of its studies."""
     from nasopt.analysis.outcome import load_study, outcome, result
     from nasopt.analysis.studies import study_summaries
     from nasopt.analysis.why import Why
@@ -268,7 +268,7 @@ def show(args: argparse.Namespace) -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    """What the studies in DB came to, as one HTML page that opens anywhere, offline too."""
+    """Write the results of the studies in DB as one HTML page that opens anywhere, offline too."""
     from nasopt.reporting.html import write_report
     from nasopt.reporting.terminal import display
     from nasopt.storage.opening import open_storage
@@ -320,14 +320,18 @@ TRAIN = ("quickstart", "noise", "run", "compare")
 
 
 class _Lines(logging.Handler):
-    """What the library logs, as lines on stderr."""
+    """A handler that prints what the library logs as lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         complain(record.getMessage())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: its exit code (0 done, 2 the user's to fix, 130, 141 or 143 interrupted)."""
+    """Run one command and return its exit code.
+
+    It is 0 if all is done, 2 for an error that the user can fix, and 130, 141 or 143 after Ctrl-C,
+    a closed pipe or SIGTERM.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a study's name may have letters that it lacks
@@ -349,7 +353,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(command: Callable[[], None], *, trains: bool = False) -> int:
-    """Run it, and tell what a user can fix in a line: its exit code."""
+    """Run `command`, print an error that a user can fix as one line, and return the exit code."""
     handler = _Lines()
     logging.getLogger("nasopt").addHandler(handler)
     try:
@@ -373,10 +377,10 @@ def _guarded(command: Callable[[], None], *, trains: bool = False) -> int:
 
 
 def _quieten_optuna() -> None:
-    """Optuna's log of studies made would stand among the tables.
+    """Silence the logs of libraries that would disturb the output.
 
-    And SQLAlchemy's has a traceback of each connection that a server has ended, where the error
-    that ends the command tells of it in a line.
+    Optuna's, of each new study, would stand among the tables. SQLAlchemy's has a traceback for
+    each connection that a server has ended; the error that ends the command says so in a line.
     """
     import optuna
 

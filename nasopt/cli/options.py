@@ -1,4 +1,4 @@
-"""What the command line takes: a parser whose errors are one line, and the options of each verb."""
+"""The options of the command line, verb by verb, and a parser whose errors are one line."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ BESIDE_THE_STUDY = "runs/<name of the study file>.db"
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are one line, with the closest word."""
+    """An argparse parser whose errors are one line and name the closest word."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
@@ -41,7 +41,7 @@ def complain(message: str) -> None:
 
 
 def make_parser(verbs: Mapping[str, Verb]) -> tuple[Parser, dict[str, Parser]]:
-    """The parser of `verbs`, whose docstrings are their help; and the parser of each."""
+    """Return the parser of `verbs`, whose docstrings are their help, and the parser of each."""
     parser = Parser(
         prog="nasopt",
         description="Neural architecture search for convolutional networks, on Optuna.",

@@ -1,4 +1,4 @@
-"""The lecture in under three minutes: a space, its baseline against TPE, and what came out."""
+"""The lecture in under three minutes: a space, random sampling against TPE, and the outcome."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +25,7 @@ REPLICATES = 3  # trainings of each winner with fresh seeds
 
 
 def study_file(name: str) -> Path:
-    """A study file of the package: `studies/` of a checkout, or its copy in an installed one."""
+    """Return a study file in `studies/` of a checkout, or its copy in an installed package."""
     installed = Path(str(files("nasopt"))) / "studies" / name
     return installed if installed.exists() else Path(str(files("nasopt"))).parent / "studies" / name
 
@@ -106,7 +106,7 @@ def _print_comparison(
 
 
 def verdict(again: dict[str, Retrained]) -> str:
-    """What one study by each sampler can tell, in words."""
+    """Return what one study by each sampler can tell, in words."""
     random, tpe = again["random"], again["tpe"]
     gap = tpe.mean - random.mean
     error = (random.standard_error**2 + tpe.standard_error**2) ** 0.5

@@ -25,11 +25,15 @@ from nasopt.space.space import Part
 from nasopt.text import accuracy, listed, roughly, several
 
 COSTS = {"macs": "multiplications", "parameters": "weights"}
-TITLES = {  # of figures that are shown in several places
+TITLES = {  # of figures
+    "progress": "The best found so far",
     "comparison": "The samplers beside each other",
-    "choices": "What the best networks have in common",
+    "learning": "How the networks learnt",
+    "beliefs": "What the sampler expected",
     "front-parameters": "Accuracy against size",
     "front-macs": "Accuracy against work",
+    "choices": "What the best networks have in common",
+    "importance": "Which choices decide",
 }
 UNITS = {"evaluation": "network", "total_epochs": "epoch"}
 FRONT = (

@@ -12,9 +12,8 @@ import nasopt
 from nasopt.analysis.outputs import Output
 from nasopt.cli.main import main
 from nasopt.errors import StorageError
-from tests.cli.test_main import STUDY
-from tests.examples import small
-from tests.reporting.dashboard.test_dashboard import copied
+from tests.examples import STUDY, small
+from tests.reporting.dashboard.serving import copied
 
 TABLE = b"study,value\nmine,1\n"
 

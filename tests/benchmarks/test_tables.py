@@ -6,7 +6,7 @@ import pytest
 
 from nasopt import categorical, load_benchmark
 from nasopt.errors import BenchmarkError
-from tests.benchmarks.test_benchmarks import rows, written
+from tests.benchmarks.tables import rows, written
 
 
 def choices(path, column="op"):

@@ -11,26 +11,13 @@ import optuna
 import pytest
 
 from nasopt.cli.main import main
-
-STUDY = """\
-from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
-from nasopt.data import digits
-
-experiment = Experiment(
-    dataset=digits(limit=200),
-    space=Space(repeat(Conv(filters=categorical(2, 4, 8), stride=categorical(1, 2)), 1, 3)),
-    recipe=Recipe(epochs=2, batch_size=32),
-    trials=4,
-)
-"""
+from tests.examples import STUDY, study_file
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "mine.py"
-    path.write_text(STUDY)
-    return path
+    return study_file(tmp_path)
 
 
 def fails(capsys, *words: str) -> str:

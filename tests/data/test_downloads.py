@@ -16,7 +16,7 @@ import torchvision.datasets
 from nasopt.data import cifar10, cifar100, fashion_mnist, mnist, svhn
 from nasopt.data.readers import PUBLISHED
 from nasopt.errors import DataError
-from tests.data.test_readers import idx, write_idx_folder
+from tests.data.files import idx, write_idx_folder
 
 
 def test_fashion_mnist_is_60_000_images_to_search_with_and_10_000_to_test(fashion_folder):

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from nasopt.samplers import Seeded, make_sampler
 from nasopt.samplers.tpe import RememberingTPESampler
-from tests.samplers.test_samplers import LIMITS, SEED, driven, problem
+from tests.samplers.driving import LIMITS, SEED, driven, problem
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 MULTIVARIATE = pytest.mark.parametrize("multivariate", [None, False])

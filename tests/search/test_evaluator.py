@@ -1,6 +1,5 @@
 """`nasopt.search.evaluator`: with how many threads an experiment's networks are trained."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import optuna
@@ -15,20 +14,15 @@ from nasopt.search.experiment import load_experiment
 from nasopt.search.noise import NoiseStudy
 from nasopt.search.search import Search
 from tests.examples import small
-from tests.search.test_search import told
+from tests.trials import told
 
 # two threads beside other processes take long for every step
 EXPERIMENT = small(recipe=Recipe(epochs=1, batch_size=100))
 
 
 @pytest.fixture(autouse=True)
-def eight_cores(monkeypatch) -> Iterator[None]:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
-    before = torch.get_num_threads()
-    torch.set_num_threads(8)
-    yield
-    torch.set_num_threads(before)
+def eight_cores(machine_of) -> None:
+    machine_of(8)
 
 
 def devices(study: optuna.Study) -> set[str]:

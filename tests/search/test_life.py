@@ -20,8 +20,8 @@ from nasopt.errors import StorageError, StudyError
 from nasopt.search.search import Progress, Search
 from nasopt.storage.opening import open_storage
 from tests.examples import small
-from tests.search.test_search import told
-from tests.storage.test_opening import close
+from tests.storage.studies import close
+from tests.trials import told
 
 NAME = "experiment/random/0"
 DEADLY = """

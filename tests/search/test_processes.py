@@ -22,9 +22,9 @@ from nasopt.search.comparison import Comparison
 from nasopt.search.experiment import load_experiment
 from nasopt.search.processes import share_cores, worker_processes
 from nasopt.search.search import Search
-from tests.cli.test_main import STUDY
 from tests.crew import be_killed, be_killed_three_times, fail, note, wait
-from tests.search.test_search import counted, told
+from tests.examples import STUDY, study_file
+from tests.trials import counted, told
 
 LONG = STUDY.replace("epochs=2", "epochs=100_000").replace("trials=4", "trials=2")
 SAMPLERS = ["random", "tpe", "evolution"]
@@ -33,9 +33,7 @@ SAMPLERS = ["random", "tpe", "evolution"]
 @pytest.fixture
 def study(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "mine.py"
-    path.write_text(STUDY)
-    return path
+    return study_file(tmp_path)
 
 
 def lives(pid: int) -> bool:
@@ -66,14 +64,8 @@ def test_one_worker_needs_no_process(tmp_path):
 
 
 @pytest.fixture
-def six_cores(monkeypatch) -> Iterator[None]:
-    """As many as this process may use, and torch as it is set on such a machine."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(6)
-    yield
-    torch.set_num_threads(threads)
+def six_cores(machine_of) -> None:
+    machine_of(6)
 
 
 @pytest.mark.usefixtures("six_cores")

@@ -22,24 +22,11 @@ COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 INF = float("inf")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def location(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path_factory.mktemp("shared") / "x.db")
-    url: str = request.getfixturevalue("postgresql")()
-    return url
-
-
 @pytest.fixture(scope="module")
 def storage(location: str) -> Storage:
     opened = open_storage(location)
     opened.owner = "me"
     return opened
-
-
-@pytest.fixture
-def study_id(storage: Storage) -> int:
-    return storage.create_new_study([StudyDirection.MAXIMIZE])
 
 
 def begin(storage: Storage, study_id: int, key: str | None = "k") -> int:

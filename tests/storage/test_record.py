@@ -125,7 +125,7 @@ def test_what_a_study_was_begun_with_is_read_as_it_was_written():
     experiment = small(recipe=Recipe(epochs=2, lr=real(0.01, 1, log=True)), seed=3)
     known = ExperimentRecord.from_json(experiment.record.to_json())
     assert known.to_json() == experiment.record.to_json()
-    assert known.search_space == experiment.search_space
+    assert known.search_space == experiment.parameters
     assert known.training == experiment.recipe
     (evaluation,) = experiment.sample(1, seed=0)
     assert next(known.draws(1, seed=0)).key == evaluation.key

@@ -15,7 +15,7 @@ from nasopt.training.evaluation import Evaluation, Recipe
 from nasopt.training.profiling import no_timer
 from nasopt.training.trainer import Trainer
 from tests.examples import small
-from tests.training.test_trainer import FEW, SMALL, TRAIN, VALIDATION, metrics, trainer, weights
+from tests.training.small import FEW, SMALL, TRAIN, VALIDATION, metrics, trainer, weights
 
 
 class Reruns:

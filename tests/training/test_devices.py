@@ -5,7 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +34,12 @@ def test_the_device_auto_is_the_first_that_is_here():
     assert find_device("cpu") == find_device("CPU") == torch.device("cpu")
 
 
+def refusal(name: str) -> str:
+    with pytest.raises(StudyError) as raised:
+        find_device(name)
+    return str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -45,16 +50,12 @@ def test_the_device_auto_is_the_first_that_is_here():
     ],
 )
 def test_a_device_that_cannot_be_used_is_refused_with_the_remedy(name, message):
-    with pytest.raises(StudyError) as raised:
-        find_device(name)
-    assert str(raised.value) == message
+    assert refusal(name) == message
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_a_gpu_is_refused_with_the_remedy():
-    with pytest.raises(StudyError) as raised:
-        find_device("cuda")
-    assert str(raised.value) == "device='cuda': torch finds no such device here; use auto or cpu"
+    assert refusal("cuda") == "device='cuda': torch finds no such device here; use auto or cpu"
 
 
 def test_a_cpu_is_named_with_its_number_of_threads():
@@ -143,17 +144,11 @@ def test_small_networks_suit_one_thread_and_large_ones_more(macs, threads):
 
 
 @pytest.fixture
-def eight_threads(monkeypatch) -> Iterator[None]:
-    """On a machine of eight cores."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
-    before = torch.get_num_threads()
-    torch.set_num_threads(8)
-    yield
-    torch.set_num_threads(before)
+def eight_cores(machine_of) -> None:
+    machine_of(8)
 
 
-@pytest.mark.usefixtures("eight_threads")
+@pytest.mark.usefixtures("eight_cores")
 def test_threads_are_as_many_as_wanted_where_there_are_cores_for_them(monkeypatch):
     assert [threads_here(wanted) for wanted in (1, 4, 8, 99)] == [1, 4, 8, 8]
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 5})
@@ -162,7 +157,7 @@ def test_threads_are_as_many_as_wanted_where_there_are_cores_for_them(monkeypatc
     assert threads_here(4) == 1
 
 
-@pytest.mark.usefixtures("eight_threads")
+@pytest.mark.usefixtures("eight_cores")
 def test_omp_num_threads_wins(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     assert threads_here(1) == 8
@@ -170,7 +165,7 @@ def test_omp_num_threads_wins(monkeypatch):
     assert threads_here(1) == 1
 
 
-@pytest.mark.usefixtures("eight_threads")
+@pytest.mark.usefixtures("eight_cores")
 def test_threads_come_back_whoever_ends_first_and_what_trains_is_no_limit_for_others():
     first, second = training_on(CPU, 1), training_on(CPU, 2)
     first.__enter__()
@@ -212,7 +207,7 @@ V2 = {"cpu.max": "{} 100000\n"}
         ("0::/a", {"a": (V2, "nonsense")}, 8),
     ],
 )
-@pytest.mark.usefixtures("eight_threads")
+@pytest.mark.usefixtures("eight_cores")
 def test_free_cores_are_within_the_quotas_of_cgroups(tmp_path, monkeypatch, groups, files, cores):
     monkeypatch.setattr(devices, "CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(devices, "CGROUPS_OF_THIS", tmp_path / "own")

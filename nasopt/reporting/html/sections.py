@@ -11,7 +11,7 @@ from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import AXES
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.importance import FEWEST as FEWEST_TRIALS
-from nasopt.analysis.importance import Importances, importances
+from nasopt.analysis.importance import importances
 from nasopt.analysis.incumbents import IncumbentCurves
 from nasopt.analysis.learning import epoch_by_epoch, learning_curves, savings
 from nasopt.analysis.predictions import FEWEST as FEWEST_PREDICTIONS
@@ -38,16 +38,20 @@ from nasopt.text import accuracy
 class Section:
     """The figures under one caption, and their numbers as a table (rows below a row of headers).
 
-    Without figures `missing` has the reason.
+    Without figures `missing` has the reason. The usual title is that of `name`.
     """
 
     name: str
-    title: str
     caption: str = ""
     figures: tuple[go.Figure, ...] = ()
     missing: str = ""
     table: tuple[tuple[str, ...], ...] = ()
     legend: Mapping[str, Style] = field(default_factory=dict)  # of all figures together
+    other_title: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.other_title or captions.TITLES[self.name]
 
     @property
     def data(self) -> list[Markup]:
@@ -57,11 +61,11 @@ class Section:
 
 def progress(found: IncumbentCurves, studies: Sequence[Record]) -> Section:
     two_objectives = len(studies[0].objectives) > 1
-    title, best = "The best found so far", "best so far"
+    title, best = "", "best so far"
     if two_objectives:
         title, best = "The front found so far (the share of all that it dominates)", "share so far"
     if not found.ends:
-        return Section("progress", title, missing=captions.nothing_found(studies))
+        return Section("progress", missing=captions.nothing_found(studies), other_title=title)
     axes = [
         axis
         for axis in AXES
@@ -69,11 +73,11 @@ def progress(found: IncumbentCurves, studies: Sequence[Record]) -> Section:
     ]
     return Section(
         "progress",
-        title,
         captions.about_curves(found, two_objectives),
         tuple(curves_figure(found.curves, axis, best) for axis in axes),
         table=(("sampler", "half way", "at the end"), *_halves(found)),
         legend=styles(curve.sampler for curve in found.curves),
+        other_title=title,
     )
 
 
@@ -86,12 +90,10 @@ def _halves(found: IncumbentCurves) -> Iterator[tuple[str, ...]]:
 
 def comparison(result: ComparisonResult | str) -> Section:
     """Return the section of the comparison; `result` may be the reason why there is none."""
-    title = captions.TITLES["comparison"]
     if isinstance(result, str):
-        return Section("comparison", title, missing=result)
+        return Section("comparison", missing=result)
     return Section(
         "comparison",
-        title,
         captions.about_spreads(result),
         (comparison_figure(result),),
         table=(("sampler", "its studies", "mean", "standard error"), *_spreads(result)),
@@ -105,18 +107,17 @@ def _spreads(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
 
 
 def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | None) -> Section:
-    title = "How the networks learnt"
     curves = learning_curves(studies)
     if not curves:
         why = "no epoch has been reported yet"
         if len(studies[0].objectives) > 1:
             why = "with two objectives Optuna takes no reports after epochs, and nothing is pruned"
-        return Section("learning", title, missing=why)
+        return Section("learning", missing=why)
     if max(len(curve.steps) for curve in curves) == 1:
         why = "no network was trained for a second epoch"
         if studies[0].epochs == 1:
             why = "every network has a single epoch"
-        return Section("learning", title, missing=why)
+        return Section("learning", missing=why)
     caption = captions.about_learning(savings(studies))
     seen = [curve for curve in curves if (curve.study, curve.number) in shown.trials]
     rows = (
@@ -125,7 +126,6 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
     )
     return Section(
         "learning",
-        title,
         caption,
         (learning_figure(seen, best),),
         table=(("epoch", "trainings", "best accuracy", "in the middle", "worst"), *rows),
@@ -133,11 +133,10 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
 
 
 def expectations(studies: Sequence[Record], shown: Shown) -> Section:
-    title = "What the sampler expected"
     found = predictions(studies)
     if found is None:
         why = f"that takes {FEWEST_PREDICTIONS} networks chosen by its model and trained to the end"
-        return Section("beliefs", title, missing=why)
+        return Section("beliefs", missing=why)
     seen = [each for each in found.trials if (each.study, each.number) in shown.trials]
     rows = (
         (
@@ -150,7 +149,6 @@ def expectations(studies: Sequence[Record], shown: Shown) -> Section:
     )
     return Section(
         "beliefs",
-        title,
         captions.about_predictions(found),
         (predictions_figure(seen),),
         table=(("study and trial", "expected", "interval of 95%", "seen"), *rows),
@@ -158,18 +156,16 @@ def expectations(studies: Sequence[Record], shown: Shown) -> Section:
 
 
 def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
-    title = captions.TITLES[f"front-{cost}"]
     found = trade_off(studies, cost)
     if not found.points:
         records = (TrialRecord.of(trial) for study in studies for trial in study.counted)
         known = any(getattr(record, cost) is not None for record in records)
         why = captions.nothing_found(studies) if known else f"{cost} are not known"
-        return Section(f"front-{cost}", title, missing=why)
+        return Section(f"front-{cost}", missing=why)
     seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)
     rows = ((f"{p.study}, {p.number}", accuracy(p.accuracy), f"{p.cost:,}") for p in found.front)
     return Section(
         f"front-{cost}",
-        title,
         captions.about_front(found),
         (front_figure(replace(found, points=seen)),),
         table=(("study and trial", "accuracy", captions.COSTS[cost]), *rows),
@@ -177,17 +173,32 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
 
 
 def choices(studies: Sequence[Record]) -> Section:
-    title = captions.TITLES["choices"]
     found = preferences(studies)
     if found is None:
         why = f"that takes {FEWEST} different networks, and three of them to be the best"
-        return Section("choices", title, missing=why)
+        return Section("choices", missing=why)
     return Section(
         "choices",
-        title,
         captions.about_choices(found),
         (choices_figure(found),),
         table=(("choice", "layer", "of the best", "of all"), *_cells(found)),
+    )
+
+
+def importance(studies: Sequence[Record]) -> Section:
+    found = importances(studies)
+    if found is None:
+        why = f"that takes {FEWEST_TRIALS} networks trained to their end, and choices that matter"
+        return Section("importance", missing=why)
+    rows = (
+        (kind_name(kind_of(name)), place_name(name.partition(".")[0]), f"{share:.1%}")
+        for name, share in found.shares.items()
+    )
+    return Section(
+        "importance",
+        captions.about_importances(found),
+        (importance_figure(found),),
+        table=(("choice", "layer", "share"), *rows),
     )
 
 
@@ -198,24 +209,3 @@ def _cells(found: Preferences) -> Iterator[tuple[str, ...]]:
                 if best is not None and each is not None:
                     name = f"{kind_name(kind.kind)} {choice}"
                     yield name, place_name(place), f"{best:.0%}", f"{each:.0%}"
-
-
-def importance(studies: Sequence[Record]) -> Section:
-    title = "Which choices decide"
-    found = importances(studies)
-    if found is None:
-        why = f"that takes {FEWEST_TRIALS} networks trained to their end, and choices that matter"
-        return Section("importance", title, missing=why)
-    return Section(
-        "importance",
-        title,
-        captions.about_importances(found),
-        (importance_figure(found),),
-        table=(("choice", "layer", "share"), *_shares(found)),
-    )
-
-
-def _shares(found: Importances) -> Iterator[tuple[str, ...]]:
-    for name, share in found.shares.items():
-        place, _, _ = name.partition(".")
-        yield kind_name(kind_of(name)), place_name(place), f"{share:.1%}"

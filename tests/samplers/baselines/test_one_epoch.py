@@ -12,7 +12,7 @@ from nasopt.samplers.baselines.one_epoch import longest, looks
 from nasopt.search.search import Search
 from nasopt.storage.budget import spent
 from tests.examples import small
-from tests.search.test_search import counted, told
+from tests.trials import counted, told
 
 EPOCHS = 3
 THREE = Recipe(epochs=EPOCHS, batch_size=32)
