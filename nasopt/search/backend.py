@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from nasopt.benchmarks import Benchmark
@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a training needs besides its evaluation; `images` are those that a backend loads."""
+    """What a training needs besides its evaluation; `images` are those that a backend loads.
+
+    `threads` are of the CPU. `stop` is asked after each batch; `timer` is told the parts of the
+    time.
+    """
 
     device: "torch.device"
     images: Splits | None
     ledger: Ledger
     locks: Locks
+    threads: int | None = None
+    stop: Callable[[], bool] = lambda: False
+    timer: Timer = no_timer
 
 
 class Backend(ABC):
@@ -74,14 +81,7 @@ class Backend(ABC):
         """Return the MACs of a batch of each of `sample`, forward; [] if nothing is computed."""
 
     @abstractmethod
-    def epochs(
-        self,
-        evaluation: Evaluation,
-        resources: Resources,
-        threads: int | None,
-        stop: Callable[[], bool] = lambda: False,
-        timer: Timer = no_timer,
-    ) -> Iterator[EpochResult]:
+    def epochs(self, evaluation: Evaluation, using: Resources) -> Iterator[EpochResult]:
         """Return the results of `evaluation`, of which only those not known yet are paid for."""
 
 
@@ -127,30 +127,19 @@ class Trained(Backend):
             for each in sample
         ]
 
-    def epochs(
-        self,
-        evaluation: Evaluation,
-        resources: Resources,
-        threads: int | None,
-        stop: Callable[[], bool] = lambda: False,
-        timer: Timer = no_timer,
-    ) -> Iterator[EpochResult]:
-        def trainer(evaluation: Evaluation) -> Engine:
-            return self.trainer(evaluation, resources, threads, timer)
+    def epochs(self, evaluation: Evaluation, using: Resources) -> Iterator[EpochResult]:
+        trainer = partial(self.trainer, using=using)
+        return paid_epochs(evaluation, using.ledger, trainer, using.stop, using.timer, using.locks)
 
-        return paid_epochs(evaluation, resources.ledger, trainer, stop, timer, resources.locks)
-
-    def trainer(
-        self, evaluation: Evaluation, resources: Resources, threads: int | None, timer: Timer
-    ) -> Engine:
+    def trainer(self, evaluation: Evaluation, using: Resources) -> Engine:
         """Return what trains `evaluation`, from its first epoch on."""
         from nasopt.training.trainer import Trainer
 
-        assert resources.images is not None
-        train, validation, _ = resources.images
+        assert using.images is not None
+        train, validation, _ = using.images
         return Trainer(
             evaluation, train, validation, self.data.classes,
-            device=resources.device, threads=threads, timer=timer,
+            device=using.device, threads=using.threads, timer=using.timer,
         )  # fmt: skip
 
 
@@ -184,12 +173,5 @@ class Tabular(Backend):
     def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
         return []
 
-    def epochs(
-        self,
-        evaluation: Evaluation,
-        resources: Resources,
-        threads: int | None,
-        stop: Callable[[], bool] = lambda: False,
-        timer: Timer = no_timer,
-    ) -> Iterator[EpochResult]:
+    def epochs(self, evaluation: Evaluation, using: Resources) -> Iterator[EpochResult]:
         return self.truth.results(evaluation)

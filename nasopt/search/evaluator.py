@@ -1,6 +1,7 @@
 """`Evaluator`: the place where evaluations become epochs: a device, a database, its ledger."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -68,8 +69,8 @@ class Evaluator:
         `threads` is the number of a study that has one of its own; `timer` is told the parts of the
         time.
         """
-        threads = threads or self.threads
-        return self.backend.epochs(evaluation, self.resources, threads, stop, timer)
+        using = replace(self.resources, threads=threads or self.threads, stop=stop, timer=timer)
+        return self.backend.epochs(evaluation, using)
 
 
 def default_location(experiment: Experiment) -> str:

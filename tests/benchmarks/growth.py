@@ -73,7 +73,7 @@ def searching(path: Path, sampler: str, profile: bool = False) -> Search:
     search = Search(
         EXPERIMENT, sampler=sampler, storage=path, trials=10**6, device="cpu", profile=profile
     )
-    search.evaluator.backend.trainer = lambda evaluation, *_: Instant(evaluation)  # type: ignore
+    search.evaluator.backend.trainer = lambda evaluation, **_: Instant(evaluation)  # type: ignore
     return search
 
 

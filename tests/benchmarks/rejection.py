@@ -54,7 +54,7 @@ def figures() -> Iterator[Figure]:
                 limited(experiment), sampler=sampler, trials=TRIALS, profile=True,
                 storage=Path(folder) / "x.db", device="cpu",
             )  # fmt: skip
-            search.evaluator.backend.trainer = lambda evaluation, *_: Instant(evaluation)  # type: ignore
+            search.evaluator.backend.trainer = lambda evaluation, **_: Instant(evaluation)  # type: ignore
             seconds = sum(p.seconds["sampler"] for p in search if p.seconds is not None)
             trials = search.study.get_trials(deepcopy=False)
         trained = sum(not {"infeasible", "free"} & t.user_attrs.keys() for t in trials)

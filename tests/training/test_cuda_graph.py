@@ -12,7 +12,6 @@ from nasopt.search.search import Search
 from nasopt.training.batches import Draw
 from nasopt.training.cuda_graph import WARM_UP, Captured, CudaGraphs, Step
 from nasopt.training.evaluation import Evaluation, Recipe
-from nasopt.training.profiling import no_timer
 from nasopt.training.trainer import Trainer
 from tests.examples import small
 from tests.training.small import FEW, SMALL, TRAIN, VALIDATION, metrics, trainer, weights
@@ -135,7 +134,7 @@ def test_a_search_on_a_gpu_keeps_its_images_there(tmp_path):
     search = Search(small(trials=2), storage=tmp_path / "x.db", device="cuda")
     (evaluation,) = small().sample(1, seed=0)
     assert search.evaluator.backend.trainer(
-        evaluation, search.evaluator.resources, None, no_timer
+        evaluation, search.evaluator.resources
     ).batches_of.resident
     assert [each.finished.state.name for each in search if each.finished] == ["COMPLETE"] * 2
 
