@@ -194,7 +194,7 @@ def test_a_study_is_not_continued_on_another_table(tmp_path, table):
     with pytest.raises(
         StudyError, match=r"mine/surrogate/0: dataset is mine \w+ now, was mine \w+ when"
     ):
-        nasopt.run(Experiment(dataset=other, trials=2), storage=tmp_path / "x.db")
+        nasopt.run(Experiment.on_benchmark(other, trials=2), storage=tmp_path / "x.db")
 
 
 def test_two_objectives_and_limits_take_their_costs_from_the_table(tmp_path, table):
