@@ -30,18 +30,18 @@ clock = time.time
 socket.gethostname = lambda: name
 time.time = lambda: clock() + float(ahead)
 
-from nasopt.search import evaluator
+from nasopt.training import trainer
 from nasopt.cli.main import main
 from tests.faults import log_batches
 
 log_batches(Path("batches"))
 
-class Trainer(evaluator.Trainer):
+class Trainer(trainer.Trainer):
     def __init__(self, evaluation, *arguments, **options):
         print("trains", evaluation.key, flush=True)
         super().__init__(evaluation, *arguments, **options)
 
-evaluator.Trainer = Trainer
+trainer.Trainer = Trainer
 sys.exit(main(words))
 """
 

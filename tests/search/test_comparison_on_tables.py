@@ -189,7 +189,7 @@ def test_two_objectives_of_a_table_are_compared_by_their_fronts(tmp_path, table)
 
 def test_without_any_cost_there_is_no_largest_network(tmp_path):
     bare = load_benchmark(written(tmp_path / "bare.csv", header=HEADER.replace("para", "_para")))
-    problem = Experiment(dataset=bare).problem
+    problem = Experiment.on_benchmark(bare).problem
     with pytest.raises(Unsuitable, match="sampler='largest': this table knows neither parameters"):
         make_sampler("largest", problem, 0)
     result = compare(bare, tmp_path / "x.db", samplers="random,largest", seeds=1, trials=2)
