@@ -29,6 +29,7 @@ from nasopt.storage.notes import Notebook
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import DEATHS, Lost
 from nasopt.storage.rdb import FREE, IDENTITY
+from nasopt.text import several
 from nasopt.training.devices import wait_for
 from nasopt.training.evaluation import EpochResult, Evaluation
 from nasopt.training.profiling import Profile, Timer, no_timer
@@ -150,8 +151,8 @@ class Search:
                 self.standing = self._standing()
                 if self.tally.foreign:
                     logger.warning(
-                        "%d trials of plain Optuna's count, but are not taken for networks",
-                        self.tally.foreign,
+                        "%s of plain Optuna's: counted, but not taken for networks",
+                        several(self.tally.foreign, "trial"),
                     )
                 yield self.standing
                 if self.profile is not None:

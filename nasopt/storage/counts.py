@@ -89,14 +89,14 @@ class TrialCounts:
         else:
             self.done += 1
             self.pruned += row.state is TrialState.PRUNED
-        if "key" not in attrs:
-            self.foreign += FREE not in attrs  # one of ours that failed early is free
+        key, epochs = attrs.get("key"), attrs.get("epochs")
+        if not (isinstance(key, str) and isinstance(epochs, int)):
+            self.foreign += FREE not in attrs  # one of ours that had no training is free
             return
         if row.state is TrialState.COMPLETE and is_within(self.limits, attrs):
             value = stored_value(row.value, row.value_type)
             self.best = value if self.best is None else max(value, self.best)
-        if isinstance(attrs["key"], str) and isinstance(attrs.get("epochs"), int):
-            self._count_epochs(row.trial_id, attrs["key"], attrs["epochs"], attrs)
+        self._count_epochs(row.trial_id, key, epochs, attrs)
 
     def _count_epochs(self, trial_id: int, key: str, epochs: int, attrs: dict[str, Any]) -> None:
         known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)
