@@ -160,7 +160,7 @@ def compare(args: argparse.Namespace) -> None:
     from nasopt.search.processes import share_cores, worker_processes
     from nasopt.storage.counts import ended_trials
 
-    if args.csv:
+    if args.csv is not None:
         csv_output(args.csv).check()
     workers = share_cores(args.workers)
     if args.studies is not None:
@@ -178,7 +178,7 @@ def compare(args: argparse.Namespace) -> None:
         with worker_processes(_assist_comparison, args, min(workers, comparison.left), ended):
             scoreboard.follow_comparison(display.console(stderr=args.json), comparison)
         result = comparison.result
-    if args.csv:
+    if args.csv is not None:
         write_csv(args.csv, result.rows)
     if args.json:
         display.print_json(result.to_json())

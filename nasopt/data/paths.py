@@ -1,5 +1,6 @@
 """The relative paths of a study file: looked up in its own folder, then in the working one."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,12 +29,14 @@ def looked_in(path: str | Path) -> str:
 
     Return the empty string for an absolute path.
     """
-    if Path(path).is_absolute():
+    places = _places(Path(path))
+    if places[-1].is_absolute():
         return ""
-    folders = dict.fromkeys(str(each.absolute().parent) for each in _places(Path(path)))
+    folders = dict.fromkeys(str(each.absolute().parent) for each in places)
     return f" in {' or '.join(folders)}"
 
 
 def _places(path: Path) -> list[Path]:
     folder = _STUDY_FOLDER.get()
+    path = Path(os.path.expanduser(path))
     return [path] if folder is None else [folder / path, path]

@@ -40,7 +40,7 @@ class Raw(NamedTuple):
 def data_dir() -> Path:
     """Return the folder for downloads: `NASOPT_DATA`, or a folder in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("NASOPT_DATA") or Path(cache) / "nasopt")
+    return Path(os.environ.get("NASOPT_DATA") or Path(cache) / "nasopt").expanduser()
 
 
 def read_digits() -> Raw:

@@ -341,7 +341,7 @@ def load_experiment(path: str | Path) -> Experiment:
         sys.path.remove(str(folder))
     experiment = getattr(module, "experiment", None)
     if not isinstance(experiment, Experiment):
-        found = "none" if experiment is None else f"a {type(experiment).__name__}"
+        found = "none" if experiment is None else f"of type {type(experiment).__name__}"
         raise StudyError(f"{path}: experiment is {found}; write experiment = Experiment(...)")
     if experiment.name == "experiment":
         return replace(experiment, name=path.stem)
@@ -352,7 +352,11 @@ def _neighbour(path: Path) -> str:
     """Return the remedy for a file that is not there: the closest study file in its folder."""
     stems = [each.stem for each in path.parent.glob("*.py")]
     match = difflib.get_close_matches(path.stem, stems, n=1)
-    return f"did you mean {match[0]}.py?" if match else "give the path of a study file"
+    return (
+        f"did you mean {path.with_name(match[0] + '.py')}?"
+        if match
+        else "give the path of a study file"
+    )
 
 
 def _line(error: BaseException, path: Path) -> int:

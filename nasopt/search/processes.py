@@ -39,8 +39,8 @@ def share_cores(workers: int) -> int:
     if workers > cores:
         logger.warning(
             "workers=%d: %s free to this process; more workers than that would only wait for each "
-            "other, so there are %d",
-            workers, "1 core is" if cores == 1 else f"{cores} cores are", cores,
+            "other, so no more are begun",
+            workers, "1 core is" if cores == 1 else f"{cores} cores are",
         )  # fmt: skip
     workers = min(workers, cores)
     if workers > 1 and not os.environ.get("OMP_NUM_THREADS"):

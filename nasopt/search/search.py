@@ -25,7 +25,7 @@ from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import Lost
 from nasopt.storage.record import EndedBy, TrialRecord
-from nasopt.text import RUN_AGAIN
+from nasopt.text import RUN_AGAIN, several
 from nasopt.training.devices import wait_for
 from nasopt.training.profiling import Profile, Timer, no_timer
 
@@ -150,8 +150,8 @@ class Search:
                 self.standing = self._standing()
                 if self.counts.foreign:
                     logger.warning(
-                        "%d trials of plain Optuna's count, but are not taken for networks",
-                        self.counts.foreign,
+                        "%s of plain Optuna's: counted, but not taken for networks",
+                        several(self.counts.foreign, "trial"),
                     )
                 yield self.standing
                 if self.profile is not None:

@@ -92,17 +92,16 @@ class TrialCounts:
         else:
             self.done += 1
             self.pruned += row.state is TrialState.PRUNED
-        if KEY not in attrs:
-            self.foreign += FREE not in attrs  # one of ours that failed early is free
+        key, epochs = attrs.get(KEY), attrs.get(EPOCHS)
+        if not (isinstance(key, str) and isinstance(epochs, int)):
+            self.foreign += FREE not in attrs  # one of ours that had no training is free
             return
         if row.state is TrialState.COMPLETE and is_within(self.limits, attrs):
             value = stored_value(row.value, row.value_type)
             self.best = value if self.best is None else max(value, self.best)
-        key, epochs = attrs[KEY], attrs.get(EPOCHS)
-        if isinstance(key, str) and isinstance(epochs, int):
-            self._count_epochs(row.trial_id, key, epochs)
-            cost = self._costs.add(TrialRecord(key=key, epochs=epochs, free=FREE in attrs))
-            self.epochs_spent += cost.epochs
+        self._count_epochs(row.trial_id, key, epochs)
+        cost = self._costs.add(TrialRecord(key=key, epochs=epochs, free=FREE in attrs))
+        self.epochs_spent += cost.epochs
 
     def _count_epochs(self, trial_id: int, key: str, epochs: int) -> None:
         known = self.epochs.get(key, -1), -self.trained.get(key, trial_id)

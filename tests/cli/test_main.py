@@ -217,6 +217,7 @@ def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(study, capsy
         (["compare", "--studies", "x", "--storage", "no.db", "--epochs-budget", "3"],
          "nasopt: --epochs-budget: --studies are compared as they are; leave it out"),
         (["compare", "mine.py", "--csv", "no/x.csv"], "nasopt: csv=no/x.csv: no such folder; make"),
+        (["compare", "mine.py", "--csv", ""], "nasopt: csv=.: a folder; name a file in it"),
         (["compare", "mine.py", "--seeds", "0"], "nasopt: seeds=0: use a whole number from 1"),
         (["compare", "mine.py", "--samplers", "a"], "nasopt: sampler='a': unknown; choose from"),
         (["compare", "mine.py", "--trials", "2", "--epochs-budget", "3"], "nasopt: trials=2 and"),

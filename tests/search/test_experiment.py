@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import optuna
 import pytest
 
 import nasopt
 from nasopt import Conv, Error, Experiment, Recipe, Space, categorical, macs, parameters, real
 from nasopt.data import digits, image_folder
+from nasopt.data.readers import data_dir
 from nasopt.errors import DataError, RecipeError, StudyError
 from nasopt.search.experiment import load_experiment
 from tests.examples import small, small_space
@@ -161,14 +164,19 @@ def test_a_mistyped_package_is_never_given_to_pip(tmp_path):
         ("lecture.txt", "did you mean lecture.py?"),
         ("zzz", "give the path of a study file"),
         ("nowhere/lecture.py", "give the path of a study file"),
+        ("studies/lecture", "did you mean studies/lecture.py?"),
     ],
 )
-def test_a_study_file_that_is_missing_is_answered_with_the_closest(tmp_path, name, remedy):
-    for each in ("lecture.py", "a.py"):
-        (tmp_path / each).write_text(STUDY)
+def test_a_study_file_that_is_missing_is_answered_with_the_closest(
+    tmp_path, monkeypatch, name, remedy
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    for each in ("lecture.py", "a.py", "studies/lecture.py"):
+        Path(each).write_text(STUDY)
     with pytest.raises(StudyError) as error:
-        load_experiment(tmp_path / name)
-    assert str(error.value) == f"{tmp_path / name}: no such file; {remedy}"
+        load_experiment(name)
+    assert str(error.value) == f"{name}: no such file; {remedy}"
 
 
 FOLDER_STUDY = STUDY.replace("import digits", "import image_folder").replace(
@@ -201,6 +209,19 @@ def test_a_relative_path_is_looked_up_from_the_study_file_then_from_the_working_
         image_folder("nowhere", 4)  # outside of a study file
 
 
+def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    """As that of a database may: a shell does not see the paths of a study file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.py").write_text(FOLDER_STUDY.replace("pics", "~/pics"))
+    with pytest.raises(StudyError, match="path=~/pics: no such folder; give an existing one"):
+        load_experiment(tmp_path / "mine.py")
+    for name in "ab":
+        (tmp_path / "pics" / name).mkdir(parents=True)
+    assert load_experiment(tmp_path / "mine.py").data.class_names() == ("a", "b")
+    monkeypatch.setenv("NASOPT_DATA", "~/data")
+    assert data_dir() == tmp_path / "data"
+
+
 def test_tables_and_databases_are_looked_up_as_pictures_are(tmp_path, monkeypatch):
     studies = tmp_path / "studies"
     studies.mkdir()
@@ -227,7 +248,7 @@ def test_a_study_file_that_is_missing_a_folder_or_without_experiment_is_named(tm
     with pytest.raises(StudyError, match="experiment is none; write experiment = Exp"):
         load_experiment(empty)
     empty.write_text("experiment = 1\n")
-    with pytest.raises(StudyError, match="experiment is a int; write experiment = Exp"):
+    with pytest.raises(StudyError, match="experiment is of type int; write experiment = Exp"):
         load_experiment(empty)
 
 

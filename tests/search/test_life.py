@@ -306,7 +306,7 @@ def test_trials_of_plain_optuna_stand_beside_ours(tmp_path, caplog, sampler):
     assert trials[8].params.items() >= wanted.items()
     assert len(trials[8].user_attrs["key"]) == 32
     assert (lines[-1].done, lines[-1].best) == (11, max(t.value for t in trials if _ours(t)))
-    assert "3 trials of plain Optuna's count, but are not taken for networks" in caplog.text
+    assert "3 trials of plain Optuna's: counted, but not taken for networks" in caplog.text
     assert "trial 6: plain Optuna's; it is not waited for" in caplog.text
 
 

@@ -87,7 +87,7 @@ def test_there_are_no_more_workers_than_cores_and_that_is_told(caplog):
     assert share_cores(64) == 6
     assert caplog.messages == [
         "workers=64: 6 cores are free to this process; more workers than that would only wait for "
-        "each other, so there are 6"
+        "each other, so no more are begun"
     ]
     assert torch.get_num_threads() == 1
 

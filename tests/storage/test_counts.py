@@ -73,7 +73,11 @@ def counted(storage: Storage, study_id: int) -> tuple[Any, ...]:
         sum(each.state is PRUNED for each in paid),
         len(trials) - len(paid),
         max(
-            (each.value for each in trials if each.state is COMPLETE and "key" in each.user_attrs),
+            (
+                each.value
+                for each in trials
+                if each.state is COMPLETE and {"key", "epochs"} <= each.user_attrs.keys()
+            ),
             default=None,
         ),
         trained,
@@ -100,10 +104,12 @@ def test_trials_count_once_they_have_ended(storage, study_id):
 
 
 def test_free_trials_cost_nothing_whether_complete_or_pruned(storage, study_id):
-    for state, value in ((COMPLETE, 0.75), (PRUNED, 0), (COMPLETE, 0.5)):
-        finish(storage, begin(storage, study_id), state, value, **{FREE: True})
-    finish(storage, begin(storage, study_id), value=0.25)
-    assert numbers_of(refreshed(storage, study_id)) == (1, 0, 3, 0.75, {})
+    first = begin(storage, study_id)
+    finish(storage, first, COMPLETE, 0.75, epochs=2, **{FREE: True})
+    for state, value in ((PRUNED, 0), (COMPLETE, 0.5)):
+        finish(storage, begin(storage, study_id), state, value, epochs=2, **{FREE: True})
+    finish(storage, begin(storage, study_id), value=0.25, epochs=2)
+    assert numbers_of(refreshed(storage, study_id)) == (1, 0, 3, 0.75, {"k": first})
 
 
 def test_a_network_that_was_not_trained_to_its_outcome_is_not_known(storage, study_id):
@@ -140,7 +146,7 @@ def test_the_first_trial_of_a_network_is_named_whichever_ended_first(
 def test_the_best_may_be_infinite(storage, study_id, values, best):
     tally = TrialCounts(storage, study_id)
     for value in values:
-        finish(storage, begin(storage, study_id), value=value)
+        finish(storage, begin(storage, study_id), value=value, epochs=2)
         tally.refresh()
     assert tally.best == refreshed(storage, study_id).best == best
 
@@ -148,7 +154,7 @@ def test_the_best_may_be_infinite(storage, study_id, values, best):
 def test_of_several_objectives_the_best_is_that_of_the_first(storage):
     study_id = storage.create_new_study([StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE])
     for values in ([0.5, 9.0], [0.25, 99.0]):
-        storage.finish(begin(storage, study_id), COMPLETE, values, {})
+        storage.finish(begin(storage, study_id), COMPLETE, values, {"epochs": 2})
     tally = refreshed(storage, study_id)
     assert (tally.best, tally.done) == (0.5, 2)
 
@@ -191,7 +197,7 @@ def test_no_trial_counts_twice_where_more_wait_than_a_statement_takes(tmp_path: 
     tally = refreshed(storage, study._study_id)
     storage.owner = "me"
     for value in (0.75, 0.25):
-        finish(storage, begin(storage, study._study_id), value=value)
+        finish(storage, begin(storage, study._study_id), value=value, epochs=2)
     for _ in range(2):
         tally.refresh()
         assert (tally.done, tally.best) == (3, 0.75)
@@ -233,7 +239,7 @@ def test_it_counts_what_the_study_has_in_whatever_order_workers_finish(storage, 
 
 def test_the_best_is_within_the_limits_in_force(storage, study_id):
     for value, amount in ((0.5, 100), (0.75, 200), (0.25, 50)):
-        finish(storage, begin(storage, study_id), value=value, parameters=amount)
+        finish(storage, begin(storage, study_id), value=value, epochs=2, parameters=amount)
     for limits, best in (((), 0.75), ((parameters <= 100,), 0.5), ((parameters <= 99,), 0.25)):
         tally = TrialCounts(storage, study_id, limits)
         tally.refresh()
@@ -248,11 +254,17 @@ def test_trials_of_plain_optuna_count_and_are_no_networks(storage, study_id):
     plain = optuna.load_study(
         study_name=storage.get_study_name_from_id(study_id), storage=storage.url
     )
-    attrs = [{}, {"key": "k", "epochs": "many"}, {"key": ["k"], "epochs": 2}, {"epochs": None}]
+    attrs = [
+        {},
+        {"key": "k"},
+        {"key": "k", "epochs": "many"},
+        {"key": ["k"], "epochs": 2},
+        {"epochs": None},
+    ]
     for user_attrs in attrs:
-        plain.add_trial(optuna.create_trial(value=0.125, user_attrs=user_attrs))
+        plain.add_trial(optuna.create_trial(value=0.5, user_attrs=user_attrs))
     plain.add_trial(optuna.create_trial(value=0.75))
     plain.add_trial(optuna.create_trial(state=FAIL))
     tally = refreshed(storage, study_id)
-    assert (tally.done, tally.foreign, tally.best) == (7, 4, 0.25)
+    assert (tally.done, tally.foreign, tally.best) == (8, 7, 0.25)
     assert tally.epochs == {"k": 2}
