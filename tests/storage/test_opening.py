@@ -1,5 +1,6 @@
 """`Storage` on SQLite and on a real PostgreSQL: claims, budget and fences, with real processes."""
 
+import errno
 import math
 import multiprocessing
 import os
@@ -137,6 +138,20 @@ def test_a_database_is_made_where_there_is_none_and_plain_optuna_opens_it(tmp_pa
     assert [each.name for each in path.parent.iterdir() if "-" not in each.name] == ["x.db"]
     plain = optuna.load_study(storage=f"sqlite:///{path}", study_name="study")
     assert plain.best_value == 0.5
+
+
+def test_a_database_is_made_and_worked_on_where_no_file_has_two_names(tmp_path, monkeypatch):
+    """As on exFAT, and on many file systems of a network."""
+
+    def link(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)  # what Path.hardlink_to and shutil call as well
+    storage = open_storage(tmp_path / "x.db")
+    study = optuna.create_study(storage=storage)
+    with Owner(storage.engine, storage.leases) as owner:
+        storage.owner = owner.token
+        assert storage.next_trial(study._study_id, budget=1) is not None
 
 
 def test_a_database_of_plain_optuna_is_opened(tmp_path):
