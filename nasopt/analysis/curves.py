@@ -20,6 +20,7 @@ from nasopt.analysis.outputs import Output
 from nasopt.analysis.record import Record
 from nasopt.storage.budget import Spent, spent
 from nasopt.storage.record import TrialRecord
+from nasopt.text import visible
 
 AXES = ("evaluation", "total_epochs", "total_seconds")
 POINTS = 100  # of a curve over epochs or seconds
@@ -179,10 +180,14 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
 
 
 def in_a_cell(value: Any) -> Any:
-    """Return a value as a spreadsheet shows it: a text like a formula begins with an ', then."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
-        return f"'{value}"
-    return value
+    """Return a value as a spreadsheet shows it.
+
+    A text like a formula begins with an ', then; control characters are spelled out.
+    """
+    if not isinstance(value, str):
+        return value
+    formula = value.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    return f"'{visible(value)}" if formula else visible(value)
 
 
 def last_by(rows: Sequence[Row], axis: str, position: float) -> Row | None:

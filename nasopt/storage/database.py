@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -134,6 +135,28 @@ def inspect(path: Path) -> None:
         _inspect(path, True)  # a worker began to write while it was read as if nobody did
 
 
+def _refuse_foreign_wal(path: Path, db: sqlite3.Connection) -> None:
+    """Raise StorageError if the -wal is that of another database, whose studies would be shown.
+
+    It is left by a kill, and `path` was put in the place of its database. SQLite would add the one
+    to the other; each database of nasopt's has a number of its own in its header, see `mark`.
+    """
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)) as alone:
+        own, together = (each.execute("PRAGMA user_version").fetchone()[0] for each in (alone, db))
+    if own not in (0, together):  # 0 of a file that none but an older version has written to
+        raise StorageError(
+            f"storage={path}: {path.name}-wal beside it was left by another database of that name; "
+            f"put that one back in its place, or move {path}-wal and {path}-shm away"
+        )
+
+
+def mark(connection: sa.Connection) -> None:
+    """Write the number of a database, a new one if it has none, so that its -wal has it, too."""
+    known = connection.exec_driver_sql("PRAGMA user_version").scalar()
+    number = known or 1 + secrets.randbelow(2**31 - 1)
+    connection.exec_driver_sql(f"PRAGMA user_version = {number}")
+
+
 def _inspect(path: Path, writing: bool) -> None:
     begin_anew = "move it away, or name another with --storage"
     if path.is_dir():
@@ -146,6 +169,8 @@ def _inspect(path: Path, writing: bool) -> None:
     try:
         url = f"file:{quote(str(path))}?{how}"
         with closing(sqlite3.connect(url, uri=True, timeout=BUSY_SECONDS)) as db:
+            if writing:
+                _refuse_foreign_wal(path, db)
             ((pages,),) = db.execute("PRAGMA page_count")
             ((page_size,),) = db.execute("PRAGMA page_size")
             if not writing and path.stat().st_size < pages * page_size:

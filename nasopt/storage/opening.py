@@ -25,6 +25,7 @@ from nasopt.storage.database import (
     has_wal,
     inspect,
     is_writable,
+    mark,
     name_error,
     other_schema,
     shown_url,
@@ -254,6 +255,8 @@ def _make_tables(storage: Storage) -> None:
         for index in INDICES:
             connection.execute(sa.text(index))
         clear_orphans(connection)
+        if connection.dialect.name == "sqlite":
+            mark(connection)
 
 
 def _make(path: Path) -> None:

@@ -1,7 +1,9 @@
 """`open_storage` on SQLite and on a real PostgreSQL: what is made, refused, and left as it was."""
 
+import errno
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -60,6 +62,20 @@ def test_a_database_is_made_where_there_is_none_and_plain_optuna_opens_it(tmp_pa
     assert [each.name for each in path.parent.iterdir() if "-" not in each.name] == ["x.db"]
     plain = optuna.load_study(storage=f"sqlite:///{path}", study_name="study")
     assert plain.best_value == 0.5
+
+
+def test_a_database_is_made_and_worked_on_where_no_file_has_two_names(tmp_path, monkeypatch):
+    """As on exFAT, and on many file systems of a network."""
+
+    def link(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)  # what Path.hardlink_to and shutil call as well
+    storage = open_storage(tmp_path / "x.db")
+    study = optuna.create_study(storage=storage)
+    with Owner(storage.engine, storage.leases) as owner:
+        storage.owner = owner.token
+        assert storage.next_trial(study._study_id, budget=1) is not None
 
 
 def test_a_database_of_plain_optuna_is_opened(tmp_path):
@@ -326,3 +342,37 @@ def test_without_an_owner_it_is_optunas_own_storage(location):
     assert [trial.state for trial in study.trials] == [COMPLETE, PRUNED, COMPLETE]
     assert study.best_trial.number == 0
     assert study.best_trial.user_attrs == {"note": [1, 2]}
+
+
+def left_by_a_kill(database: Path, name: str) -> None:
+    """Make a database of one study whose last writes are in its -wal alone, as a kill leaves it."""
+    making = database.with_name("making.db")
+    storage = open_storage(making)
+    optuna.create_study(study_name=name, storage=storage)
+    for end in ("", "-wal"):
+        shutil.copy(f"{making}{end}", f"{database}{end}")
+    assert Path(f"{database}-wal").stat().st_size
+    storage.engine.dispose()
+    making.unlink()
+
+
+@pytest.mark.parametrize("mode", ["create", "write", "read"])
+def test_a_database_put_beside_the_wal_of_another_is_not_added_to_it(tmp_path, mode):
+    left_by_a_kill(tmp_path / "x.db", "old")
+    other = open_storage(tmp_path / "other.db")
+    optuna.create_study(study_name="mine", storage=other)
+    other.engine.dispose()
+    wal = (tmp_path / "x.db-wal").read_bytes()
+    shutil.copy(tmp_path / "other.db", tmp_path / "x.db")
+    with pytest.raises(StorageError, match=r"x\.db-wal beside it was left by another database"):
+        open_storage(tmp_path / "x.db", mode)
+    assert (tmp_path / "x.db-wal").read_bytes() == wal
+    (tmp_path / "x.db-wal").unlink()
+    (tmp_path / "x.db-shm").unlink(missing_ok=True)
+    assert optuna.get_all_study_names(open_storage(tmp_path / "x.db", mode)) == ["mine"]
+
+
+@pytest.mark.parametrize("mode", ["create", "write", "read"])
+def test_a_database_beside_its_own_wal_has_all_that_was_written(tmp_path, mode):
+    left_by_a_kill(tmp_path / "x.db", "old")
+    assert optuna.get_all_study_names(open_storage(tmp_path / "x.db", mode)) == ["old"]

@@ -53,7 +53,7 @@ def test_it_is_shown_as_it_stands(old, capsys):
     assert main(["show", "runs/old.db", "--studies"]) == 0
     assert "old/surrogate/0  9/12" in capsys.readouterr().out
     assert main(["report", "runs/old.db", "-o", "r.html", "--study", "old/surrogate/0"]) == 0
-    assert "34.00%" in Path("r.html").read_text()
+    assert "0.3400" in Path("r.html").read_text()
     assert old.read_bytes() == before
 
 
