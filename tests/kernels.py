@@ -34,7 +34,7 @@ SIDES = (1, 2, 3, 4, 5, 7, 8, 9, 12, 14, 16, 17, 28, 32)
 BATCHES = (1, 2, 3, 7, 16, 31, 32, 64)
 MACS = 1e8  # of a case at most: the reference is slow
 # as a share of the sum of the absolute values of the terms: batch norm makes gradients cancel
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
 Case = tuple[Conv, Shape, int, str, torch.dtype]  # ..., images in a batch, layout, precision
 

@@ -45,12 +45,12 @@ def test_a_verdict_claims_what_was_tested_and_nothing_else(found, sentence):
 def test_where_the_signal_is_weak_nothing_can_be_told():
     weak = variance_components([[0.1, 0.9], [0.9, 0.2], [0.5, 0.4]])
     assert weak.share < 0.3
-    assert verdict([difference("tpe", 0.02, 0.01)], "random", "40 evaluations", weak, str) == (
+    assert verdict([difference("tpe", 0.02, 0.01)], "random", "40 evaluations", weak) == (
         "Which sampler is better cannot be told here: of the variance between trainings only 0.00 "
         "is architecture, the rest is the luck of their seeds."
     )
     good = variance_components([[0.1, 0.1], [0.9, 0.8]])
-    assert "is better" in verdict([difference("tpe", 0.02, 0.01)], "random", "4 epochs", good, str)
+    assert "is better" in verdict([difference("tpe", 0.02, 0.01)], "random", "4 epochs", good)
 
 
 def test_what_limits_the_claims_is_said():

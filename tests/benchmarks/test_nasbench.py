@@ -20,7 +20,7 @@ def test_nas_bench_201_has_its_published_size_and_optimum(name, optimum):
     assert benchmark.recipe.epochs == 1
     assert benchmark.costs == ("parameters",)
     assert benchmark.summary.startswith(
-        f"nasbench201-{name}: 15,625 networks, 2 or 3 replicates, 1 epoch, optimum {optimum}"
+        f"nasbench201-{name}: 15,625 networks, 2 or 3 replicates, 1 epoch, optimum {optimum:.2f}"
     )
 
 

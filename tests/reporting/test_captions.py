@@ -38,7 +38,7 @@ def test_only_a_search_that_ended_with_a_course_is_said_to_get_better_at_its_end
     assert better in told(climbing)
     assert better not in told(replace(climbing, trials_budget=9))
     assert better not in told(replace(climbing, ended="all known"))
-    one = study("tpe", 0, [0.1], trials=1)
+    one = study("tpe", 0, [0.1], trials_budget=1)
     assert told(one) == "At the end the best network found by tpe has 0.1000."
     flat = study("tpe", 0, [0.4, 0.4, 0.4, 0.4])
     assert told(flat).endswith("was within half a point of its end after 1 network.")

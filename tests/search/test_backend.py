@@ -80,8 +80,8 @@ def test_what_a_benchmark_has_of_its_own_is_refused(table, fields, remedy):
 
 
 def test_a_benchmark_in_the_place_of_a_data_set_is_told_where_it_belongs(table):
-    with pytest.raises(RecipeError, match=r"a benchmark .* write Experiment\.on_benchmark\(\.\.\."):
-        Experiment.on_benchmark(nasopt.load_benchmark(table))
+    with pytest.raises(RecipeError, match=r"a benchmark .* write Experiment\.on_benchmark"):
+        Experiment(dataset=nasopt.load_benchmark(table))  # type: ignore[arg-type]
 
 
 def test_without_data_set_or_space_the_field_is_named():

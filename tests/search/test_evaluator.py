@@ -83,7 +83,7 @@ def test_all_trainings_of_an_experiment_have_the_threads_of_its_first_study(tmp_
     begin_with_two(tmp_path, monkeypatch, trials=1)
     given = {"storage": tmp_path / "x.db", "device": "cpu"}
     other = Search(EXPERIMENT, sampler="tpe", trials=1, **given)
-    assert other.threads == 2
+    assert other.worker.threads == 2
     noise = NoiseStudy(EXPERIMENT, architectures=2, seeds=2, **given)
     assert next(iter(noise)).result.device == "cpu, 2 threads"
     assert Evaluator(replace(EXPERIMENT, seed=1), **given).threads == 1
