@@ -13,9 +13,8 @@ from nasopt.analysis.curves import Budget, Row, study_rows
 from nasopt.analysis.difference import difference
 from nasopt.analysis.outcome import load_study, studies_of, study_records
 from nasopt.analysis.record import Record, devices_of, remarks
-from nasopt.analysis.retrained import fresh_seeds
 from nasopt.analysis.start_up import start_up
-from nasopt.analysis.winners import MOST_REPLICATES, QUARTERS, quarter_winners
+from nasopt.analysis.winners import MOST_REPLICATES, QUARTERS, fresh_seeds, quarter_winners
 from nasopt.errors import RecipeError, StudyError, closest
 from nasopt.storage.attributes import FREE
 from nasopt.storage.budget import spent

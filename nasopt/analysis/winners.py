@@ -4,14 +4,14 @@ The best of many noisy accuracies was chosen for its luck, too: so samplers are 
 accuracies of their winners when they are trained again. Nothing is trained here.
 """
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nasopt.analysis.curves import Budget, Row, last_by
 from nasopt.analysis.record import Record
-from nasopt.analysis.retrained import fresh_seeds
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders
 from nasopt.storage.rdb import Storage
@@ -84,3 +84,28 @@ def trained_again(study: Record, params: Mapping[str, Any], storage: Storage) ->
             break
         found.append(results[-1].accuracy)
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """The validation accuracies of one network, one for each fresh training seed."""
+
+    evaluation: Evaluation
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of the mean; nan for a single seed."""
+        if len(self.accuracies) < 2:
+            return math.nan
+        return statistics.stdev(self.accuracies) / math.sqrt(len(self.accuracies))
+
+
+def fresh_seeds(evaluation: Evaluation, replicates: int) -> Iterator[Evaluation]:
+    """Return the evaluations that `retrain` trains."""
+    for seed in range(evaluation.seed + 1, evaluation.seed + replicates + 1):
+        yield replace(evaluation, seed=seed)

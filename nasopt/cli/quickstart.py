@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nasopt.analysis.outcome import Result, result
-from nasopt.analysis.retrained import Retrained
+from nasopt.analysis.winners import Retrained
 from nasopt.reporting.commands import command
 from nasopt.reporting.notes import TrialNotes
 from nasopt.reporting.terminal import display

@@ -326,8 +326,8 @@ def about_importances(found: Importances) -> str:
     kinds = [f"{kind_name(kind)} {share:.0%}" for kind, share in found.by_kind.items()]
     place, share = next(iter(found.by_place.items()))
     text = (
-        f"Of what decides whether a network is among the best tenth, {listed(kinds)}. "
-        f"What weighs most of all is {place_in_prose(place)} ({share:.0%})."
+        f"Whether a network is among the best tenth depends on these choices: {listed(kinds)}. "
+        f"The most influential of all is {place_in_prose(place)} ({share:.0%})."
     )
     if found.trials < FEW:
         return f"{text} From {found.trials} trainings this is a hint, no more."

@@ -12,7 +12,6 @@ from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Budget
 from nasopt.analysis.outcome import studies_of
 from nasopt.analysis.record import Record
-from nasopt.analysis.retrained import Retrained, fresh_seeds
 from nasopt.analysis.selection import (
     analyse,
     budget_of,
@@ -23,7 +22,7 @@ from nasopt.analysis.selection import (
     rows_of,
 )
 from nasopt.analysis.start_up import start_up
-from nasopt.analysis.winners import quarter_winners
+from nasopt.analysis.winners import Retrained, fresh_seeds, quarter_winners
 from nasopt.errors import RecipeError, StudyError, Unsuitable
 from nasopt.samplers import SAMPLERS, make_sampler, sampler_name
 from nasopt.search.evaluator import Evaluator, default_location

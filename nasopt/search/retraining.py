@@ -6,7 +6,7 @@ The best of many noisy accuracies flatters itself: it was chosen for its luck as
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from nasopt.analysis.retrained import Retrained, fresh_seeds
+from nasopt.analysis.winners import Retrained, fresh_seeds
 from nasopt.training.evaluation import Evaluation
 
 if TYPE_CHECKING:  # it imports torch, which what winners gave can be read without

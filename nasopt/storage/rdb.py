@@ -2,7 +2,7 @@
 
 Optuna's schema and class are made safe here for several processes and for death at any moment. The
 private names of Optuna that this needs are touched here and in `samplers` alone;
-`tests/storage/test_optuna_canary.py` tells when one moves.
+`test_optuna_canary.py` of their tests tells when one moves.
 """
 
 import json

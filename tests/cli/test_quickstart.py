@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from nasopt.analysis.retrained import Retrained
+from nasopt.analysis.winners import Retrained
 from nasopt.cli.quickstart import LECTURE, SMALL, quickstart, study_file, verdict
 from nasopt.search.experiment import load_experiment
 from tests.examples import small

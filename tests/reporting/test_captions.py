@@ -86,7 +86,7 @@ def test_only_what_lagged_behind_was_saved_by_pruning(saved, sentence):
 )
 def test_the_most_important_place_is_called_as_a_person_would(parameter, words):
     text = captions.about_importances(Importances(30, {parameter: 0.75, "conv01.stride": 0.25}))
-    assert f"What weighs most of all is {words} (75%)." in text
+    assert f"The most influential of all is {words} (75%)." in text
 
 
 def test_a_curve_of_a_budget_of_epochs_is_told_in_epochs():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from nasopt.analysis.retrained import Retrained, fresh_seeds
+from nasopt.analysis.winners import Retrained, fresh_seeds
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.resume import Stopped
 from nasopt.search.retraining import retrain

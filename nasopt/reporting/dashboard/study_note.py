@@ -22,7 +22,7 @@ def study_note(study: Record, result: Result, study_id: int, location: str) -> s
             _searched(study),
             "### How each network was trained",
             _training(study),
-            "### To have it again",
+            "### To reproduce it",
             _commands(study, location),
         )
     )

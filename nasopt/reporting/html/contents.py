@@ -10,14 +10,13 @@ from optuna.trial import FrozenTrial
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Row, study_rows
 from nasopt.analysis.effective_layers import EffectiveLayers
-from nasopt.analysis.examples import examples
+from nasopt.analysis.examples import examples, shown
 from nasopt.analysis.front import COSTS
 from nasopt.analysis.incumbents import course
 from nasopt.analysis.learning import savings
 from nasopt.analysis.outcome import Outcome, layer_rows
 from nasopt.analysis.record import Record, devices_of, networks, remarks
 from nasopt.analysis.selection import budget_of, compare_records, is_done, spent_of
-from nasopt.analysis.thinned import shown
 from nasopt.errors import StudyError
 from nasopt.reporting import captions
 from nasopt.reporting.commands import commands, needed

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from nasopt.analysis.choices import FEWEST, Preferences, kind_of, preferences
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import AXES
+from nasopt.analysis.examples import Shown
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.importance import FEWEST as FEWEST_TRIALS
 from nasopt.analysis.importance import importances
@@ -17,7 +18,6 @@ from nasopt.analysis.learning import epoch_by_epoch, learning_curves, savings
 from nasopt.analysis.predictions import FEWEST as FEWEST_PREDICTIONS
 from nasopt.analysis.predictions import predictions
 from nasopt.analysis.record import Record
-from nasopt.analysis.thinned import Shown
 from nasopt.reporting import captions
 from nasopt.reporting.figures import (
     choices_figure,

@@ -31,7 +31,7 @@ from tests.reporting.dashboard.serving import (
 )
 
 
-def test_each_study_has_a_note_of_what_was_searched_what_came_out_and_how_to_have_it_again(done):
+def test_each_study_has_a_note_of_what_was_searched_what_came_out_and_how_to_reproduce_it(done):
     filled(done)
     study = load(done, TPE)
     text = get_note(study)

@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 
 import nasopt
 from nasopt import Conv, Experiment, Recipe, Space, categorical, real
+from nasopt.analysis.examples import shown
 from nasopt.analysis.selection import compare_studies, studies_together
-from nasopt.analysis.thinned import shown
 from nasopt.cli.main import main
 from nasopt.errors import StudyError
 from nasopt.reporting.html import write_report
