@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -60,3 +63,13 @@ def test_it_claims_no_more_than_the_figures_carry(random, tpe, claim):
     text = verdict({"random": Retrained(evaluation, random), "tpe": Retrained(evaluation, tpe)})
     assert text.startswith(claim)
     assert "another seed may turn it around" in text
+
+
+def test_the_shipped_study_runs_on_a_processor_without_avx512(tmp_path):
+    """There PyTorch's oneDNN corrupted memory in strided 1x1 convolutions of few channels."""
+    command = [sys.executable, "-m", "nasopt", "run", str(study_file(SMALL))]
+    options = ["--sampler", "random", "--trials", "6", "--storage", str(tmp_path / "x.db")]
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command + options, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "digits/random/0: 6 of 6 trials" in done.stdout
