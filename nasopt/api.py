@@ -48,18 +48,12 @@ def run(
 
 
 def compare(
-    experiment: Experiment,
-    *,
-    samplers: str | Sequence[str | BaseSampler] = DEFAULT,
-    seeds: int = 5,
-    trials: int | None = None,
-    epochs_budget: int | None = None,
-    storage: str | Path | None = None,
-    replicates: int = 3,
-    baseline: str = "random",
-    device: str = "auto",
+    experiment: Experiment, *,
+    samplers: str | Sequence[str | BaseSampler] = DEFAULT, seeds: int = 5,
+    trials: int | None = None, epochs_budget: int | None = None, replicates: int = 3,
+    storage: str | Path | None = None, baseline: str = "random", device: str = "auto",
     analyse_only: bool = False,
-) -> ComparisonResult:
+) -> ComparisonResult:  # fmt: skip
     """Compare samplers on `experiment`: run the missing studies, then analyse.
 
         result = nasopt.compare(experiment, samplers="random,tpe", seeds=8, trials=40)
@@ -72,18 +66,10 @@ def compare(
     Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
     """
     comparison = Comparison(
-        experiment,
-        samplers=samplers,
-        seeds=seeds,
-        trials=trials,
-        epochs_budget=epochs_budget,
-        storage=storage,
-        replicates=replicates,
-        baseline=baseline,
-        device=device,
-        analyse_only=analyse_only,
-        callbacks=[TrialNotes()],
-    )
+        experiment, samplers=samplers, seeds=seeds, trials=trials, epochs_budget=epochs_budget,
+        storage=storage, replicates=replicates, baseline=baseline, device=device,
+        analyse_only=analyse_only, callbacks=[TrialNotes()],
+    )  # fmt: skip
     for _ in comparison:
         pass
     return comparison.result
