@@ -55,6 +55,7 @@ def faults(session: nox.Session) -> None:
     share = float(session.posargs[0]) if session.posargs else 1.0
     kills, making, cuts = (max(1, round(share * usual)) for usual in (400, 100, 100))
     for part in (
+        ("pytest", "-m", "long"),
         ("tests.faults", f"--kills={kills}", "--lock=61"),
         ("tests.making", f"--kills={making}"),
         ("tests.power", f"--cuts={cuts}"),

@@ -77,6 +77,7 @@ def undisturbed(first: Host, second: Host, study: str, url: str) -> None:
     assert workers(url) == 0
 
 
+@pytest.mark.long
 def test_twins_with_folders_of_their_own_leave_each_other_alone(tmp_path, study, postgresql):
     undisturbed(Host(tmp_path / "a", "twin"), Host(tmp_path / "b", "twin"), study, postgresql())
 
@@ -86,7 +87,9 @@ def test_a_clock_ahead_steals_nothing(tmp_path, study, postgresql):
     undisturbed(Host(tmp_path / "a", "right"), ahead, study, postgresql())
 
 
-@pytest.mark.parametrize("names", [("gone", "here"), ("twin", "twin")])
+@pytest.mark.parametrize(
+    "names", [("gone", "here"), pytest.param(("twin", "twin"), marks=pytest.mark.long)]
+)
 def test_what_a_dead_host_had_in_hand_goes_on_when_it_was_silent(
     tmp_path, study, whole, postgresql, names
 ):
@@ -99,6 +102,7 @@ def test_what_a_dead_host_had_in_hand_goes_on_when_it_was_silent(
     assert workers(url) == 0
 
 
+@pytest.mark.long
 def test_a_dead_worker_of_this_host_is_known_at_once_with_a_server_too(
     tmp_path, study, whole, postgresql
 ):

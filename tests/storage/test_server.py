@@ -169,7 +169,13 @@ STOPS: dict[str, Callable[[Cluster, str], object]] = {
 STARTED = "SELECT 1 FROM trials WHERE state = 'COMPLETE'"
 
 
-@pytest.mark.parametrize("stop", STOPS)
+USUAL = ("stopped", "restarted", "dropped")  # of which the default run has tests
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [each if each in USUAL else pytest.param(each, marks=pytest.mark.long) for each in STOPS],
+)
 def test_workers_whose_server_fails_end_with_a_line_and_go_on_later(server, tmp_path, stop):
     url = server.new()
     words = ("run", study_file(tmp_path, 500), "--sampler", "random", "--device", "cpu")
