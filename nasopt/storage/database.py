@@ -17,8 +17,9 @@ from nasopt.text import RUN_AGAIN
 SCHEMA = "v3.2.0.a"  # of Optuna 4 and 5
 TABLES = {"studies", "trials", "version_info", "alembic_version"}  # by which a file is Optuna's
 LONGEST = 2**26  # bytes of a text: what is longer is no attribute of anybody's
-URL = re.compile(r"[\w+]+://")
-IN_TEXT = re.compile(r"[\w+]+:/{1,2}(?:[^/\s:@]*:[^@\n]*@)?\S+?(?=[:;,.]?(?:\s|$))")
+# No match begins within a word: a name of a megabyte would be searched from each letter on.
+URL = re.compile(r"(?<![\w+])[\w+]+://")
+IN_TEXT = re.compile(r"(?<![\w+])[\w+]+:/{1,2}(?:[^/\s:@]*:[^@\n]*@)?\S+?(?=[:;,.]?(?:\s|$))")
 NO_PATH = re.compile(r"postgres(ql)?[\w+]*:|.*\bpassword *=")  # a URL or libpq's words, mistyped
 SECRET = re.compile(r"pass(?!file)|pwd|secret|token|scram", re.IGNORECASE)  # options of libpq
 BUSY_SECONDS = 120  # how long a statement waits while another process writes

@@ -130,3 +130,9 @@ def test_a_password_is_not_repeated(location):
     assert "secret" not in "".join(traceback.format_exception(raised.value)).replace(location, "")
     assert "secret" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("text", ["x" * 2**20, "x:" * 2**19, "é" * 2**20])
+def test_a_text_of_a_megabyte_is_looked_at_once(text):
+    """As a study may be called; from each letter on, it would take an hour."""
+    assert shown_url(text) == text
