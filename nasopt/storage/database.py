@@ -52,7 +52,11 @@ def storage_url(location: str | Path) -> str:
             url = url.set(drivername="postgresql+psycopg")
         url.get_dialect()
     except (sa.exc.ArgumentError, ValueError):  # which repeats a password
-        remedy = "write @ in a password as %40" if "@" in text else "use runs/x.db, say"
+        remedy = (
+            "write the port as a number, and @ in a password as %40"
+            if text.startswith("postgresql")
+            else "use runs/x.db, say"
+        )
         raise StorageError(f"storage={shown}: no path and no URL; {remedy}") from None
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise StorageError(f"storage={shown}: give the path of a file, as in runs/x.db")

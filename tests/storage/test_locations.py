@@ -58,7 +58,8 @@ def test_a_url_that_names_no_driver_gets_the_one_that_the_extra_installs():
         ("://x", "storage=://x: no path and no URL; use runs/x.db, say"),
         (
             "postgresql://host:port/x",
-            "storage=postgresql://host:port/x: no path and no URL; use runs/x.db, say",
+            "storage=postgresql://host:port/x: no path and no URL; write the port as a number, "
+            "and @ in a password as %40",
         ),
     ],
 )
