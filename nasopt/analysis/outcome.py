@@ -19,7 +19,7 @@ from nasopt.errors import StudyError, closest
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Layer
 from nasopt.space.limits import COSTS
-from nasopt.storage.checks import check_study
+from nasopt.storage.checks import check_names, check_study
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import StudyRecord, TrialRecord, is_begun, key_of
@@ -121,7 +121,9 @@ def study_records(storage: Storage) -> list[StudyRecord]:
     Optuna's summaries would read and copy every trial. Raises StudyError if one cannot be a study
     of nasopt's.
     """
-    begun = (each for each in storage.get_all_studies() if is_begun(each.user_attrs))
+    studies = storage.get_all_studies()
+    check_names([each.study_name for each in studies])
+    begun = (each for each in studies if is_begun(each.user_attrs))
     return [check_study(each.study_name, each.user_attrs) for each in begun]
 
 

@@ -4,6 +4,7 @@ All code that reads a study checks it here first, and can then trust it.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,13 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
         raise _wrong(name, "it has no budget")
     _check_parameters(name, record.experiment)
     return record
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise StudyError if two studies have one name."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise _wrong(twice, "there are two of that name")
 
 
 def _check_parameters(name: str, experiment: ExperimentRecord) -> None:

@@ -290,7 +290,7 @@ class ExperimentRecord:
 
 _EXPERIMENT = [each.name for each in fields(ExperimentRecord)]
 
-_experiment = dict_with(
+_described = dict_with(
     space=dict_of(is_anything),
     recipe=dict_with(epochs=is_positive),
     dataset=lambda value: is_text(value) and bool(value.split()),
@@ -299,6 +299,10 @@ _experiment = dict_with(
         value in (["accuracy"], ["accuracy", "macs"], ["accuracy", "parameters"])
     ),
 )
+
+
+def _experiment(value: Any) -> bool:
+    return _described(value) and isinstance(value.get("input_shape", []), list)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

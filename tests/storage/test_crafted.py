@@ -19,7 +19,14 @@ from nasopt.storage.opening import open_storage
 from tests.crafted import CASES, LOOKS, TEXTS, VALUES, Change, changed, make
 
 EXAMPLES = int(os.environ.get("NASOPT_EXAMPLES", "15"))
-QUICK = [*sorted(CASES)[::40], "a billion layers", "trials is a view without end"]
+QUICK = [
+    *sorted(CASES)[::40],
+    "a billion layers",
+    "no input_shape",
+    "studies of the same name",
+    "studies.study_name is a megabyte",
+    "trials is a view without end",
+]
 
 
 @pytest.fixture(scope="module")
