@@ -48,7 +48,7 @@ class Outcome:
     parameters: int | None
     macs: int | None
     attributes: dict[str, Any]
-    record: TrialRecord = TrialRecord()
+    record: TrialRecord = field(default_factory=TrialRecord)
     fresh: tuple[float, ...] = ()
     over: tuple[str, ...] = ()
 

@@ -92,7 +92,8 @@ class Attributes:
     @classmethod
     def given(cls, attrs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that `attrs` have, as they stand there."""
-        return {name: attrs[key] for key, (name, _) in cls._attributes().items() if key in attrs}
+        known = cls._attributes()
+        return {known[key][0]: value for key, value in attrs.items() if key in known}
 
     @classmethod
     def wrong(cls, attrs: Mapping[str, Any]) -> str | None:

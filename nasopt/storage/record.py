@@ -134,7 +134,7 @@ _prediction = dict_with(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each of 10,000 trials, many times
 class TrialRecord(Attributes):
     """The user attributes of a trial; None where there is no such attribute."""
 

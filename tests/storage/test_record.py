@@ -1,6 +1,7 @@
 """The records: written and read back, whatever a database has; and the one home of their names."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import optuna
@@ -73,7 +74,7 @@ def test_a_trial_is_read_as_it_was_written():
     assert TrialRecord.wrong(trial.user_attrs) is None
     assert TrialRecord.of(trial) == WHOLE
     assert trial.user_attrs["belief"]["nearest"][1]["distance"] == 0.7  # as of old
-    assert trial.user_attrs.keys() - {"belief"} <= {*WHOLE.__dict__}
+    assert trial.user_attrs.keys() - {"belief"} <= {each.name for each in fields(WHOLE)}
 
 
 def test_what_is_not_known_is_not_written():
