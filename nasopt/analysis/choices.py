@@ -139,7 +139,7 @@ def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
     whole = [
         name
         for name in study.search_space
-        if name.endswith(".depth") or name not in space.parameters
+        if name.endswith(".depth") or name not in space.hyperparameters
     ]
 
     def chosen(trial: FrozenTrial) -> Mapping[str, Any]:

@@ -41,14 +41,14 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class TableSpace:
-    """The space of a table: parameters, and the network that their values mean.
+    """The space of a table: hyperparameters, and the network that their values mean.
 
-    It has the methods of `Space` that a search needs. `rows` has an axis for each parameter, in
+    It has the methods of `Space` that a search needs. `rows` has an axis for each hyperparameter, in
     order, with a place for each candidate: the row of the network, from 0 without a gap, or
     MISSING. If a row occurs more than once, those values are spellings of one network.
     """
 
-    parameters: Mapping[str, Categorical | Integer]
+    hyperparameters: Mapping[str, Categorical | Integer]
     rows: Ints
 
     @property
@@ -101,7 +101,7 @@ class TableSpace:
 
     @property
     def _fields(self) -> Iterator[tuple[str, Any]]:
-        return iter(self.parameters.items())
+        return iter(self.hyperparameters.items())
 
     def _entry(self, index: Sequence[int], row: int) -> Entry:
         chosen = zip(self._fields, index, strict=True)
@@ -234,7 +234,7 @@ class Benchmark:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(self.space.parameters)
+        return tuple(self.space.hyperparameters)
 
     @property
     def features(self) -> tuple[str, ...]:

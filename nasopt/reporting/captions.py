@@ -90,7 +90,7 @@ def space_size(study: Record) -> int | None:
         return None
     if not study.is_benchmark:
         size = study.experiment.networks.size
-        for field in study.experiment.training.parameters.values():
+        for field in study.experiment.training.hyperparameters.values():
             size *= int(field.size)
         return size
     size = 1
@@ -157,7 +157,7 @@ def searched(study: Record) -> str:
     text = f"A network has {', then '.join(sentences)}."
     recipe = [
         f"{name.removeprefix('recipe.')} ({options(field)})"
-        for name, field in study.experiment.training.parameters.items()
+        for name, field in study.experiment.training.hyperparameters.items()
     ]
     return f"{text} Of the training {listed(recipe)} was open as well." if recipe else text
 

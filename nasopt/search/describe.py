@@ -61,7 +61,7 @@ def describe(experiment: Experiment, device: str | None = "auto") -> Description
     dice = RandomTrial(0)
     sample = []
     for _ in range(SAMPLE):
-        fields = experiment.parameters.items()
+        fields = experiment.hyperparameters.items()
         sample.append(experiment.evaluation({name: f.suggest(dice, name) for name, f in fields}))
     costs = [experiment.cost(each.architecture) for each in sample]
     limits = experiment.limits
@@ -83,7 +83,7 @@ def describe(experiment: Experiment, device: str | None = "auto") -> Description
         timed = [_seconds(experiment, affordable[place], found) for place in sorted(chosen)]
         seconds = _range(timed)
     return Description(
-        parameters={name: repr(field) for name, field in experiment.parameters.items()},
+        parameters={name: repr(field) for name, field in experiment.hyperparameters.items()},
         size=experiment.space.size,
         distinct=experiment.space.distinct,
         sample=SAMPLE,

@@ -46,7 +46,7 @@ class SearchSpace(Protocol):
     """The interface of a space that an experiment needs: a benchmark's has it as well."""
 
     @property
-    def parameters(self) -> Mapping[str, Open]: ...
+    def hyperparameters(self) -> Mapping[str, Open]: ...
 
     @property
     def size(self) -> int: ...
@@ -200,14 +200,14 @@ class Experiment(Spelled):
         return Trained(self.space, self.recipe, self.data)
 
     @cached_property
-    def parameters(self) -> dict[str, Open]:
-        """The open fields by name: all parameters of a study, those of the recipe last."""
-        return {**self.space.parameters, **self.recipe.parameters}
+    def hyperparameters(self) -> dict[str, Open]:
+        """The open fields by name: all hyperparameters of a study, those of the recipe last."""
+        return {**self.space.hyperparameters, **self.recipe.hyperparameters}
 
     @cached_property
     def problem(self) -> Problem:
         return Problem(
-            search_space=self.parameters,
+            search_space=self.hyperparameters,
             decode=self.space.decode,
             cost=self.cost,
             limits=self.limits,
@@ -223,7 +223,7 @@ class Experiment(Spelled):
     def networks(self) -> int | None:
         """The number of different trainings that a study can ask for; None if it has no end."""
         count: float | None = self.space.distinct
-        for field in self.recipe.parameters.values():
+        for field in self.recipe.hyperparameters.values():
             count = None if count is None or math.isinf(field.size) else count * field.size
         return None if count is None else int(count)
 
@@ -235,7 +235,9 @@ class Experiment(Spelled):
         """
         dice = RandomTrial(0)
         drawn = [
-            self.evaluation({name: f.suggest(dice, name) for name, f in self.parameters.items()})
+            self.evaluation(
+                {name: f.suggest(dice, name) for name, f in self.hyperparameters.items()}
+            )
             for _ in range(TYPICAL_SAMPLE)
         ]
         within = [each for each in drawn if self._is_within_limits(each)]
@@ -245,7 +247,7 @@ class Experiment(Spelled):
         return float(statistics.median(macs) if within else min(macs))
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
-        """Return the training that the values of a study's parameters stand for."""
+        """Return the training that the values of a study's hyperparameters stand for."""
         chosen = self.space.decode(params), self.recipe.choose(params)
         return Evaluation(*chosen, self.backend.dataset, self.seed)
 
@@ -254,7 +256,9 @@ class Experiment(Spelled):
         dice = RandomTrial(seed)
         found: dict[str, Evaluation] = {}
         for _ in range(DRAWS_A_SAMPLE * count):
-            params = {name: field.suggest(dice, name) for name, field in self.parameters.items()}
+            params = {
+                name: field.suggest(dice, name) for name, field in self.hyperparameters.items()
+            }
             evaluation = self.evaluation(params)
             if self._is_within_limits(evaluation):
                 found.setdefault(evaluation.key, evaluation)

@@ -36,8 +36,8 @@ class Objective:
 
     def suggest(self, trial: optuna.Trial) -> Evaluation:
         """Ask for all parameters, whatever the depth: see `Space.suggest`."""
-        parameters = self.experiment.parameters
-        params = {name: field.suggest(trial, name) for name, field in parameters.items()}
+        hyperparameters = self.experiment.hyperparameters
+        params = {name: field.suggest(trial, name) for name, field in hyperparameters.items()}
         return self.experiment.evaluation(params)
 
     def results(self, trial: optuna.Trial, evaluation: Evaluation) -> Iterator[EpochResult]:

@@ -141,16 +141,16 @@ class Space(Spelled):
         return tuple(parts)
 
     @cached_property
-    def parameters(self) -> dict[str, Open]:
-        """The open fields of all parameters of a trial by name, used at its depth or not."""
-        parameters: dict[str, Open] = {}
+    def hyperparameters(self) -> dict[str, Open]:
+        """The open fields of all hyperparameters of a trial by name, used at its depth or not."""
+        hyperparameters: dict[str, Open] = {}
         for part in self.parts:
             if part.depth is not None:
-                parameters[part.depth] = Integer(part.low, len(part.names))
+                hyperparameters[part.depth] = Integer(part.low, len(part.names))
             for name in part.names:
                 for field_name, field in part.layer.open_fields.items():
-                    parameters[f"{name}.{field_name}"] = field
-        return parameters
+                    hyperparameters[f"{name}.{field_name}"] = field
+        return hyperparameters
 
     @property
     def size(self) -> int:
@@ -164,7 +164,7 @@ class Space(Spelled):
         sampler model the parameters jointly; `decode` drops those that the depth leaves unused.
         """
         return self.decode(
-            {name: field.suggest(trial, name) for name, field in self.parameters.items()}
+            {name: field.suggest(trial, name) for name, field in self.hyperparameters.items()}
         )
 
     def decode(self, params: Mapping[str, Any]) -> Architecture:

@@ -74,7 +74,7 @@ class Networks:
         self.space = space
         self.channels = space.input_shape[0]
         self.classes = classes
-        self.names = tuple(space.parameters)
+        self.names = tuple(space.hyperparameters)
         self._column = {name: column for column, name in enumerate(self.names)}
         self._resolutions = [space.input_shape[1:]]
         self._effects = self._all_effects()

@@ -258,7 +258,7 @@ class ExperimentRecord:
         """The open fields of the space and of the recipe, by name."""
         if self.is_benchmark:
             return {name: field_from_json(each) for name, each in self.space["table"].items()}
-        return {**self.networks.parameters, **self.training.parameters}
+        return {**self.networks.hyperparameters, **self.training.hyperparameters}
 
     @cached_property
     def networks(self) -> Space:

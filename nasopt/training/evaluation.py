@@ -45,7 +45,7 @@ class Recipe(Spelled):
     is bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16
     on a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
 
-    Numeric fields but `epochs` may be open: they are then parameters of the study (`recipe.lr`).
+    Numeric fields but `epochs` may be open: they are then hyperparameters of the study (`recipe.lr`).
     """
 
     _error = RecipeError
@@ -115,8 +115,8 @@ class Recipe(Spelled):
                 raise RecipeError(f"Recipe.{name}={value}: use less than {below}")
 
     @property
-    def parameters(self) -> dict[str, Open]:
-        """The open fields under the names of the study's parameters."""
+    def hyperparameters(self) -> dict[str, Open]:
+        """The open fields under the names of the study's hyperparameters."""
         values = {f"recipe.{field.name}": getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Open)}
 
@@ -133,7 +133,7 @@ class Recipe(Spelled):
         Raises RecipeError if one of them is missing.
         """
         try:
-            chosen = {name.removeprefix("recipe."): params[name] for name in self.parameters}
+            chosen = {name.removeprefix("recipe."): params[name] for name in self.hyperparameters}
         except KeyError as error:
             raise RecipeError(f"parameter {error.args[0]}: missing; give it a value") from error
         return replace(self, **chosen)

@@ -22,7 +22,7 @@ def test_the_layers_are_those_that_the_space_decodes(space):
     space = space.on((1, 8, 8))
     networks, dice = EffectiveLayers(space), RandomTrial(0)
     for _ in range(50):
-        params = {name: field.suggest(dice, name) for name, field in space.parameters.items()}
+        params = {name: field.suggest(dice, name) for name, field in space.hyperparameters.items()}
         found = networks.layers(params)
         assert tuple(found.values()) == space.decode(params).layers
         assert list(found) == [name for name in space_names(space) if name in found]

@@ -35,7 +35,7 @@ FEW = Experiment(
 def limited(experiment: Experiment) -> Experiment:
     """With the limit that `SHARE` of its networks meet."""
     rng = np.random.default_rng(0)
-    fields = experiment.parameters
+    fields = experiment.hyperparameters
     costs = []
     for _ in range(2_000):
         params = {
@@ -61,7 +61,7 @@ def figures() -> Iterator[Figure]:
         assert trained == TRIALS
         draws = sum(trial.user_attrs.get("draws", 1) for trial in trials)
         feasible = sum("infeasible" not in t.user_attrs for t in trials)
-        what = f"{sampler}, {len(experiment.parameters)} parameters, 5 % feasible"
+        what = f"{sampler}, {len(experiment.hyperparameters)} parameters, 5 % feasible"
         yield Figure(
             f"{what}: a draw",
             1e3 * seconds / draws,

@@ -51,7 +51,7 @@ def test_many_networks_at_once_are_what_they_are_one_by_one(macro, table):
             chosen, spelled = (
                 space.decode(
                     {
-                        name: space.parameters[name].candidates[place]
+                        name: space.hyperparameters[name].candidates[place]
                         for name, place in zip(names, each, strict=True)
                     }
                 )
@@ -70,7 +70,7 @@ def test_many_networks_at_once_are_what_they_are_one_by_one(macro, table):
 def test_a_table_of_ones_own_may_have_any_of_three_kinds(tmp_path, suffix):
     benchmark = load_benchmark(str(written(tmp_path / f"mine.{suffix}", rows())))
     assert benchmark.name == "mine"
-    assert dict(benchmark.space.parameters) == {
+    assert dict(benchmark.space.hyperparameters) == {
         "op": categorical("a", "b", "c"),
         "width": categorical(1, 2, 4),
     }

@@ -50,7 +50,7 @@ def test_the_depth_of_a_cell_is_its_longest_way(edges, depth):
     entry = benchmark.space.decode(params)
     assert benchmark.depth is not None
     assert benchmark.depth[entry.row] == depth
-    place = [[benchmark.space.parameters[n].candidates.index(v) for n, v in params.items()]]
+    place = [[benchmark.space.hyperparameters[n].candidates.index(v) for n, v in params.items()]]
     survey = benchmark.survey(np.array(place))
     assert dict(zip(benchmark.features, survey.features[0], strict=True))["depth"] == depth
     if depth < 0:

@@ -107,7 +107,7 @@ def test_open_fields_of_the_recipe_are_parameters_of_the_table_too(tmp_path):
     recipe = Recipe(epochs=2, batch_size=categorical(32, 64))
     experiment = searched(tmp_path / "x.db", recipe=recipe, space=Space(Conv(filters=4)), trials=2)
     benchmark = load_benchmark(f"ledger:{tmp_path}/x.db")
-    assert dict(benchmark.space.parameters) == experiment.parameters
+    assert dict(benchmark.space.hyperparameters) == experiment.hyperparameters
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     for trial in study.trials:
         assert trial.value == benchmark.true[benchmark.space.decode(trial.params).row]

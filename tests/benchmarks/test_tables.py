@@ -10,7 +10,7 @@ from tests.benchmarks.tables import rows, written
 
 
 def choices(path, column="op"):
-    return load_benchmark(str(path)).space.parameters[column].choices
+    return load_benchmark(str(path)).space.hyperparameters[column].choices
 
 
 def complaint(path):
@@ -32,7 +32,7 @@ def test_words_that_spell_numbers_are_numbers_and_others_stay_words(tmp_path):
     marked = "\ufeffa,b,c,accuracy\n"  # as spreadsheets begin a file
     path.write_text(f"{marked}1,0.5,2x,1e1\n10,0.5,2x,5\n2,0.5,2x,6\n")
     benchmark = load_benchmark(str(path))
-    assert dict(benchmark.space.parameters) == {
+    assert dict(benchmark.space.hyperparameters) == {
         "a": categorical(1, 2, 10),
         "b": categorical(0.5),
         "c": categorical("2x"),
@@ -43,7 +43,7 @@ def test_words_that_spell_numbers_are_numbers_and_others_stay_words(tmp_path):
 def test_a_column_that_begins_with_an_underscore_is_ignored(tmp_path):
     noted = [{**row, "_note": number} for number, row in enumerate(rows())]
     benchmark = load_benchmark(str(written(tmp_path / "mine.csv", noted)))
-    assert list(benchmark.space.parameters) == ["op", "width"]
+    assert list(benchmark.space.hyperparameters) == ["op", "width"]
 
 
 LONG = ["10210210210210210210", "10210210210210210211", "10210210210210210212"]
@@ -187,7 +187,7 @@ def test_another_separator_than_the_comma_is_named(tmp_path, separator, quote):
 def test_names_may_hold_what_separates_columns_elsewhere(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("batch size,a;b,accuracy\n32,x\u2028y,1\n64,x\u2028y,2\n")
-    assert list(load_benchmark(str(path)).space.parameters) == ["batch size", "a;b"]
+    assert list(load_benchmark(str(path)).space.hyperparameters) == ["batch size", "a;b"]
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ def notebook(experiment: Experiment) -> Notebook:
 
 
 def trial(experiment: nasopt.Experiment, state: TrialState, params=None, **fields):
-    params = params or {name: f.boundary_values[0] for name, f in experiment.parameters.items()}
+    params = params or {
+        name: f.boundary_values[0] for name, f in experiment.hyperparameters.items()
+    }
     distributions = {name: CategoricalDistribution([value]) for name, value in params.items()}
     return create_trial(state=state, params=params, distributions=distributions, **fields)
 
@@ -90,14 +92,14 @@ def test_a_network_is_a_row_a_layer_with_the_map_that_is_left():
 
 def test_open_fields_of_the_recipe_are_told():
     experiment = small(recipe=Recipe(epochs=2, lr=real(0.01, 1, log=True)))
-    params = {name: f.boundary_values[0] for name, f in experiment.parameters.items()}
+    params = {name: f.boundary_values[0] for name, f in experiment.hyperparameters.items()}
     told = trial(experiment, TrialState.COMPLETE, params | {"recipe.lr": 0.123456}, value=0.5)
     assert cells(notebook(experiment).text(told))[-2:] == [["Recipe", "Value"], ["lr", "0.1235"]]
 
 
 def test_a_benchmarks_network_is_what_was_chosen(macro):
     experiment = Experiment.on_benchmark(macro)
-    params = {name: f.boundary_values[0] for name, f in experiment.parameters.items()}
+    params = {name: f.boundary_values[0] for name, f in experiment.hyperparameters.items()}
     text = notebook(experiment).text(trial(experiment, TrialState.COMPLETE, value=92.5))
     assert ["92.50"] in cells(text)
     assert cells(text)[-len(params) :] == [

@@ -27,7 +27,7 @@ SEED = 7
 
 def problem(limits: tuple[Limit, ...] = ()) -> Problem:
     return Problem(
-        search_space=SPACE.parameters | {"recipe.lr": real(0.01, 1, log=True)},
+        search_space=SPACE.hyperparameters | {"recipe.lr": real(0.01, 1, log=True)},
         decode=SPACE.decode,
         cost=lambda architecture: cost(architecture, INPUT_SHAPE, CLASSES),
         limits=limits,

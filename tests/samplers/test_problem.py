@@ -15,7 +15,7 @@ SPACE = Space(
     Dense(width=integer(10, 20)),
 ).on((1, 8, 8))
 PROBLEM = Problem(
-    search_space=SPACE.parameters | {"recipe.lr": real(0.001, 1, log=True), "x": real(-1, 1)},
+    search_space=SPACE.hyperparameters | {"recipe.lr": real(0.001, 1, log=True), "x": real(-1, 1)},
     decode=SPACE.decode,
     cost=lambda architecture: cost(architecture, (1, 8, 8), 10),
     limits=(parameters <= 1_000, macs <= 50_000),
@@ -69,5 +69,5 @@ def test_a_cost_at_its_bound_is_no_violation():
 
 
 def test_without_limits_there_are_no_violations():
-    problem = Problem(search_space=SPACE.parameters, decode=SPACE.decode, cost=PROBLEM.cost)
+    problem = Problem(search_space=SPACE.hyperparameters, decode=SPACE.decode, cost=PROBLEM.cost)
     assert problem.violations(Cost(10**9, 10**9)) == {}

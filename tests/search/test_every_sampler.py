@@ -116,7 +116,7 @@ def check_ends(sampler: str, evaluator: Evaluator, experiment: Experiment) -> To
     search = Search(experiment, sampler=sampler, evaluator=evaluator)
     told = searched(search)
     assert {state for _, state, *_ in told} <= {TrialState.COMPLETE, TrialState.PRUNED}
-    assert all([*params] == [*experiment.parameters] for _, _, params, *_ in told)
+    assert all([*params] == [*experiment.hyperparameters] for _, _, params, *_ in told)
     assert search.counts.done == TRIALS or search.ended
     return told
 

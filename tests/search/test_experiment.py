@@ -32,7 +32,7 @@ def test_a_data_set_may_be_given_by_name():
 
 def test_open_fields_of_the_recipe_are_parameters_of_the_study():
     experiment = small(recipe=Recipe(lr=real(1e-3, 1, log=True)))
-    assert list(experiment.parameters)[-1] == "recipe.lr"
+    assert list(experiment.hyperparameters)[-1] == "recipe.lr"
     params = {"conv.depth": 1, "conv01.filters": 4, "conv01.stride": 2, "recipe.lr": 0.25}
     assert experiment.evaluation(params).recipe.lr == 0.25
 

@@ -15,16 +15,17 @@ STRIDED = Conv(filters=4, stride=categorical(1, 2))
 
 def enumerated(space):
     """Number of different networks, by decoding every choice of parameters."""
-    candidates = [field.candidates for field in space.parameters.values()]
+    candidates = [field.candidates for field in space.hyperparameters.values()]
     choices = (
-        dict(zip(space.parameters, each, strict=True)) for each in itertools.product(*candidates)
+        dict(zip(space.hyperparameters, each, strict=True))
+        for each in itertools.product(*candidates)
     )
     return len({space.decode(params).key for params in choices})
 
 
 @given(SPACES)
 def test_the_count_is_that_of_enumeration(space):
-    assume(math.prod(field.size for field in space.parameters.values()) <= 400)
+    assume(math.prod(field.size for field in space.hyperparameters.values()) <= 400)
     assert space.distinct == enumerated(space)
 
 

@@ -42,7 +42,9 @@ SPACES = st.builds(
 @st.composite
 def spaces_and_params(draw):
     space = draw(SPACES)
-    values = {name: st.sampled_from(field.candidates) for name, field in space.parameters.items()}
+    values = {
+        name: st.sampled_from(field.candidates) for name, field in space.hyperparameters.items()
+    }
     return space, draw(st.fixed_dictionaries(values))
 
 
@@ -127,7 +129,7 @@ def test_layers_are_numbered_by_kind_and_an_open_depth_bears_the_name_of_its_kin
         repeat(Conv(filters=16, stride=categorical(1, 2)), 1, 2),
         repeat(Dense(width=integer(10, 100)), 0, 1),
     )
-    assert list(space.parameters) == [
+    assert list(space.hyperparameters) == [
         "conv01.filters",
         "pool01.op",
         "conv.depth",
@@ -136,14 +138,14 @@ def test_layers_are_numbered_by_kind_and_an_open_depth_bears_the_name_of_its_kin
         "dense.depth",
         "dense01.width",
     ]
-    assert space.parameters["conv.depth"] == integer(1, 2)
-    assert space.parameters["dense01.width"] == integer(10, 100)
+    assert space.hyperparameters["conv.depth"] == integer(1, 2)
+    assert space.hyperparameters["dense01.width"] == integer(10, 100)
 
 
 def test_two_open_depths_of_a_kind_bear_the_names_of_their_first_layers():
     conv = Conv(filters=categorical(8, 16))
     space = Space(repeat(conv, 1, 2), Pool(), repeat(conv, 0, 1), conv)
-    assert list(space.parameters) == [
+    assert list(space.hyperparameters) == [
         "conv01.depth",
         "conv01.filters",
         "conv02.filters",
@@ -154,7 +156,7 @@ def test_two_open_depths_of_a_kind_bear_the_names_of_their_first_layers():
 
 
 def test_the_numbers_of_layers_have_one_width_so_that_names_sort():
-    names = list(Space(repeat(Conv(filters=categorical(8, 16)), 100)).parameters)
+    names = list(Space(repeat(Conv(filters=categorical(8, 16)), 100)).hyperparameters)
     assert (names[0], names[-1]) == ("conv001.filters", "conv100.filters")
     assert names == sorted(names)
 
@@ -202,7 +204,9 @@ def test_every_choice_of_parameters_is_a_canonical_network(space_and_params):
 
 @given(SPACES, st.data())
 def test_two_choices_of_parameters_share_a_key_exactly_if_they_are_one_network(space, data):
-    values = {name: st.sampled_from(field.candidates) for name, field in space.parameters.items()}
+    values = {
+        name: st.sampled_from(field.candidates) for name, field in space.hyperparameters.items()
+    }
     one, other = (space.decode(data.draw(st.fixed_dictionaries(values))) for _ in range(2))
     assert (one.key == other.key) == (one.layers == other.layers)
 
@@ -213,7 +217,7 @@ def test_a_trial_is_asked_for_every_parameter_whatever_the_depth(space):
     for _ in range(3):
         trial = study.ask()
         architecture = space.suggest(trial)
-        assert list(trial.params) == list(space.parameters)
+        assert list(trial.params) == list(space.hyperparameters)
         assert space.decode(trial.params) == architecture
 
 
@@ -221,7 +225,7 @@ def test_a_trial_is_asked_for_every_parameter_whatever_the_depth(space):
 def test_a_space_comes_back_from_json_as_it_was(space):
     back = Space.from_json(json.loads(json.dumps(space.to_json())))
     assert back.on(space.input_shape) == space
-    assert back.parameters == space.parameters
+    assert back.hyperparameters == space.hyperparameters
 
 
 def test_the_same_space_on_other_images_is_another_value():

@@ -53,14 +53,14 @@ class Sampled:
     places: np.ndarray
 
     def decoded(self, places):
-        fields = self.space.parameters.items()
+        fields = self.space.hyperparameters.items()
         for row in places:
             values = {name: f.candidates[i] for (name, f), i in zip(fields, row, strict=True)}
             yield self.space.decode(values)
 
 
 def sampled(space: Space, n: int = 15) -> Sampled:
-    sizes = [field.size for field in space.parameters.values()]
+    sizes = [field.size for field in space.hyperparameters.values()]
     rng = np.random.default_rng(0)
     places = rng.integers(np.array(sizes, dtype=int), size=(n, len(sizes)))
     return Sampled(space, Networks(space, CLASSES).survey(places), places)
@@ -91,7 +91,7 @@ def test_the_canonical_form_is_the_same_network(space):
 def test_what_is_not_active_changes_nothing_and_what_is_active_is_all_that_can(space):
     each = sampled(space)
     names = Networks(space, CLASSES).names
-    fields = list(space.parameters.values())
+    fields = list(space.hyperparameters.values())
     for row, network in zip(range(10), each.decoded(each.places), strict=False):
         for column in range(len(names)):
             changed = np.repeat(each.places[row][None], fields[column].size, axis=0)

@@ -158,7 +158,7 @@ def test_what_nasopt_returns_is_an_ordinary_study(tmp_path):
     found = result(study)
     assert (found.best[0].accuracy, found.foreign) == (best, 4)
     again = nasopt.run(small(trials=9), sampler="random", storage=tmp_path / "x.db", device="cpu")
-    assert sum(is_own(trial, small().parameters) for trial in again.trials) >= 4
+    assert sum(is_own(trial, small().hyperparameters) for trial in again.trials) >= 4
     assert len(Record.of(again).foreign) == 4
 
 

@@ -126,7 +126,7 @@ def test_what_a_study_was_begun_with_is_read_as_it_was_written():
     experiment = small(recipe=Recipe(epochs=2, lr=real(0.01, 1, log=True)), seed=3)
     known = ExperimentRecord.from_json(experiment.record.to_json())
     assert known.to_json() == experiment.record.to_json()
-    assert known.search_space == experiment.parameters
+    assert known.search_space == experiment.hyperparameters
     assert known.training == experiment.recipe
     (evaluation,) = experiment.sample(1, seed=0)
     assert next(known.draws(1, seed=0)).key == evaluation.key
@@ -136,7 +136,7 @@ def test_a_benchmark_is_known_by_its_table(macro):
     known = nasopt.Experiment.on_benchmark(macro).record
     assert known.is_benchmark
     assert known.epochs == macro.recipe.epochs
-    assert known.search_space == macro.space.parameters
+    assert known.search_space == macro.space.hyperparameters
     assert ExperimentRecord.from_json(known.to_json()).to_json() == known.to_json()
 
 

@@ -73,12 +73,12 @@ def test_a_recipe_that_cannot_be_says_why(values, message):
 
 def test_open_fields_are_parameters_of_the_study():
     recipe = Recipe(lr=real(0.01, 1, log=True), batch_size=categorical(32, 64), shift=integer(0, 2))
-    assert recipe.parameters == {
+    assert recipe.hyperparameters == {
         "recipe.batch_size": categorical(32, 64),
         "recipe.lr": real(0.01, 1, log=True),
         "recipe.shift": integer(0, 2),
     }
-    assert Recipe().parameters == {}
+    assert Recipe().hyperparameters == {}
 
 
 def test_choosing_closes_the_open_fields_and_nothing_else():

@@ -37,7 +37,7 @@ def sizes(experiment: Experiment, count: int) -> list[tuple[int, int]]:
 
 def all_sizes(experiment: Experiment) -> list[tuple[int, int]]:
     """Those of all networks within the limits, by trying every combination."""
-    fields = experiment.space.parameters
+    fields = experiment.space.hyperparameters
     networks = {}
     for values in itertools.product(*(field.candidates for field in fields.values())):
         network = experiment.space.decode(dict(zip(fields, values, strict=True)))

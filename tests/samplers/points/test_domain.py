@@ -25,7 +25,7 @@ PLAIN = {"x": IntDistribution(0, 9), "y": FloatDistribution(0, 1)}
 
 def problem(*limits, space=SPACE, networks=True) -> Problem:
     return Problem(
-        search_space=space.parameters | {"recipe.lr": real(0.01, 1)},
+        search_space=space.hyperparameters | {"recipe.lr": real(0.01, 1)},
         decode=space.decode,
         cost=lambda architecture: cost(architecture, (1, 8, 8), 10),
         limits=limits,

@@ -36,7 +36,7 @@ SPACE = Space(
 
 def problem(**fields) -> Problem:
     return Problem(
-        search_space=SPACE.parameters,
+        search_space=SPACE.hyperparameters,
         decode=SPACE.decode,
         cost=lambda architecture: cost(architecture, SHAPE, CLASSES),
         surveys=Networks(SPACE, CLASSES),
@@ -62,7 +62,7 @@ def search(sampler, trials: int, seed: int = 0, objectives=1) -> optuna.Study:
     rng = np.random.default_rng(seed)
     for _ in range(trials):
         trial = study.ask()
-        for name, field in SPACE.parameters.items():
+        for name, field in SPACE.hyperparameters.items():
             field.suggest(trial, name)
         values = [accuracy(trial.params, rng.normal(scale=0.002))]
         if objectives == 2:
@@ -91,7 +91,7 @@ def test_a_kernel_that_was_kept_is_the_one_that_is_fitted_anew():
         if number > 35:
             study.sampler = make_sampler("surrogate", problem(), 0)
             trial = study.ask()
-            for name, field in SPACE.parameters.items():
+            for name, field in SPACE.hyperparameters.items():
                 field.suggest(trial, name)
             study.tell(trial, accuracy(trial.params, rng.normal(scale=0.002)))
         else:
@@ -142,7 +142,7 @@ def test_workers_in_parallel_spread_out():
     points = []
     for _ in range(8):
         trial = study.ask()
-        for name, field in SPACE.parameters.items():
+        for name, field in SPACE.hyperparameters.items():
             field.suggest(trial, name)
         points.append(SPACE.decode(trial.params).key)
     assert len(set(points)) == 8
