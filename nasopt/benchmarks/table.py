@@ -43,8 +43,8 @@ class Entry:
 class TableSpace:
     """The space of a table: hyperparameters, and the network that their values mean.
 
-    It has the methods of `Space` that a search needs. `rows` has an axis for each hyperparameter, in
-    order, with a place for each candidate: the row of the network, from 0 without a gap, or
+    It has the methods of `Space` that a search needs. `rows` has an axis for each hyperparameter,
+    in order, with a place for each candidate: the row of the network, from 0 without a gap, or
     MISSING. If a row occurs more than once, those values are spellings of one network.
     """
 
