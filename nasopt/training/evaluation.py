@@ -45,7 +45,7 @@ class Recipe(Spelled):
     is bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16
     on a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
 
-    Numeric fields but `epochs` may be open: they are hyperparameters of the study (`recipe.lr`) then.
+    Numeric fields but `epochs` may be open: they are hyperparameters of the study, `recipe.lr` say.
     """
 
     _error = RecipeError
