@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
-from optuna.samplers import BaseSampler
 
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.reporting.notes import TrialNotes
+from nasopt.samplers import GivenSampler
+from nasopt.samplers.naming import Named
 from nasopt.search.comparison import DEFAULT, Comparison
 from nasopt.search.experiment import Experiment
 from nasopt.search.search import Search
@@ -16,7 +17,7 @@ from nasopt.search.search import Search
 def run(
     experiment: Experiment,
     *,
-    sampler: str | BaseSampler = "surrogate",
+    sampler: GivenSampler = "surrogate",
     seed: int = 0,
     storage: str | Path | None = None,
     trials: int | None = None,
@@ -26,9 +27,9 @@ def run(
 
         study = nasopt.run(experiment, sampler="tpe", trials=50)
 
-    `sampler` is a name or any Optuna sampler, `seed` its seed. `storage` is a path or SQLAlchemy
-    URL, by default `runs/<name of the experiment>.db`. `trials` is the total to reach, by default
-    the experiment's.
+    `sampler` is a name, any Optuna sampler, or one with a name, {"mine": MySampler()}; `seed` is
+    its seed. `storage` is a path or SQLAlchemy URL, by default `runs/<name of the experiment>.db`.
+    `trials` is the total to reach, by default the experiment's.
 
     Raises an `Error` for a mistake that the user can fix; Interrupted (a KeyboardInterrupt) on
     Ctrl-C or SIGTERM, after which the same call goes on.
@@ -49,7 +50,7 @@ def run(
 
 def compare(
     experiment: Experiment, *,
-    samplers: str | Sequence[str | BaseSampler] = DEFAULT, seeds: int = 5,
+    samplers: str | Sequence[GivenSampler] | Named = DEFAULT, seeds: int = 5,
     trials: int | None = None, epochs_budget: int | None = None, replicates: int = 3,
     storage: str | Path | None = None, baseline: str = "random", device: str = "auto",
     analyse_only: bool = False,

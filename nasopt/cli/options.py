@@ -161,7 +161,7 @@ def _compare(sub: Parser) -> None:
     sub.add_argument(
         "--samplers",
         metavar="A,B",
-        help="names, or all (default: random,largest,one-epoch,tpe)",
+        help="names, or all (default: random,largest,one-epoch,tpe,surrogate)",
     )
     sub.add_argument("--baseline", default="random", metavar="NAME", help="default: random")
     sub.add_argument("--seeds", type=int, metavar="K", help="studies by each (default: 5)")

@@ -15,8 +15,10 @@ from nasopt.samplers.baselines.evolution import RegularizedEvolution
 from nasopt.samplers.baselines.largest import largest
 from nasopt.samplers.baselines.local import LocalSearch
 from nasopt.samplers.baselines.one_epoch import one_epoch
+from nasopt.samplers.naming import GivenSampler, check_given, sampler_name, unnamed
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.seeding import Seeded
+from nasopt.samplers.stateless import StatelessSampler
 from nasopt.samplers.surrogate.sampler import SurrogateSampler
 from nasopt.samplers.tpe import RememberingTPESampler
 
@@ -39,32 +41,39 @@ SAMPLERS: dict[str, Factory] = {
 }
 
 
-def sampler_name(sampler: str | BaseSampler) -> str:
-    """Return the sampler's name in a study: in small letters, or the class of an object."""
-    return sampler.lower() if isinstance(sampler, str) else type(sampler).__name__
-
-
-def make_sampler(sampler: str | BaseSampler, problem: Problem, seed: int) -> Seeded:
+def make_sampler(sampler: GivenSampler, problem: Problem, seed: int) -> Seeded:
     """Return the sampler of that name, or a pristine copy of that object, seeded trial by trial.
+
+    An object of nasopt's that has no problem of its own is told this one, as by its name.
 
     Raises StudyError for an unknown name, a seed that is no whole number from 0, or a sampler that
     cannot handle the problem.
     """
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise StudyError(f"seed={seed!r}: use a whole number from 0 to {2**32 - 1}")
-    if isinstance(sampler, BaseSampler):
-        pristine = copy.deepcopy(sampler)
-        return Seeded(lambda: copy.deepcopy(pristine), problem, seed)
-    name = str(sampler).lower()
+    check_given(sampler, SAMPLERS)
+    inner = unnamed(sampler)
+    if isinstance(inner, BaseSampler):
+        pristine = copy.deepcopy(inner)
+        return Seeded(lambda: _copy(pristine, problem), problem, seed)
+    name = str(inner).lower()
     if name not in SAMPLERS:
-        raise StudyError(f"sampler={sampler!r}: unknown; {closest(name, SAMPLERS)}")
+        raise StudyError(f"sampler={inner!r}: unknown; {closest(name, SAMPLERS)}")
     factory = SAMPLERS[name]
     return Seeded(lambda: factory(problem, seed), problem, seed)
+
+
+def _copy(pristine: BaseSampler, problem: Problem) -> BaseSampler:
+    sampler = copy.deepcopy(pristine)
+    if isinstance(sampler, StatelessSampler) and not sampler.has_problem:
+        sampler.take(problem)
+    return sampler
 
 
 __all__ = [
     "SAMPLERS",
     "Factory",
+    "GivenSampler",
     "LocalSearch",
     "RegularizedEvolution",
     "Seeded",

@@ -37,12 +37,16 @@ def has_own_seed(sampler: BaseSampler) -> bool:
 
 
 def _arguments(value: Any) -> dict[str, Any]:
-    kept = {name.lstrip("_"): each for name, each in getattr(value, "__dict__", {}).items()}
-    for each in list(kept.values()):
+    own = {name.lstrip("_"): each for name, each in getattr(value, "__dict__", {}).items()}
+    kept = dict(own)
+    for each in own.values():
         if isinstance(each, tuple) and hasattr(each, "_asdict"):
             kept |= each._asdict()
     names = sorted(_parameters(type(value)) & kept.keys() - NOT_SETTINGS)
-    return {name: _described(kept[name]) for name in names}
+    # TPE has `multivariate` twice, and studies have noted that of the tuple under this name
+    twice = {f"_{name}": _described(own[name]) for name in names if name in own}
+    found = {name: _described(kept[name]) for name in names}
+    return found | {key: each for key, each in twice.items() if each != found[key[1:]]}
 
 
 def _parameters(kind: type) -> set[str]:

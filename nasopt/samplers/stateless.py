@@ -36,14 +36,26 @@ class StatelessSampler(BaseSampler):
 
     def __init__(self, *, seed: int | None = None, problem: Problem | None = None) -> None:
         self._rng = LazyRandomState(seed)
-        self._problem = problem
+        self._problem: Problem | None = None
         self._domain: Domain | None = None
         self._at_a_loss: set[int] = set()  # numbers of running trials for which nothing was new
         self._suggested: dict[int, dict[str, Any]] = {}  # to running trials, by number
         self._study: tuple[int, int] | None = None  # the study of those trials
         self._lock = Lock()  # of threads that share the sampler
         if problem is not None:
-            self.check_objectives(len(problem.directions))
+            self.take(problem)
+
+    @property
+    def has_problem(self) -> bool:
+        return self._problem is not None
+
+    def take(self, problem: Problem) -> None:
+        """Seek the objectives of `problem`, with all that it knows; raise Unsuitable if it cannot.
+
+        It is for a sampler that was made without.
+        """
+        self._problem = problem
+        self.check_objectives(len(problem.directions))
 
     def suggest(
         self, study: Study, trial: FrozenTrial, history: History, rng: RandomState

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from optuna.samplers import BaseSampler
-
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Budget
 from nasopt.analysis.outcome import studies_of
@@ -24,7 +22,8 @@ from nasopt.analysis.selection import (
 from nasopt.analysis.start_up import start_up
 from nasopt.analysis.winners import Retrained, fresh_seeds, quarter_winners
 from nasopt.errors import RecipeError, StudyError, Unsuitable
-from nasopt.samplers import SAMPLERS, make_sampler, sampler_name
+from nasopt.samplers import SAMPLERS, GivenSampler, make_sampler, sampler_name
+from nasopt.samplers.naming import Named, told_apart, unnamed
 from nasopt.search.evaluator import Evaluator, default_location
 from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
@@ -36,7 +35,8 @@ from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import open_storage
 from nasopt.training.evaluation import Evaluation
 
-DEFAULT = ("random", "largest", "one-epoch", "tpe")  # the baselines had better not be left out
+# the default sampler, Optuna's, and the baselines that had better not be left out
+DEFAULT = ("random", "largest", "one-epoch", "tpe", "surrogate")
 ONE_EPOCH = "one-epoch"  # whose first looks are as many as its budget says: no part is one of less
 POLL_SECONDS = 0.5  # between two looks at studies that other processes have in hand
 SLOW = ("gp",)  # it takes seconds for a suggestion: not in "all"
@@ -65,9 +65,9 @@ class Comparison:
         comparison.result.verdict
 
     There is a study for each of `samplers` and each seed from 0 to `seeds` - 1, all in one
-    database. Samplers are names ("random,tpe" and "all" will do) or Optuna's objects; those of one
-    class are called alike, so other settings need another database. A study has `trials`, or ends
-    by `epochs_budget` (see `Search`). Then the winner of each, at each quarter of
+    database. Samplers are names ("random,tpe" and "all" will do) or Optuna's objects. Several of
+    one class are named by their settings as well; {"mine": MySampler()} gives a name. A study has
+    `trials`, or ends by `epochs_budget` (see `Search`). Then the winner of each, at each quarter of
     the budget, is trained again with `replicates` other seeds; with two objectives there is no
     winner. On a benchmark the studies of each seed see replicates of their own (the training seed
     is that of the study), and winners are judged by all replicates instead. Nothing is paid for
@@ -83,7 +83,7 @@ class Comparison:
         self,
         experiment: Experiment,
         *,
-        samplers: str | Sequence[str | BaseSampler] = DEFAULT,
+        samplers: str | Sequence[GivenSampler] | Named = DEFAULT,
         seeds: int = 5,
         trials: int | None = None,
         epochs_budget: int | None = None,
@@ -118,9 +118,7 @@ class Comparison:
         self._records: dict[str, Record] = {}
         self.signum: int | None = None  # of the signal that asked to stop
 
-    def _suitable(
-        self, samplers: str | Sequence[str | BaseSampler]
-    ) -> dict[str, str | BaseSampler]:
+    def _suitable(self, samplers: str | Sequence[GivenSampler] | Named) -> dict[str, GivenSampler]:
         """Return the samplers by name, without those that cannot do with the experiment."""
         if isinstance(samplers, str):
             listed = [name.strip() for name in samplers.split(",") if name.strip()]
@@ -129,11 +127,9 @@ class Comparison:
                 if [each.lower() for each in listed] == ["all"]
                 else listed
             )
-        found: dict[str, str | BaseSampler] = {}
-        for sampler in samplers:
+        found: dict[str, GivenSampler] = {}
+        for sampler in told_apart(samplers):
             name = sampler_name(sampler)
-            if name in found and not isinstance(sampler, str):
-                raise StudyError(f"samplers: two are called {name}; compare them by two databases")
             try:
                 make_sampler(sampler, self.experiment.problem, 0)
             except Unsuitable as reason:
@@ -147,7 +143,7 @@ class Comparison:
         return found
 
     @cached_property
-    def studies(self) -> dict[str, tuple[int, str | BaseSampler]]:
+    def studies(self) -> dict[str, tuple[int, GivenSampler]]:
         """The seed and sampler of each study by name; seed by seed, so that pairs come early."""
         return {
             study_name(self.experiment, sampler, seed): (seed, sampler)
@@ -317,6 +313,6 @@ class Comparison:
             replicates=self.replicates,
             baseline=self.baseline,
             evidence=self.experiment.backend.evidence,
-            start_ups={name: start_up(sampler) for name, sampler in self.samplers.items()},
+            start_ups={name: start_up(unnamed(sampler)) for name, sampler in self.samplers.items()},
             notes=self.left_out,
         )

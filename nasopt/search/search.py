@@ -9,11 +9,10 @@ from pathlib import Path
 
 import optuna
 import sqlalchemy as sa
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from nasopt.errors import SpaceError, StudyError
-from nasopt.samplers import Seeded, make_sampler
+from nasopt.samplers import GivenSampler, Seeded, make_sampler
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
@@ -85,7 +84,7 @@ class Search:
         self,
         experiment: Experiment,
         *,
-        sampler: str | BaseSampler = "surrogate",
+        sampler: GivenSampler = "surrogate",
         seed: int = 0,
         storage: str | Path | None = None,
         trials: int | None = None,

@@ -12,9 +12,10 @@ from optuna.samplers import BaseSampler
 
 from nasopt.analysis.difference import difference
 from nasopt.errors import StudyError
-from nasopt.samplers import Seeded, sampler_name
+from nasopt.samplers import GivenSampler, Seeded, sampler_name
+from nasopt.samplers.naming import given_settings, unnamed
 from nasopt.samplers.pruners import make_pruner, pruner_name
-from nasopt.samplers.settings import has_own_seed, settings_of
+from nasopt.samplers.settings import has_own_seed
 from nasopt.search.experiment import DIRECTIONS, Experiment
 from nasopt.storage.attributes import ENDED, EXPERIMENT, IDENTITY, METRIC_NAMES, THREADS, VERSIONS
 from nasopt.storage.checks import check_study, check_trials
@@ -25,7 +26,7 @@ from nasopt.training.devices import threads_here
 logger = logging.getLogger("nasopt")
 
 
-def study_name(experiment: Experiment, sampler: str | BaseSampler, seed: int) -> str:
+def study_name(experiment: Experiment, sampler: GivenSampler, seed: int) -> str:
     return f"{experiment.name}/{sampler_name(sampler)}/{seed}"
 
 
@@ -33,7 +34,7 @@ def open_study(
     experiment: Experiment,
     storage: Storage,
     *,
-    sampler: str | BaseSampler,
+    sampler: GivenSampler,
     seed: int,
     seeded: Seeded,
     trials: int | None,
@@ -60,7 +61,7 @@ def open_study(
         experiment=experiment.record,
         given_sampler=sampler_name(sampler),
         given_seed=seed,
-        sampler_settings=None if isinstance(sampler, str) else settings_of(sampler),
+        sampler_settings=given_settings(sampler),
         trials_budget=trials,
         epochs_budget=epochs_budget,
         threads=None if threads is None else threads_here(threads_of(before) or threads),
@@ -76,9 +77,7 @@ def open_study(
     return study
 
 
-def _check(
-    study: optuna.Study, experiment: Experiment, sampler: str | BaseSampler, seed: int
-) -> None:
+def _check(study: optuna.Study, experiment: Experiment, sampler: GivenSampler, seed: int) -> None:
     """Raise StudyError if `study` is another's, or of another experiment or sampler."""
     name, before = study.study_name, study.user_attrs
     if EXPERIMENT in before:
@@ -89,7 +88,8 @@ def _check(
         check_trials(known, study.get_trials(deepcopy=False))
     elif EXPERIMENT not in before:
         _refuse_others(study, experiment)
-        if not isinstance(sampler, str) and has_own_seed(sampler):
+        inner = unnamed(sampler)
+        if not isinstance(inner, str) and has_own_seed(inner):
             logger.warning(
                 "%s: the sampler's own seed is not used, seed=%d of the study is", name, seed
             )
@@ -117,16 +117,16 @@ def _refuse_others(study: optuna.Study, experiment: Experiment) -> None:
         )
 
 
-def refuse_other_settings(study: StudyRecord, sampler: str | BaseSampler) -> None:
+def refuse_other_settings(study: StudyRecord, sampler: GivenSampler) -> None:
     """Raise StudyError if a study had a sampler of other settings.
 
     Names compare by name, which is in that of the study. Only settings that both have are compared:
     another version of Optuna may have settings that the one before had not.
     """
-    before = study.sampler_settings
-    if isinstance(sampler, str) or before is None:
+    before, given = study.sampler_settings, given_settings(sampler)
+    if given is None or before is None:
         return
-    now = json.loads(json.dumps(settings_of(sampler)))
+    now = json.loads(json.dumps(given))
     both = before.keys() & now.keys()
     found = difference(
         {k: before[k] for k in both}, {k: now[k] for k in both}, sampler_name(sampler)
@@ -135,7 +135,7 @@ def refuse_other_settings(study: StudyRecord, sampler: str | BaseSampler) -> Non
         place, was, is_ = found
         raise StudyError(
             f"study={study.name}: {place} is {is_} now, was {was} when it began; set it back, "
-            "or choose another --storage or Experiment(name=...)"
+            'name the sampler ({"mine": ...}), or choose another --storage or Experiment(name=...)'
         )
 
 

@@ -257,7 +257,7 @@ def test_samplers_may_be_objects_and_all_of_the_registry(tmp_path):
         ({"baseline": "tpee"}, "baseline='tpee': not among the samplers; did you mean tpe?"),
         (
             {"samplers": ["random", *[optuna.samplers.TPESampler() for _ in range(2)]]},
-            "samplers: two are called TPESampler; compare them by two databases",
+            "samplers: 2 are called TPESampler; give each a name, as in {\"mine\": ..., ",
         ),
         ({"device": "cup"}, "device='cup': unknown; did you mean cpu?"),
     ],

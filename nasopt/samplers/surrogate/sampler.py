@@ -71,11 +71,9 @@ class SurrogateSampler(StatelessSampler):
         problem: Problem | None = None,
         cost_aware: bool = False,
     ) -> None:
-        self._costs = () if problem is None else tuple(problem.objectives[1:])
-        self._price = 0.0
-        if cost_aware:
-            self._costs, self._price = self._priced(problem), COST_WEIGHT
-        self._cost_aware = cost_aware  # for its settings
+        self._costs: tuple[str, ...] = ()
+        self._cost_aware = cost_aware
+        self._price = COST_WEIGHT if cost_aware else 0.0
         self._features = features
         self._kernels: dict[bytes, Kernel] = {}  # by what they were fitted to
         self.prediction: Prediction | None = (
@@ -83,10 +81,14 @@ class SurrogateSampler(StatelessSampler):
         )
         super().__init__(seed=seed, problem=problem)
 
-    def _priced(self, problem: Problem | None) -> tuple[str, ...]:
-        """Return the cost to be weighed; raise StudyError if there is none that can be."""
-        if problem is None:
-            raise StudyError("cost_aware=True: costs are a problem's; give problem=... as well")
+    def take(self, problem: Problem) -> None:
+        self._costs = tuple(problem.objectives[1:])
+        if self._cost_aware:
+            self._costs = self._priced(problem)
+        super().take(problem)
+
+    def _priced(self, problem: Problem) -> tuple[str, ...]:
+        """Return the cost to be weighed; raise Unsuitable if there is none that can be."""
         if self._costs:
             raise Unsuitable(
                 f"cost_aware=True: {self._costs[0]} is an objective already; leave it out"
@@ -96,6 +98,8 @@ class SurrogateSampler(StatelessSampler):
         return ("macs",)
 
     def check_objectives(self, objectives: int) -> None:
+        if self._cost_aware and self._problem is None:
+            raise StudyError("cost_aware=True: costs are a problem's; give problem=... as well")
         if objectives == 2 and self._problem is None:
             raise Unsuitable(
                 "objectives: 2, but SurrogateSampler seeks one, and a known cost as the second; "

@@ -185,8 +185,9 @@ def test_a_price_on_macs_makes_for_cheaper_networks():
 
 
 def test_a_price_without_costs_is_refused_with_the_remedy():
+    study = optuna.create_study(sampler=SurrogateSampler(cost_aware=True))
     with pytest.raises(StudyError) as raised:
-        SurrogateSampler(cost_aware=True)
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     assert str(raised.value) == ("cost_aware=True: costs are a problem's; give problem=... as well")
 
 
