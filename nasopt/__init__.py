@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nasopt.search.experiment import Experiment as Experiment
     from nasopt.search.experiment import load_experiment as load_experiment
     from nasopt.search.interruption import Interrupted as Interrupted
+    from nasopt.search.objective import Objective as Objective
     from nasopt.space.architecture import Architecture as Architecture
     from nasopt.space.fields import categorical as categorical
     from nasopt.space.fields import integer as integer
@@ -34,6 +35,7 @@ _HOMES = {
     "Error": "errors",
     "Experiment": "search.experiment",
     "Interrupted": "search.interruption",
+    "Objective": "search.objective",
     "Pool": "space.layers",
     "Recipe": "training.evaluation",
     "Space": "space.space",

@@ -282,6 +282,32 @@ def tensors(
     )  # fmt: skip
 
 
+@spelled(DataError)
+def external(name: str, input_shape: Shape, classes: int) -> Dataset:
+    """Return a data set that only a training function of your own loads: `Experiment(train=...)`.
+
+    `input_shape` is (channels, height, width). What it is called, its shape and classes are all
+    that is known of it: for other images, give another name.
+    """
+    check_name(name, "external.name", DataError)
+    shape = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
+    if len(shape) != 3 or any(type(side) is not int or side < 1 for side in shape):
+        raise DataError(
+            f"external.input_shape={input_shape!r}: give (channels, height, width), (3, 32, 32) say"
+        )
+    if type(classes) is not int or classes < 2:
+        raise DataError(f"external.classes={classes!r}: use 2, 3, 4, ...")
+
+    def read() -> Raw:
+        raise DataError(f"{name}: images that nasopt does not have; give Experiment(train=...)")
+
+    sides = "x".join(map(str, shape))
+    return Dataset(
+        name=name, input_shape=shape, read=read, content=lambda: f"external:{sides}:{classes}",
+        class_names=lambda: tuple(map(str, range(classes))),
+    )  # fmt: skip
+
+
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "fashion_mnist": fashion_mnist,

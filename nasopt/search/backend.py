@@ -112,7 +112,7 @@ class Trained(Backend):
     def described(self) -> dict[str, Any]:
         return {"recipe": self.recipe.to_json(), "input_shape": self.data.input_shape}
 
-    def load(self, device: "torch.device") -> Splits:
+    def load(self, device: "torch.device") -> Splits | None:
         """Load the images to the device if there is room, else to the host.
 
         Batches are copied from there.

@@ -69,7 +69,7 @@ def describe(experiment: Experiment, device: str | None = "auto") -> Description
     shape = experiment.data.input_shape
     networks = [each.architecture for each in sample if isinstance(each.architecture, Architecture)]
     seconds = name = None
-    if device is not None:
+    if device is not None and experiment.batch_macs is not None:  # else it is trained elsewhere
         found = find_device(device)
         name = str(found)
         affordable = [each for each, inside in zip(sample, within, strict=True) if inside]

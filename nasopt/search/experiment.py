@@ -24,6 +24,7 @@ from nasopt.errors import Error, RecipeError, Spelled, StudyError, check_name, c
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.pruners import make_pruner
 from nasopt.search.backend import Backend, Tabular, Trained
+from nasopt.search.own_training import OwnTraining, Train, check_train
 from nasopt.space import model
 from nasopt.space.fields import Open, RandomTrial
 from nasopt.space.limits import Limit
@@ -67,7 +68,10 @@ class Experiment(Spelled):
     and recipe, see `on_benchmark`. `trials` is an exact total over all workers and restarts.
     `objectives` is ("accuracy",), or that with "macs" or "parameters": then there is no pruning,
     which Optuna refuses for two objectives. `seed` is of the trainings, so that samplers share what
-    was paid for. `name` begins the names of the studies.
+    was paid for. `name` begins the names of the studies. `train`, if given, trains the networks in
+    nasopt's place: a function of (architecture, recipe, seed) that yields an accuracy, or a dict
+    with "accuracy", "loss" and "train_loss", after each epoch; see `nasopt.data.external` for data
+    that it loads itself.
 
     Raises an Error for a field that cannot be.
     """
@@ -84,6 +88,7 @@ class Experiment(Spelled):
     seed: int = 0
     name: str = "experiment"
     benchmark: Benchmark | None = None
+    train: Train | None = None
 
     @classmethod
     def on_benchmark(cls, benchmark: Benchmark | str, **settings: Any) -> Self:
@@ -104,6 +109,8 @@ class Experiment(Spelled):
         check_trials(self.trials, "Experiment.trials")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
+        if self.train is not None:
+            check_train(self.train)
         if self.benchmark is not None:
             self._take(self.benchmark)
         check_name(self.name, "Experiment.name", RecipeError)
@@ -169,6 +176,8 @@ class Experiment(Spelled):
         """
         if self.dataset is not None:
             raise RecipeError("Experiment.dataset: a benchmark has its own; leave dataset=... out")
+        if self.train is not None:
+            raise RecipeError("Experiment.train: a benchmark trains nothing; leave train=... out")
         if self.space not in (None, benchmark.space):
             raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
         if self.recipe not in (Recipe(), benchmark.recipe):
@@ -207,6 +216,8 @@ class Experiment(Spelled):
         if self.benchmark is not None:
             return Tabular(self.benchmark)
         assert isinstance(self.space, Space)
+        if self.train is not None:
+            return OwnTraining(self.train, self.space, self.recipe, self.data)
         return Trained(self.space, self.recipe, self.data)
 
     @cached_property

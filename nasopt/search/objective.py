@@ -1,74 +1,101 @@
-"""`Objective`: a trial becomes an architecture and recipe, then epochs, reports and pruning."""
+"""`Objective`: an experiment as the objective of a study of plain Optuna."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
 
 import optuna
 
-from nasopt.search.experiment import Experiment
+from nasopt.errors import OutOfMemory, StudyError
+from nasopt.search.evaluator import Evaluator
+from nasopt.search.experiment import DIRECTIONS, Experiment
+from nasopt.search.reports import Reports, record_of
+from nasopt.storage.record import TrialRecord
 from nasopt.training.evaluation import EpochResult, Evaluation
-from nasopt.training.profiling import Timer, no_timer
 
 
 class Objective:
-    """The values of a trial of `experiment`; `study.optimize` takes it, too.
+    """The objective of `experiment`, for a study of plain Optuna that keeps its own loop.
 
-    `epochs` gives the results of an evaluation: a benchmark's table and a GPU are the same here.
-    `should_prune` is Optuna's, or a storage's that keeps the verdict.
+        study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner())
+        study.optimize(nasopt.Objective(experiment), n_trials=20)
+        experiment.space.decode(study.best_params)
+
+    A trial is asked for all parameters, becomes a network, is trained, reports each epoch to the
+    study's pruner and returns its accuracy, and the cost if that is the second objective. Costs,
+    epochs and the reason of an early end are noted in its attributes. A network over a limit of
+    the experiment is pruned untrained, its violation a constraint of the trial.
+
+    Trainings are kept in the database at `storage`, a path or SQLAlchemy URL: a network that is
+    known costs nothing, one that was pruned goes on. Without it they are known as long as the
+    objective is.
+
+    Raises an `Error` for a mistake that the user can fix.
     """
 
     def __init__(
-        self,
-        experiment: Experiment,
-        epochs: Callable[[Evaluation], Iterator[EpochResult]],
-        should_prune: Callable[[optuna.Trial], bool] = optuna.Trial.should_prune,
-        timer: Timer = no_timer,
+        self, experiment: Experiment, *, storage: str | Path | None = None, device: str = "auto"
     ) -> None:
         self.experiment = experiment
-        self.epochs = epochs
-        self.should_prune = should_prune
-        self.timer = timer
+        if storage is None:
+            folder = tempfile.mkdtemp(prefix="nasopt-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            storage = Path(folder) / "trainings.db"
+        self._evaluator = Evaluator(experiment, storage, device)
+        self._reports = Reports(experiment, self._evaluator.epochs)
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
+        self._check_directions(trial)
         evaluation = self.suggest(trial)
-        *_, last = self.results(trial, evaluation)
-        return self.values(evaluation, last)
+        self._begin(trial, evaluation)
+        replayed = len(self._evaluator.ledger.results(evaluation.key))
+        results: list[EpochResult] = []
+        try:
+            for result in self._reports.results(trial, evaluation):
+                results.append(result)
+        except (optuna.TrialPruned, OutOfMemory) as error:
+            _note(trial, record_of(results, replayed, error))
+            raise optuna.TrialPruned(str(error)) from error
+        _note(trial, record_of(results, replayed))
+        values = self._reports.values(evaluation, results[-1])
+        return values if len(values) > 1 else values[0]
 
     def suggest(self, trial: optuna.Trial) -> Evaluation:
-        """Ask for all parameters, whatever the depth: see `Space.suggest`."""
+        """Ask for all parameters, whatever the depth, and return the training that they stand for.
+
+        So the space is the same in every trial, and a sampler can model them jointly.
+        """
         hyperparameters = self.experiment.hyperparameters
         params = {name: field.suggest(trial, name) for name, field in hyperparameters.items()}
         return self.experiment.evaluation(params)
 
-    def results(self, trial: optuna.Trial, evaluation: Evaluation) -> Iterator[EpochResult]:
-        """Yield every epoch, reported as it comes.
-
-        Raises TrialPruned, with the reason.
-        A trial that died once has reported some of its epochs: the pruner is asked from the last
-        of them on, since death may have come between report and question. It is never asked for
-        the last epoch, which is paid by then. Two objectives are neither reported nor pruned:
-        Optuna refuses.
-        """
-        told = trial.storage.get_trial(trial._trial_id).last_step or 0
-        single = len(self.experiment.objectives) == 1
-        with closing(self.epochs(evaluation)) as epochs:  # type: ignore[type-var]
-            for result in epochs:
-                if single and result.epoch > told:
-                    trial.report(result.accuracy, step=result.epoch)
-                self.timer("storage")
-                yield result
-                if result.diverged:
-                    raise optuna.TrialPruned(f"loss not finite in epoch {result.epoch}")
-                undecided = told <= result.epoch < evaluation.recipe.epochs
-                pruned = single and undecided and self.should_prune(trial)
-                self.timer("storage")
-                if pruned:
-                    raise optuna.TrialPruned(f"pruned after epoch {result.epoch}")
-
-    def values(self, evaluation: Evaluation, last: EpochResult) -> tuple[float, ...]:
-        """Return one number for each objective."""
+    def _begin(self, trial: optuna.Trial, evaluation: Evaluation) -> None:
+        """Note the network of `trial` and its costs; raise TrialPruned if it is over a limit."""
         cost = self.experiment.cost(evaluation.architecture)
-        return tuple(
-            last.accuracy if name == "accuracy" else float(getattr(cost, name))
-            for name in self.experiment.objectives
-        )
+        violations = self.experiment.problem.violations(cost)
+        for limit, excess in violations.items():
+            trial.set_constraint(limit, excess)
+        record = TrialRecord(key=evaluation.key, parameters=cost.parameters, macs=cost.macs)
+        _note(trial, record)
+        broken = [limit for limit, excess in violations.items() if excess > 0]
+        if broken:
+            raise optuna.TrialPruned(f"over the limit: {', '.join(broken)}")
+
+    def _check_directions(self, trial: optuna.Trial) -> None:
+        """Raise StudyError for a study that would seek the worst."""
+        if not isinstance(trial, optuna.Trial):  # one of a finished study, tried again
+            return
+        wanted = [DIRECTIONS[objective] for objective in self.experiment.objectives]
+        found = [direction.name.lower() for direction in trial.study.directions]
+        if found != wanted:
+            shown = f"directions={wanted}" if len(wanted) > 1 else f'direction="{wanted[0]}"'
+            raise StudyError(
+                f"study={trial.study.study_name}: its directions are {', '.join(found)} for "
+                f"{', '.join(self.experiment.objectives)}; write create_study({shown})"
+            )
+
+
+def _note(trial: optuna.Trial, record: TrialRecord) -> None:
+    for name, value in record.to_attrs().items():
+        trial.set_user_attr(name, value)

@@ -17,7 +17,13 @@ POLL_SECONDS = 0.2  # between two looks at what another process trains
 
 
 class Engine(Protocol):
-    """The part of a `Trainer` that is needed here."""
+    """The part of a `Trainer` that is needed here.
+
+    One that keeps no state is never saved: it begins anew.
+    """
+
+    @property
+    def keeps_state(self) -> bool: ...
 
     def batches(self) -> Iterator[EpochResult | None]: ...
 
@@ -81,12 +87,14 @@ def _trained_on(
 ) -> Iterator[EpochResult]:
     """Yield the epochs after the `known` ones, from the checkpoint if there is one."""
     trainer = engine(evaluation)
-    _load_checkpoint(evaluation, known, ledger, trainer)
+    if trainer.keeps_state:
+        _load_checkpoint(evaluation, known, ledger, trainer)
     timer("building")
 
     def save() -> None:
-        ledger.save_checkpoint(evaluation.key, trainer.state_dict())
-        timer("ledger")
+        if trainer.keeps_state:
+            ledger.save_checkpoint(evaluation.key, trainer.state_dict())
+            timer("ledger")
 
     last = None
     for result in trainer.batches():

@@ -12,7 +12,7 @@ from nasopt.errors import Error, OutOfMemory
 from nasopt.samplers import Seeded
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment
-from nasopt.search.objective import Objective
+from nasopt.search.reports import Reports, record_of
 from nasopt.search.resume import Stopped
 from nasopt.storage.attributes import CONTINUES
 from nasopt.storage.counts import TrialCounts
@@ -60,7 +60,7 @@ class Worker:
         self.storage: Storage = evaluator.storage
         self.threads = evaluator.threads and threads_of(study.user_attrs)
         self.counts = TrialCounts(self.storage, study._study_id, experiment.limits)
-        self.objective = Objective(experiment, self._epochs, self.storage.should_prune, timer)
+        self.reports = Reports(experiment, self._epochs, self.storage.should_prune, timer)
 
     def run(self, trial_id: int) -> Iterator[Step]:
         """Run one trial from its parameters to its outcome; give it back if it was stopped.
@@ -110,37 +110,28 @@ class Worker:
         results: list[EpochResult] = []
         replayed = len(self.evaluator.ledger.results(key))
         step = Step(trial.number, evaluation.recipe.chosen("epochs"))
-        state, ended_by, reason = TrialState.COMPLETE, EndedBy.TRAINED, None
+        ended: Exception | None = None
         self.timer("ledger")
         yield step
         self.timer("display")
         try:
-            for result in self.objective.results(trial, evaluation):
+            for result in self.reports.results(trial, evaluation):
                 results.append(result)
                 yield step._replace(epoch=result.epoch, accuracy=result.accuracy)
                 self.timer("display")
         except (optuna.TrialPruned, OutOfMemory) as error:
-            state, ended_by, reason = TrialState.PRUNED, _cause(error, results), str(error)
+            ended = error
+        state = TrialState.COMPLETE if ended is None else TrialState.PRUNED
         values: tuple[float, ...] | None = None
-        if state is TrialState.COMPLETE:
-            values = self.objective.values(evaluation, results[-1])
+        if ended is None:
+            values = self.reports.values(evaluation, results[-1])
         elif results and len(self.experiment.objectives) == 1:
             values = (results[-1].accuracy,)
-        devices = dict.fromkeys(result.device for result in results if result.device)
-        record = TrialRecord(
-            ended_by=ended_by,
-            reason=reason,
-            epochs=len(results),
-            seconds=sum(result.seconds for result in results),
-            replayed_epochs=min(replayed, len(results)),
-            device=", then ".join(devices) or None,
-            # bit-identity holds on one device, torch and thread count
-            mixed=len({(result.device, result.torch) for result in results}) > 1,
-        )
 
         def has_twin() -> bool:
             return not goes_on and self._has_twin(key, len(results))
 
+        record = record_of(results, replayed, ended)
         if not self._finish(trial_id, state, values, record, unless=has_twin):
             self._repeat(trial_id, key)
 
@@ -236,9 +227,3 @@ class Worker:
 
     def _epochs(self, evaluation: Evaluation) -> Iterator[EpochResult]:
         return self.evaluator.epochs(evaluation, self.stop, self.threads, self.timer)
-
-
-def _cause(error: Exception, results: list[EpochResult]) -> EndedBy:
-    if isinstance(error, OutOfMemory):
-        return EndedBy.MEMORY
-    return EndedBy.DIVERGED if results[-1].diverged else EndedBy.PRUNER

@@ -38,6 +38,8 @@ class Trainer:
     as torch is set to. `timer` is called with what the time was spent on.
     """
 
+    keeps_state = True
+
     def __init__(
         self,
         evaluation: Evaluation,

@@ -223,7 +223,7 @@ def test_a_network_out_of_memory_prunes_the_trial_and_the_study_goes_on(tmp_path
 
 def test_an_error_of_ours_fails_the_trial_and_keeps_its_traceback(tmp_path, monkeypatch):
     search = Search(small(trials=2), storage=tmp_path / "x.db", device="cpu")
-    monkeypatch.setattr(search.worker.objective, "epochs", lambda evaluation: 1 / 0)
+    monkeypatch.setattr(search.worker.reports, "epochs", lambda evaluation: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(search)
     (failed,) = search.study.trials
