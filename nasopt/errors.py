@@ -8,6 +8,7 @@
      +- StudyError     a study file, a name, or a study that cannot go on as asked
      |   +- Unsuitable a sampler that cannot handle the experiment
      +- StorageError   a database that cannot be opened, read or written
+     +- TrackerError   a tracker that is not installed, or cannot be written to
      +- AddressError   a host or port where the dashboard cannot listen
      +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
 
@@ -55,6 +56,10 @@ class Unsuitable(StudyError):
 
 class StorageError(Error):
     """A database that cannot be opened, read or written."""
+
+
+class TrackerError(Error):
+    """A tracker that is not installed, or cannot be written to."""
 
 
 class AddressError(Error):

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasopt.cli.options import Verb, complain, make_parser
 from nasopt.errors import Error, StudyError, closest
-from nasopt.text import GOES_ON, visible
+from nasopt.text import GOES_ON, several, visible
 
 if TYPE_CHECKING:
     from nasopt.search.comparison import Comparison
@@ -310,9 +311,30 @@ def dashboard(args: argparse.Namespace) -> None:
     opened.serve()
 
 
+def log(args: argparse.Namespace) -> None:
+    """Write the trials of DB to TensorBoard or MLflow: parameters, curves by epoch, costs.
+
+    Of what is there already nothing is written again.
+    """
+    from nasopt.reporting.terminal import display
+    from nasopt.storage.opening import open_storage
+    from nasopt.trackers import log_studies, make_tracker
+
+    storage = open_storage(args.db, "read")
+    tracker = make_tracker(args.to, args.output, args.uri)
+    written = log_studies(storage, tracker, args.study)
+    if args.json:
+        display.print_json({"written": written})
+        return
+    out = display.console()
+    for study, count in written.items():
+        out.print(f"{study}: {several(count, 'trial')} written", soft_wrap=True)
+    display.print_next(out, [(shlex.join(tracker.command), "look at them")], args.uri)
+
+
 VERBS: dict[str, Verb] = {
     verb.__name__: verb
-    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard)
+    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard, log)
 }
 
 

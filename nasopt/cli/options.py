@@ -235,6 +235,18 @@ def _dashboard(sub: Parser) -> None:
     sub.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
 
 
+def _log(sub: Parser) -> None:
+    _db(sub)
+    sub.add_argument("--to", choices=("tensorboard", "mlflow"), required=True, help="where to")
+    sub.add_argument("--study", metavar="NAME", help="one study alone (default: all of them)")
+    sub.add_argument(
+        "-o", "--output", metavar="DIR", help="the folder of tensorboard (default: tensorboard)"
+    )
+    sub.add_argument(
+        "--uri", help="of the server or database of mlflow (default: $MLFLOW_TRACKING_URI)"
+    )
+
+
 OPTIONS: dict[str, Callable[[Parser], None]] = {
     "quickstart": _quickstart,
     "describe": _describe,
@@ -244,6 +256,7 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "show": _show,
     "report": _report,
     "dashboard": _dashboard,
+    "log": _log,
 }
 EXAMPLES = {
     "quickstart": ["nasopt quickstart"],
@@ -279,5 +292,9 @@ EXAMPLES = {
     "dashboard": [
         "nasopt dashboard runs/digits.db",
         "nasopt dashboard runs/digits.db --read-only --port 0 --no-browser",
+    ],
+    "log": [
+        "nasopt log runs/digits.db --to tensorboard",
+        "nasopt log runs/digits.db --to mlflow --uri sqlite:///mlflow.db",
     ],
 }
