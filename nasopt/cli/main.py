@@ -332,9 +332,21 @@ def log(args: argparse.Namespace) -> None:
     display.print_next(out, [(shlex.join(tracker.command), "look at them")], args.uri)
 
 
+def checks(args: argparse.Namespace) -> None:
+    """Tell what is here: versions, devices, threads, bf16, storage, and what extras lack."""
+    from nasopt.cli import checks as here
+    from nasopt.reporting.terminal import display
+
+    found = here.checks()
+    if args.json:
+        display.print_json(found)
+    else:
+        here.print_checks(display.console(), found)
+
+
 VERBS: dict[str, Verb] = {
     verb.__name__: verb
-    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard, log)
+    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard, log, checks)
 }
 
 
@@ -369,6 +381,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         sub = verbs[known.verb] if known.verb else parser
         sub.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if known.print_completion:
+        from nasopt.cli.completion import completion
+
+        print(completion(parser, verbs.values(), known.print_completion))
+        return 0
     if getattr(known, "data_dir", None):
         os.environ["NASOPT_DATA"] = known.data_dir
     return _guarded(lambda: known.function(known), trains=known.verb in TRAIN)

@@ -48,6 +48,11 @@ def make_parser(verbs: Mapping[str, Verb]) -> tuple[Parser, dict[str, Parser]]:
         epilog="Begin with: nasopt quickstart",
     )
     parser.add_argument("--version", action="version", version=f"nasopt {version('nasopt')}")
+    parser.add_argument(
+        "--print-completion",
+        choices=("bash", "zsh", "fish"),
+        help="print a script that completes the command line in that shell",
+    )
     subparsers = parser.add_subparsers(metavar="VERB", dest="verb", title="verbs")
     made: dict[str, Parser] = {}
     for name, verb in verbs.items():
@@ -247,6 +252,10 @@ def _log(sub: Parser) -> None:
     )
 
 
+def _checks(sub: Parser) -> None:
+    """Add nothing: it has the options of every verb."""
+
+
 OPTIONS: dict[str, Callable[[Parser], None]] = {
     "quickstart": _quickstart,
     "describe": _describe,
@@ -257,6 +266,7 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "report": _report,
     "dashboard": _dashboard,
     "log": _log,
+    "checks": _checks,
 }
 EXAMPLES = {
     "quickstart": ["nasopt quickstart"],
@@ -297,4 +307,5 @@ EXAMPLES = {
         "nasopt log runs/digits.db --to tensorboard",
         "nasopt log runs/digits.db --to mlflow --uri sqlite:///mlflow.db",
     ],
+    "checks": ["nasopt checks", "nasopt checks --json"],
 }
