@@ -35,6 +35,11 @@ class TrackedStudy:
     record: StudyRecord | None  # of one of nasopt's
     storage: Storage | None
 
+    @property
+    def experiment(self) -> str:
+        """The name of its experiment: without the sampler and the seed of one of nasopt's."""
+        return self.name if self.record is None else self.name.rsplit("/", 2)[0]
+
     @classmethod
     def of(cls, study: optuna.Study) -> Self:
         """Read a study of nasopt's or of plain Optuna."""

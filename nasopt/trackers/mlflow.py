@@ -80,7 +80,7 @@ class MLflow(Tracker):
     def _experiment(self, study: TrackedStudy) -> str:
         from mlflow.exceptions import MlflowException
 
-        name = self.experiment or study.name.split("/")[0]
+        name = self.experiment or study.experiment
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)

@@ -181,6 +181,23 @@ def test_a_killed_trial_goes_on_by_replay_and_ends_as_an_uninterrupted_one(tmp_p
     assert not list(tmp_path.glob("*.checkpoints/*"))
 
 
+def test_a_request_to_stop_is_met_after_the_epoch_and_the_trial_goes_on(tmp_path):
+    asked = []
+
+    def my_epochs(architecture, recipe, seed):
+        for epoch in range(1, recipe.epochs + 1):
+            if epoch == 2 and not asked:
+                asked.append(os.kill(os.getpid(), signal.SIGINT))
+            yield epoch / 10
+
+    experiment = own(my_epochs, recipe=Recipe(epochs=4), trials=1)
+    with pytest.raises(nasopt.Interrupted):
+        run(experiment, tmp_path)
+    study = run(experiment, tmp_path)
+    assert study.trials[0].value == 0.4
+    assert study.trials[0].user_attrs["replayed_epochs"] == 2
+
+
 def test_results_are_of_the_function_by_its_name(tmp_path):
     run(own(), tmp_path)
     with pytest.raises(StudyError, match=r"train=tests\.search\.test_own_training\.by_width now"):

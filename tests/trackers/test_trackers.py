@@ -280,6 +280,22 @@ def test_two_objectives_have_their_curves_too(tmp_path):
     assert "best" not in parent.data.metrics
 
 
+def test_a_table_has_its_own_unit_and_no_losses(tmp_path):
+    (tmp_path / "mine.csv").write_text("a,epoch,accuracy\n0,1,10\n0,2,20\n1,1,15\n1,2,30\n")
+    study = nasopt.run(
+        nasopt.Experiment.on_benchmark(str(tmp_path / "mine.csv"), trials=2, name="of/mine"),
+        storage=tmp_path / "x.db", sampler="random", callbacks=[TensorBoard(tmp_path / "tb")],
+    )  # fmt: skip
+    shown = [Events(path).curve("accuracy") for path in (tmp_path / "tb").rglob("trial-*")]
+    assert {1: 15.0, 2: 30.0} in shown
+    assert "loss" not in Events(tmp_path / "tb/of/mine/random/0/trial-0000").scalars
+    uri = f"sqlite:///{tmp_path}/ml.db"
+    assert main(["log", str(tmp_path / "x.db"), "--to", "mlflow", "--uri", uri]) == 0
+    (parent,), _ = runs(tmp_path)
+    assert parent.data.metrics["best"] == study.best_value
+    assert client(tmp_path).get_experiment(parent.info.experiment_id).name == "of/mine"
+
+
 def test_a_comparison_takes_callbacks(tmp_path):
     nasopt.compare(
         small(), samplers="random,tpe", seeds=1, trials=1, replicates=0, device="cpu",
