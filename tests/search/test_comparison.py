@@ -197,7 +197,7 @@ def test_two_objectives_are_compared_by_their_fronts(tmp_path):
 def test_a_sampler_that_cannot_do_with_the_experiment_is_left_out_with_a_line(tmp_path):
     experiment = small(recipe=Recipe(epochs=1), trials=2)
     comparison = Comparison(experiment, storage=tmp_path / "x.db", device="cpu")
-    assert list(comparison.samplers) == ["random", "largest", "tpe"]
+    assert list(comparison.samplers) == ["random", "largest", "tpe", "surrogate"]
     assert comparison.left_out[0].startswith("one-epoch is left out: sampler='one-epoch': a train")
 
 
