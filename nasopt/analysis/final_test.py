@@ -20,6 +20,7 @@ from nasopt.analysis.classification import (
     scores,
 )
 from nasopt.analysis.reranking import Reranking
+from nasopt.errors import SpaceError, StorageError
 from nasopt.space.architecture import Architecture
 from nasopt.storage.looks import Latency, Look, Looks
 from nasopt.storage.record import ExperimentRecord
@@ -259,12 +260,26 @@ class _Reading:
 
 
 def final_test(looks: Looks, key: str) -> FinalTest | None:
-    """Return the result of a look; None if it was not taken."""
-    look = looks.find(key)
-    if look is None:
-        return None
-    reading, taken = _Reading(look), [each for _, each in looks.taken(look.dataset)]
-    content = look.content
+    """Return the result of a look; None if it was not taken.
+
+    Raises StorageError if it is not as nasopt writes one: databases are passed on.
+    """
+    try:
+        look = looks.find(key)
+        return (
+            None
+            if look is None
+            else _result(look, [each for _, each in looks.taken(look.dataset)], key)
+        )
+    except (ValueError, LookupError, TypeError, ArithmeticError, SpaceError) as error:
+        reason = " ".join(str(error).split())
+        raise StorageError(
+            f"nasopt_looks: look {key} is not as nasopt writes one ({reason}); delete that row"
+        ) from error
+
+
+def _result(look: Look, taken: Sequence[str], key: str) -> FinalTest:
+    reading, content = _Reading(look), look.content
     return FinalTest(
         experiment=look.experiment,
         classes=tuple(content["classes"]),
