@@ -112,13 +112,7 @@ class Trained(Backend):
         return {"recipe": self.recipe.to_json(), "input_shape": self.data.input_shape}
 
     def load(self, device: "torch.device") -> Splits:
-        """Load the images to the device if there is room, else to the host.
-
-        Batches are copied from there.
-        """
-        splits = self.data.load()
-        size = sum(tensor.nbytes for split in splits for tensor in split)
-        return self.data.load(device) if has_room(device, size) else splits
+        return load_images(self.data, device)
 
     def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
         images = self.data.counts[0]
@@ -141,6 +135,16 @@ class Trained(Backend):
             evaluation, train, validation, self.data.classes,
             device=using.device, threads=using.threads, timer=using.timer,
         )  # fmt: skip
+
+
+def load_images(data: Dataset, device: "torch.device") -> Splits:
+    """Load the images to the device if there is room, else to the host.
+
+    Batches are copied from there.
+    """
+    splits = data.load()
+    size = sum(tensor.nbytes for split in splits for tensor in split)
+    return data.load(device) if has_room(device, size) else splits
 
 
 class Tabular(Backend):
