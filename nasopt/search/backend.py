@@ -113,13 +113,7 @@ class Trained(Backend):
         return {"recipe": self.recipe.to_json(), "input_shape": self.data.input_shape}
 
     def load(self, device: "torch.device") -> Seen:
-        """Load the images to the device if there is room, else to the host.
-
-        Batches are copied from there.
-        """
-        seen = self.data.load().seen
-        size = sum(tensor.nbytes for split in seen for tensor in split)
-        return Seen(*(split.to(device) for split in seen)) if has_room(device, size) else seen
+        return load_images(self.data, device)
 
     def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
         images = self.data.counts[0]
@@ -144,6 +138,16 @@ class Trained(Backend):
             evaluation, train, validation, self.data.classes,
             device=using.device, threads=using.threads, timer=using.timer,
         )  # fmt: skip
+
+
+def load_images(data: Dataset, device: "torch.device") -> Seen:
+    """Load the images that a training may see to the device if there is room, else to the host.
+
+    Batches are copied from there.
+    """
+    seen = data.load().seen
+    size = sum(tensor.nbytes for split in seen for tensor in split)
+    return Seen(*(split.to(device) for split in seen)) if has_room(device, size) else seen
 
 
 class Tabular(Backend):
