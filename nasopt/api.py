@@ -85,11 +85,12 @@ def finals(
     top: int = TOP,
     seeds: int = SEEDS,
     epochs: int | None = None,
+    output: str | Path | None = None,
     device: str = "auto",
 ) -> FinalResult:
     """Turn the finished studies of `experiment` into a tested model.
 
-        result = nasopt.finals(experiment)
+        result = nasopt.finals(experiment, output="digits-model")
         print(result.test.verdict)
 
     The best networks are trained again with fresh seeds, the first of them on training and
@@ -98,8 +99,9 @@ def finals(
     Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
     """
     stages = Finals(
-        experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs, device=device
-    )
+        experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs,
+        output=output, device=device,
+    )  # fmt: skip
     for _ in stages:
         pass
     return stages.result

@@ -153,7 +153,7 @@ class FinalTest:
 
 @dataclass(frozen=True)
 class Efficiency:
-    """The cost of one contender on this device; `disk` are the bytes of its weights."""
+    """The cost of one contender on this device; `disk` are the bytes of its weights in a file."""
 
     name: str
     parameters: int
@@ -170,7 +170,7 @@ class Efficiency:
 class FinalResult:
     """What became of a search: its best networks trained again, and the winner tested.
 
-    `folder` is where the winner's model was written; None if it was not.
+    `folder` is where the winner's model was written.
     """
 
     experiment: str
@@ -178,8 +178,7 @@ class FinalResult:
     reranking: Reranking
     test: FinalTest
     efficiency: tuple[Efficiency, ...]
-    folder: str | None = None
-    notes: tuple[str, ...] = ()
+    folder: str
 
     @property
     def architecture(self) -> Architecture:
@@ -200,7 +199,6 @@ class FinalResult:
             "test": self.test.to_json(),
             "efficiency": [each.to_json() for each in self.efficiency],
             "folder": self.folder,
-            "notes": list(self.notes),
         }
 
 

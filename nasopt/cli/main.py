@@ -232,6 +232,7 @@ def finals(args: argparse.Namespace) -> None:
     the same command goes on.
     """
     from nasopt.models.finals import Finals
+    from nasopt.reporting.commands import command
     from nasopt.reporting.terminal import display
     from nasopt.reporting.terminal import finals as tables
     from nasopt.search.experiment import load_experiment
@@ -243,6 +244,7 @@ def finals(args: argparse.Namespace) -> None:
         load_experiment(args.what) if is_file else None,
         storage=args.storage if is_file else args.what,
         study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, device=args.device,
+        output=args.output,
     )  # fmt: skip
     tables.follow_finals(display.console(stderr=args.json), stages)
     if args.json:
@@ -251,6 +253,15 @@ def finals(args: argparse.Namespace) -> None:
     out = display.console()
     out.print()
     tables.print_finals(out, stages.result)
+    folder = stages.result.folder
+    display.print_next(
+        out,
+        [
+            (command("predict", folder, "PICTURE"), "what the model says of a picture"),
+            (command("report", stages.location), "all of it as a page"),
+        ],
+        stages.location,
+    )
 
 
 def show(args: argparse.Namespace) -> None:

@@ -209,6 +209,12 @@ def _finals(sub: Parser) -> None:
     sub.add_argument(
         "--epochs", type=int, metavar="E", help="of a final training (default: the recipe's)"
     )
+    sub.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="where the model goes (default: <name of the study>-model)",
+    )
     _storage(sub)
     _device(sub)
 

@@ -23,10 +23,14 @@ from nasopt.analysis.reranking import Reranking, candidate, finalists
 from nasopt.analysis.winners import fresh_seeds
 from nasopt.errors import OutOfMemory, RecipeError, StudyError
 from nasopt.models.efficiency import efficiency
+from nasopt.models.final_card import final_card
+from nasopt.models.final_folder import check_folder, holds
 from nasopt.models.final_training import FinalTraining
 from nasopt.models.references import references
+from nasopt.models.saving import save
 from nasopt.models.searched import recalled, searched
 from nasopt.models.test_split import look_at_test
+from nasopt.reporting.commands import command
 from nasopt.search.evaluator import Evaluator, default_location
 from nasopt.search.experiment import Experiment
 from nasopt.search.interruption import Interrupted, interruptible
@@ -37,7 +41,8 @@ from nasopt.storage.opening import open_storage
 from nasopt.training.evaluation import EpochResult, Evaluation
 
 TOP, SEEDS = 5, 3
-RERANKING, TRAINING, LOOK, MEASURING = "re-ranking", "final training", "test", "efficiency"
+RERANKING, TRAINING, LOOK = "re-ranking", "final training", "test"
+MEASURING, WRITING = "efficiency", "writing"
 
 Plan = list[tuple[Contender, Sequence[Evaluation]]]  # contenders with their final trainings
 Progressing = Generator[FinalProgress, None, Any]
@@ -53,8 +58,9 @@ class Finals:
     The `top` best different networks of all its studies in `storage` (or of `study` alone) are
     trained again with `seeds` other seeds and scored on validation. The first of them is then
     trained on training and validation images together, `seeds` times, for `epochs` if given, and so
-    are reference networks. Then the test split is looked at, once. Without an `experiment`, it is
-    that of the studies, if their data set is one that comes by its name.
+    are reference networks. Then the test split is looked at, once, and the model of the first seed
+    is written into the folder `output`, by default `<name of the experiment>-model`. Without an
+    `experiment`, it is that of the studies, if their data set is one that comes by its name.
 
     Everything a user can get wrong is raised here, before anything is trained. Iterating raises
     Interrupted on Ctrl-C or SIGTERM; the same call goes on.
@@ -69,6 +75,7 @@ class Finals:
         top: int = TOP,
         seeds: int = SEEDS,
         epochs: int | None = None,
+        output: str | Path | None = None,
         device: str = "auto",
     ) -> None:
         for name, value in (("top", top), ("seeds", seeds), ("epochs", epochs)):
@@ -85,6 +92,9 @@ class Finals:
         if not self.finalists:
             names = ", ".join(each.name for each in self.studies)
             raise StudyError(f"study={names}: no finished trial; run it first, or for longer")
+        self.output = Path(output or f"{self.experiment.name}-model").expanduser()
+        check_folder(self.output, self.experiment.data.fingerprint)
+        self.location = str(storage)
         self.evaluator = Evaluator(self.experiment, storage, device)
         self.training = FinalTraining(self.evaluator)
         self.looks = Looks(self.evaluator.storage.engine)
@@ -104,8 +114,11 @@ class Finals:
             plan, missing = self._plan(reranking)
             test = yield from self._test(plan, missing)
             measured = yield from self._measure(test)
-        data = self.experiment.data.fingerprint
-        self._result = FinalResult(self.experiment.name, data, reranking, test, measured)
+            data = self.experiment.data.fingerprint
+            folder = str(self.output)
+            result = FinalResult(self.experiment.name, data, reranking, test, measured, folder)
+            yield from self._write(result, plan[0][1][0])
+        self._result = result
 
     def _rerank(self) -> Generator[FinalProgress, None, Reranking]:
         total, number, candidates = len(self.finalists) * self.seeds, 0, []
@@ -220,6 +233,23 @@ class Finals:
             shape, classes = data.input_shape, data.classes
             found.append(efficiency(each.contender, shape, classes, self.looks, *here))
         return tuple(found)
+
+    def _write(self, result: FinalResult, evaluation: Evaluation) -> Iterator[FinalProgress]:
+        """Write the model of `evaluation` into the folder, unless it is there already."""
+        self._stop_if_asked()
+        begun = FinalProgress(WRITING, 1, 1, result.folder)
+        yield begun
+        epochs = self.training.epochs(evaluation, self._is_stopped)  # known, unless it was lost
+        yield from self._follow(begun, evaluation, epochs, validated=False)
+        model = self.training.model(evaluation)
+        if not holds(self.output, model):
+            save(model, self.output, card=final_card(result, self._command))
+
+    @property
+    def _command(self) -> str:
+        words = ["finals", f"{self.experiment.name}.py", "--storage", self.location]
+        words += ["--top", str(len(self.finalists)), "--seeds", str(self.seeds)]
+        return command(*words, *([] if self.epochs is None else ["--epochs", str(self.epochs)]))
 
     def _is_stopped(self) -> bool:
         return self.signum is not None

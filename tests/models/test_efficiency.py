@@ -45,5 +45,5 @@ def test_memory_is_the_weights_and_the_largest_maps_counted_by_hand(looks):
     weights = sum(each.numel() * each.element_size() for each in state.values())
     # batch norm of the first layer: 4 maps of 8x8 in and out, of a batch of 256, 4 bytes each
     assert found.latencies[1].memory == weights + 256 * 2 * 4 * 8 * 8 * 4
-    assert found.disk == weights
+    assert weights < found.disk < weights + 2_000  # and a header that names them
     assert not found.memory_is_measured

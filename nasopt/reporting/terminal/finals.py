@@ -51,8 +51,9 @@ def print_finals(out: Console, result: FinalResult) -> None:
     _print_reranking(out, result.reranking)
     _print_test(out, result.test)
     _print_efficiency(out, result.efficiency)
-    for note in (*result.test.left_out, *result.notes):
+    for note in result.test.left_out:
         out.print(f"- {note}")
+    out.print(f"The model is in {result.folder}.", soft_wrap=True)
 
 
 def _print_reranking(out: Console, reranking: Reranking) -> None:
