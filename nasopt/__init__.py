@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nasopt.api import compare as compare
+    from nasopt.api import finals as finals
     from nasopt.api import run as run
     from nasopt.benchmarks import load_benchmark as load_benchmark
     from nasopt.errors import Error as Error
@@ -41,6 +42,7 @@ _HOMES = {
     "categorical": "space.fields",
     "compare": "api",
     "cost": "space.model",
+    "finals": "api",
     "integer": "space.fields",
     "load_benchmark": "benchmarks",
     "load_experiment": "search.experiment",

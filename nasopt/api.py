@@ -1,4 +1,4 @@
-"""`run` and `compare`: a search and a comparison from Python, as the verbs of these names."""
+"""`run`, `compare` and `finals` from Python, as the verbs of these names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,9 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.final_test import FinalResult
 from nasopt.errors import StudyError
+from nasopt.models.finals import SEEDS, TOP, Finals
 from nasopt.reporting.notes import TrialNotes
 from nasopt.search.comparison import DEFAULT, Comparison
 from nasopt.search.deadline import Deadline
@@ -86,3 +88,31 @@ def compare(
     if comparison.out_of_time:
         raise StudyError(f"time={time}: used, and {comparison.out_of_time}; {RUN_AGAIN}")
     return comparison.result
+
+
+def finals(
+    experiment: Experiment | None = None,
+    *,
+    storage: str | Path | None = None,
+    study: str | None = None,
+    top: int = TOP,
+    seeds: int = SEEDS,
+    epochs: int | None = None,
+    device: str = "auto",
+) -> FinalResult:
+    """Turn the finished studies of `experiment` into a tested model.
+
+        result = nasopt.finals(experiment)
+        print(result.test.verdict)
+
+    The best networks are trained again with fresh seeds, the first of them on training and
+    validation images together, beside reference networks; then the test split is looked at, once.
+    The arguments are those of `Finals`. Raises an `Error` for a mistake that the user can fix;
+    Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
+    """
+    stages = Finals(
+        experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs, device=device
+    )
+    for _ in stages:
+        pass
+    return stages.result

@@ -242,6 +242,36 @@ def _assist_comparison(args: argparse.Namespace) -> int:
     return _guarded(lambda: scoreboard.assist_comparison(out, _comparison(args)))
 
 
+def finals(args: argparse.Namespace) -> None:
+    """Turn a finished search into a tested model: re-rank, train finally, test once.
+
+    Trains the best networks of STUDY.py, or of the database DB, again with fresh seeds, and the
+    first of them on training and validation images together, beside reference networks. Then looks
+    at the test split, once, and says whether the search was worth it. Ctrl-C stops within a batch;
+    the same command goes on.
+    """
+    from nasopt.models.finals import Finals
+    from nasopt.reporting.terminal import display
+    from nasopt.reporting.terminal import finals as tables
+    from nasopt.search.experiment import load_experiment
+
+    is_file = args.what.endswith(".py")
+    if args.storage is not None and not is_file:
+        raise StudyError(f"--storage: {args.what} is a database itself; leave it out")
+    stages = Finals(
+        load_experiment(args.what) if is_file else None,
+        storage=args.storage if is_file else args.what,
+        study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, device=args.device,
+    )  # fmt: skip
+    tables.follow_finals(display.console(stderr=args.json), stages)
+    if args.json:
+        display.print_json(stages.result.to_json())
+        return
+    out = display.console()
+    out.print()
+    tables.print_finals(out, stages.result)
+
+
 def show(args: argparse.Namespace) -> None:
     """Show the outcome of a study in DB, any of its trials, or the list of its studies."""
     from nasopt.analysis.outcome import load_study, outcome, result
@@ -331,11 +361,11 @@ def dashboard(args: argparse.Namespace) -> None:
 
 VERBS: dict[str, Verb] = {
     verb.__name__: verb
-    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard)
+    for verb in (quickstart, describe, noise, run, compare, finals, show, report, dashboard)
 }
 
 
-TRAIN = ("quickstart", "noise", "run", "compare")
+TRAIN = ("quickstart", "noise", "run", "compare", "finals")
 
 
 class _Lines(logging.Handler):

@@ -206,6 +206,31 @@ def _compare(sub: Parser) -> None:
     _workers(sub, "run so many studies at once, each with its share of the cores")
 
 
+def _finals(sub: Parser) -> None:
+    sub.add_argument(
+        "what",
+        metavar="STUDY|DB",
+        help="a study file that was run, or a database (of images that come by a name)",
+    )
+    sub.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where data sets are downloaded to (default: $NASOPT_DATA, else a cache folder)",
+    )
+    sub.add_argument("--study", metavar="NAME", help="one study alone (default: all together)")
+    sub.add_argument(
+        "--top", type=int, default=5, metavar="N", help="networks to train again (default: 5)"
+    )
+    sub.add_argument(
+        "--seeds", type=int, default=3, metavar="K", help="trainings of each network (default: 3)"
+    )
+    sub.add_argument(
+        "--epochs", type=int, metavar="E", help="of a final training (default: the recipe's)"
+    )
+    _storage(sub)
+    _device(sub)
+
+
 def _db(sub: Parser) -> None:
     sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
 
@@ -259,6 +284,7 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "noise": _noise,
     "run": _run,
     "compare": _compare,
+    "finals": _finals,
     "show": _show,
     "report": _report,
     "dashboard": _dashboard,
@@ -284,6 +310,10 @@ EXAMPLES = {
         "nasopt compare studies/digits.py --epochs-budget 800 --csv digits.csv",
         "nasopt compare --studies 'digits/*' --storage runs/digits.db",
         "nasopt compare --benchmark nasbench201:cifar100 --samplers all --seeds 30 --trials 200",
+    ],
+    "finals": [
+        "nasopt finals studies/digits.py",
+        "nasopt finals runs/digits.db --top 3 --seeds 5 --epochs 60",
     ],
     "show": [
         "nasopt show runs/digits.db",

@@ -6,7 +6,7 @@ normalises, shifts and flips whole batches on its device.
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,12 +36,24 @@ TEST_SHARE = 0.2  # of all images, where a data set brings no test split of its 
 VALIDATION_SHARE = 0.2  # of the images that a search may see, where it does; else of all images
 
 
+class Seen(NamedTuple):
+    """The splits that a training is handed: one to train on, one to be scored on."""
+
+    train: Split
+    validation: Split
+
+
 class Splits(NamedTuple):
     """The split to train on, the split that a search may look at, and the one it never sees."""
 
     train: Split
     validation: Split
     test: Split
+
+    @property
+    def seen(self) -> Seen:
+        """All that a search may see."""
+        return Seen(self.train, self.validation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +72,9 @@ class Dataset(Spelled):
     read: Callable[[], Raw] = field(repr=False, compare=False)
     content: Callable[[], str] | None = field(default=None, repr=False, compare=False)
     class_names: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)
+    files: Callable[[], Sequence[tuple[str, int]]] | None = field(
+        default=None, repr=False, compare=False
+    )  # the names and labels of what `read` reads, where it reads a file for each image
     images: int | None = None  # number that a search may see, if it is known without reading
     has_test: bool = True
     limit: int | None = None  # images
@@ -102,6 +117,22 @@ class Dataset(Spelled):
         """Read, check and split the images; raise DataError that names the file or the field."""
         return Splits(*(split.to(torch.device(device)) for split in self._splits))
 
+    @property
+    def test_files(self) -> tuple[str, ...] | None:
+        """The names of the test images, in their order; None where images are no files."""
+        if self.files is None or self.has_test:
+            return None
+        names, labels = zip(*self.files(), strict=True)
+        test, _ = self._test_and_rest(np.array(labels), np.random.default_rng(self.split_seed))
+        return tuple(names[image] for image in test)
+
+    def _test_and_rest(self, labels: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Return the places of the test images among all, and those of the others."""
+        everything = np.arange(len(labels))
+        if self.has_test:
+            return everything[:0], everything
+        return _stratified(everything, labels, TEST_SHARE, rng)
+
     def _check(self, raw: Raw) -> None:
         """Raise DataError unless `raw` holds what this data set is said to hold."""
         for images, labels in ((raw.images, raw.labels), *([raw.test] if raw.test else [])):
@@ -127,10 +158,7 @@ class Dataset(Spelled):
         self._check(raw)
         rng = np.random.default_rng(self.split_seed)
         labels = raw.labels.numpy()
-        everything = np.arange(len(labels))
-        test, rest = everything[:0], everything
-        if not self.has_test:
-            test, rest = _stratified(everything, labels, TEST_SHARE, rng)
+        test, rest = self._test_and_rest(labels, rng)
         if self.limit is not None:
             if self.limit > len(rest):
                 raise DataError(
@@ -229,7 +257,7 @@ def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Da
         )
     return Dataset(
         name="image_folder", input_shape=(3, size, size), read=folder.read, limit=limit,
-        content=folder.digest, class_names=folder.class_names, has_test=False,
+        content=folder.digest, class_names=folder.class_names, files=folder.names, has_test=False,
     )  # fmt: skip
 
 

@@ -178,6 +178,10 @@ class ImageFolder:
             found += [(label, file) for file in inside]
         return found
 
+    def names(self) -> list[tuple[str, int]]:
+        """Return the name of each picture within the folder, and the number of its class."""
+        return [(file.relative_to(self.path).as_posix(), label) for label, file in self.files()]
+
     def digest(self) -> str:
         hashed = hashlib.blake2b(str(self.size).encode(), digest_size=16)
         for _, file in self.files():
