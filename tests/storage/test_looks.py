@@ -46,7 +46,9 @@ def test_looks_are_counted_by_data_set(looks):
 
 
 def test_the_key_of_a_look_covers_data_set_and_models():
-    keys = {look_key(*each) for each in (("d", ["x"]), ("e", ["x"]), ("d", ["y"]), ("d", ["x", "y"]))}
+    keys = {
+        look_key(*each) for each in (("d", ["x"]), ("e", ["x"]), ("d", ["y"]), ("d", ["x", "y"]))
+    }
     assert len(keys) == 4
     assert look_key("d", ["x"]) == look_key("d", ["x"])
 
