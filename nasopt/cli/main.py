@@ -17,6 +17,7 @@ from nasopt.text import GOES_ON, visible
 
 if TYPE_CHECKING:
     from nasopt.search.comparison import Comparison
+    from nasopt.search.deadline import Deadline
     from nasopt.search.search import Search
 
 
@@ -92,6 +93,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.profile and args.workers > 1:
         raise StudyError("--profile: of one worker; leave out --workers")
+    args.deadline = _deadline(args.time)
     workers = share_cores(args.workers)
     search = _search(args)
     ended = partial(ended_trials, search.storage)
@@ -99,7 +101,9 @@ def run(args: argparse.Namespace) -> None:
         spent = display.follow_search(display.console(stderr=args.json), search)
     found = result(search.study)
     if args.json:
-        display.print_json(found.to_json() | ({"profile": spent} if args.profile else {}))
+        profile = {"profile": spent} if args.profile else {}
+        time = {"out_of_time": search.out_of_time} if args.time else {}
+        display.print_json(found.to_json() | profile | time)
         return
     out = display.console()
     display.print_ended(out, search)
@@ -119,6 +123,13 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
+def _deadline(time: str | None) -> "Deadline":
+    """Return the deadline of --time, which counts from here."""
+    from nasopt.search.deadline import Deadline, read_seconds
+
+    return Deadline.after(None if time is None else read_seconds(time))
+
+
 def _search(args: argparse.Namespace) -> "Search":
     from nasopt.reporting.notes import TrialNotes
     from nasopt.search.experiment import load_experiment
@@ -132,6 +143,7 @@ def _search(args: argparse.Namespace) -> "Search":
         trials=args.trials,
         device=args.device,
         profile=args.profile,
+        deadline=args.deadline,
         callbacks=[TrialNotes()],
     )
 
@@ -162,6 +174,7 @@ def compare(args: argparse.Namespace) -> None:
 
     if args.csv is not None:
         csv_output(args.csv).check()
+    args.deadline = _deadline(args.time)
     workers = share_cores(args.workers)
     if args.studies is not None:
         if not args.storage:
@@ -177,6 +190,12 @@ def compare(args: argparse.Namespace) -> None:
         ended = partial(ended_trials, comparison.storage)
         with worker_processes(_assist_comparison, args, min(workers, comparison.left), ended):
             scoreboard.follow_comparison(display.console(stderr=args.json), comparison)
+        if comparison.out_of_time:
+            if args.json:
+                display.print_json({"out_of_time": comparison.out_of_time})
+            else:
+                scoreboard.print_out_of_time(display.console(), comparison)
+            return
         result = comparison.result
     if args.csv is not None:
         write_csv(args.csv, result.rows)
@@ -210,7 +229,7 @@ def _comparison(args: argparse.Namespace) -> "Comparison":
     )
     return Comparison(
         experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
-        replicates=args.replicates, baseline=args.baseline,
+        replicates=args.replicates, baseline=args.baseline, deadline=args.deadline,
         callbacks=[TrialNotes()], **_given(args),
     )  # fmt: skip
 

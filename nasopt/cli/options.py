@@ -93,6 +93,14 @@ def _workers(sub: Parser, work: str) -> None:
     )
 
 
+def _time(sub: Parser, begun: str) -> None:
+    sub.add_argument(
+        "--time",
+        metavar="T",
+        help="a budget of time, as 90m, 2h30m, 45s or a number of seconds: " + begun,
+    )
+
+
 def _storage(sub: Parser, default: str = BESIDE_THE_STUDY) -> None:
     sub.add_argument(
         "--storage",
@@ -130,6 +138,11 @@ def _run(sub: Parser) -> None:
     sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     sub.add_argument(
         "--trials", type=int, metavar="N", help="the total to reach (default: the study file's)"
+    )
+    _time(
+        sub,
+        "no trial begins that would not end in time, and the same command goes on (each trial "
+        "is reproducible, their number then is not)",
     )
     _storage(sub)
     _device(sub)
@@ -180,6 +193,11 @@ def _compare(sub: Parser) -> None:
         default=3,
         metavar="R",
         help="train winners again with so many other seeds (default: 3)",
+    )
+    _time(
+        sub,
+        "no training begins that would not end in time, and the same command goes on until "
+        "there is something to compare",
     )
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
@@ -289,6 +307,7 @@ EXAMPLES = {
         "nasopt run studies/cifar10.py --sampler random --trials 200 --device cuda",
         "nasopt run studies/digits.py --storage postgresql://user@host/nas",
         "nasopt run studies/fashion_mnist.py --workers 2",
+        "nasopt run studies/fashion_mnist.py --time 90m",
         "nasopt run studies/fashion_mnist.py --trials 5 --profile",
     ],
     "compare": [
