@@ -262,10 +262,16 @@ def finals(args: argparse.Namespace) -> None:
     stages = Finals(
         load_experiment(args.what) if is_file else None,
         storage=args.storage if is_file else args.what,
-        study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, device=args.device,
-        output=args.output,
+        study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, output=args.output,
+        deadline=_deadline(args.time), device=args.device,
     )  # fmt: skip
     tables.follow_finals(display.console(stderr=args.json), stages)
+    if stages.out_of_time:
+        if args.json:
+            display.print_json({"out_of_time": stages.out_of_time})
+        else:
+            display.print_out_of_time(display.console(), stages.deadline, f"{stages.out_of_time}.")
+        return
     if args.json:
         display.print_json(stages.result.to_json())
         return

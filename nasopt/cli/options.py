@@ -233,6 +233,7 @@ def _finals(sub: Parser) -> None:
         metavar="FOLDER",
         help="where the model goes (default: <name of the study>-model)",
     )
+    _time(sub, "no training begins that would not end in time, and the same command goes on")
     _storage(sub)
     _device(sub)
 
@@ -319,6 +320,7 @@ EXAMPLES = {
     ],
     "finals": [
         "nasopt finals studies/digits.py",
+        "nasopt finals studies/fashion_mnist.py --time 2h",
         "nasopt finals runs/digits.db --top 3 --seeds 5 --epochs 60",
     ],
     "show": [

@@ -17,6 +17,7 @@ from nasopt.data import digits, image_folder, tensors
 from nasopt.errors import ModelError, RecipeError, StorageError, StudyError
 from nasopt.models.finals import Finals
 from nasopt.models.loading import load
+from nasopt.search.deadline import Deadline
 from tests.examples import small
 
 FEW = {"top": 2, "seeds": 2, "device": "cpu"}
@@ -356,3 +357,60 @@ def test_a_request_to_stop_ends_within_a_batch_and_the_same_call_goes_on(searche
     assert seen[-1].stage == "final training"
     assert seen[-1].number == 3
     assert content(finals(folder)) == content(whole[1])
+
+
+# A budget of time
+
+
+def test_a_time_that_is_none_is_refused(searched, capsys):
+    with pytest.raises(RecipeError, match="time=0: give a number of seconds above 0"):
+        finals(searched, time=0)
+    assert run_command(searched, "--time", "0") == 2
+    assert run_command(searched, "--time", "soon") == 2
+    assert "time='soon': not a length of time" in capsys.readouterr().err
+
+
+def test_no_training_begins_that_would_not_end_in_time(searched, tmp_path, capsys):
+    folder = copied(searched, tmp_path / "it")
+    with sqlite3.connect(folder / "x.db") as database:
+        database.execute(
+            "UPDATE trial_user_attributes SET value_json = '7200' WHERE key = 'seconds'"
+        )
+    before = rows(folder, "SELECT count(*) FROM nasopt_epochs")
+    assert run_command(folder, "--time", "1h") == 0
+    said = capsys.readouterr().out
+    assert "The budget of time, 60 min, is used: re-ranking 1 of 4 (trial" in said
+    assert "waits: it takes about 2.0 h" in said
+    assert rows(folder, "SELECT count(*) FROM nasopt_epochs") == before
+
+
+def test_what_was_begun_is_stopped_at_the_deadline_and_goes_on_to_the_same(
+    searched, tmp_path, whole
+):
+    folder = copied(searched, tmp_path / "it")
+    clock = Clock(until=3)
+    stages = Finals(here(), storage=folder / "x.db", output=folder / "model", deadline=clock, **FEW)
+    stages.pace._before = []  # nothing is foretold
+    for _ in stages:
+        clock.tell()
+    assert "was under way and goes on from there" in stages.out_of_time
+    assert not (folder / "model").exists()
+    assert content(finals(folder)) == content(whole[1])
+
+
+class Clock(Deadline):
+    """A deadline that passes when so many epochs were seen."""
+
+    def __new__(cls, until):
+        return super().__new__(cls)
+
+    def __init__(self, until):
+        super().__init__(seconds=1.0, moment=0.0)
+        object.__setattr__(self, "epochs", [until])
+
+    def tell(self):
+        self.epochs[0] -= 1
+
+    @property
+    def left(self):
+        return float(self.epochs[0])
