@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from nasopt.reporting.figures.palette import BLUE, GREY, RED, faint, new_figure
+from nasopt.reporting.figures.palette import BLUE, RED, faint, new_figure
 
-# so faint, or so strong, that the counts in the cells can be read on a white page and a dark one
-RIGHT = [[0.0, faint(BLUE, 0.75)], [1.0, faint(BLUE, 1.0)]], "#ffffff"
-WRONG = [[0.0, faint(RED, 0.0)], [1.0, faint(RED, 0.3)]], GREY
+# so faint that the counts in the cells can be read, which have the colour of the page's text
+RIGHT = [[0.0, faint(BLUE, 0.2)], [1.0, faint(BLUE, 0.55)]]
+WRONG = [[0.0, faint(RED, 0.1)], [1.0, faint(RED, 0.55)]]
 ROW, EDGES = 26, 110  # pixels: of a class, and of what is around all
 NAMED = 30  # classes that are all named on an axis
 WRITTEN = 15  # classes whose counts are written into the cells
@@ -39,7 +39,6 @@ def confusion_figure(classes: Sequence[str], counts: Sequence[Sequence[int]]) ->
 
 def _cells(classes: Sequence[str], counts: Sequence[Sequence[int]], *, right: bool) -> go.Heatmap:
     """Return the cells on the diagonal, or all others; none where there is no image."""
-    scale, ink = RIGHT if right else WRONG
     places = list(range(len(classes)))
     shown = [
         [
@@ -49,11 +48,10 @@ def _cells(classes: Sequence[str], counts: Sequence[Sequence[int]], *, right: bo
         for of, row in enumerate(counts)
     ]  # the roots of shares: a few mistakes in a hundred are to be seen
     return go.Heatmap(
-        x=places, y=places, z=shown, colorscale=scale, zmin=0, zmax=1, showscale=False,
+        x=places, y=places, z=shown, colorscale=RIGHT if right else WRONG, zmin=0, zmax=1, showscale=False,
         xgap=1, ygap=1, hoverongaps=False,
-        text=[[f"{count:,}" for count in row] for row in counts],
+        text=[[f"{count:,}" if count else "" for count in row] for row in counts],
         texttemplate="%{text}" if len(classes) <= WRITTEN else None,
-        textfont={"color": ink},
         customdata=[
             [f"{count:,} of {true} taken for {to}" for to, count in zip(classes, row, strict=True)]
             for true, row in zip(classes, counts, strict=True)
