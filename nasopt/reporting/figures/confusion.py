@@ -48,8 +48,8 @@ def _cells(classes: Sequence[str], counts: Sequence[Sequence[int]], *, right: bo
         for of, row in enumerate(counts)
     ]  # the roots of shares: a few mistakes in a hundred are to be seen
     return go.Heatmap(
-        x=places, y=places, z=shown, colorscale=RIGHT if right else WRONG, zmin=0, zmax=1, showscale=False,
-        xgap=1, ygap=1, hoverongaps=False,
+        x=places, y=places, z=shown, zmin=0, zmax=1, xgap=1, ygap=1, hoverongaps=False,
+        colorscale=RIGHT if right else WRONG, showscale=False,
         text=[[f"{count:,}" if count else "" for count in row] for row in counts],
         texttemplate="%{text}" if len(classes) <= WRITTEN else None,
         customdata=[
