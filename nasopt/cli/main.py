@@ -16,8 +16,10 @@ from nasopt.errors import Error, StudyError, closest
 from nasopt.text import GOES_ON, visible
 
 if TYPE_CHECKING:
+    from nasopt.models.finals import Finals
     from nasopt.search.comparison import Comparison
     from nasopt.search.deadline import Deadline
+    from nasopt.search.experiment import Experiment
     from nasopt.search.search import Search
 
 
@@ -96,10 +98,15 @@ def run(args: argparse.Namespace) -> None:
     args.deadline = _deadline(args.time)
     workers = share_cores(args.workers)
     search = _search(args)
+    if args.finals:
+        _check_folder(search.experiment)
     ended = partial(ended_trials, search.storage)
     with worker_processes(_assist_search, args, min(workers, search.left), ended):
         spent = display.follow_search(display.console(stderr=args.json), search)
     found = result(search.study)
+    if args.finals:
+        _run_finals(args, search)
+        return
     if args.json:
         profile = {"profile": spent} if args.profile else {}
         time = {"out_of_time": search.out_of_time} if args.time else {}
@@ -135,17 +142,57 @@ def _search(args: argparse.Namespace) -> "Search":
     from nasopt.search.experiment import load_experiment
     from nasopt.search.search import Search
 
-    return Search(
-        load_experiment(args.study),
+    experiment, deadline = load_experiment(args.study), args.deadline
+    callbacks: list[Any] = [TrialNotes()]
+    if args.finals:
+        from nasopt.models.finals import SEEDS, TOP
+        from nasopt.models.pace import KeptBack, TimeForFinals
+
+        kept = TimeForFinals(experiment, TOP, SEEDS)
+        deadline = KeptBack.before(deadline, kept)
+        callbacks.append(kept)
+    search = Search(
+        experiment,
         sampler=args.sampler,
         seed=args.seed,
         storage=args.storage,
         trials=args.trials,
         device=args.device,
         profile=args.profile,
-        deadline=args.deadline,
-        callbacks=[TrialNotes()],
+        deadline=deadline,
+        callbacks=callbacks,
     )
+    if args.finals:
+        kept(search.study)
+    return search
+
+
+def _check_folder(experiment: "Experiment") -> None:
+    """Raise ModelError, before anything is trained, if a final model has no place to go."""
+    from nasopt.models.final_folder import check_folder, usual_folder
+
+    check_folder(usual_folder(experiment.name), experiment.data.fingerprint)
+
+
+def _run_finals(args: argparse.Namespace, search: "Search") -> None:
+    """Go on from a search to its finals."""
+    from nasopt.models.finals import Finals
+    from nasopt.models.pace import KeptBack
+    from nasopt.reporting.terminal import display
+    from nasopt.reporting.terminal import finals as tables
+    from nasopt.text import done_of
+
+    out = display.console(stderr=args.json)
+    if search.out_of_time and isinstance(search.deadline, KeptBack):
+        done = done_of(search.standing.done, search.trials)
+        tables.print_kept_back(out, f"{done}, {search.out_of_time}", search.deadline.kept.seconds)
+    else:
+        display.print_ended(out, search)
+    stages = Finals(
+        search.experiment, storage=search.evaluator.location, study=search.study.study_name,
+        deadline=args.deadline, device=args.device,
+    )  # fmt: skip
+    _follow_finals(args, stages)
 
 
 def _assist_search(args: argparse.Namespace) -> int:
@@ -251,9 +298,6 @@ def finals(args: argparse.Namespace) -> None:
     the same command goes on.
     """
     from nasopt.models.finals import Finals
-    from nasopt.reporting.commands import command
-    from nasopt.reporting.terminal import display
-    from nasopt.reporting.terminal import finals as tables
     from nasopt.search.experiment import load_experiment
 
     is_file = args.what.endswith(".py")
@@ -265,6 +309,15 @@ def finals(args: argparse.Namespace) -> None:
         study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, output=args.output,
         deadline=_deadline(args.time), device=args.device,
     )  # fmt: skip
+    _follow_finals(args, stages)
+
+
+def _follow_finals(args: argparse.Namespace, stages: "Finals") -> None:
+    """Go through the stages, and print what became of them."""
+    from nasopt.reporting.commands import command
+    from nasopt.reporting.terminal import display
+    from nasopt.reporting.terminal import finals as tables
+
     tables.follow_finals(display.console(stderr=args.json), stages)
     if stages.out_of_time:
         if args.json:

@@ -152,6 +152,11 @@ def _run(sub: Parser) -> None:
         "no longer the same search each time",
     )
     sub.add_argument(
+        "--finals",
+        action="store_true",
+        help="go on with nasopt finals; of --time as much is kept back as its trainings take",
+    )
+    sub.add_argument(
         "--profile",
         action="store_true",
         help="print what the time of each trial goes into (a GPU then waits at each part, "
@@ -309,6 +314,7 @@ EXAMPLES = {
         "nasopt run studies/digits.py --storage postgresql://user@host/nas",
         "nasopt run studies/fashion_mnist.py --workers 2",
         "nasopt run studies/fashion_mnist.py --time 90m",
+        "nasopt run studies/fashion_mnist.py --time 2h --finals",
         "nasopt run studies/fashion_mnist.py --trials 5 --profile",
     ],
     "compare": [

@@ -7,6 +7,11 @@ from nasopt.models.model import Model
 from nasopt.models.saving import check_output
 
 
+def usual_folder(name: str) -> Path:
+    """Return the folder for the model of the experiment of that name."""
+    return Path(f"{name}-model")
+
+
 def check_folder(folder: Path, dataset: str) -> None:
     """Raise ModelError unless `folder` is free, or has a final model of the data set.
 

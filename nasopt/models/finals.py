@@ -24,7 +24,7 @@ from nasopt.analysis.winners import fresh_seeds
 from nasopt.errors import OutOfMemory, RecipeError, StudyError
 from nasopt.models.efficiency import efficiency
 from nasopt.models.final_card import final_card
-from nasopt.models.final_folder import check_folder, holds
+from nasopt.models.final_folder import check_folder, holds, usual_folder
 from nasopt.models.final_training import FinalTraining
 from nasopt.models.pace import Pace
 from nasopt.models.references import references
@@ -103,7 +103,7 @@ class Finals:
         if not self.finalists:
             names = ", ".join(each.name for each in self.studies)
             raise StudyError(f"study={names}: no finished trial; run it first, or for longer")
-        self.output = Path(output or f"{self.experiment.name}-model").expanduser()
+        self.output = Path(output or usual_folder(self.experiment.name)).expanduser()
         check_folder(self.output, self.experiment.data.fingerprint)
         self.location = str(storage)
         self.evaluator = Evaluator(self.experiment, storage, device)

@@ -8,7 +8,7 @@ from rich.table import Table
 from nasopt.analysis.final_test import Efficiency, FinalProgress, FinalResult, FinalTest, Tested
 from nasopt.analysis.reranking import Reranking
 from nasopt.reporting.terminal.display import live
-from nasopt.text import accuracy, several
+from nasopt.text import accuracy, duration, several
 
 MOST_CLASSES = 20  # whose recalls and confusions are printed; a report has all
 SHOWN_MISTAKES = 5
@@ -42,6 +42,12 @@ def _status(progress: FinalProgress) -> str:
     epoch = f", epoch {progress.epoch}/{progress.epochs}" if progress.epochs else ""
     scored = "" if progress.accuracy is None else f", accuracy {accuracy(progress.accuracy)}"
     return f"{progress.name}{epoch}{scored}"
+
+
+def print_kept_back(out: Console, done: str, seconds: float) -> None:
+    """Print that a search has ended for the sake of its finals, at what was `done`."""
+    out.print(f"The search ends here: {done}. The finals take about {duration(seconds)}.")
+    out.print()
 
 
 def print_finals(out: Console, result: FinalResult) -> None:
