@@ -145,11 +145,7 @@ class ImageFolder:
     size: int
 
     def class_names(self) -> tuple[str, ...]:
-        """Return the names of the folders; bytes that are not UTF-8 are spelled as \\xe9."""
-        return tuple(
-            folder.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            for folder in self._folders()
-        )
+        return tuple(map(class_name, self._folders()))
 
     def _folders(self) -> list[Path]:
         if not self.path.is_dir():
@@ -198,6 +194,11 @@ class ImageFolder:
 
     def _image(self, file: Path) -> Any:
         return read_picture(file, self.size)
+
+
+def class_name(folder: Path) -> str:
+    """Return the name of a folder; bytes that are not UTF-8 are spelled as \\xe9."""
+    return folder.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _inside(folder: Path) -> list[Path]:

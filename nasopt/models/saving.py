@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save as weights_as_bytes
 
 from nasopt.errors import ModelError, spelled
-from nasopt.models.card import Card, card_text
+from nasopt.models.card import Card, card_text, drawings
 from nasopt.models.exports import Answers, exported, run_onnx, run_pt2, write_onnx, write_pt2
 from nasopt.models.loading import (
     ARCHITECTURE,
@@ -98,7 +98,9 @@ def _write(model: Model, folder: Path, pictures: torch.Tensor, card: Card, name:
     except ModelError as error:  # the extra is missing: all else is worth having
         logger.warning("%s: not written, %s", ONNX, error)
     _write_json(folder / ARCHITECTURE, _described(model, folder))
-    files = sorted(each.name for each in folder.iterdir())
+    files = [each.name for each in folder.iterdir()]
+    for picture, content in (*drawings(model), *card.figures.items()):
+        (folder / picture).write_bytes(content)
     (folder / CARD).write_text(card_text(model, card, name, files), encoding="utf-8")
     _check(model, folder, source, pictures)
 
