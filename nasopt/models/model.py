@@ -178,9 +178,12 @@ class Model:
         Raises DataError for a file that is no picture, and for arrays that do not fit.
         """
         if isinstance(pictures, np.ndarray | torch.Tensor):
-            images = self._checked(pictures)
+            images = self.checked(pictures)
             return list(self.answers(images, [None] * len(images)))
         paths = [pictures] if isinstance(pictures, str | Path) else pictures
+        for path in paths:
+            if not isinstance(path, str | Path):
+                raise DataError(f"pictures={type(path).__name__}: give paths, or one array of all")
         return [each for batch in self.batched(paths) for each in self._read_and_answered(batch)]
 
     def _read_and_answered(self, paths: Sequence[str | Path]) -> Iterator[Prediction]:
@@ -207,7 +210,8 @@ class Model:
             ranked = zip((self.classes[rank] for rank in ranks), row, strict=True)
             yield Prediction(name, tuple(ranked))
 
-    def _checked(self, images: np.ndarray[Any, Any] | torch.Tensor) -> torch.Tensor:
+    def checked(self, images: np.ndarray[Any, Any] | torch.Tensor) -> torch.Tensor:
+        """Return the pictures as a tensor; raise DataError if they do not fit."""
         if isinstance(images, np.ndarray) and images.dtype == np.uint8:
             images = torch.from_numpy(images.copy())
         if (

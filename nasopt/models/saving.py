@@ -61,7 +61,7 @@ def save(
     folder = Path(folder).expanduser()
     check_output(folder)
     ours = on_cpu(model)
-    pictures = _examples(model) if pictures is None else pictures.cpu()
+    pictures = _examples(model) if pictures is None else model.checked(pictures).cpu()
     with _written_whole(folder) as partial:
         _write(ours, partial, pictures, card, folder.resolve().name)
     return folder
@@ -118,7 +118,8 @@ def _described(model: Model, folder: Path) -> dict[str, Any]:
 
 
 def _write_json(file: Path, value: Any) -> None:
-    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    file.write_text(text, encoding="utf-8", errors="surrogatepass")  # paths need not be text
 
 
 def _examples(model: Model) -> torch.Tensor:

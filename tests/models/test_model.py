@@ -96,6 +96,14 @@ def test_a_model_of_other_shapes_takes_arrays_alone(tmp_path):
         two.predict(tmp_path / "a.png")
 
 
+def test_what_is_no_path_is_told(digits, tmp_path):
+    for path in (tmp_path, tmp_path / "a.png"):
+        with pytest.raises(DataError, match="no such file; name a picture"):
+            digits.predict(path)
+    with pytest.raises(DataError, match="pictures=ndarray: give paths, or one array of all"):
+        digits.predict([np.zeros((1, 8, 8), np.uint8)])
+
+
 def test_a_file_that_is_no_picture_is_named(digits, tmp_path):
     (tmp_path / "a.txt").write_text("no")
     with pytest.raises(DataError, match=r"a\.txt: not an image"):
