@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nasopt.models.fitting import train as train
     from nasopt.models.loading import load as load
     from nasopt.models.model import Model as Model
+    from nasopt.models.reproducing import reproduce as reproduce
     from nasopt.models.saving import save as save
     from nasopt.search.experiment import Experiment as Experiment
     from nasopt.search.experiment import load_experiment as load_experiment
@@ -58,6 +59,7 @@ _HOMES = {
     "parameters": "space.limits",
     "real": "space.fields",
     "repeat": "space.space",
+    "reproduce": "models.reproducing",
     "run": "api",
     "save": "models.saving",
     "train": "models.fitting",

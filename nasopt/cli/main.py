@@ -429,9 +429,50 @@ def dashboard(args: argparse.Namespace) -> None:
     opened.serve()
 
 
+def predict(args: argparse.Namespace) -> None:
+    """Say what PICTUREs show, by the model in FOLDER.
+
+    A PICTURE is a file, a folder or a pattern; - reads a list from standard input, a name a line.
+    If a folder has sub-folders named after the classes, the model is scored on their pictures. A
+    file that is no picture is told and left out, and the exit code is then 2.
+    """
+    from nasopt.cli import predictions
+
+    predictions.predict(args)
+
+
+def reproduce(args: argparse.Namespace) -> None:
+    """Train the model in FOLDER again and say whether the figures agree.
+
+    They do bit for bit where the device, torch and the number of threads are the same.
+    """
+    from nasopt.models.reproducing import Reproducing
+    from nasopt.reporting.terminal import display
+
+    again = Reproducing(args.folder, data=args.data, device=args.device)
+    epochs = again.training.recipe.epochs
+    display.follow_epochs(display.console(stderr=args.json), again, epochs)
+    if args.json:
+        display.print_json(again.result.to_json())
+    else:
+        display.console().print(again.result.verdict)
+
+
 VERBS: dict[str, Verb] = {
     verb.__name__: verb
-    for verb in (quickstart, describe, noise, run, compare, finals, show, report, dashboard)
+    for verb in (
+        quickstart,
+        describe,
+        noise,
+        run,
+        compare,
+        finals,
+        predict,
+        reproduce,
+        show,
+        report,
+        dashboard,
+    )
 }
 
 

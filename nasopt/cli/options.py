@@ -243,6 +243,26 @@ def _finals(sub: Parser) -> None:
     _device(sub)
 
 
+def _folder(sub: Parser) -> None:
+    sub.add_argument("folder", metavar="FOLDER", help="of a model, as nasopt finals writes it")
+
+
+def _predict(sub: Parser) -> None:
+    _folder(sub)
+    sub.add_argument("pictures", metavar="PICTURE", nargs="+", help="a file, folder, pattern or -")
+    sub.add_argument("--top", type=int, default=3, metavar="K", help="classes (default: 3)")
+    sub.add_argument("--csv", action="store_true", help="print CSV, a row a picture and class")
+    _device(sub)
+
+
+def _reproduce(sub: Parser) -> None:
+    _folder(sub)
+    sub.add_argument(
+        "--data", metavar="DIR", help="the folder of the images (default: where they were)"
+    )
+    _device(sub)
+
+
 def _db(sub: Parser) -> None:
     sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
 
@@ -297,6 +317,8 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "run": _run,
     "compare": _compare,
     "finals": _finals,
+    "predict": _predict,
+    "reproduce": _reproduce,
     "show": _show,
     "report": _report,
     "dashboard": _dashboard,
@@ -328,6 +350,16 @@ EXAMPLES = {
         "nasopt finals studies/digits.py",
         "nasopt finals studies/fashion_mnist.py --time 2h",
         "nasopt finals runs/digits.db --top 3 --seeds 5 --epochs 60",
+    ],
+    "predict": [
+        "nasopt predict photos-model holiday.jpg",
+        "nasopt predict photos-model new/*.jpg --top 1 --csv",
+        "nasopt predict photos-model labelled/",
+        "find . -name '*.png' | nasopt predict photos-model - --json",
+    ],
+    "reproduce": [
+        "nasopt reproduce photos-model",
+        "nasopt reproduce photos-model --data /mnt/photos --device cpu",
     ],
     "show": [
         "nasopt show runs/digits.db",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from nasopt.space.model import Network
 from nasopt.training.devices import out_of_memory_told
 from nasopt.training.evaluation import VERSION, EpochResult, Recipe
 
+T = TypeVar("T")
+
 PIXELS_AT_ONCE = 2**20  # channels not counted
 Pictures = str | Path | np.ndarray[Any, Any] | torch.Tensor | Sequence[str | Path]
 
@@ -27,15 +29,17 @@ class Training:
     """The training that the weights of a model come from: enough to repeat it.
 
     `dataset` is what `Dataset.describe` gives. With `validation_included` the network was trained
-    on the validation images as well, and `epochs` scored on images that it had seen. `epochs` are
-    (accuracy, loss, train_loss) after each; `device` and `torch` are what those numbers may depend
-    on besides, and `threads` were of the CPU.
+    on the validation images as well, and `epochs` scored on images that it had seen. `images` are
+    the numbers of training and of validation images. `epochs` are (accuracy, loss, train_loss)
+    after each; `device` and `torch` are what those numbers may depend on besides, and `threads`
+    were of the CPU.
     """
 
     recipe: Recipe
     dataset: Mapping[str, Any]
     seed: int
     validation_included: bool
+    images: tuple[int, int]
     epochs: tuple[tuple[float, float, float], ...]
     device: str
     torch: str
@@ -51,7 +55,7 @@ class Training:
         return cls(
             recipe=recipe, dataset=dataset.describe(), seed=seed, threads=threads,
             validation_included=validation_included,
-            epochs=tuple(each.metrics for each in results),
+            images=dataset.counts, epochs=tuple(each.metrics for each in results),
             device=results[-1].device, torch=results[-1].torch,
         )  # fmt: skip
 
@@ -65,15 +69,20 @@ class Training:
             **vars(self),
             "recipe": self.recipe.to_json(),
             "dataset": dict(self.dataset),
+            "images": list(self.images),
             "epochs": [list(each) for each in self.epochs],
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the training that `to_json` wrote."""
-        accuracies = ((float(a), float(b), float(c)) for a, b, c in value["epochs"])
-        recipe = Recipe.from_json(value["recipe"])
-        return cls(**{**value, "recipe": recipe, "epochs": tuple(accuracies)})
+        train, validation = map(int, value["images"])
+        typed = {
+            "recipe": Recipe.from_json(value["recipe"]),
+            "images": (train, validation),
+            "epochs": tuple((float(a), float(b), float(c)) for a, b, c in value["epochs"]),
+        }
+        return cls(**{**value, **typed})
 
 
 @dataclass(frozen=True)
@@ -169,33 +178,40 @@ class Model:
         Raises DataError for a file that is no picture, and for arrays that do not fit.
         """
         if isinstance(pictures, np.ndarray | torch.Tensor):
-            return list(self._answers(self._checked(pictures), None))
+            images = self.checked(pictures)
+            return list(self.answers(images, [None] * len(images)))
         paths = [pictures] if isinstance(pictures, str | Path) else pictures
-        return list(self.predict_files(map(Path, paths)))
+        for path in paths:
+            if not isinstance(path, str | Path):
+                raise DataError(f"pictures={type(path).__name__}: give paths, or one array of all")
+        return [each for batch in self.batched(paths) for each in self._read_and_answered(batch)]
 
-    def predict_files(self, files: Iterable[Path]) -> Iterator[Prediction]:
-        """Yield a prediction for each file, batch by batch: there may be more than memory holds."""
-        waiting = iter(files)
+    def _read_and_answered(self, paths: Sequence[str | Path]) -> Iterator[Prediction]:
+        images = torch.stack([self.preprocessing.read(Path(path)) for path in paths])
+        return self.answers(images, [str(path) for path in paths])
+
+    def batched(self, pictures: Iterable[T]) -> Iterator[list[T]]:
+        """Yield `pictures` in lists of as many as are predicted at once."""
+        waiting = iter(pictures)
         while batch := list(islice(waiting, self._at_once)):
-            images = torch.stack([self.preprocessing.read(file) for file in batch])
-            yield from self._answers(images, batch)
+            yield batch
 
     @property
     def _at_once(self) -> int:
         height, width = self.preprocessing.size
         return max(1, PIXELS_AT_ONCE // (height * width))
 
-    def _answers(self, images: torch.Tensor, files: Sequence[Path] | None) -> Iterator[Prediction]:
+    def answers(self, images: torch.Tensor, names: Sequence[str | None]) -> Iterator[Prediction]:
+        """Yield a prediction for each of `images`, under its name."""
         if not len(images):
             return
         shares, order = self.probabilities(images).sort(dim=1, descending=True, stable=True)
-        for place, (row, ranks) in enumerate(zip(shares.tolist(), order.tolist(), strict=True)):
-            ranked = tuple(
-                (self.classes[rank], share) for rank, share in zip(ranks, row, strict=True)
-            )
-            yield Prediction(None if files is None else str(files[place]), ranked)
+        for name, row, ranks in zip(names, shares.tolist(), order.tolist(), strict=True):
+            ranked = zip((self.classes[rank] for rank in ranks), row, strict=True)
+            yield Prediction(name, tuple(ranked))
 
-    def _checked(self, images: np.ndarray[Any, Any] | torch.Tensor) -> torch.Tensor:
+    def checked(self, images: np.ndarray[Any, Any] | torch.Tensor) -> torch.Tensor:
+        """Return the pictures as a tensor; raise DataError if they do not fit."""
         if isinstance(images, np.ndarray) and images.dtype == np.uint8:
             images = torch.from_numpy(images.copy())
         if (

@@ -78,6 +78,8 @@ class Preprocessing:
                 f"{file}: this model takes {self.channels} channels of "
                 f"{in_pixels(self.size)}, which no file is turned into; give an array"
             )
+        if not file.is_file():
+            raise DataError(f"{file}: no such file; name a picture")
         pixels = read_picture(file, height)
         if self.colour == "grey":
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]

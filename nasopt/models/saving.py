@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save as weights_as_bytes
 
 from nasopt.errors import ModelError, spelled
-from nasopt.models.card import Card, card_text
+from nasopt.models.card import Card, card_text, drawings
 from nasopt.models.exports import Answers, exported, run_onnx, run_pt2, write_onnx, write_pt2
 from nasopt.models.loading import (
     ARCHITECTURE,
@@ -61,7 +61,7 @@ def save(
     folder = Path(folder).expanduser()
     check_output(folder)
     ours = on_cpu(model)
-    pictures = _examples(model) if pictures is None else pictures.cpu()
+    pictures = _examples(model) if pictures is None else model.checked(pictures).cpu()
     with _written_whole(folder) as partial:
         _write(ours, partial, pictures, card, folder.resolve().name)
     return folder
@@ -98,7 +98,9 @@ def _write(model: Model, folder: Path, pictures: torch.Tensor, card: Card, name:
     except ModelError as error:  # the extra is missing: all else is worth having
         logger.warning("%s: not written, %s", ONNX, error)
     _write_json(folder / ARCHITECTURE, _described(model, folder))
-    files = sorted(each.name for each in folder.iterdir())
+    files = [each.name for each in folder.iterdir()]
+    for picture, content in (*drawings(model), *card.figures.items()):
+        (folder / picture).write_bytes(content)
     (folder / CARD).write_text(card_text(model, card, name, files), encoding="utf-8")
     _check(model, folder, source, pictures)
 
@@ -116,7 +118,8 @@ def _described(model: Model, folder: Path) -> dict[str, Any]:
 
 
 def _write_json(file: Path, value: Any) -> None:
-    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    file.write_text(text, encoding="utf-8", errors="surrogatepass")  # paths need not be text
 
 
 def _examples(model: Model) -> torch.Tensor:
