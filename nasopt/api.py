@@ -1,4 +1,4 @@
-"""`run` and `compare`: a search and a comparison from Python, as the verbs of these names."""
+"""`run`, `compare` and `finals` from Python, as the verbs of these names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +7,15 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.final_test import FinalResult
+from nasopt.errors import StudyError
+from nasopt.models.finals import SEEDS, TOP, Finals
 from nasopt.reporting.notes import TrialNotes
 from nasopt.search.comparison import DEFAULT, Comparison
+from nasopt.search.deadline import Deadline
 from nasopt.search.experiment import Experiment
 from nasopt.search.search import Search
+from nasopt.text import RUN_AGAIN
 
 
 def run(
@@ -20,6 +25,7 @@ def run(
     seed: int = 0,
     storage: str | Path | None = None,
     trials: int | None = None,
+    time: float | None = None,
     device: str = "auto",
 ) -> optuna.Study:
     """Run a study to its end, or go on with it where it was left, and return it.
@@ -28,11 +34,14 @@ def run(
 
     `sampler` is a name or any Optuna sampler, `seed` its seed. `storage` is a path or SQLAlchemy
     URL, by default `runs/<name of the experiment>.db`. `trials` is the total to reach, by default
-    the experiment's.
+    the experiment's. `time` is a budget in seconds: no trial begins that would not end in time, by
+    what trials like it took, and the one under way is stopped and keeps its place. Each trial is
+    reproducible, their number then is not.
 
     Raises an `Error` for a mistake that the user can fix; Interrupted (a KeyboardInterrupt) on
     Ctrl-C or SIGTERM, after which the same call goes on.
     """
+    deadline = Deadline.after(time)
     search = Search(
         experiment,
         sampler=sampler,
@@ -40,6 +49,7 @@ def run(
         storage=storage,
         trials=trials,
         device=device,
+        deadline=deadline,
         callbacks=[TrialNotes()],
     )
     for _ in search:
@@ -50,7 +60,8 @@ def run(
 def compare(
     experiment: Experiment, *,
     samplers: str | Sequence[str | BaseSampler] = DEFAULT, seeds: int = 5,
-    trials: int | None = None, epochs_budget: int | None = None, replicates: int = 3,
+    trials: int | None = None, epochs_budget: int | None = None, time: float | None = None,
+    replicates: int = 3,
     storage: str | Path | None = None, baseline: str = "random", device: str = "auto",
     analyse_only: bool = False,
 ) -> ComparisonResult:  # fmt: skip
@@ -62,14 +73,53 @@ def compare(
         on_table = Experiment.on_benchmark("nasbench201:cifar100")
         nasopt.compare(on_table, samplers="all", seeds=30, trials=200)
 
-    The arguments are those of `Comparison`. Raises an `Error` for a mistake that the user can fix;
-    Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
+    `time` is a budget in seconds, as for `run`; the other arguments are those of `Comparison`.
+    Raises an `Error` for a mistake that the user can fix, StudyError if the time was not enough,
+    and Interrupted on Ctrl-C or SIGTERM; after the last two the same call goes on.
     """
+    deadline = Deadline.after(time)
     comparison = Comparison(
         experiment, samplers=samplers, seeds=seeds, trials=trials, epochs_budget=epochs_budget,
         storage=storage, replicates=replicates, baseline=baseline, device=device,
-        analyse_only=analyse_only, callbacks=[TrialNotes()],
+        analyse_only=analyse_only, deadline=deadline, callbacks=[TrialNotes()],
     )  # fmt: skip
     for _ in comparison:
         pass
+    if comparison.out_of_time:
+        raise StudyError(f"time={time}: used, and {comparison.out_of_time}; {RUN_AGAIN}")
     return comparison.result
+
+
+def finals(
+    experiment: Experiment | None = None,
+    *,
+    storage: str | Path | None = None,
+    study: str | None = None,
+    top: int = TOP,
+    seeds: int = SEEDS,
+    epochs: int | None = None,
+    output: str | Path | None = None,
+    time: float | None = None,
+    device: str = "auto",
+) -> FinalResult:
+    """Turn the finished studies of `experiment` into a tested model.
+
+        result = nasopt.finals(experiment, output="digits-model")
+        print(result.test.verdict)
+
+    The best networks are trained again with fresh seeds, the first of them on training and
+    validation images together, beside reference networks; then the test split is looked at, once.
+    `time` is a budget in seconds, as for `run`; the other arguments are those of `Finals`. Raises
+    an `Error` for a mistake that the user can fix, StudyError if the time was not enough, and
+    Interrupted on Ctrl-C or SIGTERM; after the last two the same call goes on.
+    """
+    deadline = Deadline.after(time)
+    stages = Finals(
+        experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs,
+        output=output, deadline=deadline, device=device,
+    )  # fmt: skip
+    for _ in stages:
+        pass
+    if stages.out_of_time:
+        raise StudyError(f"time={time}: used, and {stages.out_of_time}; {RUN_AGAIN}")
+    return stages.result

@@ -16,7 +16,10 @@ from nasopt.errors import Error, StudyError, closest
 from nasopt.text import GOES_ON, visible
 
 if TYPE_CHECKING:
+    from nasopt.models.finals import Finals
     from nasopt.search.comparison import Comparison
+    from nasopt.search.deadline import Deadline
+    from nasopt.search.experiment import Experiment
     from nasopt.search.search import Search
 
 
@@ -92,14 +95,22 @@ def run(args: argparse.Namespace) -> None:
 
     if args.profile and args.workers > 1:
         raise StudyError("--profile: of one worker; leave out --workers")
+    args.deadline = _deadline(args.time)
     workers = share_cores(args.workers)
     search = _search(args)
+    if args.finals:
+        _check_folder(search.experiment)
     ended = partial(ended_trials, search.storage)
     with worker_processes(_assist_search, args, min(workers, search.left), ended):
         spent = display.follow_search(display.console(stderr=args.json), search)
     found = result(search.study)
+    if args.finals:
+        _run_finals(args, search)
+        return
     if args.json:
-        display.print_json(found.to_json() | ({"profile": spent} if args.profile else {}))
+        profile = {"profile": spent} if args.profile else {}
+        time = {"out_of_time": search.out_of_time} if args.time else {}
+        display.print_json(found.to_json() | profile | time)
         return
     out = display.console()
     display.print_ended(out, search)
@@ -119,21 +130,69 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
+def _deadline(time: str | None) -> "Deadline":
+    """Return the deadline of --time, which counts from here."""
+    from nasopt.search.deadline import Deadline, read_seconds
+
+    return Deadline.after(None if time is None else read_seconds(time))
+
+
 def _search(args: argparse.Namespace) -> "Search":
     from nasopt.reporting.notes import TrialNotes
     from nasopt.search.experiment import load_experiment
     from nasopt.search.search import Search
 
-    return Search(
-        load_experiment(args.study),
+    experiment, deadline = load_experiment(args.study), args.deadline
+    callbacks: list[Any] = [TrialNotes()]
+    if args.finals:
+        from nasopt.models.finals import SEEDS, TOP
+        from nasopt.models.pace import KeptBack, TimeForFinals
+
+        kept = TimeForFinals(experiment, TOP, SEEDS)
+        deadline = KeptBack.before(deadline, kept)
+        callbacks.append(kept)
+    search = Search(
+        experiment,
         sampler=args.sampler,
         seed=args.seed,
         storage=args.storage,
         trials=args.trials,
         device=args.device,
         profile=args.profile,
-        callbacks=[TrialNotes()],
+        deadline=deadline,
+        callbacks=callbacks,
     )
+    if args.finals:
+        kept(search.study)
+    return search
+
+
+def _check_folder(experiment: "Experiment") -> None:
+    """Raise ModelError, before anything is trained, if a final model has no place to go."""
+    from nasopt.models.final_folder import check_folder, usual_folder
+
+    check_folder(usual_folder(experiment.name), experiment.data.fingerprint)
+
+
+def _run_finals(args: argparse.Namespace, search: "Search") -> None:
+    """Go on from a search to its finals."""
+    from nasopt.models.finals import Finals
+    from nasopt.models.pace import KeptBack
+    from nasopt.reporting.terminal import display
+    from nasopt.reporting.terminal import finals as tables
+    from nasopt.text import done_of
+
+    out = display.console(stderr=args.json)
+    if search.out_of_time and isinstance(search.deadline, KeptBack):
+        done = done_of(search.standing.done, search.trials)
+        tables.print_kept_back(out, f"{done}, {search.out_of_time}", search.deadline.kept.seconds)
+    else:
+        display.print_ended(out, search)
+    stages = Finals(
+        search.experiment, storage=search.evaluator.location, study=search.study.study_name,
+        deadline=args.deadline, device=args.device,
+    )  # fmt: skip
+    _follow_finals(args, stages)
 
 
 def _assist_search(args: argparse.Namespace) -> int:
@@ -162,6 +221,7 @@ def compare(args: argparse.Namespace) -> None:
 
     if args.csv is not None:
         csv_output(args.csv).check()
+    args.deadline = _deadline(args.time)
     workers = share_cores(args.workers)
     if args.studies is not None:
         if not args.storage:
@@ -177,6 +237,12 @@ def compare(args: argparse.Namespace) -> None:
         ended = partial(ended_trials, comparison.storage)
         with worker_processes(_assist_comparison, args, min(workers, comparison.left), ended):
             scoreboard.follow_comparison(display.console(stderr=args.json), comparison)
+        if comparison.out_of_time:
+            if args.json:
+                display.print_json({"out_of_time": comparison.out_of_time})
+            else:
+                scoreboard.print_out_of_time(display.console(), comparison)
+            return
         result = comparison.result
     if args.csv is not None:
         write_csv(args.csv, result.rows)
@@ -210,7 +276,7 @@ def _comparison(args: argparse.Namespace) -> "Comparison":
     )
     return Comparison(
         experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
-        replicates=args.replicates, baseline=args.baseline,
+        replicates=args.replicates, baseline=args.baseline, deadline=args.deadline,
         callbacks=[TrialNotes()], **_given(args),
     )  # fmt: skip
 
@@ -221,6 +287,59 @@ def _assist_comparison(args: argparse.Namespace) -> int:
 
     out = display.console(stderr=args.json)
     return _guarded(lambda: scoreboard.assist_comparison(out, _comparison(args)))
+
+
+def finals(args: argparse.Namespace) -> None:
+    """Turn a finished search into a tested model: re-rank, train finally, test once.
+
+    Trains the best networks of STUDY.py, or of the database DB, again with fresh seeds, and the
+    first of them on training and validation images together, beside reference networks. Then looks
+    at the test split, once, and says whether the search was worth it. Ctrl-C stops within a batch;
+    the same command goes on.
+    """
+    from nasopt.models.finals import Finals
+    from nasopt.search.experiment import load_experiment
+
+    is_file = args.what.endswith(".py")
+    if args.storage is not None and not is_file:
+        raise StudyError(f"--storage: {args.what} is a database itself; leave it out")
+    stages = Finals(
+        load_experiment(args.what) if is_file else None,
+        storage=args.storage if is_file else args.what,
+        study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, output=args.output,
+        deadline=_deadline(args.time), device=args.device,
+    )  # fmt: skip
+    _follow_finals(args, stages)
+
+
+def _follow_finals(args: argparse.Namespace, stages: "Finals") -> None:
+    """Go through the stages, and print what became of them."""
+    from nasopt.reporting.commands import command
+    from nasopt.reporting.terminal import display
+    from nasopt.reporting.terminal import finals as tables
+
+    tables.follow_finals(display.console(stderr=args.json), stages)
+    if stages.out_of_time:
+        if args.json:
+            display.print_json({"out_of_time": stages.out_of_time})
+        else:
+            display.print_out_of_time(display.console(), stages.deadline, f"{stages.out_of_time}.")
+        return
+    if args.json:
+        display.print_json(stages.result.to_json())
+        return
+    out = display.console()
+    out.print()
+    tables.print_finals(out, stages.result)
+    folder = stages.result.folder
+    display.print_next(
+        out,
+        [
+            (command("predict", folder, "PICTURE"), "what the model says of a picture"),
+            (command("report", stages.location), "all of it as a page"),
+        ],
+        stages.location,
+    )
 
 
 def show(args: argparse.Namespace) -> None:
@@ -312,11 +431,11 @@ def dashboard(args: argparse.Namespace) -> None:
 
 VERBS: dict[str, Verb] = {
     verb.__name__: verb
-    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard)
+    for verb in (quickstart, describe, noise, run, compare, finals, show, report, dashboard)
 }
 
 
-TRAIN = ("quickstart", "noise", "run", "compare")
+TRAIN = ("quickstart", "noise", "run", "compare", "finals")
 
 
 class _Lines(logging.Handler):

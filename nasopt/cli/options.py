@@ -93,6 +93,14 @@ def _workers(sub: Parser, work: str) -> None:
     )
 
 
+def _time(sub: Parser, begun: str) -> None:
+    sub.add_argument(
+        "--time",
+        metavar="T",
+        help="a budget of time, as 90m, 2h30m, 45s or a number of seconds: " + begun,
+    )
+
+
 def _storage(sub: Parser, default: str = BESIDE_THE_STUDY) -> None:
     sub.add_argument(
         "--storage",
@@ -131,12 +139,22 @@ def _run(sub: Parser) -> None:
     sub.add_argument(
         "--trials", type=int, metavar="N", help="the total to reach (default: the study file's)"
     )
+    _time(
+        sub,
+        "no trial begins that would not end in time, and the same command goes on (each trial "
+        "is reproducible, their number then is not)",
+    )
     _storage(sub)
     _device(sub)
     _workers(
         sub,
         "train so many networks at once, each with its share of the cores: sooner done, but "
         "no longer the same search each time",
+    )
+    sub.add_argument(
+        "--finals",
+        action="store_true",
+        help="go on with nasopt finals; of --time as much is kept back as its trainings take",
     )
     sub.add_argument(
         "--profile",
@@ -181,11 +199,48 @@ def _compare(sub: Parser) -> None:
         metavar="R",
         help="train winners again with so many other seeds (default: 3)",
     )
+    _time(
+        sub,
+        "no training begins that would not end in time, and the same command goes on until "
+        "there is something to compare",
+    )
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
     _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
     _device(sub)
     _workers(sub, "run so many studies at once, each with its share of the cores")
+
+
+def _finals(sub: Parser) -> None:
+    sub.add_argument(
+        "what",
+        metavar="STUDY|DB",
+        help="a study file that was run, or a database (of images that come by a name)",
+    )
+    sub.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where data sets are downloaded to (default: $NASOPT_DATA, else a cache folder)",
+    )
+    sub.add_argument("--study", metavar="NAME", help="one study alone (default: all together)")
+    sub.add_argument(
+        "--top", type=int, default=5, metavar="N", help="networks to train again (default: 5)"
+    )
+    sub.add_argument(
+        "--seeds", type=int, default=3, metavar="K", help="trainings of each network (default: 3)"
+    )
+    sub.add_argument(
+        "--epochs", type=int, metavar="E", help="of a final training (default: the recipe's)"
+    )
+    sub.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="where the model goes (default: <name of the study>-model)",
+    )
+    _time(sub, "no training begins that would not end in time, and the same command goes on")
+    _storage(sub)
+    _device(sub)
 
 
 def _db(sub: Parser) -> None:
@@ -241,6 +296,7 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "noise": _noise,
     "run": _run,
     "compare": _compare,
+    "finals": _finals,
     "show": _show,
     "report": _report,
     "dashboard": _dashboard,
@@ -257,6 +313,8 @@ EXAMPLES = {
         "nasopt run studies/cifar10.py --sampler random --trials 200 --device cuda",
         "nasopt run studies/digits.py --storage postgresql://user@host/nas",
         "nasopt run studies/fashion_mnist.py --workers 2",
+        "nasopt run studies/fashion_mnist.py --time 90m",
+        "nasopt run studies/fashion_mnist.py --time 2h --finals",
         "nasopt run studies/fashion_mnist.py --trials 5 --profile",
     ],
     "compare": [
@@ -265,6 +323,11 @@ EXAMPLES = {
         "nasopt compare studies/digits.py --epochs-budget 800 --csv digits.csv",
         "nasopt compare --studies 'digits/*' --storage runs/digits.db",
         "nasopt compare --benchmark nasbench201:cifar100 --samplers all --seeds 30 --trials 200",
+    ],
+    "finals": [
+        "nasopt finals studies/digits.py",
+        "nasopt finals studies/fashion_mnist.py --time 2h",
+        "nasopt finals runs/digits.db --top 3 --seeds 5 --epochs 60",
     ],
     "show": [
         "nasopt show runs/digits.db",

@@ -3,6 +3,7 @@
 from nasopt.data.datasets import (
     DATASETS,
     Dataset,
+    Seen,
     Splits,
     cifar10,
     cifar100,
@@ -17,6 +18,7 @@ from nasopt.data.datasets import (
 __all__ = [
     "DATASETS",
     "Dataset",
+    "Seen",
     "Splits",
     "cifar10",
     "cifar100",

@@ -34,6 +34,7 @@ TITLES = {  # of figures
     "front-macs": "Accuracy against work",
     "choices": "What the best networks have in common",
     "importance": "Which choices decide",
+    "confusion": "What it takes for what",
 }
 UNITS = {"evaluation": "network", "total_epochs": "epoch"}
 FRONT = (

@@ -1,7 +1,6 @@
 """`Search`: one worker's loop over the trials of a study."""
 
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,18 +13,19 @@ from optuna.trial import FrozenTrial
 
 from nasopt.errors import SpaceError, StudyError
 from nasopt.samplers import Seeded, make_sampler
+from nasopt.search.deadline import NO_DEADLINE, Deadline
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
 from nasopt.search.resume import Stopped
 from nasopt.search.study import open_study
-from nasopt.search.worker import Worker
+from nasopt.search.worker import TooLong, Worker
 from nasopt.storage.attributes import ENDED, IDENTITY
 from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import Lost
 from nasopt.storage.record import EndedBy, TrialRecord
-from nasopt.text import RUN_AGAIN, several
+from nasopt.text import RUN_AGAIN, duration, several
 from nasopt.training.devices import wait_for
 from nasopt.training.profiling import Profile, Timer, no_timer
 
@@ -77,6 +77,9 @@ class Search:
     experiment, whose images and database are used again. `callbacks` are called with the study
     and each trial that has ended, as those of Optuna's `optimize`.
 
+    No trial begins that would not end by the `deadline`, going by what trials like it took. The one
+    under way is stopped there within a batch and keeps its place; `out_of_time` says so.
+
     Everything a user can get wrong is raised here, before a study exists. Iterating raises
     Interrupted on Ctrl-C or SIGTERM, with nothing lost.
     """
@@ -92,6 +95,7 @@ class Search:
         epochs_budget: int | None = None,
         device: str = "auto",
         profile: bool = False,
+        deadline: Deadline = NO_DEADLINE,
         evaluator: Evaluator | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
@@ -117,12 +121,15 @@ class Search:
         study_id = self._study._study_id
         self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
         self.callbacks = callbacks
+        self.deadline = deadline
         self.worker = Worker(
-            experiment, self._study, self.seeded, self.evaluator, self._is_stopped, self.timer
-        )
+            experiment, self._study, self.seeded, self.evaluator, self._is_stopped, self.timer,
+            deadline,
+        )  # fmt: skip
         self.counts = self.worker.counts
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
+        self.out_of_time = ""  # what became of the trial at the deadline, if it ended by that
         self.ran = 0  # trials that this worker has taken up
 
     @property
@@ -140,7 +147,7 @@ class Search:
         return max(0, self.trials - self.counts.done)
 
     def __iter__(self) -> Iterator[Progress]:
-        self.signum = None
+        self.signum, self.out_of_time = None, ""
         engine, leases = self.storage.engine, self.storage.leases
         try:
             with interruptible(self), Owner(engine, leases) as owner:
@@ -179,6 +186,8 @@ class Search:
             try:
                 yield from self._trial(trial_id)
                 self.timer("display")
+                if self.out_of_time:
+                    return
             except Lost:
                 self._refuse_deleted()
                 logger.warning("another worker took the trial in hand; asking for the next")
@@ -196,6 +205,9 @@ class Search:
         while True:
             if self.signum is not None:
                 raise Interrupted(self.signum)
+            if self.deadline.passed and self.standing.done < self.trials:
+                self.out_of_time = "no trial was under way"
+                return None
             self._refuse_deleted()
             for number in self.storage.requeue_orphans(study_id, self._reached):
                 logger.warning("trial %d was left by a worker that died; it goes on", number)
@@ -239,8 +251,11 @@ class Search:
         try:
             for step in self.worker.run(trial_id):
                 yield replace(self.standing, **step._asdict())
-        except Stopped:
-            raise Interrupted(self.signum or signal.SIGINT) from None
+        except Stopped as stopped:
+            if self.signum is not None:
+                raise Interrupted(self.signum) from None
+            self.out_of_time = self._left_waiting(trial_id, stopped)
+            return
         self.standing = self._standing()
         finished = self.storage.get_trial(trial_id)
         for callback in self.callbacks:
@@ -253,7 +268,17 @@ class Search:
         return None if key is None else self.evaluator.ledger.reached(key)
 
     def _is_stopped(self) -> bool:
-        return self.signum is not None
+        return self.signum is not None or self.deadline.passed
+
+    def _left_waiting(self, trial_id: int, stopped: Stopped) -> str:
+        """Return what became of the trial that the deadline stopped, or did not let begin."""
+        number = self.storage.get_trial(trial_id).number
+        if isinstance(stopped, TooLong):
+            return (
+                f"trial {number} waits: it takes about {duration(stopped.seconds)}, "
+                f"{duration(max(0.0, self.deadline.left))} were left"
+            )
+        return f"trial {number} was stopped in its middle and keeps its place"
 
     def _standing(self) -> Progress:
         """Return the progress of the study now, according to its database."""

@@ -10,12 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import Error, OutOfMemory
 from nasopt.samplers import Seeded
+from nasopt.search.deadline import NO_DEADLINE, Deadline, expected_seconds
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment
 from nasopt.search.objective import Objective
 from nasopt.search.resume import Stopped
 from nasopt.storage.attributes import CONTINUES
-from nasopt.storage.counts import TrialCounts
+from nasopt.storage.counts import TrialCounts, paces
 from nasopt.storage.owners import Lost
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import EndedBy, TrialRecord, deaths_of, key_of, threads_of
@@ -24,6 +25,7 @@ from nasopt.training.profiling import Timer, no_timer
 
 logger = logging.getLogger("nasopt")
 
+TIMED_TRIALS = 50  # among which those like the next one are looked for
 MOST_DEATHS = 5  # of workers in a row, without an epoch or checkpoint more, before a trial fails
 
 
@@ -36,10 +38,19 @@ class Step(NamedTuple):
     accuracy: float | None = None
 
 
+class TooLong(Stopped):
+    """The error of a trial that would take `seconds`, which is longer than there is time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it would take {seconds} s")
+        self.seconds = seconds
+
+
 class Worker:
     """One that runs trials of `study`, each to its outcome in the database.
 
-    `stop` is asked after each batch; on True the trial is given back, and Stopped is raised.
+    `stop` is asked after each batch; on True the trial is given back, and Stopped is raised. So it
+    is, as TooLong, if its training will not end by the `deadline`.
     """
 
     def __init__(
@@ -50,6 +61,7 @@ class Worker:
         evaluator: Evaluator,
         stop: Callable[[], bool] = lambda: False,
         timer: Timer = no_timer,
+        deadline: Deadline = NO_DEADLINE,
     ) -> None:
         self.experiment = experiment
         self.study = study
@@ -57,6 +69,7 @@ class Worker:
         self.evaluator = evaluator
         self.stop = stop
         self.timer = timer
+        self.deadline = deadline
         self.storage: Storage = evaluator.storage
         self.threads = evaluator.threads and threads_of(study.user_attrs)
         self.counts = TrialCounts(self.storage, study._study_id, experiment.limits)
@@ -112,6 +125,7 @@ class Worker:
         step = Step(trial.number, evaluation.recipe.chosen("epochs"))
         state, ended_by, reason = TrialState.COMPLETE, EndedBy.TRAINED, None
         self.timer("ledger")
+        self._refuse_if_too_long(evaluation, step.epochs - replayed)
         yield step
         self.timer("display")
         try:
@@ -143,6 +157,16 @@ class Worker:
 
         if not self._finish(trial_id, state, values, record, unless=has_twin):
             self._repeat(trial_id, key)
+
+    def _refuse_if_too_long(self, evaluation: Evaluation, epochs: int) -> None:
+        """Raise TooLong if so many epochs will take longer than there is time."""
+        if not self.deadline.is_set or not self.experiment.backend.takes_time:
+            return
+        before = paces(self.storage, self.study._study_id, TIMED_TRIALS)
+        macs = self.experiment.cost(evaluation.architecture).macs
+        expected = expected_seconds(macs, epochs, before)
+        if expected > self.deadline.left:
+            raise TooLong(expected)
 
     def _begin(self, trial: optuna.Trial) -> tuple[Evaluation, TrialRecord]:
         """Sample the parameters, unless the trial has them since an earlier life."""

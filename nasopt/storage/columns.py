@@ -8,6 +8,7 @@ import sqlite3
 
 INTEGER = "typeof({0}) = 'integer'"
 TEXT = "typeof({0}) = 'text'"
+BYTES = "typeof({0}) = 'blob'"
 NUMBER = "typeof({0}) IN ('real', 'integer') AND {0} BETWEEN -1.797e308 AND 1.797e308"
 TIME = "{0} IS NULL OR (typeof({0}) = 'text' AND +{0} BETWEEN '1971' AND '9000')"
 MAYBE_NUMBER = f"{{0}} IS NULL OR ({NUMBER})"
@@ -68,6 +69,19 @@ OURS = {
         "epoch": INTEGER,
     },
     "nasopt_workers": {"token": TEXT},
+    "nasopt_looks": {
+        **dict.fromkeys(("key", "dataset", "experiment", "recorded", "content"), TEXT),
+        "labels": BYTES,
+    },
+    "nasopt_predictions": {
+        **dict.fromkeys(("look", "key"), TEXT),
+        **dict.fromkeys(("classes", "confidences"), BYTES),
+    },
+    "nasopt_latencies": {
+        **dict.fromkeys(("key", "device", "recorded"), TEXT),
+        **dict.fromkeys(("threads", "batch_size", "memory"), INTEGER),
+        **dict.fromkeys(("median", "p95"), NUMBER),
+    },
 }
 
 

@@ -133,7 +133,7 @@ class Ledger:
             )
 
     def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
-        connection.execute(_inserting(table, connection.dialect.name), values)
+        connection.execute(inserting(table, connection.dialect.name), values)
 
     def checkpoint(
         self, key: str, fits: Callable[[Any], bool], *, expected: bool = False
@@ -165,6 +165,9 @@ class Ledger:
                 reason = "does not fit"
         logger.warning("%s %s; its evaluation is trained again from the start", path, reason)
         return None
+
+    def has_checkpoint(self, key: str) -> bool:
+        return self._path(key).is_file()
 
     def reached(self, key: str) -> list[int | str]:
         """Return the number of epochs known, and the digest of the checkpoint, if any."""
@@ -239,7 +242,8 @@ def has_tables(engine: sa.Engine) -> bool:
 
 
 @cache  # building a statement takes as long as executing it
-def _inserting(table: sa.Table, dialect: str) -> Any:
+def inserting(table: sa.Table, dialect: str) -> Any:
+    """Return the statement that inserts a row unless there is one of its key."""
     insert = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert
     return insert(table).on_conflict_do_nothing()
 

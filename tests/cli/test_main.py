@@ -381,3 +381,33 @@ def test_a_terminal_that_lacks_a_letter_gets_another(study):
 )
 def test_an_option_that_is_empty_is_named(study, capsys, words, line):
     assert fails(capsys, "compare", *words).startswith(line)
+
+
+def test_a_budget_of_time_ends_a_run_well_and_says_how_to_go_on(study, capsys):
+    assert main(["run", "mine.py", "--device", "cpu", "--time", "0.001"]) == 0
+    out = capsys.readouterr().out
+    assert " ".join(out.split()).startswith(
+        "The budget of time, under 0.1 s, is used: 0 of 4 trials are done, no trial was under way. "
+        "Each trial can be reproduced; how many fit into a time cannot. The same command goes on. "
+    )
+    assert main(["run", "mine.py", "--device", "cpu", "--time", "1h", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["done"], found["out_of_time"]) == (4, "")
+
+
+def test_a_budget_of_time_ends_a_comparison_well(study, capsys):
+    words = ["compare", "mine.py", "--device", "cpu", "--seeds", "1", "--time", "1ms"]
+    assert fails(capsys, *words).startswith("nasopt: time='1ms': not a length of time; write 90m")
+    words[-1] = "0.001"
+    assert main(words) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "is used: 0 studies of 4 are done, mine/random/0 is not done." in out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"out_of_time": "mine/random/0 is not done"}
+
+
+@pytest.mark.parametrize("time", ["0", "soon", "-1", "nan"])
+def test_what_is_no_budget_of_time_is_one_line(study, capsys, time):
+    for verb in ("run", "compare"):
+        assert fails(capsys, verb, "mine.py", f"--time={time}").startswith("nasopt: time=")
+    assert not Path("runs").exists()

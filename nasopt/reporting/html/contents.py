@@ -11,6 +11,7 @@ from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Row, study_rows
 from nasopt.analysis.effective_layers import EffectiveLayers
 from nasopt.analysis.examples import examples, shown
+from nasopt.analysis.final_test import latest_test
 from nasopt.analysis.front import COSTS
 from nasopt.analysis.incumbents import course
 from nasopt.analysis.learning import savings
@@ -22,10 +23,12 @@ from nasopt.reporting import captions
 from nasopt.reporting.commands import commands, needed
 from nasopt.reporting.figures.drawing import Block, blocks, most_filters
 from nasopt.reporting.html import sections
+from nasopt.reporting.html.final_model import FinalModel
 from nasopt.reporting.html.picture import PartPicture, pictured
 from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
 from nasopt.storage.database import shown_url
+from nasopt.storage.looks import Looks
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord, key_of
 from nasopt.text import accuracy, duration, several, trained_on
@@ -259,6 +262,13 @@ class Contents:
         if any(TrialRecord.of(t).prediction for study in self.studies for t in study.counted):
             found.append(sections.expectations(self.studies, self.shown))
         return {each.name: each for each in found}
+
+    @cached_property
+    def final(self) -> FinalModel | None:
+        """The final model, if `nasopt finals` has tested one."""
+        name = self.first.name.rsplit("/", 2)[0]
+        test = latest_test(Looks(self.storage.engine), self.first.experiment, name)
+        return None if test is None else FinalModel(test)
 
     @cached_property
     def trials(self) -> list[TrialRow]:

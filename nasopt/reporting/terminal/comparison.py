@@ -12,6 +12,7 @@ from nasopt.analysis.compared import ComparisonResult, Standing
 from nasopt.analysis.regret import EXACT, Truth
 from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
 from nasopt.reporting.commands import command, comparison_options
+from nasopt.reporting.terminal import display
 from nasopt.reporting.terminal.display import live
 from nasopt.search.comparison import Comparison, ComparisonProgress
 from nasopt.text import accuracy, several
@@ -59,6 +60,13 @@ def _status(progress: ComparisonProgress) -> str:
     if search.number is not None:
         under_way = f", trial {search.number}: epoch {search.epoch}/{search.epochs}"
     return f"{search.done} trials, {search.epochs_spent:,} epochs{best}{under_way}"
+
+
+def print_out_of_time(out: Console, comparison: Comparison) -> None:
+    """Print that the budget of time is used before there is something to compare."""
+    done = several(sum(map(comparison.is_done, comparison.studies)), "study")
+    what = f"{done} of {len(comparison.studies)} are done, {comparison.out_of_time}."
+    display.print_out_of_time(out, comparison.deadline, what)
 
 
 def print_comparison(out: Console, result: ComparisonResult) -> None:

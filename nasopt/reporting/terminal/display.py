@@ -17,14 +17,17 @@ from rich.text import Text
 
 from nasopt.storage.database import password_hint
 from nasopt.storage.record import TrialRecord
-from nasopt.text import accuracy, big, duration, visible
+from nasopt.text import GOES_ON, accuracy, big, done_of, duration, visible
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.analysis.noise import Noise
+    from nasopt.search.deadline import Deadline
     from nasopt.search.describe import Description, Range
     from nasopt.search.noise import NoiseStudy
     from nasopt.search.search import Progress as SearchProgress
     from nasopt.search.search import Search
+
+HOW_MANY = "Each trial can be reproduced; how many fit into a time cannot"
 
 
 class _Console(Console):
@@ -212,7 +215,11 @@ def print_profile(out: Console, spent: dict[str, float]) -> None:
 
 def print_ended(out: Console, search: "Search") -> None:
     """Print why there are fewer trials than were asked for, or that nothing was left to do."""
-    if search.ended:
+    if search.out_of_time:
+        so_far = done_of(search.standing.done, search.trials)
+        what = f"{so_far} are done, {search.out_of_time}. {HOW_MANY}."
+        print_out_of_time(out, search.deadline, what)
+    elif search.ended:
         out.print(f"Ended early: {search.ended}.")
         out.print()
     elif not search.ran:
@@ -220,6 +227,13 @@ def print_ended(out: Console, search: "Search") -> None:
         more = f"{done} trials are done, {search.trials} were asked for"
         out.print(f"Nothing left to do: {more if done > search.trials else 'all trials are done'}.")
         out.print()
+
+
+def print_out_of_time(out: Console, deadline: "Deadline", what: str) -> None:
+    """Print that the budget of time is used, and how to go on."""
+    used = f"The budget of time, {duration(deadline.seconds)}, is used"
+    out.print(f"{used}: {what} {GOES_ON.capitalize()}.")
+    out.print()
 
 
 def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str:
