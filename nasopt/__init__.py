@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nasopt.api import compare as compare
     from nasopt.api import finals as finals
+    from nasopt.api import init as init
     from nasopt.api import run as run
     from nasopt.benchmarks import load_benchmark as load_benchmark
     from nasopt.errors import Error as Error
@@ -43,6 +44,7 @@ _HOMES = {
     "compare": "api",
     "cost": "space.model",
     "finals": "api",
+    "init": "api",
     "integer": "space.fields",
     "load_benchmark": "benchmarks",
     "load_experiment": "search.experiment",
