@@ -55,6 +55,7 @@ class TradeOff:
     cost: str
     points: tuple[Point, ...] = field(repr=False)
     front: tuple[Point, ...]
+    metric: str = "accuracy"  # that all accuracies are by
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,4 +84,4 @@ def trade_off(studies: Sequence[Record], cost: str) -> TradeOff:
         if (amount := getattr(TrialRecord.of(trial), cost, None)) is not None
     ]
     best = front(points, lambda point: (point.accuracy, point.cost))
-    return TradeOff(cost, tuple(points), tuple(best))
+    return TradeOff(cost, tuple(points), tuple(best), studies[0].metric)

@@ -126,8 +126,9 @@ def analyse(
             raise StudyError(f"study={study.name}: {done:,} of {budget}; run it to its end")
     accuracies: Mapping[str, float] = {}
     if benchmark is None:
-        ledger = Ledger(storage.engine, folders(storage).checkpoints)
-        accuracies = ledger.final_accuracies(studies[0].epochs)
+        folder = folders(storage).checkpoints
+        ledger = Ledger(storage.engine, folder, metric=studies[0].metric)
+        accuracies = ledger.final_scores(studies[0].epochs)
     if replicates is None:
         replicates = min(_replicates(study, budget, accuracies) for study in studies)
     return compared(

@@ -36,7 +36,9 @@ class Evaluator:
         images = self.backend.load(self.device)
         self.location = default_location(experiment) if storage is None else storage
         self.storage: Storage = open_storage(self.location)
-        self.ledger = Ledger(self.storage.engine, folders(self.storage).checkpoints)
+        self.ledger = Ledger(
+            self.storage.engine, folders(self.storage).checkpoints, metric=experiment.metric
+        )
         self.locks = locks_of(self.storage)
         self.resources = Resources(self.device, images, self.ledger, self.locks)
 

@@ -30,6 +30,7 @@ from nasopt.space.limits import Limit
 from nasopt.space.space import Space
 from nasopt.storage.record import ExperimentRecord
 from nasopt.training.evaluation import Evaluation, HasKey, Recipe
+from nasopt.training.metrics import METRICS
 
 OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
@@ -65,8 +66,10 @@ class Experiment(Spelled):
 
     `dataset` and `pruner` take an object or a name. For a benchmark in the place of data set, space
     and recipe, see `on_benchmark`. `trials` is an exact total over all workers and restarts.
-    `objectives` is ("accuracy",), or that with "macs" or "parameters": then there is no pruning,
-    which Optuna refuses for two objectives. `seed` is of the trainings, so that samplers share what
+    `metric` scores a network on validation images: "accuracy", "balanced_accuracy" or "macro_f1",
+    for classes of unequal size. `objectives` is ("accuracy",), where "accuracy" stands for the
+    metric, or that with "macs" or "parameters": then there is no pruning, which Optuna refuses for
+    two objectives. `seed` is of the trainings, so that samplers share what
     was paid for. `name` begins the names of the studies.
 
     Raises an Error for a field that cannot be.
@@ -80,6 +83,7 @@ class Experiment(Spelled):
     trials: int = 50
     limits: tuple[Limit, ...] = ()
     objectives: tuple[str, ...] = ("accuracy",)
+    metric: str = "accuracy"
     pruner: str | BasePruner = "quarter"
     seed: int = 0
     name: str = "experiment"
@@ -133,7 +137,14 @@ class Experiment(Spelled):
                 raise RecipeError(
                     f"Experiment.limits: {limit!r} is no limit; write parameters <= 5_000, say"
                 )
+        if self.metric not in [*METRICS]:
+            remedy = closest(str(self.metric), METRICS)
+            raise RecipeError(f"Experiment.metric={self.metric!r}: unknown; {remedy}")
         for objective in self.objectives:
+            if objective in METRICS and objective != "accuracy":
+                raise RecipeError(
+                    f"Experiment.objectives: {objective!r} is a metric; write metric={objective!r}"
+                )
             if objective not in DIRECTIONS:
                 remedy = closest(objective, DIRECTIONS)
                 raise RecipeError(f"Experiment.objectives: {objective!r} is unknown; {remedy}")
@@ -163,6 +174,11 @@ class Experiment(Spelled):
             raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
         if self.recipe not in (Recipe(), benchmark.recipe):
             raise RecipeError("Experiment.recipe: a benchmark has its own; leave recipe=... out")
+        if self.metric != "accuracy":
+            raise RecipeError(
+                f"Experiment.metric={self.metric!r}: a benchmark knows the accuracy alone; "
+                "leave metric=... out"
+            )
         for quantity in (*self.objectives[1:], *(limit.quantity for limit in self.limits)):
             if quantity not in (*benchmark.costs, *(own.quantity for own in benchmark.limits)):
                 raise RecipeError(
@@ -198,6 +214,11 @@ class Experiment(Spelled):
             return Tabular(self.benchmark)
         assert isinstance(self.space, Space)
         return Trained(self.space, self.recipe, self.data)
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The objectives by their own names: the metric in the place of "accuracy"."""
+        return self.metric, *self.objectives[1:]
 
     @cached_property
     def hyperparameters(self) -> dict[str, Open]:
@@ -280,7 +301,7 @@ class Experiment(Spelled):
             space=self.space.to_json(),
             dataset=self.backend.dataset.fingerprint,
             seed=self.seed,
-            objectives=self.objectives,
+            objectives=self.sought,
             **self.backend.described(),
         )
 

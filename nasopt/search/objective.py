@@ -54,7 +54,7 @@ class Objective:
         with closing(self.epochs(evaluation)) as epochs:  # type: ignore[type-var]
             for result in epochs:
                 if single and result.epoch > told:
-                    trial.report(result.accuracy, step=result.epoch)
+                    trial.report(self.score(result), step=result.epoch)
                 self.timer("storage")
                 yield result
                 if result.diverged:
@@ -69,6 +69,9 @@ class Objective:
         """Return one number for each objective."""
         cost = self.experiment.cost(evaluation.architecture)
         return tuple(
-            last.accuracy if name == "accuracy" else float(getattr(cost, name))
+            self.score(last) if name == "accuracy" else float(getattr(cost, name))
             for name in self.experiment.objectives
         )
+
+    def score(self, result: EpochResult) -> float:
+        return result.score(self.experiment.metric)

@@ -89,7 +89,7 @@ def open_study(
         study._study_id,
         lasting=record.lasting(),
         settings=changed,
-        system={METRIC_NAMES: list(experiment.objectives), IDENTITY: uuid4().hex},
+        system={METRIC_NAMES: list(experiment.sought), IDENTITY: uuid4().hex},
     )
     return study
 

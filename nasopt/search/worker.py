@@ -117,7 +117,7 @@ class Worker:
         try:
             for result in self.objective.results(trial, evaluation):
                 results.append(result)
-                yield step._replace(epoch=result.epoch, accuracy=result.accuracy)
+                yield step._replace(epoch=result.epoch, accuracy=self.objective.score(result))
                 self.timer("display")
         except (optuna.TrialPruned, OutOfMemory) as error:
             state, ended_by, reason = TrialState.PRUNED, _cause(error, results), str(error)
@@ -125,7 +125,7 @@ class Worker:
         if state is TrialState.COMPLETE:
             values = self.objective.values(evaluation, results[-1])
         elif results and len(self.experiment.objectives) == 1:
-            values = (results[-1].accuracy,)
+            values = (self.objective.score(results[-1]),)
         devices = dict.fromkeys(result.device for result in results if result.device)
         record = TrialRecord(
             ended_by=ended_by,

@@ -67,6 +67,7 @@ OURS = {
         **dict.fromkeys(("loss", "train_loss"), MAYBE_NUMBER),
         "epoch": INTEGER,
     },
+    "nasopt_confusions": {"key": TEXT, "epoch": INTEGER, "matrix": "typeof({0}) = 'blob'"},
     "nasopt_workers": {"token": TEXT},
 }
 

@@ -39,6 +39,7 @@ from nasopt.storage.attributes import (
     optional,
 )
 from nasopt.training.evaluation import Evaluation, Recipe
+from nasopt.training.metrics import METRICS
 
 
 def deaths_of(system_attrs: Mapping[str, Any]) -> int:
@@ -226,7 +227,7 @@ class ExperimentRecord:
     dataset: str  # its fingerprint
     input_shape: tuple[int, ...] | None = None
     seed: int
-    objectives: tuple[str, ...]
+    objectives: tuple[str, ...]  # the first is the metric
 
     def to_json(self) -> dict[str, Any]:
         """Return the record with lists in the place of tuples, as it comes back from a database."""
@@ -290,13 +291,15 @@ class ExperimentRecord:
 
 _EXPERIMENT = [each.name for each in fields(ExperimentRecord)]
 
+_COSTS: tuple[list[str], ...] = ([], ["macs"], ["parameters"])
+
 _described = dict_with(
     space=dict_of(is_anything),
     recipe=dict_with(epochs=is_positive),
     dataset=lambda value: is_text(value) and bool(value.split()),
     seed=is_count,
     objectives=lambda value: (
-        value in (["accuracy"], ["accuracy", "macs"], ["accuracy", "parameters"])
+        isinstance(value, list) and value[:1] in [[m] for m in METRICS] and value[1:] in _COSTS
     ),
 )
 
@@ -346,7 +349,13 @@ class StudyRecord(Attributes):
 
     @property
     def objectives(self) -> tuple[str, ...]:
+        """The metric, and the cost that is sought besides, if one is."""
         return self.experiment.objectives
+
+    @property
+    def metric(self) -> str:
+        """The metric that networks are scored by on validation images."""
+        return self.objectives[0]
 
     @property
     def epochs(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 from nasopt.errors import RecipeError, Spelled, closest
 from nasopt.space.fields import Open, field_from_json, field_to_json
+from nasopt.training.metrics import METRICS, Confusion
 
 VERSION = 2  # of the training's arithmetic: raise it whenever training gives other numbers
 
@@ -176,7 +177,8 @@ class EpochResult:
     """The result of one epoch.
 
     `accuracy` (a fraction) and `loss` are of the validation images; `train_loss` is the mean over
-    the epoch's batches. `seconds` is what the epoch took, evaluation included.
+    the epoch's batches. `seconds` is what the epoch took, evaluation included. `confusion` counts
+    the validation images; a benchmark has none, nor has an epoch recorded before nasopt kept them.
     """
 
     epoch: int  # 1 after the first
@@ -186,11 +188,19 @@ class EpochResult:
     seconds: float
     device: str  # its torch name and what a result may depend on besides, as in "cpu, 2 threads"
     torch: str  # version
+    confusion: Confusion | None = None
 
     @property
     def metrics(self) -> tuple[float, float, float]:
         """The numbers that the evaluation determines, on one device and number of threads."""
         return (self.accuracy, self.loss, self.train_loss)
+
+    def score(self, metric: str) -> float:
+        """Return the score by one of `METRICS`; those but "accuracy" need `confusion`."""
+        if metric == "accuracy":
+            return self.accuracy
+        assert self.confusion is not None
+        return METRICS[metric](self.confusion)
 
     @property
     def diverged(self) -> bool:

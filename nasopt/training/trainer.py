@@ -23,6 +23,7 @@ from nasopt.training.batches import Batches, Draw, generator
 from nasopt.training.cuda_graph import Captured, CudaGraphs, Recorder
 from nasopt.training.devices import autocast_type, device_name, training_on
 from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
+from nasopt.training.metrics import Confusion, accuracy
 from nasopt.training.profiling import Timer, no_timer
 
 MOMENTUM = 0.9  # Nesterov, of "sgd"
@@ -99,7 +100,7 @@ class Trainer:
                     self.batch += 1
                     self.seconds = time.perf_counter() - started
                     yield None
-                accuracy, loss = evaluate(
+                confusion, loss = evaluate(
                     self.forward,
                     self.validation,
                     self.batches_of.normalised,
@@ -112,8 +113,8 @@ class Trainer:
                 self.train_loss.zero_()
                 seconds = time.perf_counter() - started
                 result = EpochResult(
-                    self.epoch, accuracy, loss, train_loss, seconds,
-                    device_name(self.device, self.precision), str(torch.__version__),
+                    self.epoch, accuracy(confusion), loss, train_loss, seconds,
+                    device_name(self.device, self.precision), str(torch.__version__), confusion,
                 )  # fmt: skip
                 yield result
                 if result.diverged:
@@ -239,22 +240,27 @@ def evaluate(
     normalised: Any,
     autocast: Any = nullcontext,
     device: torch.device | None = None,
-) -> tuple[float, float]:
-    """Return (accuracy, mean cross-entropy) of `network` on `split`, once the device is done."""
+) -> tuple[Confusion, float]:
+    """Return (confusion, mean cross-entropy) of `network` on `split`, once the device is done."""
     network.eval()
     device = split.images.device if device is None else device
     batch_size = max(1, SCORED_PIXELS // split.images[0, 0].numel())
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    count = len(split.labels)
+    taken = []
     loss = torch.zeros((), dtype=torch.float32, device=device)
-    for start in range(0, len(split.labels), batch_size):
+    for start in range(0, count, batch_size):
         images = split.images[start : start + batch_size]
         labels = split.labels[start : start + batch_size].to(device)
         with autocast():
             logits = network(normalised(images)).float()
-        correct += (logits.argmax(1) == labels).sum()
+        taken.append(logits.argmax(1))
         loss += F.cross_entropy(logits, labels, reduction="sum")
-    count = len(split.labels)
-    return int(correct) / count, float(loss) / count
+    return _confusion(split.labels, torch.cat(taken), logits.shape[1]), float(loss) / count
+
+
+def _confusion(labels: torch.Tensor, taken: torch.Tensor, classes: int) -> Confusion:
+    cells = torch.bincount(labels.cpu() * classes + taken.cpu(), minlength=classes**2)
+    return tuple(map(tuple, cells.view(classes, classes).tolist()))
 
 
 def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Network:

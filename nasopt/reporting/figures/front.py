@@ -1,9 +1,12 @@
 """The figure of accuracy against the cost of a network."""
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 
 from nasopt.analysis.front import Point, TradeOff
 from nasopt.reporting.figures.palette import BLUE, FADED, accuracy_axis, log_axis, new_figure
+from nasopt.training.metrics import in_words
 
 NAMES = {"macs": "MACs (multiplications for one image)", "parameters": "parameters (weights)"}
 
@@ -15,22 +18,26 @@ def front_figure(trade_off: TradeOff) -> go.Figure:
     accuracies = [point.accuracy for point in trade_off.points]
     return new_figure(
         go.Scatter(
-            name="networks", mode="markers", marker={"color": FADED, "size": 7}, **_places(others)
+            name="networks", mode="markers", marker={"color": FADED, "size": 7},
+            **_places(others, trade_off.metric),
         ),
         go.Scatter(
             name="the best for their cost", mode="lines+markers",
             line={"color": BLUE, "shape": "hv", "width": 2},
-            marker={"color": BLUE, "size": 10, "symbol": "diamond"}, **_places(trade_off.front),
+            marker={"color": BLUE, "size": 10, "symbol": "diamond"},
+            **_places(trade_off.front, trade_off.metric),
         ),
         xaxis={"title": {"text": NAMES[trade_off.cost]}} | log_axis(costs),
-        yaxis=accuracy_axis(accuracies, trade_off.shown),
+        yaxis=accuracy_axis(accuracies, trade_off.shown, trade_off.metric),
     )  # fmt: skip
 
 
-def _places(points: list[Point] | tuple[Point, ...]) -> dict[str, object]:
+def _places(points: Sequence[Point], metric: str) -> dict[str, object]:
     return {
         "x": [point.cost for point in points],
         "y": [point.accuracy for point in points],
         "customdata": [f"{point.study}, trial {point.number}" for point in points],
-        "hovertemplate": "%{customdata}<br>accuracy %{y}<br>cost %{x:,}<extra></extra>",
+        "hovertemplate": "%{customdata}<br>"
+        + in_words(metric)
+        + " %{y}<br>cost %{x:,}<extra></extra>",
     }

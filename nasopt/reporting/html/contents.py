@@ -29,6 +29,7 @@ from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord, key_of
 from nasopt.text import accuracy, duration, several, trained_on
+from nasopt.training.metrics import in_words
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
 
@@ -52,7 +53,7 @@ class Drawn:
         """The meaning of that figure, and of those beside it."""
         seen, fresh = accuracy(self.outcome.accuracy or 0), self.outcome.fresh_mean
         if fresh is None:
-            return [f"Validation accuracy: {seen}"]
+            return [f"Validation {in_words(self.outcome.metric)}: {seen}"]
         seeds = several(len(self.outcome.fresh), "other seed")
         return [f"Trained again with {seeds}: {accuracy(fresh)}", f"As the search saw it: {seen}"]
 
@@ -95,6 +96,15 @@ class Contents:
         self.by_sampler = study_rows(studies)
 
     @property
+    def metric(self) -> str:
+        return in_words(self.first.metric)
+
+    @property
+    def definition(self) -> str:
+        """What a metric of its own is; "" for the accuracy, which the page always explains."""
+        return captions.DEFINITIONS.get(self.first.metric, "")
+
+    @property
     def opening(self) -> str:
         best = None if self.examples is None else self.examples.best
         return captions.opening(self.studies, self.tried, best)
@@ -128,10 +138,12 @@ class Contents:
         yield "networks tried", f"{self.tried:,}"
         best = self.examples and self.examples.best
         if best and best.fresh_mean is not None:
-            yield "accuracy of the best, trained again", accuracy(best.fresh_mean)
+            yield f"{self.metric} of the best, trained again", accuracy(best.fresh_mean)
         if best and best.accuracy is not None:
             seen = (
-                "best accuracy" if best.fresh_mean is None else "its accuracy as the search saw it"
+                f"best {self.metric}"
+                if best.fresh_mean is None
+                else f"its {self.metric} as the search saw it"
             )
             yield seen, accuracy(best.accuracy)
         yield "epochs of training", f"{self.savings.epochs:,}"
@@ -300,7 +312,7 @@ class Contents:
         yield "studies", ", ".join(study.name for study in self.studies)
         yield "data", begun.dataset
         yield "training", captions.training(begun.recipe)
-        yield "looked for", " and ".join(study.objectives)
+        yield "looked for", " and ".join(map(in_words, study.objectives))
         yield "limits", ", ".join(study.limits) or "none"
         yield "pruner", study.pruner
         yield "training seed", str(begun.seed)

@@ -12,6 +12,7 @@ from nasopt.analysis.studies import StudySummary
 from nasopt.analysis.why import Why
 from nasopt.space.architecture import Architecture
 from nasopt.text import accuracy, done_of, several, trained_on
+from nasopt.training.metrics import capital, in_words
 
 WIDEST_LABEL = "Size of filters"  # of `layer_rows`
 KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
@@ -96,11 +97,12 @@ def _accuracies(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """Yield the accuracies, those with other seeds first; the one of the search is flattered."""
     seen = accuracy(outcome.accuracy) or "none"
     if outcome.fresh_mean is None:
-        yield "Validation accuracy", seen
+        yield f"Validation {in_words(outcome.metric)}", seen
         return
     again = f"{accuracy(outcome.fresh_mean)} (mean of {several(len(outcome.fresh), 'other seed')})"
-    yield "Accuracy, trained again", again
-    yield "Accuracy, as seen", f"{seen} (what the search chose it for, luck included)"
+    name = capital(outcome.metric)
+    yield f"{name}, trained again", again
+    yield f"{name}, as seen", f"{seen} (what the search chose it for, luck included)"
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -225,7 +227,7 @@ def _numbers(outcome: Outcome) -> dict[str, Text]:
     return {
         "trial": Text(str(outcome.number)),
         "trained again": Text(accuracy(outcome.fresh_mean)),
-        "accuracy seen": Text(accuracy(outcome.accuracy)),
+        f"{in_words(outcome.metric)} seen": Text(accuracy(outcome.accuracy)),
         **{name: Text("" if count is None else f"{count:,}") for name, count in counts.items()},
     }
 
@@ -253,11 +255,11 @@ def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[
 
 def print_front(out: Console, result: Result) -> None:
     """Print the networks that no other beats at the same or less cost, and the last one's table."""
-    cost = result.objectives[1]
-    out.print(f"The Pareto front of accuracy against {cost} (two objectives: nothing is pruned):")
+    metric, cost = map(in_words, result.objectives)
+    out.print(f"The Pareto front of {metric} against {cost} (two objectives: nothing is pruned):")
     out.print(_fitting([_numbers(each) for each in result.best], out.width, ("parameters", "MACs")))
     out.print()
-    out.print(f"The most accurate of them, trial {result.best[-1].number}:")
+    out.print(f"The one with the highest {metric}, trial {result.best[-1].number}:")
     out.print()
     out.print(outcome_table(result.best[-1], out.width))
 
