@@ -17,6 +17,9 @@ VERSION = 2  # of the training's arithmetic: raise it whenever training gives ot
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+CLASS_WEIGHTS = (None, "balanced")
+# Fields that came later are left out of keys and records at their default: so those are as before.
+LATER = ("class_weights",)
 
 
 class HasKey(Protocol):
@@ -45,6 +48,8 @@ class Recipe(Spelled):
     each image by up to so many pixels either way, `flip` mirrors half of them. `precision` "auto"
     is bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16
     on a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
+    `class_weights` "balanced" weighs each image in the loss by 1 / the number of training images
+    of its class, so that rare classes count as much as frequent ones.
 
     Numeric fields but `epochs` may be open: they are hyperparameters of the study, `recipe.lr` say.
     """
@@ -62,6 +67,7 @@ class Recipe(Spelled):
     flip: bool = False
     precision: str = "auto"
     compile: bool = False
+    class_weights: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.epochs, Open):
@@ -86,6 +92,10 @@ class Recipe(Spelled):
                 raise RecipeError(
                     f"Recipe.{name}={value!r}: {what}; {closest(str(value), choices)}"
                 )
+        if self.class_weights not in CLASS_WEIGHTS:
+            raise RecipeError(
+                f"Recipe.class_weights={self.class_weights!r}: unknown; use 'balanced' or None"
+            )
         for name in ("lr", "weight_decay", "label_smoothing"):
             if not isinstance(getattr(self, name), Open):  # 0 and 0.0 must have one key
                 object.__setattr__(self, name, float(getattr(self, name)))
@@ -140,7 +150,13 @@ class Recipe(Spelled):
         return replace(self, **chosen)
 
     def to_json(self) -> dict[str, Any]:
-        return {field.name: field_to_json(getattr(self, field.name)) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        usual = {field.name: field.default for field in fields(self) if field.name in LATER}
+        return {
+            name: field_to_json(value)
+            for name, value in values.items()
+            if name not in usual or value != usual[name]
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

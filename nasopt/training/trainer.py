@@ -62,6 +62,10 @@ class Trainer:
         self.precision = autocast_type(recipe.precision, device, train.images.shape[-1])
         self.batches_of = Batches(recipe, train, evaluation.seed, device)
         self.steps_per_epoch = self.batches_of.per_epoch
+        balanced = recipe.class_weights == "balanced"
+        self.class_weights = (
+            balanced_weights(train.labels, classes).to(device) if balanced else None
+        )
         with training_on(device, threads):
             self.network = _initialised(evaluation, tuple(train.images.shape[1:]), classes)
             self.network.to(device).to(memory_format=torch.channels_last)
@@ -134,7 +138,9 @@ class Trainer:
         self.timer("data")
         with self._autocast():
             logits = self.forward(images)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+            loss = F.cross_entropy(
+                logits.float(), labels, self.class_weights, label_smoothing=self.label_smoothing
+            )
         self.timer("forward")
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -216,6 +222,17 @@ def _compiled(network: nn.Module) -> nn.Module:
     torch.compiler.reset()
     compiled: nn.Module = torch.compile(network)  # type: ignore[assignment]
     return compiled
+
+
+def balanced_weights(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return the weight of each class: images / (classes there are * images of this one).
+
+    The mean weight of an image is 1. A class without images has the weight 0.
+    """
+    counts = torch.bincount(labels.cpu(), minlength=classes).double()
+    there = (counts > 0).sum()
+    weights = len(labels) / (there * counts)
+    return torch.where(counts > 0, weights, 0.0).float()
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
