@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from nasopt.analysis.evidence import Evidence, Table
 from nasopt.benchmarks import Benchmark
 from nasopt.data import Dataset, Splits
 from nasopt.search.resume import Engine, paid_epochs
@@ -46,13 +47,13 @@ class Backend(ABC):
 
     `costs` are the quantities of a network that are known before its training. `highest` is the
     highest accuracy that there can be. If `fresh_seeds`, every training seed is a training of its
-    own: a winner can be trained again. Else there are only so many replicates, which `truth` has.
+    own: a winner can be trained again. Else there are only so many replicates: `evidence`.
     """
 
     costs: Sequence[str] = COSTS
     highest: float
     fresh_seeds: bool
-    truth: Benchmark | None = None
+    evidence: Evidence | None = None  # that is not in the ledger
 
     @property
     @abstractmethod
@@ -150,22 +151,23 @@ class Tabular(Backend):
     fresh_seeds = False
 
     def __init__(self, benchmark: Benchmark) -> None:
-        self.truth: Benchmark = benchmark
+        self._benchmark = benchmark
+        self.evidence = Table(benchmark)
         self.costs = benchmark.costs
 
     @property
     def dataset(self) -> HasFingerprint:
-        return self.truth
+        return self._benchmark
 
     @property
     def surveys(self) -> Surveys:
-        return self.truth
+        return self._benchmark
 
     def cost(self, network: HasKey) -> model.Cost:
-        return self.truth.cost(network)
+        return self._benchmark.cost(network)
 
     def described(self) -> dict[str, Any]:
-        return {"recipe": {"epochs": self.truth.recipe.epochs}}
+        return {"recipe": {"epochs": self._benchmark.recipe.epochs}}
 
     def load(self, device: "torch.device") -> None:
         return None
@@ -174,4 +176,4 @@ class Tabular(Backend):
         return []
 
     def epochs(self, evaluation: Evaluation, using: Resources) -> Iterator[EpochResult]:
-        return self.truth.results(evaluation)
+        return self._benchmark.results(evaluation)
