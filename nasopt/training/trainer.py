@@ -301,8 +301,9 @@ def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Ne
             )
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
     return network
