@@ -19,7 +19,7 @@ SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 CLASS_WEIGHTS = (None, "balanced")
 # Fields that came later are left out of keys and records at their default: so those are as before.
-LATER = ("class_weights",)
+LATER = ("class_weights", "crop", "jitter", "cutout")
 
 
 class HasKey(Protocol):
@@ -45,7 +45,10 @@ class Recipe(Spelled):
     `lr` is the peak of the schedule: "cosine" decays it to 0, "onecycle" raises it linearly over
     the first quarter and lowers it to 0 after, "constant" keeps it. `optimizer` is "sgd" (Nesterov
     momentum .9) or "adamw". `weight_decay` is not applied to biases and batch norms. `shift` moves
-    each image by up to so many pixels either way, `flip` mirrors half of them. `precision` "auto"
+    each image by up to so many pixels either way, `flip` mirrors half of them. `crop` cuts a window
+    of at least that share of its area out of each and scales it back up, `jitter` changes its
+    brightness, contrast and saturation by up to that share, and `cutout` covers a square of so many
+    pixels (DeVries & Taylor 2017): all three are off at their defaults. `precision` "auto"
     is bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16
     on a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
     `class_weights` "balanced" weighs each image in the loss by 1 / the number of training images
@@ -68,6 +71,9 @@ class Recipe(Spelled):
     precision: str = "auto"
     compile: bool = False
     class_weights: str | None = None
+    crop: float | Open = 1.0  # share of the area
+    jitter: float | Open = 0.0
+    cutout: int | Open = 0  # pixels
 
     def __post_init__(self) -> None:
         if isinstance(self.epochs, Open):
@@ -81,6 +87,9 @@ class Recipe(Spelled):
         self._check("weight_decay", least=0)
         self._check("label_smoothing", least=0, below=1)
         self._check("shift", whole=True, least=0)
+        self._check("crop", above=0, most=1)
+        self._check("jitter", least=0, below=1)
+        self._check("cutout", whole=True, least=0)
         for name, choices in (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
@@ -96,7 +105,7 @@ class Recipe(Spelled):
             raise RecipeError(
                 f"Recipe.class_weights={self.class_weights!r}: unknown; use 'balanced' or None"
             )
-        for name in ("lr", "weight_decay", "label_smoothing"):
+        for name in ("lr", "weight_decay", "label_smoothing", "crop", "jitter"):
             if not isinstance(getattr(self, name), Open):  # 0 and 0.0 must have one key
                 object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("flip", "compile"):
@@ -111,6 +120,7 @@ class Recipe(Spelled):
         least: float = -math.inf,
         above: float = -math.inf,
         below: float = math.inf,
+        most: float = math.inf,
     ) -> None:
         field = getattr(self, name)
         for value in field.boundary_values if isinstance(field, Open) else (field,):
@@ -124,6 +134,8 @@ class Recipe(Spelled):
                 raise RecipeError(f"Recipe.{name}={value}: use more than {above}")
             if value >= below:
                 raise RecipeError(f"Recipe.{name}={value}: use less than {below}")
+            if value > most:
+                raise RecipeError(f"Recipe.{name}={value}: use {most} or less")
 
     @property
     def hyperparameters(self) -> dict[str, Open]:

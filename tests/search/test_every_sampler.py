@@ -67,6 +67,9 @@ KINDS: dict[str, Kind] = {
             "weight_decay": real(0, 1e-3),
             "batch_size": categorical(32, 64),
             "shift": integer(0, 1),
+            "crop": real(0.5, 1),
+            "jitter": categorical(0.0, 0.2),
+            "cutout": integer(0, 2),
         },
     ),
     "one value": (

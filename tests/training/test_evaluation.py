@@ -26,6 +26,9 @@ OTHER_RECIPES = {
     "precision": "fp32",
     "compile": True,
     "class_weights": "balanced",
+    "crop": 0.5,
+    "jitter": 0.25,
+    "cutout": 3,
 }
 RESULT = EpochResult(
     epoch=2, accuracy=0.9, loss=0.5, train_loss=0.4, seconds=1.5, device="cpu, 1 thread", torch="2"
@@ -64,6 +67,13 @@ RESULT = EpochResult(
         ({"precision": "fp61"}, "Recipe.precision='fp61': unknown; did you mean fp16?"),
         ({"flip": 1}, "Recipe.flip=1: use True or False"),
         ({"compile": "yes"}, "Recipe.compile='yes': use True or False"),
+        ({"crop": 0}, "Recipe.crop=0: use more than 0"),
+        ({"crop": 1.5}, "Recipe.crop=1.5: use 1 or less"),
+        ({"crop": real(0.5, 2)}, "Recipe.crop=2.0: use 1 or less"),
+        ({"jitter": -0.1}, "Recipe.jitter=-0.1: use 0 or more"),
+        ({"jitter": 1}, "Recipe.jitter=1: use less than 1"),
+        ({"cutout": 1.5}, "Recipe.cutout=1.5: not a whole number; give one"),
+        ({"cutout": -1}, "Recipe.cutout=-1: use 0 or more"),
         (
             {"class_weights": "equal"},
             "Recipe.class_weights='equal': unknown; use 'balanced' or None",

@@ -52,12 +52,13 @@ def test_the_same_evaluation_gives_the_same_metrics_bit_for_bit():
     schedule=st.sampled_from(("cosine", "onecycle", "constant")),
     shift=st.integers(0, 2),
     flip=st.booleans(),
+    crop=st.sampled_from((1.0, 0.5)),
+    jitter=st.sampled_from((0.0, 0.3)),
+    cutout=st.integers(0, 3),
     batches=st.integers(0, 9),  # of 2 epochs of 4 batches, and 2 results
 )
-def test_a_training_cut_anywhere_goes_on_bit_for_bit(optimizer, schedule, shift, flip, batches):
-    recipe = Recipe(
-        epochs=2, batch_size=32, optimizer=optimizer, schedule=schedule, shift=shift, flip=flip
-    )
+def test_a_training_cut_anywhere_goes_on_bit_for_bit(batches, **fields):
+    recipe = Recipe(epochs=2, batch_size=32, **fields)
     whole, first, second = trainer(recipe), trainer(recipe), trainer(recipe)
     uninterrupted = metrics(whole.batches())
     before = metrics(islice(first.batches(), batches))
