@@ -97,7 +97,7 @@ def space_size(study: Record) -> int | None:
     if any(isinstance(field, Real) for field in study.search_space.values()):
         return None
     if not study.is_benchmark:
-        size = study.experiment.networks.size
+        size = study.experiment.network_space.size
         for field in study.experiment.training.hyperparameters.values():
             size *= int(field.size)
         return size
@@ -118,7 +118,7 @@ def outline(study: Record) -> str:
     """Return the layers of a space in words: "3 to 6 layers, then 1 fully connected layer"."""
     if study.is_benchmark:
         return several(len(study.search_space), "place")
-    return ", then ".join(times(part) for part in study.experiment.networks.parts)
+    return ", then ".join(times(part) for part in study.experiment.network_space.parts)
 
 
 def size_in_words(study: Record) -> str:
@@ -155,7 +155,7 @@ def searched(study: Record) -> str:
             f"{'; '.join(fields)}."
         )
     sentences = []
-    for part in study.experiment.networks.parts:
+    for part in study.experiment.network_space.parts:
         choices = [
             f"the {field_name(name)} ({options(field)})"
             for name, field in part.layer.open_fields.items()

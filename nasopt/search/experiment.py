@@ -251,7 +251,7 @@ class Experiment(Spelled):
         )
 
     @cached_property
-    def networks(self) -> int | None:
+    def distinct(self) -> int | None:
         """The number of different trainings that a study can ask for; None if it has no end."""
         count: float | None = self.space.distinct
         for field in self.recipe.hyperparameters.values():

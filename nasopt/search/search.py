@@ -264,8 +264,8 @@ class Search:
         return Progress(trials, *counts, best=now.best, epochs_spent=now.epochs_spent)
 
     def _is_exhausted(self) -> bool:
-        networks = self.experiment.networks
-        return networks is not None and len(self.counts.trained) >= networks
+        distinct = self.experiment.distinct
+        return distinct is not None and len(self.counts.trained) >= distinct
 
     def _no_feasible_network(self) -> str:
         limits = " and ".join(map(str, self.experiment.limits))

@@ -15,7 +15,7 @@ from nasopt.analysis.front import COSTS
 from nasopt.analysis.incumbents import course
 from nasopt.analysis.learning import savings
 from nasopt.analysis.outcome import Outcome, layer_rows
-from nasopt.analysis.record import Record, devices_of, networks, remarks
+from nasopt.analysis.record import Record, devices_of, furthest_trained, remarks
 from nasopt.analysis.selection import budget_of, compare_records, is_done, spent_of
 from nasopt.errors import StudyError
 from nasopt.reporting import captions
@@ -90,7 +90,7 @@ class Contents:
         self.effective_layers = None if self.space is None else EffectiveLayers(self.space)
         self.shown = shown(studies)
         self.savings = savings(studies)
-        self.tried = len(networks(studies))
+        self.tried = len(furthest_trained(studies))
         self.examples = examples(studies, storage)
         self.remarks = remarks(studies)
         self.by_sampler = study_rows(studies)
