@@ -53,6 +53,7 @@ class Outcome:
     fresh: tuple[float, ...] = ()
     over: tuple[str, ...] = ()
     metric: str = "accuracy"  # that all of its accuracies are by
+    timed_on: str | None = None  # how its latency was measured, if it was
 
     @property
     def fresh_mean(self) -> float | None:
@@ -258,6 +259,7 @@ def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None
         fresh=() if storage is None else trained_again(study, trial.params, storage),
         over=tuple(study.broken(trial)),
         metric=study.metric,
+        timed_on=study.timed_on,
     )
 
 

@@ -21,11 +21,12 @@ from nasopt.analysis.statistics import TEST_PAIRS
 from nasopt.reporting.names import LAYERS, field_name, kind_name, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
 from nasopt.space.layers import Layer
+from nasopt.space.limits import LATENCY
 from nasopt.space.space import Part
-from nasopt.text import accuracy, listed, roughly, several
+from nasopt.text import accuracy, latency, listed, roughly, several
 from nasopt.training.metrics import capital, in_words, with_article
 
-COSTS = {"macs": "multiplications", "parameters": "weights"}
+COSTS = {"macs": "multiplications", "parameters": "weights", "latency": "to answer"}
 TITLES = {  # of figures
     "progress": "The best found so far",
     "comparison": "The samplers beside each other",
@@ -42,7 +43,7 @@ DEFINITIONS = {  # of metrics but the accuracy
     "counts as much as a frequent one.",
 }
 UNITS = {"evaluation": "network", "total_epochs": "epoch"}
-AGAINST = {"parameters": "size", "macs": "work"}
+AGAINST = {"parameters": "size", "macs": "work", "latency": "latency"}
 FRONT = (
     "The front is made of the networks that no other beats in {} at the same or less cost. "
     "It dominates all that is no better than one of them; 1 would be every image right at no "
@@ -300,16 +301,21 @@ def about_predictions(found: Predictions) -> str:
     )
 
 
+def amount(cost: float, quantity: str) -> str:
+    """Return a cost as a text: a count, or a latency."""
+    return latency(cost) if quantity == LATENCY else f"{cost:,}"
+
+
 def about_front(found: TradeOff) -> str:
     unit = COSTS[found.cost]
     best = found.front[-1]
     highest = f"The highest {in_words(found.metric)}, {accuracy(best.accuracy)},"
-    text = f"{highest} takes {best.cost:,} {unit}."
+    text = f"{highest} takes {amount(best.cost, found.cost)} {unit}."
     cheap = found.cheaper(0.01 if best.accuracy <= 1 else 1.0)
     if cheap is not None:
         text += (
             f" For {accuracy(best.accuracy - cheap.accuracy)} less there is one with "
-            f"{cheap.cost:,}, {cheap.cost / best.cost:.0%} of that."
+            f"{amount(cheap.cost, found.cost)}, {cheap.cost / best.cost:.0%} of that."
         )
     edge = 0.0 if found.shown is None else found.shown[0]
     below = sum(point.accuracy < edge for point in found.points)

@@ -21,7 +21,7 @@ from nasopt.storage.attributes import NOTE
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDY_ATTRS
 from nasopt.storage.record import EndedBy, StudyRecord, TrialRecord
-from nasopt.text import accuracy
+from nasopt.text import accuracy, latency
 from nasopt.training.metrics import in_words
 
 PIECE = 2045  # characters of an attribute, as optuna-dashboard cuts a note
@@ -148,6 +148,7 @@ def _figures(trial: FrozenTrial, study: StudyRecord) -> tuple[list[str], list[li
         f"Validation {in_words(study.metric)}": accuracy(known[0]) if known else None,
         "Parameters": _count(record.parameters),
         "MACs": _count(record.macs),
+        "Latency": latency(record.latency) or None,
         "Epochs": None if record.epochs is None else f"{record.epochs} of {study.epochs}",
         "Training": f"{record.seconds:.1f} s" if record.seconds else None,
     }

@@ -26,13 +26,13 @@ from nasopt.samplers.pruners import make_pruner
 from nasopt.search.backend import Backend, Tabular, Trained
 from nasopt.space import model
 from nasopt.space.fields import Open, RandomTrial
-from nasopt.space.limits import Limit
+from nasopt.space.limits import COSTS, LATENCY, Limit
 from nasopt.space.space import Space
 from nasopt.storage.record import ExperimentRecord
 from nasopt.training.evaluation import Evaluation, HasKey, Recipe
 from nasopt.training.metrics import METRICS
 
-OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
+OBJECTIVES = (("accuracy",), *(("accuracy", cost) for cost in (*COSTS, LATENCY)))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
 TYPICAL_SAMPLE = 50  # random networks that tell what a typical one costs
 
@@ -40,6 +40,7 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",
     "macs": "minimize",
     "parameters": "minimize",
+    LATENCY: "minimize",
 }
 
 
@@ -68,9 +69,10 @@ class Experiment(Spelled):
     and recipe, see `on_benchmark`. `trials` is an exact total over all workers and restarts.
     `metric` scores a network on validation images: "accuracy", "balanced_accuracy" or "macro_f1",
     for classes of unequal size. `objectives` is ("accuracy",), where "accuracy" stands for the
-    metric, or that with "macs" or "parameters": then there is no pruning, which Optuna refuses for
-    two objectives. `seed` is of the trainings, so that samplers share what
-    was paid for. `name` begins the names of the studies.
+    metric, or that with "macs", "parameters" or "latency": then there is no pruning, which Optuna
+    refuses for two objectives. A latency, here or among `limits`, is measured on the device of the
+    search (float32, one image at a time) and kept in its database. `seed` is of the trainings, so
+    that samplers share what was paid for. `name` begins the names of the studies.
 
     Raises an Error for a field that cannot be.
     """
@@ -169,8 +171,8 @@ class Experiment(Spelled):
                 raise RecipeError(f"Experiment.objectives: {objective!r} is unknown; {remedy}")
         if self.objectives not in OBJECTIVES:
             raise RecipeError(
-                f"Experiment.objectives={self.objectives!r}: use ('accuracy',), "
-                "('accuracy', 'macs') or ('accuracy', 'parameters')"
+                f"Experiment.objectives={self.objectives!r}: use ('accuracy',), or "
+                "('accuracy', 'macs'), ('accuracy', 'parameters') or ('accuracy', 'latency')"
             )
 
     def _take(self, benchmark: Benchmark) -> None:
@@ -283,7 +285,10 @@ class Experiment(Spelled):
         return Evaluation(*chosen, self.backend.dataset, self.seed)
 
     def sample(self, count: int, seed: int) -> list[Evaluation]:
-        """Return `count` different random evaluations within the limits; fewer if there are few."""
+        """Return `count` different random evaluations within the limits; fewer if there are few.
+
+        Limits that take measuring are left aside, here and in `batch_macs`.
+        """
         dice = RandomTrial(seed)
         found: dict[str, Evaluation] = {}
         for _ in range(DRAWS_A_SAMPLE * count):
@@ -297,9 +302,19 @@ class Experiment(Spelled):
                 break
         return list(found.values())
 
+    @property
+    def is_timed(self) -> bool:
+        """True if latencies have to be measured."""
+        return LATENCY in self.objectives or any(limit.is_measured for limit in self.limits)
+
+    @property
+    def known_limits(self) -> tuple[Limit, ...]:
+        """The limits that nothing has to be measured for."""
+        return tuple(limit for limit in self.limits if not limit.is_measured)
+
     def _is_within_limits(self, evaluation: Evaluation) -> bool:
         cost = self.cost(evaluation.architecture)
-        return all(limit.violation(cost) <= 0 for limit in self.limits)
+        return all(limit.violation(cost) <= 0 for limit in self.known_limits)
 
     def cost(self, architecture: HasKey) -> model.Cost:
         return self.backend.cost(architecture)

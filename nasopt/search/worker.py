@@ -14,6 +14,7 @@ from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment
 from nasopt.search.objective import Objective
 from nasopt.search.resume import Stopped
+from nasopt.space.limits import LATENCY
 from nasopt.storage.attributes import CONTINUES
 from nasopt.storage.counts import TrialCounts
 from nasopt.storage.owners import Lost
@@ -60,7 +61,9 @@ class Worker:
         self.storage: Storage = evaluator.storage
         self.threads = evaluator.threads and threads_of(study.user_attrs)
         self.counts = TrialCounts(self.storage, study._study_id, experiment.limits)
-        self.objective = Objective(experiment, self._epochs, self.storage.should_prune, timer)
+        self.objective = Objective(
+            experiment, self._epochs, self.storage.should_prune, timer, evaluator.cost
+        )
 
     def run(self, trial_id: int) -> Iterator[Step]:
         """Run one trial from its parameters to its outcome; give it back if it was stopped.
@@ -152,7 +155,7 @@ class Worker:
         problem = self.experiment.problem
         proposal = self.seeded.propose(trial)
         evaluation = self.experiment.evaluation(proposal.params)
-        cost = self.experiment.cost(evaluation.architecture)
+        cost = self.evaluator.cost(evaluation.architecture)
         constraints = problem.violations(cost)
         broken = ", ".join(limit for limit, excess in constraints.items() if excess > 0)
         prediction = proposal.prediction
@@ -160,6 +163,7 @@ class Worker:
             key=evaluation.key,
             parameters=cost.parameters,
             macs=cost.macs,
+            latency=getattr(cost, LATENCY, None),
             draws=proposal.draws if proposal.draws > 1 or not proposal.feasible else None,
             prediction=prediction and prediction.at_most(self.experiment.backend.highest),
             infeasible=None if proposal.feasible else broken,

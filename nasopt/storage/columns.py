@@ -68,6 +68,11 @@ OURS = {
         "epoch": INTEGER,
     },
     "nasopt_confusions": {"key": TEXT, "epoch": INTEGER, "matrix": "typeof({0}) = 'blob'"},
+    "nasopt_latencies": {
+        **dict.fromkeys(("key", "device", "recorded"), TEXT),
+        **dict.fromkeys(("threads", "batch_size"), INTEGER),
+        "seconds": NUMBER,
+    },
     "nasopt_workers": {"token": TEXT},
 }
 

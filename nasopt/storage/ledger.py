@@ -1,6 +1,6 @@
 """The ledger: the results of every training, epoch by epoch, and the point where it can go on.
 
-Three tables in the studies' own database, readable without them, and checkpoint files beside it.
+Tables in the studies' own database, readable without them, and checkpoint files beside it.
 It has no code that trains: it is handed results and states.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,6 +26,9 @@ from nasopt.errors import StorageError
 from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation
 from nasopt.training.metrics import packed, unpacked
+
+if TYPE_CHECKING:  # it imports torch
+    from nasopt.training.latency import Setting
 
 logger = logging.getLogger("nasopt")
 
@@ -64,6 +67,16 @@ CONFUSIONS = sa.Table(
     sa.Column("key", sa.String(32), primary_key=True),
     sa.Column("epoch", sa.Integer, primary_key=True),
     sa.Column("matrix", sa.LargeBinary, nullable=False),  # zlib, 32-bit counts, row after row
+)
+LATENCIES = sa.Table(
+    "nasopt_latencies",
+    TABLES,
+    sa.Column("key", sa.String(32), primary_key=True),  # of network, image shape and classes
+    sa.Column("device", sa.String(200), primary_key=True),
+    sa.Column("threads", sa.Integer, primary_key=True),  # of the CPU; 0 on another device
+    sa.Column("batch_size", sa.Integer, primary_key=True),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("recorded", sa.Text, nullable=False),
 )
 
 
@@ -141,7 +154,6 @@ class Ledger:
             for name, value in (("loss", result.loss), ("train_loss", result.train_loss))
         }
         values = {name: value for name, value in vars(result).items() if name in EPOCHS.c}
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self.engine.begin() as connection:
             if result.epoch == 1:
                 self._insert(
@@ -156,7 +168,7 @@ class Ledger:
             self._insert(
                 connection,
                 EPOCHS,
-                **{**values, **finite, "key": evaluation.key, "recorded": now},
+                **{**values, **finite, "key": evaluation.key, "recorded": _now()},
             )
             if result.confusion is not None:
                 self._insert(
@@ -166,6 +178,23 @@ class Ledger:
                     epoch=result.epoch,
                     matrix=packed(result.confusion),
                 )
+
+    def latency(self, key: str, setting: "Setting", measure: Callable[[], float]) -> float:
+        """Return the seconds known of the network of `key`; if none are, `measure` and record them.
+
+        What another worker recorded meanwhile stands.
+        """
+        where = [LATENCIES.c.key == key]
+        where += [LATENCIES.c[name] == value for name, value in vars(setting).items()]
+        query = sa.select(LATENCIES.c.seconds).where(*where)
+        with self.engine.connect() as connection:
+            known = connection.execute(query).scalar()
+        if known is not None:
+            return float(known)
+        row = {"key": key, **vars(setting), "seconds": measure(), "recorded": _now()}
+        with self.engine.begin() as connection:
+            self._insert(connection, LATENCIES, **row)
+            return float(connection.execute(query).scalar_one())
 
     def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
         connection.execute(_inserting(table, connection.dialect.name), values)
@@ -271,6 +300,10 @@ class Ledger:
 def has_tables(engine: sa.Engine) -> bool:
     """Return whether a database has a ledger: one that was opened to read may have none."""
     return sa.inspect(engine).has_table(EPOCHS.name)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _result(

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import StudyError
 from nasopt.space.fields import Open, RandomTrial, field_from_json
+from nasopt.space.limits import LATENCY
 from nasopt.space.space import Space
 from nasopt.storage.attributes import (
     DEATHS,
@@ -142,6 +143,7 @@ class TrialRecord(Attributes):
     key: str | None = attribute(is_text)  # of its evaluation
     parameters: int | None = attribute(optional(is_number))  # of its network
     macs: int | None = attribute(optional(is_number))  # of its network, for one image
+    latency: float | None = attribute(optional(is_number))  # seconds, if it was asked for
     draws: int | None = attribute(is_count)  # until one was within the limits, if more than one
     infeasible: str | None = attribute(is_text)  # the limits that its network is over
     prediction: Prediction | None = attribute(_prediction, name=PREDICTION)
@@ -291,7 +293,7 @@ class ExperimentRecord:
 
 _EXPERIMENT = [each.name for each in fields(ExperimentRecord)]
 
-_COSTS: tuple[list[str], ...] = ([], ["macs"], ["parameters"])
+_COSTS: tuple[list[str], ...] = ([], ["macs"], ["parameters"], [LATENCY])
 
 _described = dict_with(
     space=dict_of(is_anything),
@@ -318,6 +320,7 @@ class StudyRecord(Attributes):
     given_sampler: str | None = attribute(is_text, name="sampler")
     given_seed: int | None = attribute(is_count, name="seed")  # of the sampler
     sampler_settings: Mapping[str, Any] | None = attribute(dict_of(is_anything))  # of an object
+    timed_on: str | None = attribute(is_text)  # how latencies were measured, if they were
     threads: int | None = attribute(is_anything)  # of the CPU, that its networks are trained with
     trials_budget: int | None = attribute(optional(is_positive), name="trials")
     epochs_budget: int | None = attribute(optional(is_positive))  # of the two budgets, one is given

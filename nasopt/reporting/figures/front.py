@@ -6,13 +6,20 @@ import plotly.graph_objects as go
 
 from nasopt.analysis.front import Point, TradeOff
 from nasopt.reporting.figures.palette import BLUE, FADED, accuracy_axis, log_axis, new_figure
+from nasopt.space.limits import LATENCY
 from nasopt.training.metrics import in_words
 
-NAMES = {"macs": "MACs (multiplications for one image)", "parameters": "parameters (weights)"}
+NAMES = {
+    "macs": "MACs (multiplications for one image)",
+    "parameters": "parameters (weights)",
+    "latency": "latency (milliseconds)",
+}
 
 
 def front_figure(trade_off: TradeOff) -> go.Figure:
     """Draw every network as a dot, and join those that no other beats: the Pareto front."""
+    if trade_off.cost == LATENCY:
+        trade_off = trade_off.times(1e3)
     others = sorted(set(trade_off.points) - set(trade_off.front), key=lambda point: point.number)
     costs = [point.cost for point in trade_off.points]
     accuracies = [point.accuracy for point in trade_off.points]

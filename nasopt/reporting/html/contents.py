@@ -25,10 +25,11 @@ from nasopt.reporting.html import sections
 from nasopt.reporting.html.picture import PartPicture, pictured
 from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
+from nasopt.space.limits import LATENCY
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord, key_of
-from nasopt.text import accuracy, duration, several, trained_on
+from nasopt.text import accuracy, duration, latency, several, trained_on
 from nasopt.training.metrics import in_words
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
@@ -61,7 +62,8 @@ class Drawn:
     def size(self) -> str:
         """The size as "1,234 parameters, 56,789 MACs", if they are known."""
         counts = {"parameters": self.outcome.parameters, "MACs": self.outcome.macs}
-        return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n is not None)
+        known = [f"{n:,} {name}" for name, n in counts.items() if n is not None]
+        return ", ".join(filter(None, [*known, latency(self.outcome.record.latency)]))
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,11 @@ class Contents:
         )  # fmt: skip
 
     @cached_property
+    def costs(self) -> list[str]:
+        """The costs that there is a figure of: latency, if it was measured."""
+        return [*COSTS, *([LATENCY] if self.first.timed_on else [])]
+
+    @cached_property
     def sections(self) -> dict[str, Section]:
         """The figures by name, each with its caption or the reason why there is none."""
         best = None
@@ -264,7 +271,7 @@ class Contents:
             sections.progress(course(self.studies, self.by_sampler), self.studies),
             sections.comparison(self.comparison),
             sections.learning(self.studies, self.shown, best),
-            *(sections.front(self.studies, self.shown, cost) for cost in COSTS),
+            *(sections.front(self.studies, self.shown, cost) for cost in self.costs),
             sections.choices(self.studies),
             sections.importance(self.studies),
         ]
@@ -319,6 +326,8 @@ class Contents:
         devices = devices_of(trial for study in self.studies for trial in study.counted)
         if devices:
             yield "trained on", trained_on(devices)
+        if study.timed_on:
+            yield "latency of", f"{study.timed_on}, float32, untrained"
         yield "versions", captions.pairs(study.versions)
 
     @property

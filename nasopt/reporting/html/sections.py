@@ -165,7 +165,10 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
         why = captions.nothing_found(studies) if known else f"{cost} are not known"
         return Section(f"front-{cost}", missing=why, other_title=captions.front_title(found))
     seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)
-    rows = ((f"{p.study}, {p.number}", accuracy(p.accuracy), f"{p.cost:,}") for p in found.front)
+    rows = (
+        (f"{p.study}, {p.number}", accuracy(p.accuracy), captions.amount(p.cost, cost))
+        for p in found.front
+    )
     return Section(
         f"front-{cost}",
         captions.about_front(found),

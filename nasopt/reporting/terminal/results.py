@@ -11,14 +11,14 @@ from nasopt.analysis.outcome import Outcome, Result, layer_rows
 from nasopt.analysis.studies import StudySummary
 from nasopt.analysis.why import Why
 from nasopt.space.architecture import Architecture
-from nasopt.text import accuracy, done_of, several, trained_on
+from nasopt.text import accuracy, done_of, latency, several, trained_on
 from nasopt.training.metrics import capital, in_words
 
 WIDEST_LABEL = "Size of filters"  # of `layer_rows`
 KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 LONGEST = 30  # columns of a sparkline
-ONLY_KNOWN = ("trained again", "again", "left out")  # columns that may be empty
+ONLY_KNOWN = ("trained again", "again", "left out", "latency")  # columns that may be empty
 
 
 def outcome_table(outcome: Outcome, width: int) -> Group:
@@ -90,6 +90,8 @@ def _facts(outcome: Outcome) -> Table:
     for label, count in (("Parameters", outcome.parameters), ("MACs", outcome.macs)):
         if count is not None:
             table.add_row(label, f"{count:,}")
+    if outcome.record.latency is not None:
+        table.add_row("Latency", f"{latency(outcome.record.latency)} ({outcome.timed_on})")
     return table
 
 
@@ -229,6 +231,7 @@ def _numbers(outcome: Outcome) -> dict[str, Text]:
         "trained again": Text(accuracy(outcome.fresh_mean)),
         f"{in_words(outcome.metric)} seen": Text(accuracy(outcome.accuracy)),
         **{name: Text("" if count is None else f"{count:,}") for name, count in counts.items()},
+        "latency": Text(latency(outcome.record.latency)),
     }
 
 
