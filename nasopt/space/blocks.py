@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nasopt.space.layers import EXPANSION
-
 Strides = tuple[int, int]  # down and across
 
 MOST_GROUPS, LEAST_CHANNELS = 32, 8  # of a group norm, and of each of its groups
@@ -91,14 +89,21 @@ class Basic(Residual):
 class Inverted(nn.Module):
     """The module project(depthwise(expand(x))), and + x where the shapes are equal.
 
-    A norm is after each of the three, an activation after the first two.
+    A norm is after each of the three, an activation after the first two; between them are
+    `expansion` times the channels.
     """
 
     def __init__(
-        self, channels: int, filters: int, kernel_size: int, strides: Strides, look: Look = USUAL
+        self,
+        channels: int,
+        filters: int,
+        kernel_size: int,
+        strides: Strides,
+        expansion: int,
+        look: Look = USUAL,
     ) -> None:
         super().__init__()
-        wide = EXPANSION * channels
+        wide = expansion * channels
         self.branch = nn.Sequential(
             *_convolved(channels, wide, 1, (1, 1), look),
             look.activate(),

@@ -3,7 +3,7 @@
 The checks see through open fields, so that a bad choice fails when the space is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -157,22 +157,24 @@ class Conv(Layer):
     def build(self, in_shape: Shape) -> "nn.Module":
         from nasopt.space import blocks  # it imports torch: two seconds that `nasopt show` saves
 
-        operation = {
+        operations: dict[str, Callable[..., nn.Module]] = {
             "conv": blocks.convolution,
             "residual": blocks.Residual,
             "separable": blocks.separable,
             "inverted": blocks.Inverted,
             "basic": blocks.Basic,
-        }[self.chosen("op")]
+        }
         channels, height, width = in_shape
         # An axis of one pixel is not strided, which changes nothing: there oneDNN's weight
         # gradients in bfloat16 are garbage (avx512_bf16, kernels of 3x3 and more).
         stride = self.chosen("stride")
         strides = min(stride, height), min(stride, width)
+        arguments = [channels, self.chosen("filters"), self.chosen("kernel_size"), strides]
+        op = self.chosen("op")
+        if op == "inverted":
+            arguments.append(EXPANSION)
         look = blocks.Look(self.chosen("norm"), self.chosen("activation"))
-        return operation(
-            channels, self.chosen("filters"), self.chosen("kernel_size"), strides, look
-        )
+        return operations[op](*arguments, *([] if look == blocks.USUAL else [look]))
 
     @property
     def wording(self) -> Wording:

@@ -68,7 +68,7 @@ OURS = {
         "epoch": INTEGER,
     },
     "nasopt_confusions": {"key": TEXT, "epoch": INTEGER, "matrix": "typeof({0}) = 'blob'"},
-    "nasopt_latencies": {
+    "nasopt_timings": {
         **dict.fromkeys(("key", "device", "recorded"), TEXT),
         **dict.fromkeys(("threads", "batch_size"), INTEGER),
         "seconds": NUMBER,

@@ -68,8 +68,8 @@ CONFUSIONS = sa.Table(
     sa.Column("epoch", sa.Integer, primary_key=True),
     sa.Column("matrix", sa.LargeBinary, nullable=False),  # zlib, 32-bit counts, row after row
 )
-LATENCIES = sa.Table(
-    "nasopt_latencies",
+TIMINGS = sa.Table(
+    "nasopt_timings",
     TABLES,
     sa.Column("key", sa.String(32), primary_key=True),  # of network, image shape and classes
     sa.Column("device", sa.String(200), primary_key=True),
@@ -184,16 +184,16 @@ class Ledger:
 
         What another worker recorded meanwhile stands.
         """
-        where = [LATENCIES.c.key == key]
-        where += [LATENCIES.c[name] == value for name, value in vars(setting).items()]
-        query = sa.select(LATENCIES.c.seconds).where(*where)
+        where = [TIMINGS.c.key == key]
+        where += [TIMINGS.c[name] == value for name, value in vars(setting).items()]
+        query = sa.select(TIMINGS.c.seconds).where(*where)
         with self.engine.connect() as connection:
             known = connection.execute(query).scalar()
         if known is not None:
             return float(known)
         row = {"key": key, **vars(setting), "seconds": measure(), "recorded": _now()}
         with self.engine.begin() as connection:
-            self._insert(connection, LATENCIES, **row)
+            self._insert(connection, TIMINGS, **row)
             return float(connection.execute(query).scalar_one())
 
     def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:

@@ -17,7 +17,7 @@ from nasopt.errors import Error, Unsuitable
 from nasopt.samplers import SAMPLERS
 from nasopt.search.search import Search
 from nasopt.space.architecture import Architecture
-from nasopt.storage.ledger import LATENCIES
+from nasopt.storage.ledger import TIMINGS
 from nasopt.storage.opening import open_storage
 from nasopt.training.latency import Setting, measured, network_key, setting_on
 from tests.examples import small
@@ -34,7 +34,7 @@ def timed(**fields: object) -> Experiment:
 
 def rows(database: Path) -> dict[str, float]:
     with closing(sqlite3.connect(database)) as opened:
-        return dict(opened.execute("SELECT key, seconds FROM nasopt_latencies"))
+        return dict(opened.execute("SELECT key, seconds FROM nasopt_timings"))
 
 
 def networks(study: optuna.Study, experiment: Experiment) -> list[str]:
@@ -189,4 +189,4 @@ def test_what_another_worker_recorded_stands(tmp_path):
     assert ledger.latency("key", setting, slow) == 0.5
     assert ledger.latency("key", Setting("cpu (any)", 2), lambda: 0.25) == 0.25
     with ledger.engine.connect() as connection:
-        assert len(connection.execute(LATENCIES.select()).all()) == 2
+        assert len(connection.execute(TIMINGS.select()).all()) == 2
