@@ -4,12 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nasopt.analysis.outcome import best as best
     from nasopt.api import compare as compare
     from nasopt.api import finals as finals
     from nasopt.api import init as init
     from nasopt.api import run as run
     from nasopt.benchmarks import load_benchmark as load_benchmark
     from nasopt.errors import Error as Error
+    from nasopt.models.fitting import train as train
+    from nasopt.models.loading import load as load
+    from nasopt.models.model import Model as Model
+    from nasopt.models.reproducing import reproduce as reproduce
+    from nasopt.models.saving import save as save
     from nasopt.search.experiment import Experiment as Experiment
     from nasopt.search.experiment import load_experiment as load_experiment
     from nasopt.search.interruption import Interrupted as Interrupted
@@ -36,9 +42,11 @@ _HOMES = {
     "Error": "errors",
     "Experiment": "search.experiment",
     "Interrupted": "search.interruption",
+    "Model": "models.model",
     "Pool": "space.layers",
     "Recipe": "training.evaluation",
     "Space": "space.space",
+    "best": "analysis.outcome",
     "build": "space.model",
     "categorical": "space.fields",
     "compare": "api",
@@ -46,13 +54,17 @@ _HOMES = {
     "finals": "api",
     "init": "api",
     "integer": "space.fields",
+    "load": "models.loading",
     "load_benchmark": "benchmarks",
     "load_experiment": "search.experiment",
     "macs": "space.limits",
     "parameters": "space.limits",
     "real": "space.fields",
     "repeat": "space.space",
+    "reproduce": "models.reproducing",
     "run": "api",
+    "save": "models.saving",
+    "train": "models.fitting",
 }
 
 __all__ = sorted(_HOMES)

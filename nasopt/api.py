@@ -99,23 +99,30 @@ def finals(
     top: int = TOP,
     seeds: int = SEEDS,
     epochs: int | None = None,
+    output: str | Path | None = None,
+    time: float | None = None,
     device: str = "auto",
 ) -> FinalResult:
     """Turn the finished studies of `experiment` into a tested model.
 
-        result = nasopt.finals(experiment)
+        result = nasopt.finals(experiment, output="digits-model")
         print(result.test.verdict)
 
     The best networks are trained again with fresh seeds, the first of them on training and
     validation images together, beside reference networks; then the test split is looked at, once.
-    The arguments are those of `Finals`. Raises an `Error` for a mistake that the user can fix;
-    Interrupted on Ctrl-C or SIGTERM, after which the same call goes on.
+    `time` is a budget in seconds, as for `run`; the other arguments are those of `Finals`. Raises
+    an `Error` for a mistake that the user can fix, StudyError if the time was not enough, and
+    Interrupted on Ctrl-C or SIGTERM; after the last two the same call goes on.
     """
+    deadline = Deadline.after(time)
     stages = Finals(
-        experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs, device=device
-    )
+        experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs,
+        output=output, deadline=deadline, device=device,
+    )  # fmt: skip
     for _ in stages:
         pass
+    if stages.out_of_time:
+        raise StudyError(f"time={time}: used, and {stages.out_of_time}; {RUN_AGAIN}")
     return stages.result
 
 

@@ -9,6 +9,7 @@
      |   +- Unsuitable a sampler that cannot handle the experiment
      +- StorageError   a database that cannot be opened, read or written
      +- AddressError   a host or port where the dashboard cannot listen
+     +- ModelError     a model folder that cannot be written or read
      +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
 
 Any other exception is a bug in nasopt and keeps its traceback.
@@ -59,6 +60,10 @@ class StorageError(Error):
 
 class AddressError(Error):
     """A host or port where the dashboard cannot listen."""
+
+
+class ModelError(Error):
+    """A model folder that cannot be written or read."""
 
 
 class OutOfMemory(Error):

@@ -19,10 +19,10 @@ experiment = Experiment(
     space=Space(
         repeat(
             Conv(
+                op="residual",
                 filters=categorical(24, 36, 48, 64),
                 kernel_size=categorical(3, 5, 7),
                 stride=categorical(1, 2),
-                op="residual",
             ),
             20,
         ),

@@ -7,12 +7,13 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasopt.analysis.curves import Budget, Curve, Row, Studies, curves, incumbents, study_rows
-from nasopt.analysis.noise import SAMPLE_SEED, Noise, recorded_noise
+from nasopt.analysis.evidence import Evidence
+from nasopt.analysis.noise import Noise
 from nasopt.analysis.record import Record
-from nasopt.analysis.regret import Truth, truth, with_true
+from nasopt.analysis.regret import Truth
 from nasopt.analysis.statistics import (
     Difference,
     Equivalent,
@@ -22,13 +23,8 @@ from nasopt.analysis.statistics import (
     equivalent,
 )
 from nasopt.analysis.verdict import limits, verdict, without_model
-from nasopt.analysis.winners import QUARTERS, Winner, fresh_accuracies, quarter_winners
+from nasopt.analysis.winners import QUARTERS, Winner, quarter_winners
 from nasopt.text import accuracy
-
-if TYPE_CHECKING:  # it imports torch
-    from nasopt.benchmarks import Benchmark
-
-NOISE_DRAWS = 1_000  # among which the networks of a noise study are looked for
 
 
 @dataclass(frozen=True)
@@ -171,88 +167,74 @@ class ComparisonResult:
 def compared(
     studies: Sequence[Record],
     budget: Budget,
-    accuracies: Mapping[str, float],
+    evidence: Evidence,
     *,
     baseline: str,
     replicates: int,
-    benchmark: "Benchmark | None" = None,
     start_ups: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
     """Compare the samplers of finished `studies` of one experiment, within `budget`.
 
-    `accuracies` are those of whole trainings in the ledger, by key. Studies of a `benchmark` are
-    judged by all its replicates. `start_ups` say how many first trials of a sampler are random.
+    `evidence` judges the winners, by `replicates` other seeds where these have to be trained.
+    `start_ups` say how many first trials of a sampler are random.
     """
-    rows = {
-        sampler: {seed: budget.within(each) for seed, each in sorted(by_seed.items())}
-        for sampler, by_seed in study_rows(studies).items()
-    }
+    rows = _rows(studies, budget, evidence)
     single = len(studies[0].objectives) == 1
     replicates = replicates if single else 0
-    if benchmark is not None and single:
-        for study in studies:
-            of_study = rows[study.sampler]
-            of_study[study.seed] = with_true(of_study[study.seed], study, benchmark)
-    winners = list(_winners(studies, rows, budget, accuracies, replicates, benchmark))
-    last = [winner for winner in winners if winner.quarter == QUARTERS]
-    again = bool(last) and all(winner.fresh for winner in last)
-    score = ("fresh" if again else "seen") if single else "hypervolume"
-    seen = _seen(rows)
-    fresh: dict[str, dict[int, float]] = {}
-    for winner in last if again else ():
-        fresh.setdefault(winner.sampler, {})[winner.seed] = winner.fresh_mean
-    scores = fresh if again else seen
-    lines = [
-        *notes,
-        *without_model(rows, start_ups or {}),
-        *limits(rows, scores, baseline, score, replicates),
-    ]
+    winners = list(_winners(studies, rows, budget, evidence, replicates))
+    seen, fresh = _seen(rows), _fresh(winners)
+    scores = fresh or seen
+    score = ("fresh" if fresh else "seen") if single else "hypervolume"
     return ComparisonResult(
         experiment=studies[0].name.rsplit("/", 2)[0],
         objectives=studies[0].objectives,
         budget=budget,
         baseline=baseline,
-        replicates=replicates if again else 0,
+        replicates=replicates if fresh else 0,
         score=score,
         standings=_standings(rows, winners, seen, fresh, scores, baseline, budget),
         winners=tuple(winners),
         curves=tuple(curves(rows, budget)),
         rows=tuple(row for by_seed in rows.values() for each in by_seed.values() for row in each),
-        noise=_noise(studies[0], accuracies) if benchmark is None else None,
-        truth=truth(benchmark, rows if single else {}, budget, studies[0].limits)
-        if benchmark is not None
-        else None,
-        notes=tuple(lines),
+        noise=evidence.noise(studies[0]),
+        truth=evidence.truth(studies, rows, budget),
+        notes=(
+            *notes,
+            *without_model(rows, start_ups or {}),
+            *limits(rows, scores, baseline, score, replicates),
+        ),
     )
 
 
+def _rows(studies: Sequence[Record], budget: Budget, evidence: Evidence) -> Studies:
+    """Return the rows of all studies within `budget`, in order of their seeds."""
+    rows = {
+        sampler: {seed: budget.within(each) for seed, each in sorted(by_seed.items())}
+        for sampler, by_seed in study_rows(studies).items()
+    }
+    for study in studies:
+        of_study = rows[study.sampler]
+        of_study[study.seed] = evidence.completed(study, of_study[study.seed])
+    return rows
+
+
 def _winners(
-    studies: Sequence[Record],
-    rows: Studies,
-    budget: Budget,
-    accuracies: Mapping[str, float],
-    replicates: int,
-    benchmark: "Benchmark | None",
+    studies: Sequence[Record], rows: Studies, budget: Budget, evidence: Evidence, replicates: int
 ) -> Iterator[Winner]:
     for study in studies:
         for winner in quarter_winners(rows[study.sampler][study.seed], budget):
             params = study.trials[winner.number].params
-            fresh: tuple[float, ...] = ()
-            if benchmark is not None:
-                fresh = benchmark.replicates(params)
-            elif not study.is_benchmark:  # without its table nothing can be looked up
-                evaluation = study.experiment.evaluation(params)
-                fresh = fresh_accuracies(evaluation, accuracies, replicates)
-            yield replace(winner, fresh=fresh)
+            yield replace(winner, fresh=evidence.fresh(study, params, replicates))
 
 
-def _noise(study: Record, accuracies: Mapping[str, float]) -> Noise | None:
-    """Return the noise that was measured of the experiment of `study`."""
-    if study.is_benchmark:
-        return None
-    draws = study.experiment.draws(NOISE_DRAWS, SAMPLE_SEED)
-    return recorded_noise(draws, accuracies, limited=bool(study.limits))
+def _fresh(winners: Sequence[Winner]) -> dict[str, dict[int, float]]:
+    """Return the mean of each last winner in other trainings; nothing unless all have some."""
+    last = [winner for winner in winners if winner.quarter == QUARTERS]
+    found: dict[str, dict[int, float]] = {}
+    for winner in last if all(winner.fresh for winner in last) else ():
+        found.setdefault(winner.sampler, {})[winner.seed] = winner.fresh_mean
+    return found
 
 
 def _seen(rows: Studies) -> dict[str, dict[int, float]]:

@@ -20,6 +20,7 @@ from nasopt.analysis.classification import (
     scores,
 )
 from nasopt.analysis.reranking import Reranking
+from nasopt.errors import SpaceError, StorageError
 from nasopt.space.architecture import Architecture
 from nasopt.storage.looks import Latency, Look, Looks
 from nasopt.storage.record import ExperimentRecord
@@ -152,7 +153,7 @@ class FinalTest:
 
 @dataclass(frozen=True)
 class Efficiency:
-    """The cost of one contender on this device; `disk` are the bytes of its weights."""
+    """The cost of one contender on this device; `disk` are the bytes of its weights in a file."""
 
     name: str
     parameters: int
@@ -169,7 +170,7 @@ class Efficiency:
 class FinalResult:
     """What became of a search: its best networks trained again, and the winner tested.
 
-    `folder` is where the winner's model was written; None if it was not.
+    `folder` is where the winner's model was written.
     """
 
     experiment: str
@@ -177,8 +178,7 @@ class FinalResult:
     reranking: Reranking
     test: FinalTest
     efficiency: tuple[Efficiency, ...]
-    folder: str | None = None
-    notes: tuple[str, ...] = ()
+    folder: str
 
     @property
     def architecture(self) -> Architecture:
@@ -199,7 +199,6 @@ class FinalResult:
             "test": self.test.to_json(),
             "efficiency": [each.to_json() for each in self.efficiency],
             "folder": self.folder,
-            "notes": list(self.notes),
         }
 
 
@@ -259,12 +258,26 @@ class _Reading:
 
 
 def final_test(looks: Looks, key: str) -> FinalTest | None:
-    """Return the result of a look; None if it was not taken."""
-    look = looks.find(key)
-    if look is None:
-        return None
-    reading, taken = _Reading(look), [each for _, each in looks.taken(look.dataset)]
-    content = look.content
+    """Return the result of a look; None if it was not taken.
+
+    Raises StorageError if it is not as nasopt writes one: databases are passed on.
+    """
+    try:
+        look = looks.find(key)
+        return (
+            None
+            if look is None
+            else _result(look, [each for _, each in looks.taken(look.dataset)], key)
+        )
+    except (ValueError, LookupError, TypeError, ArithmeticError, SpaceError) as error:
+        reason = " ".join(str(error).split())
+        raise StorageError(
+            f"nasopt_looks: look {key} is not as nasopt writes one ({reason}); delete that row"
+        ) from error
+
+
+def _result(look: Look, taken: Sequence[str], key: str) -> FinalTest:
+    reading, content = _Reading(look), look.content
     return FinalTest(
         experiment=look.experiment,
         classes=tuple(content["classes"]),

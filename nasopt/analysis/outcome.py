@@ -203,6 +203,22 @@ def result(study: optuna.Study) -> Result:
     )
 
 
+def best(study: optuna.Study) -> Architecture:
+    """Return the best network of `study`; of a study of two objectives the most accurate.
+
+        nasopt.build(nasopt.best(study), input_shape=(3, 32, 32), classes=10)
+
+    Raises StudyError if none is trained to its end, or they are entries of a benchmark.
+    """
+    found = result(study)
+    if not found.best:
+        raise StudyError(f"study={found.study}: no finished trial yet; go on with it")
+    chosen = found.best[-1].architecture
+    if not isinstance(chosen, Architecture):
+        raise StudyError(f"study={found.study}: its networks are entries of a table; none is built")
+    return chosen
+
+
 def rank(trial: FrozenTrial) -> tuple[float, float, int]:
     """Return a key that sorts complete trials, best first: of equal accuracies the least work."""
     macs = TrialRecord.of(trial).macs

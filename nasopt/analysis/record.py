@@ -113,7 +113,9 @@ def remarks(studies: Sequence[Record]) -> list[str]:
     return found
 
 
-def networks(studies: Iterable[Record], *, within_limits: bool = False) -> list[FrozenTrial]:
+def furthest_trained(
+    studies: Iterable[Record], *, within_limits: bool = False
+) -> list[FrozenTrial]:
     """Return a trial of each different network that was trained: the one that took it furthest.
 
     Those `within_limits` are within those in force.

@@ -98,7 +98,7 @@ def finalists(studies: Iterable[Record], top: int) -> list[tuple[Record, FrozenT
     complete = [(study, trial) for study in studies for trial in study.complete]
     found: dict[str, tuple[Record, FrozenTrial]] = {}
     for study, trial in sorted(complete, key=lambda pair: rank(pair[1])):
-        network = study.experiment.networks.decode(trial.params)
+        network = study.experiment.network_space.decode(trial.params)
         found.setdefault(network.key, (study, trial))
     return list(found.values())[:top]
 

@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 
 from nasopt.analysis.compared import ComparisonResult, compared
 from nasopt.analysis.curves import Budget, Row, study_rows
 from nasopt.analysis.difference import difference
+from nasopt.analysis.evidence import Evidence, Trainings
 from nasopt.analysis.outcome import load_study, studies_of, study_records
 from nasopt.analysis.record import Record, devices_of, remarks
 from nasopt.analysis.start_up import start_up
-from nasopt.analysis.winners import MOST_REPLICATES, QUARTERS, fresh_seeds, quarter_winners
+from nasopt.analysis.winners import QUARTERS, quarter_winners
 from nasopt.errors import RecipeError, StudyError, closest
 from nasopt.storage.attributes import FREE
 from nasopt.storage.budget import spent
@@ -23,9 +23,6 @@ from nasopt.storage.opening import folders, open_storage
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import StudyRecord
 from nasopt.text import trained_on
-
-if TYPE_CHECKING:  # it imports torch
-    from nasopt.benchmarks import Benchmark
 
 NAMED = 10  # studies in an error, at most
 
@@ -107,11 +104,11 @@ def analyse(
     *,
     replicates: int | None,
     baseline: str,
-    benchmark: "Benchmark | None" = None,
+    evidence: Evidence | None = None,
     start_ups: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
 ) -> ComparisonResult:
-    """Compare the samplers of `studies` within `budget`; `benchmark` is what they searched.
+    """Compare the samplers of `studies` within `budget`, by the ledger unless `evidence` is given.
 
     `start_ups` say how many first trials of a sampler are random; without them it goes by names.
 
@@ -124,19 +121,17 @@ def analyse(
         if not is_done(study, budget):
             done = spent_of(study, budget)
             raise StudyError(f"study={study.name}: {done:,} of {budget}; run it to its end")
-    accuracies: Mapping[str, float] = {}
-    if benchmark is None:
+    if evidence is None:
         ledger = Ledger(storage.engine, folders(storage).checkpoints)
-        accuracies = ledger.final_accuracies(studies[0].epochs)
+        evidence = Trainings.of(ledger, studies[0].epochs)
     if replicates is None:
-        replicates = min(_replicates(study, budget, accuracies) for study in studies)
+        replicates = min(_replicates(study, budget, evidence) for study in studies)
     return compared(
         studies,
         budget,
-        accuracies,
+        evidence,
         baseline=baseline,
         replicates=replicates,
-        benchmark=benchmark,
         start_ups=start_ups or {study.sampler: start_up(study.sampler) for study in studies},
         notes=[
             *notes,
@@ -147,14 +142,10 @@ def analyse(
     )
 
 
-def _replicates(study: Record, budget: Budget, accuracies: Mapping[str, float]) -> int:
+def _replicates(study: Record, budget: Budget, evidence: Evidence) -> int:
     """Return the number of other seeds that the last winner of `study` was trained with."""
     winners = [w for w in quarter_winners(rows_of(study), budget) if w.quarter == QUARTERS]
-    if study.is_benchmark or not winners:
-        return 0
-    evaluation = study.experiment.evaluation(study.trials[winners[0].number].params)
-    fresh = fresh_seeds(evaluation, MOST_REPLICATES)
-    return sum(1 for _ in takewhile(lambda each: each.key in accuracies, fresh))
+    return evidence.replicates(study, study.trials[winners[0].number].params) if winners else 0
 
 
 def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:

@@ -4,7 +4,7 @@ Scores are higher where better, one a sampler and seed; the studies of one seed 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -199,24 +199,25 @@ def equivalent(
         return np.where(enough.any(axis=-1), first, float(beyond))
 
     seeds = np.arange(len(ours))
-    places = [int(place(seeds))]
-    if len(ours) > 1:
-        interval = (
-            _stats()
-            .bootstrap(
-                (seeds,),
-                place,
-                n_resamples=CURVE_RESAMPLES,
-                batch=100,
-                confidence_level=CONFIDENCE,
-                method="percentile",
-                rng=np.random.default_rng(SEED),
-            )
-            .confidence_interval
-        )
-        places += [math.floor(interval.low), math.ceil(interval.high)]
-    else:
-        places += [-1, beyond]  # one seed tells nothing
+    low, high = _interval(seeds, place) if len(ours) > 1 else (-1, beyond)  # one tells nothing
     named = [0, *positions, None]
-    equals, low, high = (named[each + 1] for each in places)
-    return Equivalent(sampler, baseline, at, equals, low, high, positions[-1])
+    equals, least, most = (named[each + 1] for each in (int(place(seeds)), low, high))
+    return Equivalent(sampler, baseline, at, equals, least, most, positions[-1])
+
+
+def _interval(seeds: Any, statistic: Callable[..., Any]) -> tuple[int, int]:
+    """Return the bootstrap interval of `statistic` of `seeds`, rounded outwards."""
+    found = (
+        _stats()
+        .bootstrap(
+            (seeds,),
+            statistic,
+            n_resamples=CURVE_RESAMPLES,
+            batch=100,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(SEED),
+        )
+        .confidence_interval
+    )
+    return math.floor(found.low), math.ceil(found.high)

@@ -16,8 +16,10 @@ from nasopt.errors import Error, StudyError, closest
 from nasopt.text import GOES_ON, visible
 
 if TYPE_CHECKING:
+    from nasopt.models.finals import Finals
     from nasopt.search.comparison import Comparison
     from nasopt.search.deadline import Deadline
+    from nasopt.search.experiment import Experiment
     from nasopt.search.search import Search
 
 
@@ -125,10 +127,15 @@ def run(args: argparse.Namespace) -> None:
     args.deadline = _deadline(args.time)
     workers = share_cores(args.workers)
     search = _search(args)
+    if args.finals:
+        _check_folder(search.experiment)
     ended = partial(ended_trials, search.storage)
     with worker_processes(_assist_search, args, min(workers, search.left), ended):
         spent = display.follow_search(display.console(stderr=args.json), search)
     found = result(search.study)
+    if args.finals:
+        _run_finals(args, search)
+        return
     if args.json:
         profile = {"profile": spent} if args.profile else {}
         time = {"out_of_time": search.out_of_time} if args.time else {}
@@ -164,17 +171,57 @@ def _search(args: argparse.Namespace) -> "Search":
     from nasopt.search.experiment import load_experiment
     from nasopt.search.search import Search
 
-    return Search(
-        load_experiment(args.study),
+    experiment, deadline = load_experiment(args.study), args.deadline
+    callbacks: list[Any] = [TrialNotes()]
+    if args.finals:
+        from nasopt.models.finals import SEEDS, TOP
+        from nasopt.models.pace import KeptBack, TimeForFinals
+
+        kept = TimeForFinals(experiment, TOP, SEEDS)
+        deadline = KeptBack.before(deadline, kept)
+        callbacks.append(kept)
+    search = Search(
+        experiment,
         sampler=args.sampler,
         seed=args.seed,
         storage=args.storage,
         trials=args.trials,
         device=args.device,
         profile=args.profile,
-        deadline=args.deadline,
-        callbacks=[TrialNotes()],
+        deadline=deadline,
+        callbacks=callbacks,
     )
+    if args.finals:
+        kept(search.study)
+    return search
+
+
+def _check_folder(experiment: "Experiment") -> None:
+    """Raise ModelError, before anything is trained, if a final model has no place to go."""
+    from nasopt.models.final_folder import check_folder, usual_folder
+
+    check_folder(usual_folder(experiment.name), experiment.data.fingerprint)
+
+
+def _run_finals(args: argparse.Namespace, search: "Search") -> None:
+    """Go on from a search to its finals."""
+    from nasopt.models.finals import Finals
+    from nasopt.models.pace import KeptBack
+    from nasopt.reporting.terminal import display
+    from nasopt.reporting.terminal import finals as tables
+    from nasopt.text import done_of
+
+    out = display.console(stderr=args.json)
+    if search.out_of_time and isinstance(search.deadline, KeptBack):
+        done = done_of(search.standing.done, search.trials)
+        tables.print_kept_back(out, f"{done}, {search.out_of_time}", search.deadline.kept.seconds)
+    else:
+        display.print_ended(out, search)
+    stages = Finals(
+        search.experiment, storage=search.evaluator.location, study=search.study.study_name,
+        deadline=args.deadline, device=args.device,
+    )  # fmt: skip
+    _follow_finals(args, stages)
 
 
 def _assist_search(args: argparse.Namespace) -> int:
@@ -280,8 +327,6 @@ def finals(args: argparse.Namespace) -> None:
     the same command goes on.
     """
     from nasopt.models.finals import Finals
-    from nasopt.reporting.terminal import display
-    from nasopt.reporting.terminal import finals as tables
     from nasopt.search.experiment import load_experiment
 
     is_file = args.what.endswith(".py")
@@ -290,15 +335,40 @@ def finals(args: argparse.Namespace) -> None:
     stages = Finals(
         load_experiment(args.what) if is_file else None,
         storage=args.storage if is_file else args.what,
-        study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, device=args.device,
+        study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, output=args.output,
+        deadline=_deadline(args.time), device=args.device,
     )  # fmt: skip
+    _follow_finals(args, stages)
+
+
+def _follow_finals(args: argparse.Namespace, stages: "Finals") -> None:
+    """Go through the stages, and print what became of them."""
+    from nasopt.reporting.commands import command
+    from nasopt.reporting.terminal import display
+    from nasopt.reporting.terminal import finals as tables
+
     tables.follow_finals(display.console(stderr=args.json), stages)
+    if stages.out_of_time:
+        if args.json:
+            display.print_json({"out_of_time": stages.out_of_time})
+        else:
+            display.print_out_of_time(display.console(), stages.deadline, f"{stages.out_of_time}.")
+        return
     if args.json:
         display.print_json(stages.result.to_json())
         return
     out = display.console()
     out.print()
     tables.print_finals(out, stages.result)
+    folder = stages.result.folder
+    display.print_next(
+        out,
+        [
+            (command("predict", folder, "PICTURE"), "what the model says of a picture"),
+            (command("report", stages.location), "all of it as a page"),
+        ],
+        stages.location,
+    )
 
 
 def show(args: argparse.Namespace) -> None:
@@ -388,9 +458,51 @@ def dashboard(args: argparse.Namespace) -> None:
     opened.serve()
 
 
+def predict(args: argparse.Namespace) -> None:
+    """Say what PICTUREs show, by the model in FOLDER.
+
+    A PICTURE is a file, a folder or a pattern; - reads a list from standard input, a name a line.
+    If a folder has sub-folders named after the classes, the model is scored on their pictures. A
+    file that is no picture is told and left out, and the exit code is then 2.
+    """
+    from nasopt.cli import predictions
+
+    predictions.predict(args)
+
+
+def reproduce(args: argparse.Namespace) -> None:
+    """Train the model in FOLDER again and say whether the figures agree.
+
+    They do bit for bit where the device, torch and the number of threads are the same.
+    """
+    from nasopt.models.reproducing import Reproducing
+    from nasopt.reporting.terminal import display
+
+    again = Reproducing(args.folder, data=args.data, device=args.device)
+    epochs = again.training.recipe.epochs
+    display.follow_epochs(display.console(stderr=args.json), again, epochs)
+    if args.json:
+        display.print_json(again.result.to_json())
+    else:
+        display.console().print(again.result.verdict)
+
+
 VERBS: dict[str, Verb] = {
     verb.__name__: verb
-    for verb in (quickstart, init, describe, noise, run, compare, finals, show, report, dashboard)
+    for verb in (
+        quickstart,
+        init,
+        describe,
+        noise,
+        run,
+        compare,
+        finals,
+        predict,
+        reproduce,
+        show,
+        report,
+        dashboard,
+    )
 }
 
 

@@ -166,6 +166,11 @@ def _run(sub: Parser) -> None:
         "no longer the same search each time",
     )
     sub.add_argument(
+        "--finals",
+        action="store_true",
+        help="go on with nasopt finals; of --time as much is kept back as its trainings take",
+    )
+    sub.add_argument(
         "--profile",
         action="store_true",
         help="print what the time of each trial goes into (a GPU then waits at each part, "
@@ -241,7 +246,34 @@ def _finals(sub: Parser) -> None:
     sub.add_argument(
         "--epochs", type=int, metavar="E", help="of a final training (default: the recipe's)"
     )
+    sub.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="where the model goes (default: <name of the study>-model)",
+    )
+    _time(sub, "no training begins that would not end in time, and the same command goes on")
     _storage(sub)
+    _device(sub)
+
+
+def _folder(sub: Parser) -> None:
+    sub.add_argument("folder", metavar="FOLDER", help="of a model, as nasopt finals writes it")
+
+
+def _predict(sub: Parser) -> None:
+    _folder(sub)
+    sub.add_argument("pictures", metavar="PICTURE", nargs="+", help="a file, folder, pattern or -")
+    sub.add_argument("--top", type=int, default=3, metavar="K", help="classes (default: 3)")
+    sub.add_argument("--csv", action="store_true", help="print CSV, a row a picture and class")
+    _device(sub)
+
+
+def _reproduce(sub: Parser) -> None:
+    _folder(sub)
+    sub.add_argument(
+        "--data", metavar="DIR", help="the folder of the images (default: where they were)"
+    )
     _device(sub)
 
 
@@ -300,6 +332,8 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
     "run": _run,
     "compare": _compare,
     "finals": _finals,
+    "predict": _predict,
+    "reproduce": _reproduce,
     "show": _show,
     "report": _report,
     "dashboard": _dashboard,
@@ -318,6 +352,7 @@ EXAMPLES = {
         "nasopt run studies/digits.py --storage postgresql://user@host/nas",
         "nasopt run studies/fashion_mnist.py --workers 2",
         "nasopt run studies/fashion_mnist.py --time 90m",
+        "nasopt run studies/fashion_mnist.py --time 2h --finals",
         "nasopt run studies/fashion_mnist.py --trials 5 --profile",
     ],
     "compare": [
@@ -329,7 +364,18 @@ EXAMPLES = {
     ],
     "finals": [
         "nasopt finals studies/digits.py",
+        "nasopt finals studies/fashion_mnist.py --time 2h",
         "nasopt finals runs/digits.db --top 3 --seeds 5 --epochs 60",
+    ],
+    "predict": [
+        "nasopt predict photos-model holiday.jpg",
+        "nasopt predict photos-model new/*.jpg --top 1 --csv",
+        "nasopt predict photos-model labelled/",
+        "find . -name '*.png' | nasopt predict photos-model - --json",
+    ],
+    "reproduce": [
+        "nasopt reproduce photos-model",
+        "nasopt reproduce photos-model --data /mnt/photos --device cpu",
     ],
     "show": [
         "nasopt show runs/digits.db",

@@ -5,7 +5,7 @@ normalises, shifts and flips whole batches on its device.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -84,6 +84,7 @@ class Dataset(Spelled):
     has_test: bool = True  # which may be empty; else one is split off
     limit: int | None = None  # images
     split_seed: int = 0
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
@@ -100,6 +101,16 @@ class Dataset(Spelled):
         if self.content is not None:
             parts.insert(1, self.content())
         return " ".join(parts)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description as JSON has it, for `described`."""
+        return {
+            "name": self.name,
+            **self.arguments,
+            "limit": self.limit,
+            "split_seed": self.split_seed,
+            "fingerprint": self.fingerprint,
+        }
 
     @cached_property
     def counts(self) -> tuple[int, int]:
@@ -293,7 +304,7 @@ def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Da
     return Dataset(
         name="image_folder", input_shape=(3, size, size), read=folder.read, limit=limit,
         content=folder.digest, class_names=folder.class_names, files=folder.listing,
-        has_test=bool(folder.splits),
+        has_test=bool(folder.splits), arguments={"path": str(path), "size": size},
     )  # fmt: skip
 
 
@@ -354,6 +365,34 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar100": cifar100,
     "svhn": svhn,
 }
+
+
+def described(value: Mapping[str, Any], folder: str | Path | None = None) -> Dataset:
+    """Return the data set that `Dataset.describe` described; its images are in `folder`, if given.
+
+    Raises DataError if it was of tensors, which only their owner has, or the content is another.
+    """
+    name = value["name"]
+    if "path" in value:
+        dataset = image_folder(value["path"] if folder is None else folder, value["size"])
+    elif name == "fashion_mnist":
+        dataset = fashion_mnist(folder)
+    elif name in DATASETS:
+        dataset = DATASETS[name]()
+    else:
+        raise DataError(f"dataset={name}: its images were in memory; give them as dataset=...")
+    dataset = replace(dataset, limit=value["limit"], split_seed=value["split_seed"])
+    check_same(dataset, value)
+    return dataset
+
+
+def check_same(dataset: Dataset, value: Mapping[str, Any]) -> None:
+    """Raise DataError unless `value` describes the images of `dataset` and their split."""
+    if dataset.fingerprint != value["fingerprint"]:
+        raise DataError(
+            f"dataset={dataset.name}: other images or another split than described "
+            f"({dataset.fingerprint}, not {value['fingerprint']}); give the same"
+        )
 
 
 def _torchvision(

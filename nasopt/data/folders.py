@@ -64,8 +64,7 @@ class ImageFolder:
         return found
 
     def class_names(self) -> tuple[str, ...]:
-        """Return the names of the folders; bytes that are not UTF-8 are spelled as \\xe9."""
-        return tuple(_spelled(folder.name) for folder in self._classes())
+        return tuple(map(class_name, self._classes()))
 
     def _classes(self) -> list[Path]:
         """Return the folders of the classes, of the training split if there are several."""
@@ -200,6 +199,11 @@ def _inside(folder: Path) -> list[Path]:
             )
         raise DataError(f"{each}: not a file; remove it from the folder")
     return shown
+
+
+def class_name(folder: Path) -> str:
+    """Return the name of a folder; bytes that are not UTF-8 are spelled as \\xe9."""
+    return _spelled(folder.name)
 
 
 def _spelled(name: str) -> str:

@@ -9,14 +9,15 @@ import torch
 
 from nasopt.analysis.winners import fresh_seeds
 from nasopt.data import Seen
-from nasopt.data.readers import Split
+from nasopt.models.fitting import joined
+from nasopt.models.model import Model, Training
+from nasopt.models.preprocessing import Preprocessing
 from nasopt.search.evaluator import Evaluator
 from nasopt.space.architecture import Architecture
 from nasopt.space.model import Network, build
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders
 from nasopt.storage.record import Data
-from nasopt.training.batches import normalisation
 from nasopt.training.evaluation import EpochResult, Evaluation
 
 ALL_IMAGES = "train+validation"  # in the fingerprint of what such a training is on
@@ -44,8 +45,7 @@ class FinalTraining:
         """Training and validation images together, and the latter once more to be scored on."""
         seen = self.evaluator.resources.images
         assert seen is not None
-        together = (torch.cat(parts) for parts in zip(*seen, strict=True))
-        return Seen(Split(*together), seen.validation)
+        return Seen(joined(*seen), seen.validation)
 
     def evaluations(
         self, trained: Evaluation, epochs: int | None, seeds: int
@@ -55,9 +55,11 @@ class FinalTraining:
         together = Data(f"{self.data.fingerprint} {ALL_IMAGES}")
         return list(fresh_seeds(replace(trained, recipe=recipe, dataset=together), seeds))
 
-    def epochs(self, evaluation: Evaluation, stop: Callable[[], bool]) -> Iterator[EpochResult]:
+    def epochs(
+        self, evaluation: Evaluation, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[EpochResult]:
         """Return the results of a final training, of which only those not known are paid for."""
-        if self.weights(evaluation) is None:
+        if self._weights(evaluation) is None:
             self.discard(evaluation)  # damaged
         using = replace(
             self.evaluator.resources,
@@ -68,45 +70,48 @@ class FinalTraining:
         )
         return self.evaluator.backend.epochs(evaluation, using)
 
-    def weights(self, evaluation: Evaluation) -> dict[str, Any] | None:
-        """Return the weights after the last epoch; None if they are not kept, or damaged."""
-        expected = {
-            name: (each.shape, each.dtype) for name, each in self._built(evaluation).items()
-        }
+    def discard(self, evaluation: Evaluation) -> None:
+        """Remove weights that nobody needs any more."""
+        self.kept.discard_checkpoint(evaluation.key)
 
-        def fits(state: Any) -> bool:
-            found = state.get("network") if isinstance(state, dict) else None
-            return isinstance(found, dict) and expected == {
-                name: (each.shape, each.dtype)
-                for name, each in found.items()
-                if isinstance(each, torch.Tensor)
-            }
+    def model(self, evaluation: Evaluation) -> Model:
+        """Return the network that `epochs` has trained, on the CPU."""
+        weights = self._weights(evaluation)
+        assert weights is not None
+        network = self._network(evaluation)
+        network.load_state_dict(weights)
+        assert isinstance(evaluation.architecture, Architecture)
+        results = self.evaluator.ledger.results(evaluation.key)
+        training = Training.of(
+            results, evaluation.recipe, self.data, evaluation.seed,
+            threads=self.evaluator.threads, validation_included=True,
+        )  # fmt: skip
+        return Model(network, evaluation.architecture, self.preprocessing, training, self.data)
 
-        state = self.kept.checkpoint(evaluation.key, fits)
-        return None if state is None else dict(state["network"])
-
-    def _built(self, evaluation: Evaluation) -> dict[str, torch.Tensor]:
-        with torch.device("meta"):
-            return self._network(evaluation).state_dict()
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing.of(self.images.train, self.data.class_names())
 
     def _network(self, evaluation: Evaluation) -> Network:
         assert isinstance(evaluation.architecture, Architecture)
         return build(evaluation.architecture, self.data.input_shape, self.data.classes)
 
-    def network(self, evaluation: Evaluation) -> Network:
-        """Return the trained network on the CPU, ready to predict."""
-        weights = self.weights(evaluation)
-        assert weights is not None  # it was trained by `epochs`
-        network = self._network(evaluation)
-        network.load_state_dict(weights)
-        return network.eval()
+    def _weights(self, evaluation: Evaluation) -> dict[str, torch.Tensor] | None:
+        """Return the weights after the last epoch; None if they are not kept, or damaged."""
+        with torch.device("meta"):
+            wanted = _shapes(self._network(evaluation).state_dict())
 
-    def discard(self, evaluation: Evaluation) -> None:
-        """Remove weights that nobody needs any more."""
-        self.kept.discard_checkpoint(evaluation.key)
+        def fits(state: Any) -> bool:
+            found = state.get("network") if isinstance(state, dict) else None
+            return isinstance(found, dict) and _shapes(found) == wanted
 
-    @cached_property
-    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mean of each channel and 1 / its deviation, each (1, channels, 1, 1), on the CPU."""
-        mean, scale = normalisation(self.images.train)
-        return mean.cpu(), scale.cpu()
+        state = self.kept.checkpoint(evaluation.key, fits)
+        return None if state is None else state["network"]
+
+
+def _shapes(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the shape and type of each tensor of a state, and None of what is none."""
+    return {
+        name: (each.shape, each.dtype) if isinstance(each, torch.Tensor) else None
+        for name, each in state.items()
+    }

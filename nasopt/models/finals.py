@@ -23,10 +23,16 @@ from nasopt.analysis.reranking import Reranking, candidate, finalists
 from nasopt.analysis.winners import fresh_seeds
 from nasopt.errors import OutOfMemory, RecipeError, StudyError
 from nasopt.models.efficiency import efficiency
+from nasopt.models.final_card import final_card
+from nasopt.models.final_folder import check_folder, holds, usual_folder
 from nasopt.models.final_training import FinalTraining
+from nasopt.models.pace import Pace
 from nasopt.models.references import references
+from nasopt.models.saving import save
 from nasopt.models.searched import recalled, searched
 from nasopt.models.test_split import look_at_test
+from nasopt.reporting.commands import command
+from nasopt.search.deadline import NO_DEADLINE, Deadline
 from nasopt.search.evaluator import Evaluator, default_location
 from nasopt.search.experiment import Experiment
 from nasopt.search.interruption import Interrupted, interruptible
@@ -34,13 +40,19 @@ from nasopt.search.resume import Stopped
 from nasopt.space.architecture import Architecture
 from nasopt.storage.looks import Looks, look_key
 from nasopt.storage.opening import open_storage
+from nasopt.text import duration
 from nasopt.training.evaluation import EpochResult, Evaluation
 
 TOP, SEEDS = 5, 3
-RERANKING, TRAINING, LOOK, MEASURING = "re-ranking", "final training", "test", "efficiency"
+RERANKING, TRAINING, LOOK = "re-ranking", "final training", "test"
+MEASURING, WRITING = "efficiency", "writing"
 
 Plan = list[tuple[Contender, Sequence[Evaluation]]]  # contenders with their final trainings
 Progressing = Generator[FinalProgress, None, Any]
+
+
+class OutOfTime(Exception):
+    """The error at the deadline: what waits, in words."""
 
 
 class Finals:
@@ -53,8 +65,12 @@ class Finals:
     The `top` best different networks of all its studies in `storage` (or of `study` alone) are
     trained again with `seeds` other seeds and scored on validation. The first of them is then
     trained on training and validation images together, `seeds` times, for `epochs` if given, and so
-    are reference networks. Then the test split is looked at, once. Without an `experiment`, it is
-    that of the studies, if their data set is one that comes by its name.
+    are reference networks. Then the test split is looked at, once, and the model of the first seed
+    is written into the folder `output`, by default `<name of the experiment>-model`. Without an
+    `experiment`, it is that of the studies, if their data set is one that comes by its name.
+
+    No training begins that would not end by the `deadline`, and the one under way is stopped there
+    within a batch: then there is no `result`, `out_of_time` says why, and the same call goes on.
 
     Everything a user can get wrong is raised here, before anything is trained. Iterating raises
     Interrupted on Ctrl-C or SIGTERM; the same call goes on.
@@ -69,6 +85,8 @@ class Finals:
         top: int = TOP,
         seeds: int = SEEDS,
         epochs: int | None = None,
+        output: str | Path | None = None,
+        deadline: Deadline = NO_DEADLINE,
         device: str = "auto",
     ) -> None:
         for name, value in (("top", top), ("seeds", seeds), ("epochs", epochs)):
@@ -78,34 +96,47 @@ class Finals:
             if experiment is None:
                 raise StudyError("finals: of what? give an experiment, or storage=...")
             storage = default_location(experiment)
-        self.seeds, self.epochs = seeds, epochs
+        self.seeds, self.epochs, self.deadline = seeds, epochs, deadline
         self.studies = searched(open_storage(storage, "write"), experiment, study)
         self.experiment = recalled(self.studies[0]) if experiment is None else experiment
         self.finalists = finalists(self.studies, top)
         if not self.finalists:
             names = ", ".join(each.name for each in self.studies)
             raise StudyError(f"study={names}: no finished trial; run it first, or for longer")
+        self.output = Path(output or usual_folder(self.experiment.name)).expanduser()
+        check_folder(self.output, self.experiment.data.fingerprint)
+        self.location = str(storage)
         self.evaluator = Evaluator(self.experiment, storage, device)
         self.training = FinalTraining(self.evaluator)
         self.looks = Looks(self.evaluator.storage.engine)
+        self.pace = Pace(self.studies, self.experiment)
         self.signum: int | None = None  # of the signal that asked to stop
+        self.out_of_time = ""  # what was left undone at the deadline
         self._result: FinalResult | None = None
 
     @property
     def result(self) -> FinalResult:
-        """The result, once it was iterated to the end."""
+        """The result, once it was iterated to the end; there is none if it ran out of time."""
         assert self._result is not None
         return self._result
 
     def __iter__(self) -> Iterator[FinalProgress]:
-        self.signum = None
+        self.signum, self.out_of_time = None, ""
         with interruptible(self):
-            reranking = yield from self._rerank()
-            plan, missing = self._plan(reranking)
-            test = yield from self._test(plan, missing)
-            measured = yield from self._measure(test)
-        data = self.experiment.data.fingerprint
-        self._result = FinalResult(self.experiment.name, data, reranking, test, measured)
+            try:
+                yield from self._stages()
+            except OutOfTime as late:
+                self.out_of_time = str(late)
+
+    def _stages(self) -> Iterator[FinalProgress]:
+        reranking = yield from self._rerank()
+        plan, missing = self._plan(reranking)
+        test = yield from self._test(plan, missing)
+        measured = yield from self._measure(test)
+        data, folder = self.experiment.data.fingerprint, str(self.output)
+        result = FinalResult(self.experiment.name, data, reranking, test, measured, folder)
+        yield from self._write(result, plan[0][1][0])
+        self._result = result
 
     def _rerank(self) -> Generator[FinalProgress, None, Reranking]:
         total, number, candidates = len(self.finalists) * self.seeds, 0, []
@@ -114,6 +145,7 @@ class Finals:
             for evaluation in fresh_seeds(self._evaluation(study, trial.params), self.seeds):
                 number += 1
                 begun = FinalProgress(RERANKING, number, total, found.name)
+                self._check_time(begun, self.pace.seconds(evaluation, self.evaluator.ledger))
                 epochs = self.evaluator.epochs(evaluation, self._is_stopped)
                 last = yield from self._follow(begun, evaluation, epochs)
                 fresh.append(last.accuracy)
@@ -177,6 +209,7 @@ class Finals:
                 for evaluation in evaluations:
                     number += 1
                     begun = FinalProgress(TRAINING, number, total, contender.name)
+                    self._check_time(begun, self.pace.seconds(evaluation, self.evaluator.ledger))
                     epochs = self.training.epochs(evaluation, self._is_stopped)
                     yield from self._follow(begun, evaluation, epochs, validated=False)
             except OutOfMemory as error:
@@ -207,9 +240,16 @@ class Finals:
                     accuracy=last.accuracy if validated else None,
                 )
         except Stopped:
-            self._stop_if_asked()
+            self._stop_if_asked(f"{_told(begun)} was under way and goes on from there")
         assert last is not None
         return last
+
+    def _check_time(self, begun: FinalProgress, seconds: float) -> None:
+        """Raise OutOfTime if a training of so many `seconds` would not end in time."""
+        if seconds > self.deadline.left:
+            left = duration(max(0.0, self.deadline.left))
+            takes = f"it takes about {duration(seconds)}, {left} were left"
+            raise OutOfTime(f"{_told(begun)} waits: {takes}")
 
     def _measure(self, test: FinalTest) -> Generator[FinalProgress, None, tuple[Efficiency, ...]]:
         data, found = self.experiment.data, []
@@ -221,9 +261,32 @@ class Finals:
             found.append(efficiency(each.contender, shape, classes, self.looks, *here))
         return tuple(found)
 
-    def _is_stopped(self) -> bool:
-        return self.signum is not None
+    def _write(self, result: FinalResult, evaluation: Evaluation) -> Iterator[FinalProgress]:
+        """Write the model of `evaluation` into the folder, unless it is there already."""
+        self._stop_if_asked()
+        begun = FinalProgress(WRITING, 1, 1, result.folder)
+        yield begun
+        epochs = self.training.epochs(evaluation, self._is_stopped)  # known, unless it was lost
+        yield from self._follow(begun, evaluation, epochs, validated=False)
+        model = self.training.model(evaluation)
+        if not holds(self.output, model):
+            save(model, self.output, card=final_card(result, self._command))
 
-    def _stop_if_asked(self) -> None:
+    @property
+    def _command(self) -> str:
+        words = ["finals", f"{self.experiment.name}.py", "--storage", self.location]
+        words += ["--top", str(len(self.finalists)), "--seeds", str(self.seeds)]
+        return command(*words, *([] if self.epochs is None else ["--epochs", str(self.epochs)]))
+
+    def _is_stopped(self) -> bool:
+        return self.signum is not None or self.deadline.passed
+
+    def _stop_if_asked(self, undone: str = "all is trained, the rest waits") -> None:
         if self.signum is not None:
             raise Interrupted(self.signum)
+        if self.deadline.passed:
+            raise OutOfTime(undone)
+
+
+def _told(progress: FinalProgress) -> str:
+    return f"{progress.stage} {progress.number} of {progress.total} ({progress.name})"

@@ -10,12 +10,10 @@ import torch
 from nasopt.analysis.final_test import MOST_MISTAKES, Contender, Mistake, content_of
 from nasopt.data.readers import Split
 from nasopt.models.final_training import FinalTraining
-from nasopt.space.model import Network
+from nasopt.models.model import Model
 from nasopt.storage.looks import Look, Looks, Predictions
 from nasopt.training.devices import training_on
 from nasopt.training.evaluation import Evaluation
-
-SCORED = 256  # images at once
 
 
 def look_at_test(
@@ -32,7 +30,7 @@ def look_at_test(
     data = training.data
     test = data.load().test
     predictions = {
-        evaluation.key: _predicted(training, training.network(evaluation), test)
+        evaluation.key: _predicted(training, training.model(evaluation), test)
         for _, evaluations in contenders
         for evaluation in evaluations
     }
@@ -50,17 +48,12 @@ def look_at_test(
     looks.add(key, Look(data.fingerprint, experiment, content, labels, predictions))
 
 
-def _predicted(training: FinalTraining, network: Network, split: Split) -> Predictions:
-    device = training.evaluator.device
-    mean, scale = (each.to(device) for each in training.normalisation)
-    network = network.to(device)
-    probabilities = []
-    with training_on(device, training.evaluator.threads), torch.inference_mode():
-        for start in range(0, len(split.labels), SCORED):
-            images = split.images[start : start + SCORED].to(device)
-            logits = network((images.float() - mean) * scale)
-            probabilities.append(logits.softmax(1).cpu())
-    confidences, classes = torch.cat(probabilities).max(1)
+def _predicted(training: FinalTraining, model: Model, split: Split) -> Predictions:
+    """Return what a model says of images: the same as it says to whoever loads it."""
+    evaluator = training.evaluator
+    model.module.to(evaluator.device)
+    with training_on(evaluator.device, evaluator.threads):
+        confidences, classes = model.probabilities(split.images.cpu()).max(1)
     return Predictions(classes.numpy(), confidences.numpy())
 
 

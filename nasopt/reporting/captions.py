@@ -34,6 +34,7 @@ TITLES = {  # of figures
     "front-macs": "Accuracy against work",
     "choices": "What the best networks have in common",
     "importance": "Which choices decide",
+    "confusion": "What it takes for what",
 }
 UNITS = {"evaluation": "network", "total_epochs": "epoch"}
 FRONT = (
@@ -89,7 +90,7 @@ def space_size(study: Record) -> int | None:
     if any(isinstance(field, Real) for field in study.search_space.values()):
         return None
     if not study.is_benchmark:
-        size = study.experiment.networks.size
+        size = study.experiment.network_space.size
         for field in study.experiment.training.hyperparameters.values():
             size *= int(field.size)
         return size
@@ -110,7 +111,7 @@ def outline(study: Record) -> str:
     """Return the layers of a space in words: "3 to 6 layers, then 1 fully connected layer"."""
     if study.is_benchmark:
         return several(len(study.search_space), "place")
-    return ", then ".join(times(part) for part in study.experiment.networks.parts)
+    return ", then ".join(times(part) for part in study.experiment.network_space.parts)
 
 
 def size_in_words(study: Record) -> str:
@@ -147,7 +148,7 @@ def searched(study: Record) -> str:
             f"{'; '.join(fields)}."
         )
     sentences = []
-    for part in study.experiment.networks.parts:
+    for part in study.experiment.network_space.parts:
         choices = [
             f"the {field_name(name)} ({options(field)})"
             for name, field in part.layer.open_fields.items()

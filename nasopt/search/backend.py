@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from nasopt.analysis.evidence import Evidence, Table
 from nasopt.benchmarks import Benchmark
 from nasopt.data import Dataset, Seen
 from nasopt.search.resume import Engine, paid_epochs
@@ -47,13 +48,14 @@ class Backend(ABC):
 
     `costs` are the quantities of a network that are known before its training. `highest` is the
     highest accuracy that there can be. If `fresh_seeds`, every training seed is a training of its
-    own: a winner can be trained again. Else there are only so many replicates, which `truth` has.
+    own: a winner can be trained again. Else there are only so many replicates: `evidence`.
     """
 
     costs: Sequence[str] = COSTS
     highest: float
     fresh_seeds: bool
-    truth: Benchmark | None = None
+    evidence: Evidence | None = None  # that is not in the ledger
+    takes_time = True
 
     @property
     @abstractmethod
@@ -113,13 +115,7 @@ class Trained(Backend):
         return {"recipe": self.recipe.to_json(), "input_shape": self.data.input_shape}
 
     def load(self, device: "torch.device") -> Seen:
-        """Load the images to the device if there is room, else to the host.
-
-        Batches are copied from there.
-        """
-        seen = self.data.load().seen
-        size = sum(tensor.nbytes for split in seen for tensor in split)
-        return Seen(*(split.to(device) for split in seen)) if has_room(device, size) else seen
+        return load_images(self.data, device)
 
     def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
         images = self.data.counts[0]
@@ -146,29 +142,41 @@ class Trained(Backend):
         )  # fmt: skip
 
 
+def load_images(data: Dataset, device: "torch.device") -> Seen:
+    """Load the images that a training may see to the device if there is room, else to the host.
+
+    Batches are copied from there.
+    """
+    seen = data.load().seen
+    size = sum(tensor.nbytes for split in seen for tensor in split)
+    return Seen(*(split.to(device) for split in seen)) if has_room(device, size) else seen
+
+
 class Tabular(Backend):
     """The networks of a benchmark, looked up."""
 
     highest = float("inf")  # a table has a unit of its own
     fresh_seeds = False
+    takes_time = False  # whatever the table says that its trainings took
 
     def __init__(self, benchmark: Benchmark) -> None:
-        self.truth: Benchmark = benchmark
+        self._benchmark = benchmark
+        self.evidence = Table(benchmark)
         self.costs = benchmark.costs
 
     @property
     def dataset(self) -> HasFingerprint:
-        return self.truth
+        return self._benchmark
 
     @property
     def surveys(self) -> Surveys:
-        return self.truth
+        return self._benchmark
 
     def cost(self, network: HasKey) -> model.Cost:
-        return self.truth.cost(network)
+        return self._benchmark.cost(network)
 
     def described(self) -> dict[str, Any]:
-        return {"recipe": {"epochs": self.truth.recipe.epochs}}
+        return {"recipe": {"epochs": self._benchmark.recipe.epochs}}
 
     def load(self, device: "torch.device") -> None:
         return None
@@ -177,4 +185,4 @@ class Tabular(Backend):
         return []
 
     def epochs(self, evaluation: Evaluation, using: Resources) -> Iterator[EpochResult]:
-        return self.truth.results(evaluation)
+        return self._benchmark.results(evaluation)

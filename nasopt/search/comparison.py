@@ -342,7 +342,7 @@ class Comparison:
             self.budget,
             replicates=self.replicates,
             baseline=self.baseline,
-            benchmark=self.experiment.backend.truth,
+            evidence=self.experiment.backend.evidence,
             start_ups={name: start_up(sampler) for name, sampler in self.samplers.items()},
             notes=self.left_out,
         )

@@ -98,21 +98,27 @@ class Experiment(Spelled):
         return cls(benchmark=table, **settings)
 
     def __post_init__(self) -> None:
-        if isinstance(self.dataset, Benchmark):
-            raise RecipeError(
-                f"Experiment.dataset={self.dataset.name}: a benchmark has no images; write "
-                "Experiment.on_benchmark(...)"
-            )
+        self._fill_in()
+        self._check_kinds()
+        self._check_objectives()
+        check_trials(self.trials, "Experiment.trials")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
+        if self.benchmark is not None:
+            self._take(self.benchmark)
+        check_name(self.name, "Experiment.name", RecipeError)
+        make_pruner(self.pruner, self.recipe.epochs)
+        if isinstance(self.space, Space):
+            object.__setattr__(self, "space", self.space.on(self.data.input_shape))
+
+    def _fill_in(self) -> None:
+        """Make fields of their short forms: a data set of its name, a tuple of its only item."""
         if isinstance(self.dataset, str):
             name = self.dataset.lower()
             if name not in DATASETS:
                 remedy = closest(name, DATASETS)
                 raise RecipeError(f"Experiment.dataset={self.dataset!r}: unknown; {remedy}")
             object.__setattr__(self, "dataset", DATASETS[name]())
-        if self.benchmark is None:
-            for name in ("dataset", "space"):
-                if getattr(self, name) is None:
-                    raise RecipeError(f"Experiment.{name}: missing; give {name}=...")
         if isinstance(self.limits, Limit):
             object.__setattr__(self, "limits", (self.limits,))
         if isinstance(self.objectives, str):
@@ -121,13 +127,26 @@ class Experiment(Spelled):
             if not isinstance(getattr(self, name), tuple | list):
                 raise RecipeError(f"Experiment.{name}={getattr(self, name)!r}: give a tuple")
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        kinds = (("dataset", Dataset), ("space", Space), ("recipe", Recipe))
-        for name, kind in kinds if self.benchmark is None else ():
-            if not isinstance(getattr(self, name), kind):
-                value = getattr(self, name)
+
+    def _check_kinds(self) -> None:
+        if isinstance(self.dataset, Benchmark):
+            raise RecipeError(
+                f"Experiment.dataset={self.dataset.name}: a benchmark has no images; write "
+                "Experiment.on_benchmark(...)"
+            )
+        if self.benchmark is not None:
+            return
+        for name, kind in (("dataset", Dataset), ("space", Space), ("recipe", Recipe)):
+            value = getattr(self, name)
+            if value is None:
+                raise RecipeError(f"Experiment.{name}: missing; give {name}=...")
+            if not isinstance(value, kind):
                 called = getattr(value, "__name__", None)
                 remedy = f"{called}(), with parentheses" if called else f"a {kind.__name__}"
                 raise RecipeError(f"Experiment.{name}={called or repr(value)}: give {remedy}")
+
+    def _check_objectives(self) -> None:
+        """Raise RecipeError for a limit or an objective that there is not."""
         for limit in self.limits:
             if not isinstance(limit, Limit):
                 raise RecipeError(
@@ -142,15 +161,6 @@ class Experiment(Spelled):
                 f"Experiment.objectives={self.objectives!r}: use ('accuracy',), "
                 "('accuracy', 'macs') or ('accuracy', 'parameters')"
             )
-        check_trials(self.trials, "Experiment.trials")
-        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
-        if self.benchmark is not None:
-            self._take(self.benchmark)
-        check_name(self.name, "Experiment.name", RecipeError)
-        make_pruner(self.pruner, self.recipe.epochs)
-        if isinstance(self.space, Space):
-            object.__setattr__(self, "space", self.space.on(self.data.input_shape))
 
     def _take(self, benchmark: Benchmark) -> None:
         """Take over the space and recipe of `benchmark`.
@@ -220,7 +230,7 @@ class Experiment(Spelled):
         )
 
     @cached_property
-    def networks(self) -> int | None:
+    def distinct(self) -> int | None:
         """The number of different trainings that a study can ask for; None if it has no end."""
         count: float | None = self.space.distinct
         for field in self.recipe.hyperparameters.values():

@@ -53,7 +53,7 @@ class NoiseStudy:
             raise RecipeError(
                 f"Experiment.dataset={experiment.name}: a benchmark trains nothing; give a data set"
             )
-        most = experiment.networks
+        most = experiment.distinct
         sample = []
         if most is None or architectures <= most:
             sample = experiment.sample(architectures, SAMPLE_SEED)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from nasopt.storage.ledger import Ledger
@@ -83,15 +83,14 @@ def _trained_on(
     kept: Ledger | None,
 ) -> Iterator[EpochResult]:
     """Yield the epochs after the `known` ones, from the checkpoint if there is one."""
-    key = evaluation.key
     trainer = engine(evaluation)
-    # the last epoch may have been recorded just before a checkpoint was due
-    due = sum(result.seconds for result in known[:-1]) >= ledger.checkpoint_seconds
-    state = ledger.checkpoint(key, trainer.fits, expected=due)
-    # a state of rows that a power cut took, or that went with a removed database, is not used
-    if state is not None and state["epoch"] <= len(known):
-        trainer.load_state_dict(state)
+    _load_checkpoint(evaluation, known, ledger, trainer)
     timer("building")
+
+    def save() -> None:
+        ledger.save_checkpoint(evaluation.key, trainer.state_dict())
+        timer("ledger")
+
     last = None
     for result in trainer.batches():
         if result is not None:
@@ -107,20 +106,29 @@ def _trained_on(
                 try:
                     yield result
                 except GeneratorExit:
-                    ledger.save_checkpoint(key, trainer.state_dict())
-                    timer("ledger")
+                    save()
                     raise
         if stop():
-            ledger.save_checkpoint(key, trainer.state_dict())
+            save()
             raise Stopped
         if ledger.due():
-            ledger.save_checkpoint(key, trainer.state_dict())
-            timer("ledger")
+            save()
     if kept is not None:
-        kept.save_checkpoint(key, {"network": trainer.state_dict()["network"]})
-    ledger.discard_checkpoint(key)
+        kept.save_checkpoint(evaluation.key, {"network": trainer.state_dict()["network"]})
+    ledger.discard_checkpoint(evaluation.key)
     if last is not None:
         yield last
+
+
+def _load_checkpoint(
+    evaluation: Evaluation, known: Sequence[EpochResult], ledger: Ledger, trainer: Engine
+) -> None:
+    # the last epoch may have been recorded just before a checkpoint was due
+    due = sum(result.seconds for result in known[:-1]) >= ledger.checkpoint_seconds
+    state = ledger.checkpoint(evaluation.key, trainer.fits, expected=due)
+    # a state of rows that a power cut took, or that went with a removed database, is not used
+    if state is not None and state["epoch"] <= len(known):
+        trainer.load_state_dict(state)
 
 
 def _finished(evaluation: Evaluation, known: list[EpochResult]) -> bool:

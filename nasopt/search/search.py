@@ -179,33 +179,9 @@ class Search:
             )
 
     def _loop(self) -> Iterator[Progress]:
-        repeats = draws = 0
-        study_id = self._study._study_id
-        ended = self._study.user_attrs.get(ENDED)  # in an earlier run
-        while True:
-            if self.signum is not None:
-                raise Interrupted(self.signum)
-            if self.deadline.passed and self.standing.done < self.trials:
-                self.out_of_time = "no trial was under way"
-                return
-            self._refuse_deleted()
-            for number in self.storage.requeue_orphans(study_id, self._reached):
-                logger.warning("trial %d was left by a worker that died; it goes on", number)
-            if self.epochs_budget and self.standing.epochs_spent >= self.epochs_budget:
-                return
-            if ended and not self.storage.unfinished(study_id):
-                self.ended = ended
-                return
-            trial_id = self.storage.next_trial(study_id, self.trials)
-            self.timer("storage")
-            if trial_id is None:
-                if not self.storage.unfinished(study_id):
-                    for number in self.storage.running_elsewhere(study_id):
-                        logger.warning("trial %d: plain Optuna's; it is not waited for", number)
-                    return
-                threading.Event().wait(POLL_SECONDS)  # for the trials of other workers
-                self.timer("waiting")
-                continue
+        self.repeats = self.draws = 0  # in a row
+        ended_before = self._study.user_attrs.get(ENDED, "")
+        while (trial_id := self._next_trial(ended_before)) is not None:
             self.ran += 1
             try:
                 yield from self._trial(trial_id)
@@ -216,25 +192,59 @@ class Search:
                 self._refuse_deleted()
                 logger.warning("another worker took the trial in hand; asking for the next")
                 continue
-            told = self.storage.get_trial(trial_id)
-            record = TrialRecord.of(told)
-            repeats = repeats + 1 if record.repeat_of is not None else 0
-            draws = draws + (record.draws or 0) if record.ended_by is EndedBy.LIMIT else 0
-            if draws >= DRAWS_IN_A_ROW:
-                raise SpaceError(self._no_feasible_network(draws))
-            stopped = self.seeded.has_stopped(self._study)
-            if (repeats or stopped) and self._is_exhausted():
-                self.ended = f"all {len(self.counts.trained):,} networks of the space are known"
+            self.ended = self._why_ended(TrialRecord.of(self.storage.get_trial(trial_id)))
+            if self.ended:
                 return
-            if stopped:
-                self.ended = "the sampler has nothing left to try"
-                return
-            if repeats >= REPEATS_IN_A_ROW:
-                self.ended = (
-                    f"the sampler proposed {repeats} known networks in a row; another sampler or "
-                    "seed may still find new ones"
-                )
-                return
+
+    def _next_trial(self, ended_before: str) -> int | None:
+        """Claim a trial or make one, waiting for those of other workers; return None at the end.
+
+        `ended_before` says why an earlier run ended before its number of trials: then none is made.
+        """
+        study_id = self._study._study_id
+        while True:
+            if self.signum is not None:
+                raise Interrupted(self.signum)
+            if self.deadline.passed and self.standing.done < self.trials:
+                self.out_of_time = "no trial was under way"
+                return None
+            self._refuse_deleted()
+            for number in self.storage.requeue_orphans(study_id, self._reached):
+                logger.warning("trial %d was left by a worker that died; it goes on", number)
+            if self.epochs_budget and self.standing.epochs_spent >= self.epochs_budget:
+                return None
+            if ended_before and not self.storage.unfinished(study_id):
+                self.ended = ended_before
+                return None
+            trial_id = self.storage.next_trial(study_id, self.trials)
+            self.timer("storage")
+            if trial_id is not None:
+                return trial_id
+            if not self.storage.unfinished(study_id):
+                for number in self.storage.running_elsewhere(study_id):
+                    logger.warning("trial %d: plain Optuna's; it is not waited for", number)
+                return None
+            threading.Event().wait(POLL_SECONDS)
+            self.timer("waiting")
+
+    def _why_ended(self, last: TrialRecord) -> str:
+        """Return why no further trial is of use after this one, or "" where one is."""
+        self.repeats = self.repeats + 1 if last.repeat_of is not None else 0
+        over_limit = last.ended_by is EndedBy.LIMIT
+        self.draws = self.draws + (last.draws or 0) if over_limit else 0
+        if self.draws >= DRAWS_IN_A_ROW:
+            raise SpaceError(self._no_feasible_network())
+        stopped = self.seeded.has_stopped(self._study)
+        if (self.repeats or stopped) and self._is_exhausted():
+            return f"all {len(self.counts.trained):,} networks of the space are known"
+        if stopped:
+            return "the sampler has nothing left to try"
+        if self.repeats >= REPEATS_IN_A_ROW:
+            return (
+                f"the sampler proposed {self.repeats} known networks in a row; another sampler or "
+                "seed may still find new ones"
+            )
+        return ""
 
     def _trial(self, trial_id: int) -> Iterator[Progress]:
         """Run one trial, and tell the callbacks once it has ended."""
@@ -279,13 +289,12 @@ class Search:
         return Progress(trials, *counts, best=now.best, epochs_spent=now.epochs_spent)
 
     def _is_exhausted(self) -> bool:
-        networks = self.experiment.networks
-        return networks is not None and len(self.counts.trained) >= networks
+        distinct = self.experiment.distinct
+        return distinct is not None and len(self.counts.trained) >= distinct
 
-    def _no_feasible_network(self, draws: int) -> str:
+    def _no_feasible_network(self) -> str:
         limits = " and ".join(map(str, self.experiment.limits))
+        drawn = f"limits: none of {self.draws:,} networks drawn in a row has {limits}"
         least = self.seeded.smallest
         remedies = [each.remedy(least[each.quantity]) for each in self.experiment.limits]
-        return (
-            f"limits: none of {draws:,} networks drawn in a row has {limits}; {'; '.join(remedies)}"
-        )
+        return f"{drawn}; {'; '.join(remedies)}"

@@ -54,18 +54,7 @@ def open_study(
         pruner, changeable["pruner"] = seeded.inner, sampler_name(sampler)
     study = _create_or_load(experiment, storage, name, seeded, pruner)
     before = study.user_attrs
-    if EXPERIMENT in before:
-        refuse_difference(name, before[EXPERIMENT], experiment)
-    if is_begun(before):
-        known = check_study(name, before)
-        refuse_other_settings(known, sampler)
-        check_trials(known, study.get_trials(deepcopy=False))
-    elif EXPERIMENT not in before:
-        _refuse_others(study, experiment)
-        if not isinstance(sampler, str) and has_own_seed(sampler):
-            logger.warning(
-                "%s: the sampler's own seed is not used, seed=%d of the study is", name, seed
-            )
+    _check(study, experiment, sampler, seed)
     record = StudyRecord(
         name=name,
         experiment=experiment.record,
@@ -78,20 +67,43 @@ def open_study(
         versions={each: version(each) for each in ("nasopt", "optuna", "torch")},
         **changeable,
     )
-    settings = record.settings()
-    for key, value in settings.items():
-        if key in before and before[key] != value:
-            logger.warning("%s: %s is %s from here on, was %s", name, key, value, before[key])
-    changed = {key: value for key, value in settings.items() if before.get(key) != value}
-    if before.get(ENDED) and changed.keys() - {VERSIONS, THREADS}:
-        changed[ENDED] = ""  # what is new may let it go on
     storage.describe_study(
         study._study_id,
         lasting=record.lasting(),
-        settings=changed,
+        settings=_changed(name, before, record.settings()),
         system={METRIC_NAMES: list(experiment.objectives), IDENTITY: uuid4().hex},
     )
     return study
+
+
+def _check(
+    study: optuna.Study, experiment: Experiment, sampler: str | BaseSampler, seed: int
+) -> None:
+    """Raise StudyError if `study` is another's, or of another experiment or sampler."""
+    name, before = study.study_name, study.user_attrs
+    if EXPERIMENT in before:
+        refuse_difference(name, before[EXPERIMENT], experiment)
+    if is_begun(before):
+        known = check_study(name, before)
+        refuse_other_settings(known, sampler)
+        check_trials(known, study.get_trials(deepcopy=False))
+    elif EXPERIMENT not in before:
+        _refuse_others(study, experiment)
+        if not isinstance(sampler, str) and has_own_seed(sampler):
+            logger.warning(
+                "%s: the sampler's own seed is not used, seed=%d of the study is", name, seed
+            )
+
+
+def _changed(name: str, before: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that are others than `before`, with a warning for each known one."""
+    changed = {key: value for key, value in settings.items() if before.get(key) != value}
+    for key, value in changed.items():
+        if key in before:
+            logger.warning("%s: %s is %s from here on, was %s", name, key, value, before[key])
+    if before.get(ENDED) and changed.keys() - {VERSIONS, THREADS}:
+        changed[ENDED] = ""  # what is new may let it go on
+    return changed
 
 
 def _refuse_others(study: optuna.Study, experiment: Experiment) -> None:

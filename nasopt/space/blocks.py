@@ -1,4 +1,4 @@
-"""The torch modules that `Conv` stands for, one short function or class each."""
+"""The torch modules that layers stand for, one short function or class each."""
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,10 @@ def separable(channels: int, filters: int, kernel_size: int, strides: Strides) -
         *_convolved(channels, filters, 1, (1, 1)),
         nn.ReLU(inplace=True),
     )
+
+
+def dense(features: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(features, width), nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):

@@ -43,9 +43,39 @@ def distinct_networks(
     `exits` tells which layers may be left out: it leads from the index of such a layer to that of
     the layer after the repeat that it belongs to.
     """
-    alphabet = {layer: list(_letters(layer, layers)) for layer in layers}
+    automaton = Automaton(layers, exits, min_resolution)
+    total = steps = 0
+    # number of networks that lead to a set of states, all of one length
+    ways = {automaton.closure([(0, resolution)]): 1}
+    while ways:
+        longer: Counter[frozenset[State]] = Counter()
+        for states, count in ways.items():
+            if any(index == len(layers) for index, _ in states):
+                total += count
+            steps += sum(len(automaton.letters[index]) for index, _ in states)
+            if steps > MOST_STEPS:
+                return None
+            for letter, following in automaton.moves(states).items():
+                longer[automaton.closure(following)] += count * letter.weight
+        ways = longer
+    return total
 
-    def closure(states: Iterable[State]) -> frozenset[State]:
+
+class Automaton:
+    """Reads the chosen layers of a network one after another.
+
+    `letters` are those that each of `layers` may be, by its index; none after the last.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], exits: Mapping[int, int], min_resolution: int
+    ) -> None:
+        of_layer = {layer: list(_letters(layer, layers)) for layer in layers}
+        self.letters = [*(of_layer[layer] for layer in layers), []]
+        self._exits = exits
+        self._min_resolution = min_resolution
+
+    def closure(self, states: Iterable[State]) -> frozenset[State]:
         """Return `states` and all states that can be reached from them without a layer."""
         reached: set[State] = set()
         todo = list(states)
@@ -54,39 +84,25 @@ def distinct_networks(
             if state in reached:
                 continue
             reached.add(state)
-            if index in exits:
-                todo.append((exits[index], resolution))
-            if index < len(layers) and any(
-                letter.layer.effective(resolution, min_resolution) is None
-                for letter in alphabet[layers[index]]
-            ):
+            if index in self._exits:
+                todo.append((self._exits[index], resolution))
+            if any(self._acting(letter, resolution) is None for letter in self.letters[index]):
                 todo.append((index + 1, resolution))
         return frozenset(reached)
 
-    def moves(states: Iterable[State]) -> dict[Letter, set[State]]:
+    def moves(self, states: Iterable[State]) -> dict[Letter, set[State]]:
+        """Return the states that each letter leads to from any of `states`."""
         following: dict[Letter, set[State]] = {}
         for index, resolution in states:
-            for letter in alphabet[layers[index]] if index < len(layers) else ():
-                layer = letter.layer.effective(resolution, min_resolution)
+            for letter in self.letters[index]:
+                layer = self._acting(letter, resolution)
                 if layer is not None:
                     after = (index + 1, layer.shrink(resolution))
                     following.setdefault(replace(letter, layer=layer), set()).add(after)
         return following
 
-    total = steps = 0
-    ways = {closure([(0, resolution)]): 1}  # number of networks that lead there, of one length
-    while ways:
-        longer: Counter[frozenset[State]] = Counter()
-        for states, count in ways.items():
-            if any(index == len(layers) for index, _ in states):
-                total += count
-            steps += sum(len(alphabet[layers[i]]) for i, _ in states if i < len(layers))
-            if steps > MOST_STEPS:
-                return None
-            for letter, following in moves(states).items():
-                longer[closure(following)] += count * letter.weight
-        ways = longer
-    return total
+    def _acting(self, letter: Letter, resolution: Shape) -> Layer | None:
+        return letter.layer.effective(resolution, self._min_resolution)
 
 
 def _letters(layer: Layer, layers: Sequence[Layer]) -> Iterator[Letter]:

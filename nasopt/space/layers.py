@@ -3,7 +3,7 @@
 The checks see through open fields, so that a bad choice fails when the space is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]  # of one image or feature map: (channels, height, width)
+Construction = tuple[Callable[..., "nn.Module"], tuple[Any, ...]]  # numbers, or tuples of them
 
 MAX_KERNEL_SIZE = 31  # pixels; larger ones are a typing error far more often than a wish
 CONV_OPS = ("conv", "residual", "separable")
@@ -78,9 +79,18 @@ class Layer(Spelled):
         """Return the (height, width) that the layer makes of `resolution`, as `build` does."""
         return resolution
 
+    def construction(self, in_shape: Shape) -> "Construction":
+        """Return the function that makes the module for inputs of `in_shape`, and its arguments.
+
+        It is a class of `torch.nn` or stands in `blocks`, so that the call can be written down in
+        plain PyTorch.
+        """
+        raise NotImplementedError
+
     def build(self, in_shape: Shape) -> "nn.Module":
         """Return the module for inputs of `in_shape`, on torch's current default device."""
-        raise NotImplementedError
+        make, arguments = self.construction(in_shape)
+        return make(*arguments)
 
     @property
     def wording(self) -> Wording:
@@ -134,7 +144,7 @@ class Conv(Layer):
     def shrink(self, resolution: Shape) -> Shape:
         return tuple(-(-side // self.chosen("stride")) for side in resolution)
 
-    def build(self, in_shape: Shape) -> "nn.Module":
+    def construction(self, in_shape: Shape) -> "Construction":
         from nasopt.space import blocks  # it imports torch: two seconds that `nasopt show` saves
 
         operation = {
@@ -147,7 +157,7 @@ class Conv(Layer):
         # gradients in bfloat16 are garbage (avx512_bf16, kernels of 3x3 and more).
         stride = self.chosen("stride")
         strides = min(stride, height), min(stride, width)
-        return operation(channels, self.chosen("filters"), self.chosen("kernel_size"), strides)
+        return operation, (channels, self.chosen("filters"), self.chosen("kernel_size"), strides)
 
     @property
     def wording(self) -> Wording:
@@ -190,7 +200,7 @@ class Pool(Layer):
     def shrink(self, resolution: Shape) -> Shape:
         return tuple(side // self.chosen("kernel_size") for side in resolution)
 
-    def build(self, in_shape: Shape) -> "nn.Module":
+    def construction(self, in_shape: Shape) -> "Construction":
         from torch import nn
 
         if self.chosen("kernel_size") > min(in_shape[1:]):
@@ -200,7 +210,7 @@ class Pool(Layer):
                 f"use {min(height, width)} or less"
             )
         pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[self.chosen("op")]
-        return pool(self.chosen("kernel_size"))
+        return pool, (self.chosen("kernel_size"),)
 
     @property
     def wording(self) -> Wording:
@@ -224,10 +234,10 @@ class Dense(Layer):
         for value in _whole_numbers("Dense", "width", self.width):
             _at_least(1, "Dense", "width", value)
 
-    def build(self, in_shape: Shape) -> "nn.Module":
-        from torch import nn
+    def construction(self, in_shape: Shape) -> "Construction":
+        from nasopt.space import blocks
 
-        return nn.Sequential(nn.Linear(in_shape[0], self.chosen("width")), nn.ReLU(inplace=True))
+        return blocks.dense, (in_shape[0], self.chosen("width"))
 
     @property
     def wording(self) -> Wording:

@@ -164,6 +164,7 @@ def mark(connection: sa.Connection) -> None:
 
 def _inspect(path: Path, writing: bool) -> None:
     begin_anew = "move it away, or name another with --storage"
+    restore = f"restore a copy, or {begin_anew}"
     if path.is_dir():
         raise StorageError(f"storage={path}: a folder; name a file in it, as in {path}/x.db")
     # Only SQLite may open the file: to close it by other means would drop the locks of whatever
@@ -176,22 +177,14 @@ def _inspect(path: Path, writing: bool) -> None:
         with closing(sqlite3.connect(url, uri=True, timeout=BUSY_SECONDS)) as db:
             if writing:
                 _refuse_foreign_wal(path, db)
-            ((pages,),) = db.execute("PRAGMA page_count")
-            ((page_size,),) = db.execute("PRAGMA page_size")
-            if not writing and path.stat().st_size < pages * page_size:
-                raise StorageError(f"storage={path}: truncated; restore a copy, or {begin_anew}")
+            elif path.stat().st_size < _size_of(db):
+                raise StorageError(f"storage={path}: truncated; {restore}")
             db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
             if not tables_of(db) >= TABLES:
                 raise StorageError(f"storage={path}: another program's database; {begin_anew}")
-            refuse_what_runs(db)
-            schemas = [each for (each,) in db.execute("SELECT version_num FROM alembic_version")]
-            sound = db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-            if sound and schemas == [SCHEMA]:
-                refuse_other_values(db)
+            schemas = _schemas_of(db)
     except Unsound as error:
-        raise StorageError(
-            f"storage={path}: damaged ({error}); restore a copy, or {begin_anew}"
-        ) from error
+        raise StorageError(f"storage={path}: damaged ({error}); {restore}") from error
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error):
             raise StorageError(f"storage={path}: no SQLite database; {begin_anew}") from error
@@ -200,17 +193,32 @@ def _inspect(path: Path, writing: bool) -> None:
                 f"storage={path}: a killed run left a part of it in {path.name}-wal, which "
                 "cannot be read in a folder that is read-only; copy both to another"
             ) from error
-        raise StorageError(
-            f"storage={path}: damaged ({error}); restore a copy, or {begin_anew}"
-        ) from error
-    if not sound:
-        raise StorageError(f"storage={path}: damaged; restore a copy, or {begin_anew}")
+        raise StorageError(f"storage={path}: damaged ({error}); {restore}") from error
     if not schemas:
-        raise StorageError(
-            f"storage={path}: damaged (it has no schema version); restore a copy, or {begin_anew}"
-        )
+        raise StorageError(f"storage={path}: damaged (it has no schema version); {restore}")
     if schemas != [SCHEMA]:
         raise other_schema(str(path))
+
+
+def _size_of(db: sqlite3.Connection) -> int:
+    """Return the number of bytes that the header of a database says it has."""
+    ((pages,),) = db.execute("PRAGMA page_count")
+    ((page_size,),) = db.execute("PRAGMA page_size")
+    return int(pages * page_size)
+
+
+def _schemas_of(db: sqlite3.Connection) -> list[str]:
+    """Return the versions of Optuna's schema that a database says it has: one, if it is sound.
+
+    Raises Unsound if its pages are damaged, or its tables have what no Optuna wrote.
+    """
+    refuse_what_runs(db)
+    schemas = [each for (each,) in db.execute("SELECT version_num FROM alembic_version")]
+    if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise Unsound("its pages contradict each other")
+    if schemas == [SCHEMA]:
+        refuse_other_values(db)
+    return schemas
 
 
 def other_schema(name: str) -> StorageError:

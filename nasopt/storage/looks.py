@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from nasopt.storage.ledger import inserting
 
+MOST_BYTES = 2**28  # of the labels or predictions of a look: what is more was not written by us
+
 TABLES = sa.MetaData()
 LOOKS = sa.Table(
     "nasopt_looks",
@@ -197,4 +199,9 @@ def _packed(values: NDArray[Any]) -> bytes:
 
 
 def _unpacked(content: bytes, kind: Any) -> NDArray[Any]:
-    return np.frombuffer(zlib.decompress(content), dtype=kind)
+    """Return the values that `_packed` packed; ValueError if they cannot be."""
+    try:
+        opened = zlib.decompressobj().decompress(content, MOST_BYTES)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    return np.frombuffer(opened, dtype=kind)

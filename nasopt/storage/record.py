@@ -258,10 +258,10 @@ class ExperimentRecord:
         """The open fields of the space and of the recipe, by name."""
         if self.is_benchmark:
             return {name: field_from_json(each) for name, each in self.space["table"].items()}
-        return {**self.networks.hyperparameters, **self.training.hyperparameters}
+        return {**self.network_space.hyperparameters, **self.training.hyperparameters}
 
     @cached_property
-    def networks(self) -> Space:
+    def network_space(self) -> Space:
         """The space of networks, which a benchmark has not."""
         assert self.input_shape is not None
         return Space.from_json(dict(self.space)).on(self.input_shape)
@@ -277,7 +277,7 @@ class ExperimentRecord:
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
         """Return the evaluation, named as by `Experiment.evaluation`."""
-        chosen = self.networks.decode(params), self.training.choose(params)
+        chosen = self.network_space.decode(params), self.training.choose(params)
         return Evaluation(*chosen, self.data, self.seed)
 
     def draws(self, count: int, seed: int) -> Iterator[Evaluation]:
@@ -366,7 +366,7 @@ class StudyRecord(Attributes):
     @property
     def space(self) -> Space | None:
         """The space of networks; None if it was of a benchmark."""
-        return None if self.is_benchmark else self.experiment.networks
+        return None if self.is_benchmark else self.experiment.network_space
 
     def lasting(self) -> dict[str, Any]:
         """Return the attributes that stay as they were first written."""

@@ -50,7 +50,7 @@ def test_finalists_are_different_networks_of_all_studies_best_first(tmp_path):
     storage = open_storage(tmp_path / "x.db", "read")
     studies = [read_study(storage, name) for name in studies_of(storage)]
     found = finalists(studies, 100)
-    networks = [study.experiment.networks.decode(trial.params).key for study, trial in found]
+    networks = [study.experiment.network_space.decode(trial.params).key for study, trial in found]
     values = [trial.values[0] for _, trial in found]
     assert len(set(networks)) == len(networks)
     assert values == sorted(values, reverse=True)

@@ -128,12 +128,13 @@ def replace_by_another_programs(path: Path) -> None:
         connection.commit()
 
 
+CONTRADICTS = f"damaged (its pages contradict each other); restore a copy, or {MOVE}"
 BROKEN = {
     "empty": (write(b""), f"an empty file; {MOVE}"),
     "text": (write(b"a text of mine\n" * 1000), f"no SQLite database; {MOVE}"),
     "cut by a byte": (cut(0.99999), f"truncated; restore a copy, or {MOVE}"),
-    "a page of noise": (overwrite("trials", b"\xff"), f"damaged; restore a copy, or {MOVE}"),
-    "a page of zeros": (overwrite("trial_values", b"\0"), f"damaged; restore a copy, or {MOVE}"),
+    "a page of noise": (overwrite("trials", b"\xff"), CONTRADICTS),
+    "a page of zeros": (overwrite("trial_values", b"\0"), CONTRADICTS),
     "another program's": (replace_by_another_programs, f"another program's database; {MOVE}"),
     "an older Optuna's": (
         execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'"),

@@ -6,6 +6,7 @@ contrast of 3 to both, and never carry a meaning alone.
 
 from nasopt.reporting.figures.choices import choices_figure
 from nasopt.reporting.figures.comparison import comparison_figure
+from nasopt.reporting.figures.confusion import confusion_figure
 from nasopt.reporting.figures.curves import curves_figure
 from nasopt.reporting.figures.drawing import blocks
 from nasopt.reporting.figures.front import front_figure
@@ -17,6 +18,7 @@ __all__ = [
     "blocks",
     "choices_figure",
     "comparison_figure",
+    "confusion_figure",
     "curves_figure",
     "front_figure",
     "importance_figure",

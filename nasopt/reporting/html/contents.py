@@ -11,21 +11,24 @@ from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Row, study_rows
 from nasopt.analysis.effective_layers import EffectiveLayers
 from nasopt.analysis.examples import examples, shown
+from nasopt.analysis.final_test import latest_test
 from nasopt.analysis.front import COSTS
 from nasopt.analysis.incumbents import course
 from nasopt.analysis.learning import savings
 from nasopt.analysis.outcome import Outcome, layer_rows
-from nasopt.analysis.record import Record, devices_of, networks, remarks
+from nasopt.analysis.record import Record, devices_of, furthest_trained, remarks
 from nasopt.analysis.selection import budget_of, compare_records, is_done, spent_of
 from nasopt.errors import StudyError
 from nasopt.reporting import captions
 from nasopt.reporting.commands import commands, needed
 from nasopt.reporting.figures.drawing import Block, blocks, most_filters
 from nasopt.reporting.html import sections
+from nasopt.reporting.html.final_model import FinalModel
 from nasopt.reporting.html.picture import PartPicture, pictured
 from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
 from nasopt.storage.database import shown_url
+from nasopt.storage.looks import Looks
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord, key_of
 from nasopt.text import accuracy, duration, several, trained_on
@@ -89,7 +92,7 @@ class Contents:
         self.effective_layers = None if self.space is None else EffectiveLayers(self.space)
         self.shown = shown(studies)
         self.savings = savings(studies)
-        self.tried = len(networks(studies))
+        self.tried = len(furthest_trained(studies))
         self.examples = examples(studies, storage)
         self.remarks = remarks(studies)
         self.by_sampler = study_rows(studies)
@@ -259,6 +262,13 @@ class Contents:
         if any(TrialRecord.of(t).prediction for study in self.studies for t in study.counted):
             found.append(sections.expectations(self.studies, self.shown))
         return {each.name: each for each in found}
+
+    @cached_property
+    def final(self) -> FinalModel | None:
+        """The final model, if `nasopt finals` has tested one."""
+        name = self.first.name.rsplit("/", 2)[0]
+        test = latest_test(Looks(self.storage.engine), self.first.experiment, name)
+        return None if test is None else FinalModel(test)
 
     @cached_property
     def trials(self) -> list[TrialRow]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.search.noise import NoiseStudy
     from nasopt.search.search import Progress as SearchProgress
     from nasopt.search.search import Search
+    from nasopt.training.evaluation import EpochResult
 
 HOW_MANY = "Each trial can be reproduced; how many fit into a time cannot"
 
@@ -272,6 +273,17 @@ def follow_noise(out: Console, study: "NoiseStudy") -> None:
                 show(progress.training - 1, progress.total, text)
             elif progress.result.epoch == progress.evaluation.recipe.epochs:
                 out.print(f"[{progress.training}/{progress.total}] {text}")
+
+
+def follow_epochs(out: Console, training: "Iterable[EpochResult]", epochs: int) -> None:
+    """Go through a training: live in a terminal, else a line an epoch."""
+    with live(out) as show:
+        for result in training:
+            text = f"epoch {result.epoch}, accuracy {accuracy(result.accuracy)}"
+            if out.is_terminal:
+                show(result.epoch, epochs, text)
+            else:
+                out.print(f"[{result.epoch}/{epochs}] {text}")
 
 
 @contextmanager

@@ -1,14 +1,15 @@
 """The finals in a terminal: their progress, and the tables of what came of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from nasopt.analysis.classification import Scores
 from nasopt.analysis.final_test import Efficiency, FinalProgress, FinalResult, FinalTest, Tested
 from nasopt.analysis.reranking import Reranking
 from nasopt.reporting.terminal.display import live
-from nasopt.text import accuracy, several
+from nasopt.text import accuracy, duration, several
 
 MOST_CLASSES = 20  # whose recalls and confusions are printed; a report has all
 SHOWN_MISTAKES = 5
@@ -44,6 +45,12 @@ def _status(progress: FinalProgress) -> str:
     return f"{progress.name}{epoch}{scored}"
 
 
+def print_kept_back(out: Console, done: str, seconds: float) -> None:
+    """Print that a search has ended for the sake of its finals, at what was `done`."""
+    out.print(f"The search ends here: {done}. The finals take about {duration(seconds)}.")
+    out.print()
+
+
 def print_finals(out: Console, result: FinalResult) -> None:
     """Print what became of each stage."""
     out.print(f"The finals of {result.experiment}", style="bold")
@@ -51,8 +58,9 @@ def print_finals(out: Console, result: FinalResult) -> None:
     _print_reranking(out, result.reranking)
     _print_test(out, result.test)
     _print_efficiency(out, result.efficiency)
-    for note in (*result.test.left_out, *result.notes):
+    for note in result.test.left_out:
         out.print(f"- {note}")
+    out.print(f"The model is in {result.folder}.", soft_wrap=True)
 
 
 def _print_reranking(out: Console, reranking: Reranking) -> None:
@@ -108,22 +116,8 @@ def _lead(each: Tested) -> str:
 
 def _print_model(out: Console, test: FinalTest) -> None:
     """Print the scores of the model that is written: the winner's of the first seed."""
-    scores = test.winner.first
     out.print("The model: the winner's of the first seed, whichever is best on test", style="bold")
-    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column()
-    ends = f"{accuracy(scores.low)} to {accuracy(scores.high)}"
-    facts.add_row("Accuracy", f"{accuracy(scores.accuracy)} (95 % interval {ends}, Wilson)")
-    facts.add_row("Balanced accuracy", accuracy(scores.balanced_accuracy))
-    facts.add_row("Macro F1", accuracy(scores.macro_f1))
-    out.print(facts)
-    out.print()
-    if len(test.classes) <= MOST_CLASSES:
-        out.print(confusion_table(test))
-    else:
-        out.print(_hardest(test))
-    out.print()
+    print_scores(out, test.winner.first, test.classes)
     if test.mistakes:
         out.print("Its most confident mistakes", style="bold")
         for each in test.mistakes[:SHOWN_MISTAKES]:
@@ -133,25 +127,40 @@ def _print_model(out: Console, test: FinalTest) -> None:
         out.print()
 
 
-def confusion_table(test: FinalTest) -> Table:
+def print_scores(out: Console, scores: Scores, classes: Sequence[str]) -> None:
+    """Print the scores of one model, and which classes it takes for which."""
+    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    ends = f"{accuracy(scores.low)} to {accuracy(scores.high)}"
+    facts.add_row("Accuracy", f"{accuracy(scores.accuracy)} (95 % interval {ends}, Wilson)")
+    facts.add_row("Balanced accuracy", accuracy(scores.balanced_accuracy))
+    facts.add_row("Macro F1", accuracy(scores.macro_f1))
+    out.print(facts)
+    out.print()
+    table = confusion_table if len(classes) <= MOST_CLASSES else _hardest
+    out.print(table(scores, classes))
+    out.print()
+
+
+def confusion_table(scores: Scores, classes: Sequence[str]) -> Table:
     """Return a row for each true class: its recall, and how many images went to each class."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("true \\ predicted", no_wrap=True, style="bold")
     table.add_column("recall", justify="right")
-    for number in range(1, len(test.classes) + 1):
+    for number in range(1, len(classes) + 1):
         table.add_column(str(number), justify="right", no_wrap=True)
-    scores = test.winner.first
-    rows = zip(test.classes, scores.recalls, scores.confusion, strict=True)
+    rows = zip(classes, scores.recalls, scores.confusion, strict=True)
     for number, (name, recall, counts) in enumerate(rows, 1):
         cells = [str(count) if count else "·" for count in counts]
         table.add_row(f"{number} {name}", accuracy(recall) or "none", *cells)
     return table
 
 
-def _hardest(test: FinalTest) -> Table:
+def _hardest(scores: Scores, classes: Sequence[str]) -> Table:
     """Return the classes of the least recall, where there are too many to print."""
     table = _table("recall", first="hardest classes")
-    known = zip(test.classes, test.winner.first.recalls, strict=True)
+    known = zip(classes, scores.recalls, strict=True)
     ranked = sorted((recall, name) for name, recall in known if recall is not None)
     for recall, name in ranked[:MOST_CLASSES]:
         table.add_row(name, accuracy(recall))
