@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from nasopt.analysis.outcome import best as best
     from nasopt.api import compare as compare
     from nasopt.api import finals as finals
+    from nasopt.api import init as init
     from nasopt.api import run as run
     from nasopt.benchmarks import load_benchmark as load_benchmark
     from nasopt.errors import Error as Error
@@ -51,6 +52,7 @@ _HOMES = {
     "compare": "api",
     "cost": "space.model",
     "finals": "api",
+    "init": "api",
     "integer": "space.fields",
     "load": "models.loading",
     "load_benchmark": "benchmarks",

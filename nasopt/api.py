@@ -11,6 +11,7 @@ from nasopt.analysis.final_test import FinalResult
 from nasopt.errors import StudyError
 from nasopt.models.finals import SEEDS, TOP, Finals
 from nasopt.reporting.notes import TrialNotes
+from nasopt.reporting.study_file import make_study
 from nasopt.search.comparison import DEFAULT, Comparison
 from nasopt.search.deadline import Deadline
 from nasopt.search.experiment import Experiment
@@ -123,3 +124,25 @@ def finals(
     if stages.out_of_time:
         raise StudyError(f"time={time}: used, and {stages.out_of_time}; {RUN_AGAIN}")
     return stages.result
+
+
+def init(
+    folder: str | Path,
+    *,
+    output: str | Path | None = None,
+    size: int | None = None,
+    device: str = "auto",
+) -> Experiment:
+    """Look at a folder of pictures and return an experiment that fits it and this machine.
+
+        experiment = nasopt.init("photos", output="photos.py")
+        study = nasopt.run(experiment)
+
+    The folder is as `image_folder` takes it. `size` is that of the pictures in pixels, by default
+    one that suits them. With `output`, the study file is written there as well, never over
+    another. The seconds of a trial are measured on `device`; there are as many trials as take
+    about half an hour.
+
+    Raises an `Error` for a mistake that the user can fix.
+    """
+    return make_study(folder, output, size=size, device=device).experiment

@@ -30,6 +30,35 @@ def quickstart(args: argparse.Namespace) -> None:
     lecture.quickstart(args.storage, args.device, args.json)
 
 
+def init(args: argparse.Namespace) -> None:
+    """Look at the pictures in FOLDER and write a study file that fits them and this machine.
+
+    FOLDER has a sub-folder for each class; or train, val and test in it have. Nothing is ever
+    overwritten.
+    """
+    from nasopt.reporting.commands import command
+    from nasopt.reporting.study_file import findings, make_study, prospects, study_name
+    from nasopt.reporting.terminal import display
+
+    output = args.output or study_name(args.folder)
+    proposal = make_study(args.folder, output, size=args.size, device=args.device)
+    if args.json:
+        display.print_json({"output": output, **proposal.to_json()})
+        return
+    out = display.console()
+    for sentence in (*findings(proposal.survey), *prospects(proposal)):
+        out.print(sentence)
+    out.print()
+    out.print(f"Written: {output}", soft_wrap=True)
+    display.print_next(
+        out,
+        [
+            (command("run", output), f"search: {proposal.experiment.trials} trials"),
+            (command("describe", output), "the space in numbers"),
+        ],
+    )
+
+
 def describe(args: argparse.Namespace) -> None:
     """Describe the space of STUDY: parameters, size, ranges of cost, seconds per trial here."""
     from nasopt.reporting.commands import same
@@ -463,6 +492,7 @@ VERBS: dict[str, Verb] = {
     verb.__name__: verb
     for verb in (
         quickstart,
+        init,
         describe,
         noise,
         run,

@@ -114,6 +114,20 @@ def _quickstart(sub: Parser) -> None:
     _device(sub)
 
 
+def _init(sub: Parser) -> None:
+    sub.add_argument("folder", metavar="FOLDER", help="a folder of pictures")
+    sub.add_argument(
+        "-o",
+        "--output",
+        metavar="STUDY",
+        help="the study file to write (default: the folder's name, with .py, in this folder)",
+    )
+    sub.add_argument(
+        "--size", type=int, metavar="N", help="pixels of a side (default: what suits the pictures)"
+    )
+    _device(sub)
+
+
 def _describe(sub: Parser) -> None:
     _study(sub)
     _device(sub)
@@ -312,6 +326,7 @@ def _dashboard(sub: Parser) -> None:
 
 OPTIONS: dict[str, Callable[[Parser], None]] = {
     "quickstart": _quickstart,
+    "init": _init,
     "describe": _describe,
     "noise": _noise,
     "run": _run,
@@ -325,6 +340,7 @@ OPTIONS: dict[str, Callable[[Parser], None]] = {
 }
 EXAMPLES = {
     "quickstart": ["nasopt quickstart"],
+    "init": ["nasopt init photos", "nasopt init photos -o studies/photos.py --size 64"],
     "describe": ["nasopt describe studies/cifar10.py"],
     "noise": [
         "nasopt noise studies/fashion_mnist.py",

@@ -2,6 +2,8 @@
 
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ FORMATS = (
 # the exceptions that Pillow raises for damaged files
 DAMAGED = (OSError, EOFError, RuntimeError, SyntaxError, ValueError, LookupError, TypeError,
            AttributeError, OverflowError, struct.error)  # fmt: skip
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's, and those of it that turn by a quarter
 LEAST_WHITE = 4096  # in 16 bits: if all values are below, they have 12 bits or fewer, not 16
 ONE_SCALE = "its white is unknown: save all pictures with 8 bits a channel, by one scale for all"
 
@@ -35,15 +38,35 @@ def read_picture(file: Path, size: int) -> NDArray[np.uint8]:
     Raises DataError, naming the file, if it is no picture, damaged, larger than Pillow's limit, or
     has values whose range is not known.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
+
+    with _opened(file) as image:
+        square = ImageOps.fit(_in_bytes(file, image), (size, size))
+        return np.asarray(square.convert("RGB"))
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """Return the (width, height) of the upright picture in `file`; its pixels are not decoded.
+
+    Raises DataError, naming the file, as `read_picture` does for what its head tells.
+    """
+    with _opened(file) as image:
+        width, height = image.size
+        sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
+        return (height, width) if sideways else (width, height)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator["ImageFile"]:
+    """Open a picture; raise DataError, naming the file, if that or what is done with it fails."""
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # for damaged metadata beside the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
-                square = ImageOps.fit(_in_bytes(file, image), (size, size))
-                return np.asarray(square.convert("RGB"))
+                yield image
     except UnidentifiedImageError as error:
         remedy = "convert it to PNG, say, or remove it from the folder"
         raise DataError(f"{file}: not an image of {', '.join(FORMATS)}; {remedy}") from error

@@ -1,0 +1,278 @@
+"""The study file that `nasopt init` writes: a proposal as Python, with the reasons beside it."""
+
+import os
+import re
+import shlex
+import sys
+import textwrap
+from dataclasses import MISSING, fields
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+from nasopt.data.folders import TEST, TRAIN, VALIDATION
+from nasopt.data.survey import Survey, look_at
+from nasopt.errors import DataError, StudyError
+from nasopt.search.proposal import FEWEST_TRIALS, Proposal, propose
+from nasopt.space.layers import Layer
+from nasopt.space.space import Repeat, Space
+from nasopt.text import duration, listed, several, visible
+from nasopt.training.evaluation import Recipe
+
+LONGEST_NAME = 100  # characters of the file's
+MOST_CLASSES = 30  # that are listed
+COLUMNS = 96  # of a line of comment
+FEW = 100  # validation pictures, with which little can be told
+
+LIMITED = "\n    limit={:_},  # of {:,} for training and validation, to keep trials short"
+TEMPLATE = '''\
+"""{title}
+
+    nasopt run {file}
+
+{story}
+"""
+
+from nasopt import Conv, Experiment, Recipe, Space, categorical, macs, parameters, repeat
+from nasopt.data import Dataset, image_folder
+
+{classes}
+dataset: Dataset = image_folder(
+    {path},  # a sub-folder for each class{inside}
+    size={size},  # pixels of a side, to which the centre square of each is scaled{limit}
+)
+
+experiment: Experiment = Experiment(
+    dataset=dataset,
+    space={space},
+    limits=(
+        {weights},  # few pictures train few weights
+        {operations},  # for one picture: so trials take alike long
+    ),
+    recipe=Recipe(
+{recipe}
+    ),
+    trials={trials},
+)
+'''
+
+
+def make_study(
+    folder: str | Path, output: str | Path | None, *, size: int | None = None, device: str = "auto"
+) -> Proposal:
+    """Return the proposal for a folder of pictures, written to `output` if that is given.
+
+    Raises an Error for what cannot be, and StudyError if `output` is there already.
+    """
+    if size is not None and (type(size) is not int or size < 1):
+        raise DataError(f"size={size!r}: use 1, 2, 3, ... pixels")
+    path = Path(study_name(folder) if output is None else output)
+    if output is not None:
+        _refuse_existing(path)
+    proposal = propose(look_at(folder), name=path.stem, size=size, device=device)
+    if output is not None:
+        _write(path, study_text(proposal, path))
+    return proposal
+
+
+def study_name(folder: str | Path) -> str:
+    """Return the name of the study file for a folder: as the folder, but never as a module's.
+
+    A study file's folder is where Python looks for modules first.
+    """
+    words = re.sub(r"[^\w-]+", "_", Path(os.path.abspath(Path(folder).expanduser())).name).strip(
+        "_"
+    )
+    name = words.encode(errors="replace").decode()[:LONGEST_NAME] or "pictures"
+    taken = {"nasopt", *sys.stdlib_module_names, *packages_distributions()}
+    return f"{name}_study.py" if name in taken else f"{name}.py"
+
+
+def _refuse_existing(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise StudyError(f"output={path}: no folder {path.parent}; make it, or choose another")
+    if path.is_symlink() or path.exists():
+        raise StudyError(f"output={path}: is there already; choose another with -o, or remove it")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        _refuse_existing(path)
+        raise
+    except OSError as error:
+        raise StudyError(
+            f"output={path}: cannot be written ({error.strerror}); choose another with -o"
+        ) from error
+
+
+def study_text(proposal: Proposal, output: Path) -> str:
+    """Return the text of the study file `output`."""
+    experiment, survey = proposal.experiment, proposal.survey
+    assert isinstance(experiment.space, Space)
+    data = experiment.data
+    limit = "" if data.limit is None else LIMITED.format(data.limit, sum(_counts(survey)[:2]))
+    sentences = [*findings(survey), *prospects(proposal)]
+    weights, operations = map(_limit, experiment.limits)
+    return TEMPLATE.format(
+        title=_in_docstring(f"A search on the pictures in {survey.path.name or survey.path}."),
+        file=_in_docstring(shlex.quote(str(output))),
+        story="\n".join(_in_docstring(line) for line in _wrapped(" ".join(sentences), 100)),
+        classes="\n".join(f"# {line}" for line in _wrapped(_classes(survey), COLUMNS)),
+        path=_quoted(_path(survey.path, output)),
+        inside=" in each split" if survey.brought else "",
+        size=proposal.size,
+        limit=limit,
+        space=_space(experiment.space),
+        weights=weights,
+        operations=operations,
+        recipe=_recipe(experiment.recipe, survey),
+        trials=experiment.trials,
+    )
+
+
+def findings(survey: Survey) -> list[str]:
+    """Return what was found in the folder, in sentences."""
+    least, most = min(survey.classes.values()), max(survey.classes.values())
+    each = f"{least:,} of each" if least == most else f"from {least:,} to {most:,} of each"
+    low, median, high = survey.short_sides
+    sides = (
+        f"{low} pixels on the shorter side"
+        if low == high
+        else f"{low:,} to {high:,} pixels on the shorter side (median {median:,})"
+    )
+    colour = (
+        "all grey"
+        if survey.grey == 1
+        else "nearly all grey"
+        if survey.is_grey
+        else "in colour"
+        if survey.grey < 0.05
+        else f"in colour but for {survey.grey:.0%} grey ones"
+    )
+    pictures = f"{several(survey.pictures, 'picture')} of {len(survey.classes)} classes"
+    found = [f"{pictures}, {each}; {sides}, {colour}."]
+    if survey.imbalance >= 3:
+        found.append(
+            f"The largest class has {survey.imbalance:.1f} times as many as the smallest: an "
+            "accuracy tells little of the small ones."
+        )
+    return [*found, _splits(survey)]
+
+
+def _splits(survey: Survey) -> str:
+    counts = dict(zip((TRAIN, VALIDATION, TEST), _counts(survey), strict=True))
+    parts = listed([f"{count:,} for {name}" for name, count in counts.items() if count])
+    if not survey.brought:
+        return f"{parts}, split by chance, class by class."
+    brought = listed(survey.brought)
+    if not survey.test:
+        return f"{parts}, as the folder has them: there is no test split."
+    if len(survey.brought) == 2:
+        return f"{parts}: the folder has those for {brought}, validation is split off training."
+    return f"{parts}, as the folder has them."
+
+
+def _counts(survey: Survey) -> tuple[int, int, int]:
+    return survey.training, survey.validation, survey.test
+
+
+def prospects(proposal: Proposal) -> list[str]:
+    """Return what a search on this machine will take and tell, in sentences."""
+    trials, survey = proposal.experiment.trials, proposal.survey
+    told = [
+        f"A typical trial takes {duration(proposal.seconds_per_trial)} on this {proposal.device}, "
+        f"unpruned; {trials} trials take about {duration(proposal.seconds)}."
+    ]
+    if trials == FEWEST_TRIALS:
+        told.append("With fewer trials there is no search.")
+    if survey.seconds_to_read > 60:
+        told.append(
+            f"Reading the pictures takes {duration(survey.seconds_to_read)} at each start: scale "
+            "them down once, beforehand."
+        )
+    validation = proposal.experiment.data.counts[1]
+    told.append(
+        f"With {several(validation, 'validation picture')}, an accuracy is uncertain by "
+        f"{2 * proposal.standard_error:.3f} either way (95 %, at most)."
+    )
+    if validation < FEW:
+        told.append("That is too few to tell good networks apart: add pictures.")
+    return told
+
+
+def _classes(survey: Survey) -> str:
+    named = [f"{visible(name)} {count:,}" for name, count in survey.classes.items()]
+    more = len(named) - MOST_CLASSES
+    shown = named if more <= 0 else [*named[:MOST_CLASSES], f"{more} more"]
+    return f"Classes: {', '.join(shown)}."
+
+
+def _path(folder: Path, output: Path) -> str:
+    """Return the path of the folder for a study file: relative where both may move together."""
+    folder, home = Path(os.path.abspath(folder)), Path(os.path.abspath(output)).parent
+    return str(folder.relative_to(home) if folder.is_relative_to(home) else folder)
+
+
+def _quoted(text: str) -> str:
+    """Return the Python source of a text, in double quotes where that is as simple."""
+    source = repr(text)
+    return source if '"' in text or "'" in text else f'"{source[1:-1]}"'
+
+
+def _space(space: Space) -> str:
+    inner = "".join(f"        {_source(each, 8)},\n" for each in space.layers)
+    last = "# pixels: strides shrink the map no further"
+    return f"Space(\n{inner}        min_resolution={space.min_resolution},  {last}\n    )"
+
+
+def _source(item: Layer | Repeat, indent: int) -> str:
+    """Return the Python source of a part of a space whose last line is indented by so much."""
+    name, parts = type(item).__name__, _chosen(item)
+    if isinstance(item, Repeat):
+        name, parts = "repeat", [_source(item.layer, indent + 4), str(item.low), str(item.high)]
+    inner = "".join(f"{' ' * (indent + 4)}{each},\n" for each in parts)
+    return f"{name}(\n{inner}{' ' * indent})"
+
+
+def _chosen(value: Any) -> list[str]:
+    """Return the fields of a dataclass that are not at their default, as keyword arguments."""
+    return [
+        f"{each.name}={getattr(value, each.name)!r}"
+        for each in fields(value)
+        if each.default is MISSING or getattr(value, each.name) != each.default
+    ]
+
+
+def _limit(limit: Any) -> str:
+    return f"{limit.quantity} <= {int(limit.bound):_}"
+
+
+def _recipe(recipe: Recipe, survey: Survey) -> str:
+    why = {
+        "epochs": "the more, the better each network; and the fewer trials in the same time",
+        "batch_size": "pictures",
+        "lr": "at its peak",
+        "shift": "pixels, by up to which a picture is moved in training",
+        "flip": "half of them mirrored: leave it out for letters and digits",
+    }
+    lines = [
+        f"        {name}={getattr(recipe, name)!r},  # {reason}"
+        for name, reason in why.items()
+        if name != "flip" or recipe.flip
+    ]
+    if not recipe.flip:
+        lines.append(
+            "        # flip=True mirrors half of them: right for objects, wrong for digits"
+        )
+    return "\n".join(lines)
+
+
+def _in_docstring(text: str) -> str:
+    return visible(text).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    return textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False) or [""]
