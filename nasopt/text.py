@@ -77,6 +77,11 @@ def memory(size: int) -> str:
     return f"{size / 10**9:.1f} GB"
 
 
+def latency(seconds: float | None) -> str:
+    """Return a latency in milliseconds: "3.21 ms"; "" for None."""
+    return "" if seconds is None else f"{1e3 * seconds:,.3g} ms"
+
+
 def accuracy(value: float | None, *, sign: bool = False) -> str:
     """Return an accuracy, or a difference of two, as it is stored: "0.9806"; "" for None.
 

@@ -281,8 +281,18 @@ def _db(sub: Parser) -> None:
     sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
 
 
+def _metric(sub: Parser) -> None:
+    sub.add_argument(
+        "--metric",
+        metavar="M",
+        help="score by accuracy, balanced_accuracy or macro_f1 (default: that of the search); "
+        "nothing is trained",
+    )
+
+
 def _show(sub: Parser) -> None:
     _db(sub)
+    _metric(sub)
     sub.add_argument("--study", metavar="NAME", help="default: the one that was begun last")
     sub.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
     sub.add_argument(
@@ -293,6 +303,7 @@ def _show(sub: Parser) -> None:
 
 def _report(sub: Parser) -> None:
     _db(sub)
+    _metric(sub)
     sub.add_argument(
         "--study",
         metavar="NAME",
@@ -382,6 +393,7 @@ EXAMPLES = {
         "nasopt show runs/digits.db --study digits/random/0 --trial 12",
         "nasopt show runs/digits.db --study digits/surrogate/0 --why 12",
         "nasopt show runs/digits.db --studies",
+        "nasopt show runs/digits.db --metric macro_f1",
     ],
     "report": [
         "nasopt report runs/digits.db",

@@ -31,7 +31,7 @@ from nasopt.models.pace import Pace
 from nasopt.models.references import references
 from nasopt.models.saving import save
 from nasopt.models.searched import recalled, searched
-from nasopt.models.test_split import look_at_test
+from nasopt.models.test_split import check_test, look_at_test
 from nasopt.reporting.commands import command
 from nasopt.search.deadline import NO_DEADLINE, Deadline
 from nasopt.search.evaluator import Evaluator, default_location
@@ -104,6 +104,7 @@ class Finals:
         if not self.finalists:
             names = ", ".join(each.name for each in self.studies)
             raise StudyError(f"study={names}: no finished trial; run it first, or for longer")
+        check_test(self.experiment.data)
         self.output = Path(output or usual_folder(self.experiment.name)).expanduser()
         check_folder(self.output, self.experiment.data.fingerprint)
         self.location = str(storage)
