@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nasopt.space.layers import Conv as Conv
     from nasopt.space.layers import Dense as Dense
     from nasopt.space.layers import Pool as Pool
+    from nasopt.space.limits import latency as latency
     from nasopt.space.limits import macs as macs
     from nasopt.space.limits import parameters as parameters
     from nasopt.space.model import build as build
@@ -54,6 +55,7 @@ _HOMES = {
     "finals": "api",
     "init": "api",
     "integer": "space.fields",
+    "latency": "space.limits",
     "load": "models.loading",
     "load_benchmark": "benchmarks",
     "load_experiment": "search.experiment",

@@ -106,7 +106,7 @@ def noise(args: argparse.Namespace) -> None:
         display.print_json(study.noise.to_json())
         return
     out = display.console()
-    display.print_noise(out, study.noise)
+    display.print_noise(out, study.noise, experiment.metric)
     display.print_next(out, [(same("run", args), "search")], args.storage)
 
 
@@ -151,6 +151,7 @@ def run(args: argparse.Namespace) -> None:
     display.print_next(
         out,
         [
+            (same("finals", args), "the best networks trained again, the first tested and written"),
             (command("show", location, "--trial", "N"), "any trial"),
             (same("run", args, "--sampler", other), "the same search by another sampler"),
             (command("dashboard", location), "browse it"),
@@ -380,6 +381,9 @@ def show(args: argparse.Namespace) -> None:
     from nasopt.reporting.terminal import display, results
     from nasopt.storage.opening import open_storage
 
+    if args.metric is not None and (args.studies or args.why is not None):
+        other = "--studies" if args.studies else "--why"
+        raise StudyError(f"--metric: scores one study's networks anew; leave out {other}")
     storage = open_storage(args.db, "read")
     out = display.console()
     if args.studies:
@@ -400,13 +404,13 @@ def show(args: argparse.Namespace) -> None:
             results.print_why(out, why)
         return
     if args.trial is not None:
-        trial = outcome(study, args.trial)
+        trial = outcome(study, args.trial, args.metric)
         if args.json:
             display.print_json(trial.to_json())
         else:
             results.print_outcome(out, trial)
         return
-    found = result(study)
+    found = result(study, args.metric)
     if args.json:
         display.print_json(found.to_json())
         return
@@ -422,9 +426,9 @@ def report(args: argparse.Namespace) -> None:
     from nasopt.storage.opening import open_storage
 
     if args.output == "-":
-        write_report(open_storage(args.db, "read"), "/dev/stdout", args.study)
+        write_report(open_storage(args.db, "read"), "/dev/stdout", args.study, args.metric)
         return
-    size = write_report(open_storage(args.db, "read"), args.output, args.study)
+    size = write_report(open_storage(args.db, "read"), args.output, args.study, args.metric)
     if args.json:
         display.print_json({"output": args.output, "bytes": size})
         return

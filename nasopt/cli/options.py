@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from nasopt.errors import closest
-from nasopt.text import visible
+from nasopt.text import GOES_ON, visible
 
 Verb = Callable[[argparse.Namespace], None]
 BESIDE_THE_STUDY = "runs/<name of the study file>.db"
@@ -155,8 +155,8 @@ def _run(sub: Parser) -> None:
     )
     _time(
         sub,
-        "no trial begins that would not end in time, and the same command goes on (each trial "
-        "is reproducible, their number then is not)",
+        f"no trial begins that would not end in time, and {GOES_ON} (each trial is reproducible, "
+        "their number then is not)",
     )
     _storage(sub)
     _device(sub)
@@ -215,8 +215,8 @@ def _compare(sub: Parser) -> None:
     )
     _time(
         sub,
-        "no training begins that would not end in time, and the same command goes on until "
-        "there is something to compare",
+        f"no training begins that would not end in time, and {GOES_ON} until there is something "
+        "to compare",
     )
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
@@ -252,7 +252,7 @@ def _finals(sub: Parser) -> None:
         metavar="FOLDER",
         help="where the model goes (default: <name of the study>-model)",
     )
-    _time(sub, "no training begins that would not end in time, and the same command goes on")
+    _time(sub, f"no training begins that would not end in time, and {GOES_ON}")
     _storage(sub)
     _device(sub)
 
@@ -281,8 +281,18 @@ def _db(sub: Parser) -> None:
     sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
 
 
+def _metric(sub: Parser) -> None:
+    sub.add_argument(
+        "--metric",
+        metavar="M",
+        help="score by accuracy, balanced_accuracy or macro_f1 (default: that of the search); "
+        "nothing is trained",
+    )
+
+
 def _show(sub: Parser) -> None:
     _db(sub)
+    _metric(sub)
     sub.add_argument("--study", metavar="NAME", help="default: the one that was begun last")
     sub.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
     sub.add_argument(
@@ -293,6 +303,7 @@ def _show(sub: Parser) -> None:
 
 def _report(sub: Parser) -> None:
     _db(sub)
+    _metric(sub)
     sub.add_argument(
         "--study",
         metavar="NAME",
@@ -382,6 +393,7 @@ EXAMPLES = {
         "nasopt show runs/digits.db --study digits/random/0 --trial 12",
         "nasopt show runs/digits.db --study digits/surrogate/0 --why 12",
         "nasopt show runs/digits.db --studies",
+        "nasopt show runs/digits.db --metric macro_f1",
     ],
     "report": [
         "nasopt report runs/digits.db",

@@ -21,8 +21,10 @@ PAGE = '''"""The network of this folder in plain PyTorch, without nasopt {versio
     logits = network(normalised(images))   # images: uint8 (n, {shape})
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F

@@ -285,7 +285,7 @@ class Comparison:
         return found
 
     def _known(self, ledger: Ledger) -> dict[str, float]:
-        return ledger.final_accuracies(self.experiment.recipe.epochs)
+        return ledger.final_scores(self.experiment.recipe.epochs)
 
     def _untrained(self, winner: Evaluation, known: Container[str]) -> bool:
         """Return True if another seed's training of it is missing."""

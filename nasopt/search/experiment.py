@@ -26,12 +26,13 @@ from nasopt.samplers.pruners import make_pruner
 from nasopt.search.backend import Backend, Tabular, Trained
 from nasopt.space import model
 from nasopt.space.fields import Open, RandomTrial
-from nasopt.space.limits import Limit
+from nasopt.space.limits import COSTS, LATENCY, Limit
 from nasopt.space.space import Space
 from nasopt.storage.record import ExperimentRecord
 from nasopt.training.evaluation import Evaluation, HasKey, Recipe
+from nasopt.training.metrics import METRICS
 
-OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
+OBJECTIVES = (("accuracy",), *(("accuracy", cost) for cost in (*COSTS, LATENCY)))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
 TYPICAL_SAMPLE = 50  # random networks that tell what a typical one costs
 
@@ -39,6 +40,7 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",
     "macs": "minimize",
     "parameters": "minimize",
+    LATENCY: "minimize",
 }
 
 
@@ -65,9 +67,12 @@ class Experiment(Spelled):
 
     `dataset` and `pruner` take an object or a name. For a benchmark in the place of data set, space
     and recipe, see `on_benchmark`. `trials` is an exact total over all workers and restarts.
-    `objectives` is ("accuracy",), or that with "macs" or "parameters": then there is no pruning,
-    which Optuna refuses for two objectives. `seed` is of the trainings, so that samplers share what
-    was paid for. `name` begins the names of the studies.
+    `metric` scores a network on validation images: "accuracy", "balanced_accuracy" or "macro_f1",
+    for classes of unequal size. `objectives` is ("accuracy",), where "accuracy" stands for the
+    metric, or that with "macs", "parameters" or "latency": then there is no pruning, which Optuna
+    refuses for two objectives. A latency, here or among `limits`, is measured on the device of the
+    search (float32, one image at a time) and kept in its database. `seed` is of the trainings, so
+    that samplers share what was paid for. `name` begins the names of the studies.
 
     Raises an Error for a field that cannot be.
     """
@@ -80,6 +85,7 @@ class Experiment(Spelled):
     trials: int = 50
     limits: tuple[Limit, ...] = ()
     objectives: tuple[str, ...] = ("accuracy",)
+    metric: str = "accuracy"
     pruner: str | BasePruner = "quarter"
     seed: int = 0
     name: str = "experiment"
@@ -152,14 +158,21 @@ class Experiment(Spelled):
                 raise RecipeError(
                     f"Experiment.limits: {limit!r} is no limit; write parameters <= 5_000, say"
                 )
+        if self.metric not in [*METRICS]:
+            remedy = closest(str(self.metric), METRICS)
+            raise RecipeError(f"Experiment.metric={self.metric!r}: unknown; {remedy}")
         for objective in self.objectives:
+            if objective in METRICS and objective != "accuracy":
+                raise RecipeError(
+                    f"Experiment.objectives: {objective!r} is a metric; write metric={objective!r}"
+                )
             if objective not in DIRECTIONS:
                 remedy = closest(objective, DIRECTIONS)
                 raise RecipeError(f"Experiment.objectives: {objective!r} is unknown; {remedy}")
         if self.objectives not in OBJECTIVES:
             raise RecipeError(
-                f"Experiment.objectives={self.objectives!r}: use ('accuracy',), "
-                "('accuracy', 'macs') or ('accuracy', 'parameters')"
+                f"Experiment.objectives={self.objectives!r}: use ('accuracy',), or "
+                "('accuracy', 'macs'), ('accuracy', 'parameters') or ('accuracy', 'latency')"
             )
 
     def _take(self, benchmark: Benchmark) -> None:
@@ -173,6 +186,11 @@ class Experiment(Spelled):
             raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
         if self.recipe not in (Recipe(), benchmark.recipe):
             raise RecipeError("Experiment.recipe: a benchmark has its own; leave recipe=... out")
+        if self.metric != "accuracy":
+            raise RecipeError(
+                f"Experiment.metric={self.metric!r}: a benchmark knows the accuracy alone; "
+                "leave metric=... out"
+            )
         for quantity in (*self.objectives[1:], *(limit.quantity for limit in self.limits)):
             if quantity not in (*benchmark.costs, *(own.quantity for own in benchmark.limits)):
                 raise RecipeError(
@@ -208,6 +226,11 @@ class Experiment(Spelled):
             return Tabular(self.benchmark)
         assert isinstance(self.space, Space)
         return Trained(self.space, self.recipe, self.data)
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The objectives by their own names: the metric in the place of "accuracy"."""
+        return self.metric, *self.objectives[1:]
 
     @cached_property
     def hyperparameters(self) -> dict[str, Open]:
@@ -262,7 +285,10 @@ class Experiment(Spelled):
         return Evaluation(*chosen, self.backend.dataset, self.seed)
 
     def sample(self, count: int, seed: int) -> list[Evaluation]:
-        """Return `count` different random evaluations within the limits; fewer if there are few."""
+        """Return `count` different random evaluations within the limits; fewer if there are few.
+
+        Limits that take measuring are left aside, here and in `batch_macs`.
+        """
         dice = RandomTrial(seed)
         found: dict[str, Evaluation] = {}
         for _ in range(DRAWS_A_SAMPLE * count):
@@ -276,9 +302,19 @@ class Experiment(Spelled):
                 break
         return list(found.values())
 
+    @property
+    def is_timed(self) -> bool:
+        """True if latencies have to be measured."""
+        return LATENCY in self.objectives or any(limit.is_measured for limit in self.limits)
+
+    @property
+    def known_limits(self) -> tuple[Limit, ...]:
+        """The limits that nothing has to be measured for."""
+        return tuple(limit for limit in self.limits if not limit.is_measured)
+
     def _is_within_limits(self, evaluation: Evaluation) -> bool:
         cost = self.cost(evaluation.architecture)
-        return all(limit.violation(cost) <= 0 for limit in self.limits)
+        return all(limit.violation(cost) <= 0 for limit in self.known_limits)
 
     def cost(self, architecture: HasKey) -> model.Cost:
         return self.backend.cost(architecture)
@@ -290,7 +326,7 @@ class Experiment(Spelled):
             space=self.space.to_json(),
             dataset=self.backend.dataset.fingerprint,
             seed=self.seed,
-            objectives=self.objectives,
+            objectives=self.sought,
             **self.backend.described(),
         )
 

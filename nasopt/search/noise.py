@@ -81,7 +81,7 @@ class NoiseStudy:
                     training += 1
                     for result in self.evaluator.epochs(evaluation):
                         yield NoiseProgress(training, total, evaluation, result)
-                    row.append(result.accuracy)
+                    row.append(result.score(self.evaluator.experiment.metric))
             except OutOfMemory as error:
                 logger.warning("one network is left out: %s", error)
                 training += len(network) - len(row) - 1

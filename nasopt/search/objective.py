@@ -6,7 +6,8 @@ from contextlib import closing
 import optuna
 
 from nasopt.search.experiment import Experiment
-from nasopt.training.evaluation import EpochResult, Evaluation
+from nasopt.space.model import Cost
+from nasopt.training.evaluation import EpochResult, Evaluation, HasKey
 from nasopt.training.profiling import Timer, no_timer
 
 
@@ -14,6 +15,7 @@ class Objective:
     """The values of a trial of `experiment`; `study.optimize` takes it, too.
 
     `epochs` gives the results of an evaluation: a benchmark's table and a GPU are the same here.
+    `cost` gives the cost of a network, by default what is known of it without measuring.
     `should_prune` is Optuna's, or a storage's that keeps the verdict.
     """
 
@@ -23,8 +25,10 @@ class Objective:
         epochs: Callable[[Evaluation], Iterator[EpochResult]],
         should_prune: Callable[[optuna.Trial], bool] = optuna.Trial.should_prune,
         timer: Timer = no_timer,
+        cost: Callable[[HasKey], Cost] | None = None,
     ) -> None:
         self.experiment = experiment
+        self.cost = experiment.cost if cost is None else cost
         self.epochs = epochs
         self.should_prune = should_prune
         self.timer = timer
@@ -54,7 +58,7 @@ class Objective:
         with closing(self.epochs(evaluation)) as epochs:  # type: ignore[type-var]
             for result in epochs:
                 if single and result.epoch > told:
-                    trial.report(result.accuracy, step=result.epoch)
+                    trial.report(self.score(result), step=result.epoch)
                 self.timer("storage")
                 yield result
                 if result.diverged:
@@ -67,8 +71,11 @@ class Objective:
 
     def values(self, evaluation: Evaluation, last: EpochResult) -> tuple[float, ...]:
         """Return one number for each objective."""
-        cost = self.experiment.cost(evaluation.architecture)
+        cost = self.cost(evaluation.architecture)
         return tuple(
-            last.accuracy if name == "accuracy" else float(getattr(cost, name))
+            self.score(last) if name == "accuracy" else float(getattr(cost, name))
             for name in self.experiment.objectives
         )
+
+    def score(self, result: EpochResult) -> float:
+        return result.score(self.experiment.metric)

@@ -103,6 +103,8 @@ class Search:
         self.epochs_budget = epochs_budget
         self.trials = check_budget(experiment, trials, epochs_budget)
         problem = replace(experiment.problem, trials=self.trials, epochs_budget=epochs_budget)
+        if experiment.is_timed:
+            problem = replace(problem, cost=lambda network: self.evaluator.cost(network))
         self.seeded: Seeded = make_sampler(sampler, problem, seed)
         self.profile = Profile(lambda: wait_for(self.evaluator.device)) if profile else None
         self.timer: Timer = no_timer if self.profile is None else self.profile.timer
@@ -117,6 +119,7 @@ class Search:
             trials=self.trials if epochs_budget is None else None,
             epochs_budget=epochs_budget,
             threads=self.evaluator.threads,
+            timed_on=self.evaluator.latency_setting,
         )
         study_id = self._study._study_id
         self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
@@ -296,5 +299,9 @@ class Search:
         limits = " and ".join(map(str, self.experiment.limits))
         drawn = f"limits: none of {self.draws:,} networks drawn in a row has {limits}"
         least = self.seeded.smallest
-        remedies = [each.remedy(least[each.quantity]) for each in self.experiment.limits]
+        remedies = [
+            each.remedy(least[each.quantity])
+            for each in self.experiment.limits
+            if each.quantity in least  # it is not measured of what is over another
+        ]
         return f"{drawn}; {'; '.join(remedies)}"

@@ -15,6 +15,7 @@ from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment
 from nasopt.search.objective import Objective
 from nasopt.search.resume import Stopped
+from nasopt.space.limits import LATENCY
 from nasopt.storage.attributes import CONTINUES
 from nasopt.storage.counts import TrialCounts, paces
 from nasopt.storage.owners import Lost
@@ -73,7 +74,9 @@ class Worker:
         self.storage: Storage = evaluator.storage
         self.threads = evaluator.threads and threads_of(study.user_attrs)
         self.counts = TrialCounts(self.storage, study._study_id, experiment.limits)
-        self.objective = Objective(experiment, self._epochs, self.storage.should_prune, timer)
+        self.objective = Objective(
+            experiment, self._epochs, self.storage.should_prune, timer, evaluator.cost
+        )
 
     def run(self, trial_id: int) -> Iterator[Step]:
         """Run one trial from its parameters to its outcome; give it back if it was stopped.
@@ -131,7 +134,7 @@ class Worker:
         try:
             for result in self.objective.results(trial, evaluation):
                 results.append(result)
-                yield step._replace(epoch=result.epoch, accuracy=result.accuracy)
+                yield step._replace(epoch=result.epoch, accuracy=self.objective.score(result))
                 self.timer("display")
         except (optuna.TrialPruned, OutOfMemory) as error:
             state, ended_by, reason = TrialState.PRUNED, _cause(error, results), str(error)
@@ -139,7 +142,7 @@ class Worker:
         if state is TrialState.COMPLETE:
             values = self.objective.values(evaluation, results[-1])
         elif results and len(self.experiment.objectives) == 1:
-            values = (results[-1].accuracy,)
+            values = (self.objective.score(results[-1]),)
         devices = dict.fromkeys(result.device for result in results if result.device)
         record = TrialRecord(
             ended_by=ended_by,
@@ -176,7 +179,7 @@ class Worker:
         problem = self.experiment.problem
         proposal = self.seeded.propose(trial)
         evaluation = self.experiment.evaluation(proposal.params)
-        cost = self.experiment.cost(evaluation.architecture)
+        cost = self.evaluator.cost(evaluation.architecture)
         constraints = problem.violations(cost)
         broken = ", ".join(limit for limit, excess in constraints.items() if excess > 0)
         prediction = proposal.prediction
@@ -184,6 +187,7 @@ class Worker:
             key=evaluation.key,
             parameters=cost.parameters,
             macs=cost.macs,
+            latency=getattr(cost, LATENCY, None),
             draws=proposal.draws if proposal.draws > 1 or not proposal.feasible else None,
             prediction=prediction and prediction.at_most(self.experiment.backend.highest),
             infeasible=None if proposal.feasible else broken,

@@ -68,6 +68,12 @@ OURS = {
         **dict.fromkeys(("loss", "train_loss"), MAYBE_NUMBER),
         "epoch": INTEGER,
     },
+    "nasopt_confusions": {"key": TEXT, "epoch": INTEGER, "matrix": "typeof({0}) = 'blob'"},
+    "nasopt_timings": {
+        **dict.fromkeys(("key", "device", "recorded"), TEXT),
+        **dict.fromkeys(("threads", "batch_size"), INTEGER),
+        "seconds": NUMBER,
+    },
     "nasopt_workers": {"token": TEXT},
     "nasopt_looks": {
         **dict.fromkeys(("key", "dataset", "experiment", "recorded", "content"), TEXT),

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import StudyError
 from nasopt.space.fields import Open, RandomTrial, field_from_json
+from nasopt.space.limits import LATENCY
 from nasopt.space.space import Space
 from nasopt.storage.attributes import (
     DEATHS,
@@ -39,6 +40,7 @@ from nasopt.storage.attributes import (
     optional,
 )
 from nasopt.training.evaluation import Evaluation, Recipe
+from nasopt.training.metrics import METRICS
 
 
 def deaths_of(system_attrs: Mapping[str, Any]) -> int:
@@ -141,6 +143,7 @@ class TrialRecord(Attributes):
     key: str | None = attribute(is_text)  # of its evaluation
     parameters: int | None = attribute(optional(is_number))  # of its network
     macs: int | None = attribute(optional(is_number))  # of its network, for one image
+    latency: float | None = attribute(optional(is_number))  # seconds, if it was asked for
     draws: int | None = attribute(is_count)  # until one was within the limits, if more than one
     infeasible: str | None = attribute(is_text)  # the limits that its network is over
     prediction: Prediction | None = attribute(_prediction, name=PREDICTION)
@@ -226,7 +229,7 @@ class ExperimentRecord:
     dataset: str  # its fingerprint
     input_shape: tuple[int, ...] | None = None
     seed: int
-    objectives: tuple[str, ...]
+    objectives: tuple[str, ...]  # the first is the metric
 
     def to_json(self) -> dict[str, Any]:
         """Return the record with lists in the place of tuples, as it comes back from a database."""
@@ -290,13 +293,15 @@ class ExperimentRecord:
 
 _EXPERIMENT = [each.name for each in fields(ExperimentRecord)]
 
+_COSTS: tuple[list[str], ...] = ([], ["macs"], ["parameters"], [LATENCY])
+
 _described = dict_with(
     space=dict_of(is_anything),
     recipe=dict_with(epochs=is_positive),
     dataset=lambda value: is_text(value) and bool(value.split()),
     seed=is_count,
     objectives=lambda value: (
-        value in (["accuracy"], ["accuracy", "macs"], ["accuracy", "parameters"])
+        isinstance(value, list) and value[:1] in [[m] for m in METRICS] and value[1:] in _COSTS
     ),
 )
 
@@ -315,6 +320,7 @@ class StudyRecord(Attributes):
     given_sampler: str | None = attribute(is_text, name="sampler")
     given_seed: int | None = attribute(is_count, name="seed")  # of the sampler
     sampler_settings: Mapping[str, Any] | None = attribute(dict_of(is_anything))  # of an object
+    timed_on: str | None = attribute(is_text)  # how latencies were measured, if they were
     threads: int | None = attribute(is_anything)  # of the CPU, that its networks are trained with
     trials_budget: int | None = attribute(optional(is_positive), name="trials")
     epochs_budget: int | None = attribute(optional(is_positive))  # of the two budgets, one is given
@@ -346,7 +352,13 @@ class StudyRecord(Attributes):
 
     @property
     def objectives(self) -> tuple[str, ...]:
+        """The metric, and the cost that is sought besides, if one is."""
         return self.experiment.objectives
+
+    @property
+    def metric(self) -> str:
+        """The metric that networks are scored by on validation images."""
+        return self.objectives[0]
 
     @property
     def epochs(self) -> int:

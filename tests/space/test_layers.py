@@ -1,3 +1,4 @@
+import copy
 import itertools
 import json
 import math
@@ -6,12 +7,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models.resnet import BasicBlock
 
 from nasopt.errors import SpaceError
+from nasopt.space.blocks import GroupNorm
 from nasopt.space.fields import categorical, integer, real
 from nasopt.space.layers import (
+    ACTIVATIONS,
     CONV_OPS,
     KINDS,
+    NORMS,
     POOL_OPS,
     Conv,
     Dense,
@@ -26,6 +33,8 @@ CONVS = st.builds(
     kernel_size=st.sampled_from((1, 3, 5)),
     stride=st.integers(1, 3),
     op=st.sampled_from(CONV_OPS),
+    activation=st.sampled_from(ACTIVATIONS),
+    norm=st.sampled_from(NORMS),
 )
 POOLS = st.builds(Pool, kernel_size=st.integers(1, 3), op=st.sampled_from(POOL_OPS))
 DENSES = st.builds(Dense, width=st.integers(1, 4))
@@ -49,6 +58,8 @@ OPEN_CONVS = st.builds(
     kernel_size=maybe_open(st.sampled_from((1, 3))),
     stride=maybe_open_number(3),
     op=maybe_open(st.sampled_from(CONV_OPS)),
+    activation=st.just("relu") | maybe_open(st.sampled_from(ACTIVATIONS)),
+    norm=st.just("batch") | maybe_open(st.sampled_from(NORMS)),
 )
 OPEN_POOLS = st.builds(
     Pool, kernel_size=maybe_open_number(3), op=maybe_open(st.sampled_from(POOL_OPS))
@@ -100,7 +111,19 @@ OPEN_DENSES = st.builds(Dense, width=maybe_open_number(4))
         ),
         (
             lambda: Conv(filters=8, op=categorical("conv", "max")),
-            "Conv.op='max': unknown; choose from conv, residual, separable",
+            "Conv.op='max': unknown; choose from basic, conv, inverted, residual, separable",
+        ),
+        (
+            lambda: Conv(filters=8, activation="sil"),
+            "Conv.activation='sil': unknown; did you mean silu?",
+        ),
+        (
+            lambda: Conv(filters=8, norm=categorical("batch", "layer")),
+            "Conv.norm='layer': unknown; choose from batch, group, none",
+        ),
+        (
+            lambda: Conv(filters=8, norm=None),
+            "Conv.norm=None: unknown; did you mean none?",
         ),
         (lambda: Pool(kernel_size=0), "Pool.kernel_size=0: use 1 or more"),
         (lambda: Pool(op="avg"), "Pool.op='avg': unknown; did you mean average?"),
@@ -170,6 +193,15 @@ def test_the_json_of_a_layer_names_its_kind_and_every_field():
     }
 
 
+def test_fields_that_came_later_are_written_where_they_are_not_as_they_were_before():
+    open_to_one = Conv(filters=8, activation=categorical("relu"), norm="group")
+    assert open_to_one.to_json() == {
+        **Conv(filters=8).to_json(),
+        "activation": {"categorical": ["relu"]},
+        "norm": "group",
+    }
+
+
 def test_every_kind_of_layer_is_registered_under_its_own_name():
     assert {"conv": Conv, "pool": Pool, "dense": Dense} == KINDS
     assert all(layer.kind == name for name, layer in KINDS.items())
@@ -233,7 +265,7 @@ def test_the_effective_form_of_a_convolution_computes_the_same(layer, resolution
     """Where shrinking is allowed; a residual one whose stride has no effect loses its shortcut."""
     effective = layer.effective(resolution, min_resolution=1)
     assert effective.shrink(resolution) == layer.shrink(resolution)
-    if layer.op != "residual" or (layer.stride == 1) == (effective.stride == 1):
+    if layer.op in ("conv", "separable") or (layer.stride == 1) == (effective.stride == 1):
         written, acting = layer.build((2, 1, 1)).eval(), effective.build((2, 1, 1)).eval()
         acting.load_state_dict(written.state_dict())
         images = torch.rand(1, 2, *resolution)
@@ -284,6 +316,28 @@ def test_a_pool_takes_the_maximum_or_the_mean_of_its_window(op, pooled):
             Conv(filters=8, kernel_size=1, op="separable"),
             Wording("sep", "8", "1x1", "1", "~8·1", "separable, 8 filters of 1x1, stride 1"),
         ),
+        (
+            Conv(filters=8, stride=2, op="inverted", activation="silu", norm="group"),
+            Wording(
+                "inv·silu·group norm",
+                "8",
+                "3x3",
+                "2",
+                "^8·3/2·silu·group-norm",
+                "inverted residual, 8 filters of 3x3, stride 2, silu, group norm",
+            ),
+        ),
+        (
+            Conv(filters=8, op="basic", norm="none"),
+            Wording(
+                "basic·no norm",
+                "8",
+                "3x3",
+                "1",
+                "#8·3·no-norm",
+                "basic residual block, 8 filters of 3x3, stride 1, no norm",
+            ),
+        ),
         (Pool(), Wording("max", "", "2x2", "2", "max·2", "max pooling of 2x2")),
         (
             Pool(kernel_size=3, op="average"),
@@ -305,3 +359,69 @@ def test_different_layers_have_different_words(one, other):
 def test_an_open_layer_has_no_words():
     with pytest.raises(SpaceError, match="still open"):
         _ = Conv(filters=categorical(4, 8)).wording
+
+
+# the modules
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("op", CONV_OPS)
+def test_gradients_are_those_of_the_same_layer_in_float64(op, activation, norm):
+    layer = Conv(filters=6, kernel_size=3, stride=2, op=op, activation=activation, norm=norm)
+    torch.manual_seed(0)
+    module = layer.build((4, 9, 7))
+    exact = copy.deepcopy(module).double()
+    images = torch.randn(5, 4, 9, 7)
+    for each, inputs in ((module, images), (exact, images.double())):
+        each(inputs).square().sum().backward()
+    for (name, ours), theirs in zip(module.named_parameters(), exact.parameters(), strict=True):
+        scale = theirs.grad.abs().max().clamp(min=1.0)
+        error = ((ours.grad - theirs.grad).abs().max() / scale).item()
+        assert error < 2e-4, name
+
+
+def test_an_inverted_residual_adds_its_input_where_the_shapes_are_equal():
+    images = torch.randn(2, 4, 5, 5)
+    for filters, stride, added in ((4, 1, 1.0), (5, 1, 0.0), (4, 2, 0.0)):
+        module = Conv(filters=filters, stride=stride, op="inverted").build((4, 5, 5)).eval()
+        for parameter in module.parameters():
+            torch.nn.init.zeros_(parameter)
+        expected = added * images if added else torch.zeros(1)
+        assert torch.equal(module(images), expected.expand_as(module(images)))
+
+
+def test_a_basic_block_is_that_of_torchvision():
+    theirs = BasicBlock(4, 6, stride=2, downsample=nn.Sequential(
+        nn.Conv2d(4, 6, 1, 2, bias=False), nn.BatchNorm2d(6)
+    ))  # fmt: skip
+    ours = Conv(filters=6, stride=2, op="basic").build((4, 8, 8))
+    parts = [(ours.branch[0], theirs.conv1), (ours.branch[3], theirs.conv2)]
+    parts.append((ours.shortcut[0], theirs.downsample[0]))
+    for own, other in parts:
+        own.load_state_dict(other.state_dict())
+    images = torch.randn(3, 4, 8, 8)
+    torch.testing.assert_close(ours(images), theirs(images))
+
+
+def test_an_inverted_residual_is_that_of_torchvision():
+    theirs = InvertedResidual(4, 4, stride=1, expand_ratio=6)
+    ours = Conv(filters=4, op="inverted").build((4, 8, 8))
+    own = [each for each in ours.modules() if isinstance(each, nn.Conv2d)]
+    other = [each for each in theirs.modules() if isinstance(each, nn.Conv2d)]
+    for one, two in zip(own, other, strict=True):
+        one.load_state_dict(two.state_dict())
+    images = torch.randn(3, 4, 8, 8) / 9  # theirs ends at 6, which such small ones do not reach
+    torch.testing.assert_close(ours(images), theirs(images))
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(1, 1), (7, 1), (12, 1), (16, 2), (24, 2), (36, 4), (64, 8), (999, 1)]
+)
+def test_a_group_norm_has_groups_of_eight_channels_or_more(channels, groups):
+    assert GroupNorm(channels).num_groups == groups
+
+
+def test_a_group_norm_takes_a_single_value():
+    layer = Conv(filters=1, norm="group").build((1, 1, 1)).eval()
+    assert layer(torch.ones(1, 1, 1, 1)).shape == (1, 1, 1, 1)

@@ -17,7 +17,7 @@ from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of, compare_records, is_done, shared_by
 from nasopt.errors import StudyError
-from nasopt.reporting.captions import TITLES, about_choices, about_front
+from nasopt.reporting.captions import TITLES, about_choices, about_front, front_title
 from nasopt.reporting.dashboard.artifacts import keep_best
 from nasopt.reporting.dashboard.study_note import study_note
 from nasopt.reporting.dashboard.view import View, ViewNotebook
@@ -109,12 +109,12 @@ def study_plots(record: Record) -> dict[str, go.Figure]:
     costs = trade_off([record], "macs")
     if costs.points:
         plots["accuracy-against-macs"] = _titled(
-            front_figure(costs), "front-macs", about_front(costs)
+            front_figure(costs), front_title(costs), about_front(costs)
         )
     found = preferences([record])
     if found is not None:
         plots["what-the-best-chose"] = _titled(
-            choices_figure(found), "choices", about_choices(found)
+            choices_figure(found), TITLES["choices"], about_choices(found)
         )
     return plots
 
@@ -125,7 +125,7 @@ def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.
         found = compare_records(group, storage)
     except StudyError:  # they differ in their pruners, say, or were looked up in a table
         return {}
-    figure = _titled(comparison_figure(found), "comparison", found.verdict)
+    figure = _titled(comparison_figure(found), TITLES["comparison"], found.verdict)
     return {"comparison-of-samplers": figure}
 
 
@@ -140,7 +140,7 @@ def _groups(records: Mapping[int, Record]) -> list[list[int]]:
     return [ids for ids in groups.values() if len({records[id_].sampler for id_ in ids}) > 1]
 
 
-def _titled(figure: go.Figure, name: str, caption: str) -> go.Figure:
+def _titled(figure: go.Figure, title: str, caption: str) -> go.Figure:
     """Add the title beside the buttons of optuna-dashboard, and the caption below.
 
     The buttons are in the right corner.
@@ -150,7 +150,7 @@ def _titled(figure: go.Figure, name: str, caption: str) -> go.Figure:
     text = "".join(f'<br><span style="font-size: {CAPTION_SIZE}px">{line}</span>' for line in lines)
     return figure.update_layout(
         title={
-            "text": f"<b>{TITLES[name]}</b>{text}",
+            "text": f"<b>{title}</b>{text}",
             "font": {"size": TITLE_SIZE},
             "x": 0.01,
             "y": 0.95,

@@ -27,11 +27,13 @@ from nasopt.reporting.html.final_model import FinalModel
 from nasopt.reporting.html.picture import PartPicture, pictured
 from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
+from nasopt.space.limits import LATENCY
 from nasopt.storage.database import shown_url
 from nasopt.storage.looks import Looks
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord, key_of
-from nasopt.text import accuracy, duration, several, trained_on
+from nasopt.text import accuracy, duration, latency, several, trained_on
+from nasopt.training.metrics import in_words
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
 
@@ -55,7 +57,7 @@ class Drawn:
         """The meaning of that figure, and of those beside it."""
         seen, fresh = accuracy(self.outcome.accuracy or 0), self.outcome.fresh_mean
         if fresh is None:
-            return [f"Validation accuracy: {seen}"]
+            return [f"Validation {in_words(self.outcome.metric)}: {seen}"]
         seeds = several(len(self.outcome.fresh), "other seed")
         return [f"Trained again with {seeds}: {accuracy(fresh)}", f"As the search saw it: {seen}"]
 
@@ -63,7 +65,8 @@ class Drawn:
     def size(self) -> str:
         """The size as "1,234 parameters, 56,789 MACs", if they are known."""
         counts = {"parameters": self.outcome.parameters, "MACs": self.outcome.macs}
-        return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n is not None)
+        known = [f"{n:,} {name}" for name, n in counts.items() if n is not None]
+        return ", ".join(filter(None, [*known, latency(self.outcome.record.latency)]))
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,15 @@ class Contents:
         self.examples = examples(studies, storage)
         self.remarks = remarks(studies)
         self.by_sampler = study_rows(studies)
+
+    @property
+    def metric(self) -> str:
+        return in_words(self.first.metric)
+
+    @property
+    def definition(self) -> str:
+        """What a metric of its own is; "" for the accuracy, which the page always explains."""
+        return captions.DEFINITIONS.get(self.first.metric, "")
 
     @property
     def opening(self) -> str:
@@ -131,10 +143,12 @@ class Contents:
         yield "networks tried", f"{self.tried:,}"
         best = self.examples and self.examples.best
         if best and best.fresh_mean is not None:
-            yield "accuracy of the best, trained again", accuracy(best.fresh_mean)
+            yield f"{self.metric} of the best, trained again", accuracy(best.fresh_mean)
         if best and best.accuracy is not None:
             seen = (
-                "best accuracy" if best.fresh_mean is None else "its accuracy as the search saw it"
+                f"best {self.metric}"
+                if best.fresh_mean is None
+                else f"its {self.metric} as the search saw it"
             )
             yield seen, accuracy(best.accuracy)
         yield "epochs of training", f"{self.savings.epochs:,}"
@@ -246,6 +260,11 @@ class Contents:
         )  # fmt: skip
 
     @cached_property
+    def costs(self) -> list[str]:
+        """The costs that there is a figure of: latency, if it was measured."""
+        return [*COSTS, *([LATENCY] if self.first.timed_on else [])]
+
+    @cached_property
     def sections(self) -> dict[str, Section]:
         """The figures by name, each with its caption or the reason why there is none."""
         best = None
@@ -255,7 +274,7 @@ class Contents:
             sections.progress(course(self.studies, self.by_sampler), self.studies),
             sections.comparison(self.comparison),
             sections.learning(self.studies, self.shown, best),
-            *(sections.front(self.studies, self.shown, cost) for cost in COSTS),
+            *(sections.front(self.studies, self.shown, cost) for cost in self.costs),
             sections.choices(self.studies),
             sections.importance(self.studies),
         ]
@@ -310,13 +329,15 @@ class Contents:
         yield "studies", ", ".join(study.name for study in self.studies)
         yield "data", begun.dataset
         yield "training", captions.training(begun.recipe)
-        yield "looked for", " and ".join(study.objectives)
+        yield "looked for", " and ".join(map(in_words, study.objectives))
         yield "limits", ", ".join(study.limits) or "none"
         yield "pruner", study.pruner
         yield "training seed", str(begun.seed)
         devices = devices_of(trial for study in self.studies for trial in study.counted)
         if devices:
             yield "trained on", trained_on(devices)
+        if study.timed_on:
+            yield "latency of", f"{study.timed_on}, float32, untrained"
         yield "versions", captions.pairs(study.versions)
 
     @property

@@ -32,6 +32,7 @@ from nasopt.reporting.figures.palette import Style, styles
 from nasopt.reporting.names import kind_name, place_name
 from nasopt.storage.record import TrialRecord
 from nasopt.text import accuracy
+from nasopt.training.metrics import in_words
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def progress(found: IncumbentCurves, studies: Sequence[Record]) -> Section:
     ]
     return Section(
         "progress",
-        captions.about_curves(found, two_objectives),
+        captions.about_curves(found, two_objectives, studies[0].metric),
         tuple(curves_figure(found.curves, axis, best) for axis in axes),
         table=(("sampler", "half way", "at the end"), *_halves(found)),
         legend=styles(curve.sampler for curve in found.curves),
@@ -118,7 +119,8 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
         if studies[0].epochs == 1:
             why = "every network has a single epoch"
         return Section("learning", missing=why)
-    caption = captions.about_learning(savings(studies))
+    metric = studies[0].metric
+    caption = captions.about_learning(savings(studies), metric)
     seen = [curve for curve in curves if (curve.study, curve.number) in shown.trials]
     rows = (
         (str(e.number), f"{e.trials:,}", *map(accuracy, (e.best, e.median, e.worst)))
@@ -127,8 +129,8 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
     return Section(
         "learning",
         caption,
-        (learning_figure(seen, best),),
-        table=(("epoch", "trainings", "best accuracy", "in the middle", "worst"), *rows),
+        (learning_figure(seen, best, metric),),
+        table=(("epoch", "trainings", f"best {in_words(metric)}", "in the middle", "worst"), *rows),
     )
 
 
@@ -161,14 +163,18 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
         records = (TrialRecord.of(trial) for study in studies for trial in study.counted)
         known = any(getattr(record, cost) is not None for record in records)
         why = captions.nothing_found(studies) if known else f"{cost} are not known"
-        return Section(f"front-{cost}", missing=why)
+        return Section(f"front-{cost}", missing=why, other_title=captions.front_title(found))
     seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)
-    rows = ((f"{p.study}, {p.number}", accuracy(p.accuracy), f"{p.cost:,}") for p in found.front)
+    rows = (
+        (f"{p.study}, {p.number}", accuracy(p.accuracy), captions.amount(p.cost, cost))
+        for p in found.front
+    )
     return Section(
         f"front-{cost}",
         captions.about_front(found),
         (front_figure(replace(found, points=seen)),),
-        table=(("study and trial", "accuracy", captions.COSTS[cost]), *rows),
+        table=(("study and trial", in_words(found.metric), captions.COSTS[cost]), *rows),
+        other_title=captions.front_title(found),
     )
 
 

@@ -16,6 +16,7 @@ from nasopt.reporting.terminal import display
 from nasopt.reporting.terminal.display import live
 from nasopt.search.comparison import Comparison, ComparisonProgress
 from nasopt.text import accuracy, several
+from nasopt.training.metrics import in_words
 
 
 def follow_comparison(out: Console, comparison: Comparison) -> None:
@@ -145,16 +146,16 @@ def _against(standing: Standing, baseline: str, tested: bool) -> list[str]:
 
 
 def _legend(result: ComparisonResult) -> str:
-    lines = []
+    lines, metric = [], in_words(result.objectives[0])
     if result.score == "fresh" and result.truth is None:
         seeds = several(result.replicates, "other seed")
         lines.append(f"again: the mean of the winner's network trained with {seeds}.")
     elif result.score == "fresh":
         lines.append("true: the mean of all trainings that the table has of the winner's network.")
     if result.score == "hypervolume":
-        lines.append("volume: of accuracy against cost, what the front dominates.")
+        lines.append(f"volume: of {metric} against cost, what the front dominates.")
     else:
-        lines.append("seen: the accuracy that the winner was chosen for, flattered by its luck.")
+        lines.append(f"seen: the {metric} that the winner was chosen for, flattered by its luck.")
     lines.append(f"difference: to {result.baseline}, seed by seed, with its 95 % interval.")
     if any(each.difference and each.difference.p is not None for each in result.standings):
         lines.append("p: Wilcoxon's, corrected for the number of samplers (Holm).")
@@ -194,7 +195,8 @@ def _equals(equivalent: Equivalent) -> str:
 def _noise(result: ComparisonResult) -> str:
     noise = result.noise
     if noise is None:
-        return "How much of a training's accuracy is luck was not measured (nasopt noise)."
+        metric = in_words(result.objectives[0])
+        return f"How much of a training's {metric} is luck was not measured (nasopt noise)."
     return (
         f"{noise.share:.2f} of the variance of trainings is architecture (95 % interval "
         f"{noise.low:.2f} to {noise.high:.2f}). {noise.verdict}"
@@ -218,7 +220,9 @@ def next_commands(
     """Return the next commands; `again` has the commands "noise" and "compare" on the same file."""
     commands = [(command("dashboard", location), "browse the studies, and compare their curves")]
     if "noise" in again and result.noise is None:
-        commands.append((again["noise"], "how much of a training's accuracy is luck"))
+        commands.append(
+            (again["noise"], f"how much of a training's {in_words(result.objectives[0])} is luck")
+        )
     if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
         samplers = [each.sampler for each in result.standings]
         more = shlex.join(comparison_options(samplers, TEST_PAIRS, result.budget))

@@ -18,6 +18,7 @@ from rich.text import Text
 from nasopt.storage.database import password_hint
 from nasopt.storage.record import TrialRecord
 from nasopt.text import GOES_ON, accuracy, big, done_of, duration, visible
+from nasopt.training.metrics import in_words
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.analysis.noise import Noise
@@ -134,12 +135,12 @@ def _span(values: "Range") -> str:
     return ", ".join(f"{value:,.0f}" for value in (values.low, values.median, values.high))
 
 
-def print_noise(out: Console, noise: "Noise") -> None:
+def print_noise(out: Console, noise: "Noise", metric: str = "accuracy") -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_row("Trainings", f"{noise.architectures} networks x {noise.seeds} training seeds")
-    table.add_row("Mean accuracy", accuracy(noise.mean))
+    table.add_row(f"Mean {in_words(metric)}", accuracy(noise.mean))
     table.add_row("Deviation between networks", accuracy(noise.between))
     table.add_row("Deviation between seeds", accuracy(noise.within))
     table.add_row(
@@ -266,9 +267,11 @@ def _finished_line(progress: "SearchProgress") -> str:
 
 
 def follow_noise(out: Console, study: "NoiseStudy") -> None:
+    metric = study.evaluator.experiment.metric
     with live(out) as show:
         for progress in study:
-            text = f"epoch {progress.result.epoch}, accuracy {accuracy(progress.result.accuracy)}"
+            score = accuracy(progress.result.score(metric))
+            text = f"epoch {progress.result.epoch}, {in_words(metric)} {score}"
             if out.is_terminal:
                 show(progress.training - 1, progress.total, text)
             elif progress.result.epoch == progress.evaluation.recipe.epochs:

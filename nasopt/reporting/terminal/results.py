@@ -11,13 +11,14 @@ from nasopt.analysis.outcome import Outcome, Result, layer_rows
 from nasopt.analysis.studies import StudySummary
 from nasopt.analysis.why import Why
 from nasopt.space.architecture import Architecture
-from nasopt.text import accuracy, done_of, several, trained_on
+from nasopt.text import accuracy, done_of, latency, several, trained_on
+from nasopt.training.metrics import capital, in_words
 
 WIDEST_LABEL = "Size of filters"  # of `layer_rows`
 KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 LONGEST = 30  # columns of a sparkline
-ONLY_KNOWN = ("trained again", "again", "left out")  # columns that may be empty
+ONLY_KNOWN = ("trained again", "again", "left out", "latency")  # columns that may be empty
 
 
 def outcome_table(outcome: Outcome, width: int) -> Group:
@@ -89,6 +90,8 @@ def _facts(outcome: Outcome) -> Table:
     for label, count in (("Parameters", outcome.parameters), ("MACs", outcome.macs)):
         if count is not None:
             table.add_row(label, f"{count:,}")
+    if outcome.record.latency is not None:
+        table.add_row("Latency", f"{latency(outcome.record.latency)} ({outcome.timed_on})")
     return table
 
 
@@ -96,11 +99,12 @@ def _accuracies(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """Yield the accuracies, those with other seeds first; the one of the search is flattered."""
     seen = accuracy(outcome.accuracy) or "none"
     if outcome.fresh_mean is None:
-        yield "Validation accuracy", seen
+        yield f"Validation {in_words(outcome.metric)}", seen
         return
     again = f"{accuracy(outcome.fresh_mean)} (mean of {several(len(outcome.fresh), 'other seed')})"
-    yield "Accuracy, trained again", again
-    yield "Accuracy, as seen", f"{seen} (what the search chose it for, luck included)"
+    name = capital(outcome.metric)
+    yield f"{name}, trained again", again
+    yield f"{name}, as seen", f"{seen} (what the search chose it for, luck included)"
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -225,8 +229,9 @@ def _numbers(outcome: Outcome) -> dict[str, Text]:
     return {
         "trial": Text(str(outcome.number)),
         "trained again": Text(accuracy(outcome.fresh_mean)),
-        "accuracy seen": Text(accuracy(outcome.accuracy)),
+        f"{in_words(outcome.metric)} seen": Text(accuracy(outcome.accuracy)),
         **{name: Text("" if count is None else f"{count:,}") for name, count in counts.items()},
+        "latency": Text(latency(outcome.record.latency)),
     }
 
 
@@ -253,11 +258,11 @@ def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[
 
 def print_front(out: Console, result: Result) -> None:
     """Print the networks that no other beats at the same or less cost, and the last one's table."""
-    cost = result.objectives[1]
-    out.print(f"The Pareto front of accuracy against {cost} (two objectives: nothing is pruned):")
+    metric, cost = map(in_words, result.objectives)
+    out.print(f"The Pareto front of {metric} against {cost} (two objectives: nothing is pruned):")
     out.print(_fitting([_numbers(each) for each in result.best], out.width, ("parameters", "MACs")))
     out.print()
-    out.print(f"The most accurate of them, trial {result.best[-1].number}:")
+    out.print(f"The one with the highest {metric}, trial {result.best[-1].number}:")
     out.print()
     out.print(outcome_table(result.best[-1], out.width))
 
