@@ -151,6 +151,7 @@ def run(args: argparse.Namespace) -> None:
     display.print_next(
         out,
         [
+            (same("finals", args), "the best networks trained again, the first tested and written"),
             (command("show", location, "--trial", "N"), "any trial"),
             (same("run", args, "--sampler", other), "the same search by another sampler"),
             (command("dashboard", location), "browse it"),

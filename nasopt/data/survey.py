@@ -15,6 +15,7 @@ from nasopt.data.pictures import picture_size, read_picture
 
 DECODED_SECONDS = 5  # that decoding pictures may take, at most; of all others the heads are read
 LOOKED_AT = 32  # pixels of a side
+UNBALANCED = 3  # pictures of the largest class for each one of the smallest
 GREY = 6  # levels of 255 that the channels of a grey picture may differ by, after JPEG
 
 
@@ -59,6 +60,11 @@ class Survey:
     def imbalance(self) -> float:
         """The pictures of the largest class for each one of the smallest."""
         return max(self.classes.values()) / min(self.classes.values())
+
+    @property
+    def is_unbalanced(self) -> bool:
+        """Whether the plain accuracy is mostly that of the large classes."""
+        return self.imbalance >= UNBALANCED
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "path": str(self.path), "pictures": self.pictures}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from nasopt.analysis.final_test import Efficiency, FinalResult, FinalTest
 from nasopt.analysis.reranking import Reranking
 from nasopt.models.card import Card, Score
-from nasopt.text import accuracy, several
+from nasopt.text import accuracy, memory, several
 
 
 def final_card(result: FinalResult, command: str) -> Card:
@@ -78,7 +78,7 @@ def _efficiency(found: Sequence[Efficiency]) -> Iterator[str]:
             str(each.batch_size),
             f"{each.median * 1e3:.3g} ms",
             f"{each.p95 * 1e3:.3g} ms",
-            f"{each.memory / 1e6:.1f} MB",
+            memory(each.memory),
         )
         for each in first.latencies
     )

@@ -6,6 +6,7 @@ one transaction. So the same command after a kill goes on, and comes to the same
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from nasopt.models.pace import Pace
 from nasopt.models.references import references
 from nasopt.models.saving import save
 from nasopt.models.searched import recalled, searched
-from nasopt.models.test_split import look_at_test
+from nasopt.models.test_split import check_test, look_at_test
 from nasopt.reporting.commands import command
 from nasopt.search.deadline import NO_DEADLINE, Deadline
 from nasopt.search.evaluator import Evaluator, default_location
@@ -96,13 +97,14 @@ class Finals:
             if experiment is None:
                 raise StudyError("finals: of what? give an experiment, or storage=...")
             storage = default_location(experiment)
-        self.seeds, self.epochs, self.deadline = seeds, epochs, deadline
+        self.study, self.seeds, self.epochs, self.deadline = study, seeds, epochs, deadline
         self.studies = searched(open_storage(storage, "write"), experiment, study)
         self.experiment = recalled(self.studies[0]) if experiment is None else experiment
         self.finalists = finalists(self.studies, top)
         if not self.finalists:
             names = ", ".join(each.name for each in self.studies)
             raise StudyError(f"study={names}: no finished trial; run it first, or for longer")
+        check_test(self.experiment.data)
         self.output = Path(output or usual_folder(self.experiment.name)).expanduser()
         check_folder(self.output, self.experiment.data.fingerprint)
         self.location = str(storage)
@@ -276,7 +278,9 @@ class Finals:
     def _command(self) -> str:
         words = ["finals", f"{self.experiment.name}.py", "--storage", self.location]
         words += ["--top", str(len(self.finalists)), "--seeds", str(self.seeds)]
-        return command(*words, *([] if self.epochs is None else ["--epochs", str(self.epochs)]))
+        others = {"--study": self.study, "--epochs": self.epochs}
+        given = ((option, str(value)) for option, value in others.items() if value is not None)
+        return command(*words, *chain.from_iterable(given))
 
     def _is_stopped(self) -> bool:
         return self.signum is not None or self.deadline.passed

@@ -9,6 +9,7 @@ from nasopt.analysis.record import Record
 from nasopt.analysis.selection import read_study, studies_together
 from nasopt.data import DATASETS
 from nasopt.errors import StudyError, closest
+from nasopt.reporting.commands import command
 from nasopt.search.experiment import Experiment
 from nasopt.search.study import refuse_difference
 from nasopt.space.limits import Limit
@@ -64,7 +65,7 @@ def recalled(study: Record) -> Experiment:
     if named is None or named[1] not in DATASETS:
         raise StudyError(
             f"study={study.name}: its images ({known.dataset.split()[0]}) are not in the "
-            f"database; give its file instead: nasopt finals {name}.py"
+            f"database; give its file instead: {command('finals', f'{name}.py')}"
         )
     limit = None if named[2] == "None" else int(named[2])
     experiment = Experiment(
@@ -80,6 +81,6 @@ def recalled(study: Record) -> Experiment:
     if found is not None:
         raise StudyError(
             f"study={study.name}: {found[0]} cannot be had again; give its file instead: "
-            f"nasopt finals {name}.py"
+            f"{command('finals', f'{name}.py')}"
         )
     return experiment

@@ -8,12 +8,23 @@ import numpy as np
 import torch
 
 from nasopt.analysis.final_test import MOST_MISTAKES, Contender, Mistake, content_of
+from nasopt.data import Dataset
 from nasopt.data.readers import Split
+from nasopt.errors import DataError
 from nasopt.models.final_training import FinalTraining
 from nasopt.models.model import Model
 from nasopt.storage.looks import Look, Looks, Predictions
 from nasopt.training.devices import training_on
 from nasopt.training.evaluation import Evaluation
+
+
+def check_test(data: Dataset) -> None:
+    """Raise DataError if there is no test image, as in a folder with train and val alone."""
+    if data.test_files == ():
+        raise DataError(
+            f"{data.name}: no test split in the folder, only train and one for validation; add a "
+            "test folder with the same classes and search on that"
+        )
 
 
 def look_at_test(

@@ -25,6 +25,7 @@ COLUMNS = 96  # of a line of comment
 FEW = 100  # validation pictures, with which little can be told
 
 LIMITED = "\n    limit={:_},  # of {:,} for training and validation, to keep trials short"
+METRIC = '\n    metric="{}",  # the mean recall of the classes, small ones count as much'
 TEMPLATE = '''\
 """{title}
 
@@ -51,7 +52,7 @@ experiment: Experiment = Experiment(
     ),
     recipe=Recipe(
 {recipe}
-    ),
+    ),{metric}
     trials={trials},
 )
 '''
@@ -129,6 +130,7 @@ def study_text(proposal: Proposal, output: Path) -> str:
         weights=weights,
         operations=operations,
         recipe=_recipe(experiment.recipe, survey),
+        metric=METRIC.format(experiment.metric) if survey.is_unbalanced else "",
         trials=experiment.trials,
     )
 
@@ -154,10 +156,10 @@ def findings(survey: Survey) -> list[str]:
     )
     pictures = f"{several(survey.pictures, 'picture')} of {len(survey.classes)} classes"
     found = [f"{pictures}, {each}; {sides}, {colour}."]
-    if survey.imbalance >= 3:
+    if survey.is_unbalanced:
         found.append(
-            f"The largest class has {survey.imbalance:.1f} times as many as the smallest: an "
-            "accuracy tells little of the small ones."
+            f"The largest class has {survey.imbalance:.1f} times as many as the smallest, so "
+            "networks are compared by balanced accuracy: the mean over the classes."
         )
     return [*found, _splits(survey)]
 

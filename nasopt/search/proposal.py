@@ -62,6 +62,7 @@ class Proposal:
             "limit": experiment.data.limit,
             "limits": [str(limit) for limit in experiment.limits],
             "recipe": experiment.recipe.to_json(),
+            "metric": experiment.metric,
             "trials": experiment.trials,
             "seconds_per_trial": self.seconds_per_trial,
             "device": self.device,
@@ -103,6 +104,7 @@ def _measured(survey: Survey, name: str, size: int, device: str) -> Proposal:
         dataset=image_folder(survey.path.absolute(), size),
         space=_space(size, len(survey.classes)),
         recipe=_recipe(survey, size),
+        metric="balanced_accuracy" if survey.is_unbalanced else "accuracy",
         name=name,
     )
     experiment = _limited(experiment, survey.training)

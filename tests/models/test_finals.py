@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import nasopt
 from nasopt import Conv, Experiment, Interrupted, Recipe, Space, categorical, repeat
 from nasopt.cli.main import main
 from nasopt.data import digits, image_folder, tensors
-from nasopt.errors import ModelError, RecipeError, StorageError, StudyError
+from nasopt.errors import DataError, ModelError, RecipeError, StorageError, StudyError
 from nasopt.models.finals import Finals
 from nasopt.models.loading import load
 from nasopt.search.deadline import Deadline
@@ -414,3 +415,20 @@ class Clock(Deadline):
     @property
     def left(self):
         return float(self.epochs[0])
+
+
+def test_a_folder_without_a_test_split_is_told_before_anything_is_trained(tmp_path):
+    for split, name in itertools.product(("train", "val"), ("ant", "bee")):
+        (tmp_path / "photos" / split / name).mkdir(parents=True)
+        for number in range(4):
+            file = tmp_path / "photos" / split / name / f"{number}.png"
+            Image.new("RGB", (8, 8), (number, 100, 200)).save(file)
+    experiment = here(dataset=image_folder(tmp_path / "photos", 8), trials=1)
+    nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(DataError) as raised:
+        finals(tmp_path, experiment)
+    assert str(raised.value) == (
+        "image_folder: no test split in the folder, only train and one for validation; add a test "
+        "folder with the same classes and search on that"
+    )
+    assert not (tmp_path / "model").exists()

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from tests.finals_kills import finish, kill_at, searched
+from tests.finals_kills import finish, kill_at, killed_at_random, searched
 
 LEDGER, LOOKS = "nasopt.storage.ledger:Ledger", "nasopt.storage.looks:Looks"
 SAVING = "nasopt.models.saving"
@@ -39,3 +39,7 @@ def test_finals_killed_at_every_stage_come_to_the_same_and_look_once(new, whole,
         kill_at(folder, place, count, after=after)
     assert finish(folder) == whole
     assert whole["looks"] == 1
+
+
+def test_finals_killed_at_any_moment_come_to_the_same(new, whole):
+    assert killed_at_random(new, 2, whole, seconds=4.0).total() == 2

@@ -52,6 +52,17 @@ def test_it_is_typed_and_tells_what_was_found(tmp_path):
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_where_some_classes_are_small_all_count_alike(tmp_path):
+    photos(tmp_path / "photos", each=12, names=("cat",))
+    photos(tmp_path / "photos", each=4, names=("dog",))
+    output = tmp_path / "photos.py"
+    experiment = nasopt.init(tmp_path / "photos", output=output, device="cpu")
+    assert experiment.metric == load_experiment(output).metric == "balanced_accuracy"
+    assert "The largest class has 3.0 times as many as the smallest" in " ".join(
+        output.read_text(encoding="utf-8").split()
+    )
+
+
 def test_without_an_output_nothing_is_written(tmp_path, monkeypatch):
     photos(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)

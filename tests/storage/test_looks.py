@@ -81,3 +81,16 @@ def test_labels_that_are_no_bytes_are_refused_when_the_file_is_opened(tmp_path, 
         database.execute("UPDATE nasopt_looks SET labels = 'text'")
     with pytest.raises(StorageError, match=r"nasopt_looks\.labels has a value that it cannot have"):
         open_storage(tmp_path / "x.db", "read")
+
+
+def test_a_server_keeps_looks_and_latencies_as_a_file_does(postgresql):
+    url = postgresql()
+    first, second = (Looks(open_storage(url).engine) for _ in range(2))
+    first.add("a" * 32, look())
+    second.add("a" * 32, look(classes=(2, 2, 2)))
+    assert second.find("a" * 32).predictions["k1"].classes.tolist() == [0, 1, 1]
+    assert len(first.taken("digits")) == 1
+    second.add_latency("n", Latency("cpu", 1, 256, 0.5, 0.75, 2**40))
+    assert first.latencies("n") == [Latency("cpu", 1, 256, 0.5, 0.75, 2**40)]
+    for each in (first, second):
+        each.engine.dispose()

@@ -9,7 +9,7 @@ from nasopt.analysis.classification import Scores
 from nasopt.analysis.final_test import Efficiency, FinalProgress, FinalResult, FinalTest, Tested
 from nasopt.analysis.reranking import Reranking
 from nasopt.reporting.terminal.display import live
-from nasopt.text import accuracy, duration, several
+from nasopt.text import accuracy, duration, memory, several
 
 MOST_CLASSES = 20  # whose recalls and confusions are printed; a report has all
 SHOWN_MISTAKES = 5
@@ -178,8 +178,8 @@ def _print_efficiency(out: Console, found: Iterable[Efficiency]) -> None:
     table = _table("MACs", "on disk", *sizes, "memory", first="network")
     for each in measured:
         latencies = (f"{_time(of.median)} ({_time(of.p95)})" for of in each.latencies)
-        memory = f"{each.latencies[-1].memory / 1e6:.1f} MB"
-        table.add_row(each.name, f"{each.macs:,}", f"{each.disk / 1e3:,.0f} kB", *latencies, memory)
+        peak = memory(each.latencies[-1].memory)
+        table.add_row(each.name, f"{each.macs:,}", memory(each.disk), *latencies, peak)
     out.print(table)
     how = "measured" if measured[0].memory_is_measured else "counted: weights and largest maps"
     out.print(
