@@ -97,9 +97,15 @@ def _refuse_existing(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a new file, whole or not at all."""
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            try:
+                file.write(text)
+                file.flush()
+            except OSError:  # a full disk, say
+                path.unlink()
+                raise
     except FileExistsError:
         _refuse_existing(path)
         raise
@@ -138,7 +144,7 @@ def study_text(proposal: Proposal, output: Path) -> str:
 def findings(survey: Survey) -> list[str]:
     """Return what was found in the folder, in sentences."""
     least, most = min(survey.classes.values()), max(survey.classes.values())
-    each = f"{least:,} of each" if least == most else f"from {least:,} to {most:,} of each"
+    each = f"{least:,} of each" if least == most else f"{least:,} to {most:,} of each"
     low, median, high = survey.short_sides
     sides = (
         f"{low} pixels on the shorter side"

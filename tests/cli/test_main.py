@@ -396,6 +396,14 @@ def test_a_budget_of_time_ends_a_run_well_and_says_how_to_go_on(study, capsys):
     assert (found["done"], found["out_of_time"]) == (4, "")
 
 
+def test_all_workers_have_the_same_budget_of_time(study, capsys):
+    words = ["run", "mine.py", "--device", "cpu", "--workers", "2", "--time"]
+    assert main([*words, "0.001"]) == 0
+    assert "is used: 0 of 4 trials are done" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "1h"]) == 0
+    assert "mine/surrogate/0: 4 of 4 trials" in capsys.readouterr().out
+
+
 def test_a_budget_of_time_ends_a_comparison_well(study, capsys):
     words = ["compare", "mine.py", "--device", "cpu", "--seeds", "1", "--time", "1ms"]
     assert fails(capsys, *words).startswith("nasopt: time='1ms': not a length of time; write 90m")

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,21 @@ def test_an_output_in_no_folder_is_refused_before_anything_is_measured(tmp_path)
 def test_a_size_that_is_no_number_of_pixels_is_refused(tmp_path, size):
     with pytest.raises(DataError, match=r"^size=.*: use 1, 2, 3, \.\.\. pixels$"):
         nasopt.init(photos(tmp_path / "photos"), size=size)
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_file(tmp_path):
+    folder, output = photos(tmp_path / "photos"), tmp_path / "photos.py"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(StudyError) as raised:  # noqa: PT012
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            nasopt.init(folder, output=output, device="cpu")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(raised.value) == (
+        f"output={output}: cannot be written (File too large); choose another with -o"
+    )
+    assert not output.exists()
 
 
 def test_a_folder_that_cannot_be_taken_leaves_no_file(tmp_path):
