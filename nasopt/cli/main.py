@@ -226,7 +226,9 @@ def _assist_comparison(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> None:
     """Show the outcome of a study in DB, any of its trials, or the list of its studies."""
     from nasopt.analysis.outcome import load_study, outcome, result
+    from nasopt.analysis.record import Record
     from nasopt.analysis.studies import study_summaries
+    from nasopt.analysis.tables import write_trials
     from nasopt.analysis.why import Why
     from nasopt.reporting.commands import command
     from nasopt.reporting.terminal import display, results
@@ -244,6 +246,8 @@ def show(args: argparse.Namespace) -> None:
             results.print_studies(out, summaries)
         return
     study = load_study(storage, args.study)
+    if args.csv is not None:
+        write_trials(args.csv, Record.of(study))
     if args.why is not None:
         why = Why.of(study, args.why)
         if args.json:
