@@ -28,6 +28,7 @@ from nasopt.reporting.html import sections
 from nasopt.reporting.html.sections import Section
 from nasopt.results import StudyResult
 from nasopt.space.architecture import Architecture
+from nasopt.text import listed
 
 __all__ = [
     "choices", "front", "importances", "incumbents", "learning_curves", "network", "samplers",
@@ -50,11 +51,14 @@ def incumbents(
     section = sections.progress(found, studies)
     axis = found.axis if against is None else AXES[against]
     axes = sections.axes_of(found)
-    if axes and axis not in axes:
-        raise StudyError(f"against={against!r}: nothing is known of that; choose from evaluations")
-    figure = _drawn(section, axes.index(axis) if axes else 0)
-    figure.update_traces(showlegend=False, selector=lambda trace: trace.name is None)  # the bands
-    return figure.update_layout(showlegend=True)
+    if section.figures and axis not in axes:
+        known = [name for name, each in AXES.items() if each in axes]
+        raise StudyError(f"against={against!r}: not known of these studies; use {listed(known, 'or')}")
+    place = axes.index(axis) if axes else 0
+    for figure in section.figures:  # in the report one legend stands beside all of them
+        figure.update_layout(showlegend=True)
+        figure.update_traces(showlegend=False, selector=lambda trace: trace.name is None)  # bands
+    return _drawn(section, place)
 
 
 def samplers(result: ComparisonResult) -> go.Figure:

@@ -90,7 +90,7 @@ def _table(table: Table) -> str:
 
 def _cell(tag: str, content: RenderableType, justify: str) -> str:
     align = "right" if justify == "right" else "left"
-    return f'<{tag} style="text-align: {align}">{_inline(content)}</{tag}>'
+    return f'<{tag} style="text-align: {align}; white-space: nowrap">{_inline(content)}</{tag}>'
 
 
 def _inline(part: RenderableType) -> str:

@@ -11,6 +11,7 @@ from nasopt.reporting.figures.palette import GREY, new_figure
 LEAST = 34  # pixels for the words below a block
 GAP = 8
 HEIGHT = 190
+PAGE = 640  # pixels across: few blocks are not stretched over it
 SKIP = 10  # pixels that the arc of a residual layer rises above its block
 
 
@@ -35,7 +36,7 @@ def network_figure(blocks: Sequence[Block]) -> go.Figure:
             text=["<br>".join(block.lines) for block in blocks], textposition="bottom center",
         ),
         height=HEIGHT, showlegend=False,
-        xaxis={"visible": False, "range": [0, sum(rooms)]},
+        xaxis={"visible": False, "range": [0, max(sum(rooms), PAGE)]},
         yaxis={"visible": False, "range": [-TALLEST - 15, TALLEST / 2 + 2 * SKIP]},
     )  # fmt: skip
     for centre, block in zip(centres, blocks, strict=True):
