@@ -53,7 +53,9 @@ def incumbents(
     axes = sections.axes_of(found)
     if section.figures and axis not in axes:
         known = [name for name, each in AXES.items() if each in axes]
-        raise StudyError(f"against={against!r}: not known of these studies; use {listed(known, 'or')}")
+        raise StudyError(
+            f"against={against!r}: not known of these studies; use {listed(known, 'or')}"
+        )
     place = axes.index(axis) if axes else 0
     for figure in section.figures:  # in the report one legend stands beside all of them
         figure.update_layout(showlegend=True)

@@ -234,6 +234,8 @@ def show(args: argparse.Namespace) -> None:
     from nasopt.reporting.terminal import display, results
     from nasopt.storage.opening import open_storage
 
+    if args.studies and args.csv is not None:
+        raise StudyError("--csv: a table of the trials of one study; leave out --studies")
     storage = open_storage(args.db, "read")
     out = display.console()
     if args.studies:

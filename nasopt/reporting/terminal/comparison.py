@@ -26,11 +26,16 @@ def follow_comparison(out: Console, comparison: Iterable[ComparisonProgress]) ->
             if out.is_terminal:
                 show(progress.number - 1, progress.total, f"{progress.study}: {_status(progress)}")
                 continue
-            if before is not None and (before.study, before.again) != (progress.study, None):
+            if before is not None and not _goes_on(before, progress):
                 _print_line(out, before)
             before = progress
         if before is not None:
             _print_line(out, before)
+
+
+def _goes_on(before: ComparisonProgress, progress: ComparisonProgress) -> bool:
+    """Return True if both are of the search of one study."""
+    return before.study == progress.study and before.again is progress.again is None
 
 
 def assist_comparison(out: Console, comparison: Comparison) -> None:
