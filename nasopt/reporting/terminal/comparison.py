@@ -20,16 +20,17 @@ from nasopt.text import accuracy, several
 
 def follow_comparison(out: Console, comparison: Iterable[ComparisonProgress]) -> None:
     """Run `comparison` to its end: live in a terminal, else a line a study and a winner."""
+    before: ComparisonProgress | None = None
     with live(out) as show:
-        before: ComparisonProgress | None = None
         for progress in comparison:
             if out.is_terminal:
                 show(progress.number - 1, progress.total, f"{progress.study}: {_status(progress)}")
-                continue
-            if before is not None and not _goes_on(before, progress):
+            elif before is not None and not _goes_on(before, progress):
                 _print_line(out, before)
             before = progress
-        if before is not None:
+        if before is not None and out.is_terminal:
+            show(before.total, before.total, f"{before.study}: {_status(before)}")
+        elif before is not None:
             _print_line(out, before)
 
 

@@ -274,9 +274,10 @@ def follow_noise(out: Console, study: Iterable["NoiseProgress"]) -> None:
     with live(out) as show:
         for progress in study:
             text = f"epoch {progress.result.epoch}, accuracy {accuracy(progress.result.accuracy)}"
+            ended = progress.result.epoch == progress.evaluation.recipe.epochs
             if out.is_terminal:
-                show(progress.training - 1, progress.total, text)
-            elif progress.result.epoch == progress.evaluation.recipe.epochs:
+                show(progress.training - (not ended), progress.total, text)
+            elif ended:
                 out.print(f"[{progress.training}/{progress.total}] {text}")
 
 
