@@ -10,7 +10,7 @@ from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.noise import Noise
 from nasopt.reporting import views  # noqa: F401  # by which results show themselves
 from nasopt.reporting.notes import TrialNotes
-from nasopt.reporting.progress import follow
+from nasopt.reporting.progress import following
 from nasopt.search.comparison import DEFAULT, Comparison
 from nasopt.search.experiment import Experiment
 from nasopt.search.noise import NoiseStudy
@@ -43,16 +43,17 @@ def run(
     Raises an `Error` for a mistake that the user can fix; Interrupted (a KeyboardInterrupt) on
     Ctrl-C or SIGTERM, after which the same call goes on.
     """
-    search = Search(
-        experiment,
-        sampler=sampler,
-        seed=seed,
-        storage=storage,
-        trials=trials,
-        device=device,
-        callbacks=[TrialNotes()],
-    )
-    follow(search, progress)
+    with following(progress) as follow:
+        search = Search(
+            experiment,
+            sampler=sampler,
+            seed=seed,
+            storage=storage,
+            trials=trials,
+            device=device,
+            callbacks=[TrialNotes()],
+        )
+        follow(search)
     return search.study
 
 
@@ -75,12 +76,13 @@ def compare(
     a mistake that the user can fix; Interrupted on Ctrl-C or SIGTERM, after which the same call
     goes on.
     """
-    comparison = Comparison(
-        experiment, samplers=samplers, seeds=seeds, trials=trials, epochs_budget=epochs_budget,
-        storage=storage, replicates=replicates, baseline=baseline, device=device,
-        analyse_only=analyse_only, callbacks=[TrialNotes()],
-    )  # fmt: skip
-    follow(comparison, progress)
+    with following(progress) as follow:
+        comparison = Comparison(
+            experiment, samplers=samplers, seeds=seeds, trials=trials, epochs_budget=epochs_budget,
+            storage=storage, replicates=replicates, baseline=baseline, device=device,
+            analyse_only=analyse_only, callbacks=[TrialNotes()],
+        )  # fmt: skip
+        follow(comparison)
     return comparison.result
 
 
@@ -102,5 +104,6 @@ def noise(
     database: asking again costs nothing. The other arguments, and what is raised, are as in `run`.
     """
     study = NoiseStudy(experiment, storage, device, architectures=architectures, seeds=seeds)
-    follow(study, progress)
+    with following(progress) as follow:
+        follow(study)
     return study.noise

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SECONDS = 0.2  # between two updates, at least: each is a message to the page
 
@@ -37,12 +37,13 @@ def cell() -> Iterator[Callable[[float, float, str], None]]:
     """Yield show(done, total, text), which redraws one output of the cell; the last one stays."""
     from IPython.display import display
 
+    publish: Callable[..., Any] = display  # which has no types
     handle, shown, latest = None, 0.0, None
 
     def update() -> None:
         nonlocal handle, shown
         if handle is None:
-            handle = display(latest, display_id=True)
+            handle = publish(latest, display_id=True)
         else:
             handle.update(latest)
         shown = time.monotonic()

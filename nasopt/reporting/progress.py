@@ -1,10 +1,10 @@
-"""`follow`: a search, a comparison or a noise study run to its end, with its progress shown."""
+"""`following`: a search, a comparison or a noise study run to its end, with its progress shown."""
 
 import logging
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import optuna
@@ -26,23 +26,36 @@ from nasopt.search.search import Progress, Search
 logger = logging.getLogger("nasopt")
 
 
-def follow(running: Search | Comparison | NoiseStudy, progress: bool | None) -> None:
-    """Run it to its end; each trial that ends is logged at level INFO.
+Running = Search | Comparison | NoiseStudy
+
+
+@contextmanager
+def following(progress: bool | None) -> Iterator[Callable[[Running], None]]:
+    """Yield a function that runs one to its end; each trial that ends is logged at level INFO.
 
     `progress` says whether to show how it goes: always (True; a line a trial, where nothing can be
     redrawn), never (False), or where somebody looks, which is a terminal or a notebook (None).
     """
     out = _screen(progress)
     if out is None:
-        deque(_logged(running), maxlen=0)
+        yield lambda running: _exhaust(_logged(running))
         return
     with _without_optuna():
-        if isinstance(running, NoiseStudy):
-            follow_noise(out, running)
-        elif isinstance(running, Comparison):
-            follow_comparison(out, _logged(running))
-        else:
-            follow_search(out, _logged(running))
+        yield partial(_show, out)
+
+
+def _exhaust(steps: Iterable[Any]) -> None:
+    for _ in steps:
+        pass
+
+
+def _show(out: Console, running: Running) -> None:
+    if isinstance(running, NoiseStudy):
+        follow_noise(out, running)
+    elif isinstance(running, Comparison):
+        follow_comparison(out, _logged(running))
+    else:
+        follow_search(out, _logged(running))
 
 
 def _screen(progress: bool | None) -> Console | None:

@@ -32,12 +32,12 @@ def network_figure(blocks: Sequence[Block]) -> go.Figure:
             hovertemplate="%{customdata}<extra></extra>",
         ),
         go.Scatter(
-            x=centres, y=[-TALLEST / 2] * len(blocks), mode="text", hoverinfo="skip",
+            x=centres, y=[-TALLEST / 2 - 8] * len(blocks), mode="text", hoverinfo="skip",
             text=["<br>".join(block.lines) for block in blocks], textposition="bottom center",
         ),
         height=HEIGHT, showlegend=False,
         xaxis={"visible": False, "range": [0, max(sum(rooms), PAGE)]},
-        yaxis={"visible": False, "range": [-TALLEST - 15, TALLEST / 2 + 2 * SKIP]},
+        yaxis={"visible": False, "range": [-TALLEST - 25, TALLEST / 2 + 2 * SKIP]},
     )  # fmt: skip
     for centre, block in zip(centres, blocks, strict=True):
         if block.skips:
