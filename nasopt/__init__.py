@@ -4,10 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nasopt import data as data
+    from nasopt import figures as figures
+    from nasopt import pruners as pruners
+    from nasopt import samplers as samplers
+    from nasopt.analysis.compared import ComparisonResult as ComparisonResult
     from nasopt.analysis.outcome import best as best
     from nasopt.api import compare as compare
     from nasopt.api import finals as finals
     from nasopt.api import init as init
+    from nasopt.api import noise as noise
     from nasopt.api import run as run
     from nasopt.benchmarks import load_benchmark as load_benchmark
     from nasopt.errors import Error as Error
@@ -16,6 +22,9 @@ if TYPE_CHECKING:
     from nasopt.models.model import Model as Model
     from nasopt.models.reproducing import reproduce as reproduce
     from nasopt.models.saving import save as save
+    from nasopt.results import Database as Database
+    from nasopt.results import StudyResult as StudyResult
+    from nasopt.results import open as open
     from nasopt.search.experiment import Experiment as Experiment
     from nasopt.search.experiment import load_experiment as load_experiment
     from nasopt.search.interruption import Interrupted as Interrupted
@@ -38,7 +47,9 @@ if TYPE_CHECKING:
 # Imported when first used, so that `nasopt --help` loads neither torch nor optuna.
 _HOMES = {
     "Architecture": "space.architecture",
+    "ComparisonResult": "analysis.compared",
     "Conv": "space.layers",
+    "Database": "results",
     "Dense": "space.layers",
     "Error": "errors",
     "Experiment": "search.experiment",
@@ -47,6 +58,7 @@ _HOMES = {
     "Pool": "space.layers",
     "Recipe": "training.evaluation",
     "Space": "space.space",
+    "StudyResult": "results",
     "best": "analysis.outcome",
     "build": "space.model",
     "categorical": "space.fields",
@@ -60,6 +72,8 @@ _HOMES = {
     "load_benchmark": "benchmarks",
     "load_experiment": "search.experiment",
     "macs": "space.limits",
+    "noise": "api",
+    "open": "results",
     "parameters": "space.limits",
     "real": "space.fields",
     "repeat": "space.space",
@@ -69,12 +83,16 @@ _HOMES = {
     "train": "models.fitting",
 }
 
+_MODULES = ("data", "figures", "pruners", "samplers")
+
 __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"nasopt.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"nasopt.{name}")
     raise AttributeError(f"module 'nasopt' has no attribute {name!r}")
 
 

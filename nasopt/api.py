@@ -1,4 +1,4 @@
-"""`run`, `compare` and `finals` from Python, as the verbs of these names."""
+"""`run`, `compare`, `noise`, `init` and `finals` from Python, as the verbs of these names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +8,17 @@ from optuna.samplers import BaseSampler
 
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.final_test import FinalResult
+from nasopt.analysis.noise import Noise
 from nasopt.errors import StudyError
 from nasopt.models.finals import SEEDS, TOP, Finals
+from nasopt.reporting import views  # noqa: F401  # by which results show themselves
 from nasopt.reporting.notes import TrialNotes
+from nasopt.reporting.progress import following
 from nasopt.reporting.study_file import make_study
 from nasopt.search.comparison import DEFAULT, Comparison
 from nasopt.search.deadline import Deadline
 from nasopt.search.experiment import Experiment
+from nasopt.search.noise import NoiseStudy
 from nasopt.search.search import Search
 from nasopt.text import RUN_AGAIN
 
@@ -28,6 +32,7 @@ def run(
     trials: int | None = None,
     time: float | None = None,
     device: str = "auto",
+    progress: bool | None = None,
 ) -> optuna.Study:
     """Run a study to its end, or go on with it where it was left, and return it.
 
@@ -39,22 +44,27 @@ def run(
     what trials like it took, and the one under way is stopped and keeps its place. Each trial is
     reproducible, their number then is not.
 
+    `progress` shows how it goes on stderr or in the cell of a notebook. By default it does where
+    somebody looks, in a terminal and in a notebook; a pipe or a log file stays clean. True prints
+    a line a trial there; False shows nothing. Each trial that ends is logged, too: at level INFO,
+    by the logger "nasopt".
+
     Raises an `Error` for a mistake that the user can fix; Interrupted (a KeyboardInterrupt) on
     Ctrl-C or SIGTERM, after which the same call goes on.
     """
     deadline = Deadline.after(time)
-    search = Search(
-        experiment,
-        sampler=sampler,
-        seed=seed,
-        storage=storage,
-        trials=trials,
-        device=device,
-        deadline=deadline,
-        callbacks=[TrialNotes()],
-    )
-    for _ in search:
-        pass
+    with following(progress) as follow:
+        search = Search(
+            experiment,
+            sampler=sampler,
+            seed=seed,
+            storage=storage,
+            trials=trials,
+            device=device,
+            deadline=deadline,
+            callbacks=[TrialNotes()],
+        )
+        follow(search)
     return search.study
 
 
@@ -64,7 +74,7 @@ def compare(
     trials: int | None = None, epochs_budget: int | None = None, time: float | None = None,
     replicates: int = 3,
     storage: str | Path | None = None, baseline: str = "random", device: str = "auto",
-    analyse_only: bool = False,
+    analyse_only: bool = False, progress: bool | None = None,
 ) -> ComparisonResult:  # fmt: skip
     """Compare samplers on `experiment`: run the missing studies, then analyse.
 
@@ -74,18 +84,18 @@ def compare(
         on_table = Experiment.on_benchmark("nasbench201:cifar100")
         nasopt.compare(on_table, samplers="all", seeds=30, trials=200)
 
-    `time` is a budget in seconds, as for `run`; the other arguments are those of `Comparison`.
-    Raises an `Error` for a mistake that the user can fix, StudyError if the time was not enough,
-    and Interrupted on Ctrl-C or SIGTERM; after the last two the same call goes on.
+    `time` is a budget in seconds and `progress` is as for `run`; the other arguments are those of
+    `Comparison`. Raises an `Error` for a mistake that the user can fix, StudyError if the time was
+    not enough, and Interrupted on Ctrl-C or SIGTERM; after the last two the same call goes on.
     """
     deadline = Deadline.after(time)
-    comparison = Comparison(
-        experiment, samplers=samplers, seeds=seeds, trials=trials, epochs_budget=epochs_budget,
-        storage=storage, replicates=replicates, baseline=baseline, device=device,
-        analyse_only=analyse_only, deadline=deadline, callbacks=[TrialNotes()],
-    )  # fmt: skip
-    for _ in comparison:
-        pass
+    with following(progress) as follow:
+        comparison = Comparison(
+            experiment, samplers=samplers, seeds=seeds, trials=trials, epochs_budget=epochs_budget,
+            storage=storage, replicates=replicates, baseline=baseline, device=device,
+            analyse_only=analyse_only, deadline=deadline, callbacks=[TrialNotes()],
+        )  # fmt: skip
+        follow(comparison)
     if comparison.out_of_time:
         raise StudyError(f"time={time}: used, and {comparison.out_of_time}; {RUN_AGAIN}")
     return comparison.result
@@ -146,3 +156,26 @@ def init(
     Raises an `Error` for a mistake that the user can fix.
     """
     return make_study(folder, output, size=size, device=device).experiment
+
+
+def noise(
+    experiment: Experiment,
+    *,
+    architectures: int = 8,
+    seeds: int = 3,
+    storage: str | Path | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> Noise:
+    """Measure how much of what a search of `experiment` sees is architecture, and how much luck.
+
+        noise = nasopt.noise(experiment, architectures=8, seeds=3)
+        print(noise.share, noise.verdict)
+
+    So many random networks are trained with so many seeds each. The trainings are kept in the
+    database: asking again costs nothing. The other arguments, and what is raised, are as in `run`.
+    """
+    study = NoiseStudy(experiment, storage, device, architectures=architectures, seeds=seeds)
+    with following(progress) as follow:
+        follow(study)
+    return study.noise

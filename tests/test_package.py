@@ -45,6 +45,10 @@ def test_a_space_is_written_without_torch():
     assert not {"torch", "optuna", "numpy"} & loaded_after(statement)
 
 
+def test_modules_for_users_are_there_without_an_import_of_their_own():
+    assert "plotly" in loaded_after("import nasopt; nasopt.figures.front, nasopt.data.digits")
+
+
 def test_showing_a_study_loads_no_torch(tmp_path):
     from tests.examples import small
 

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasopt.analysis.front import front
 from nasopt.analysis.record import Record, devices_of, remarks
 from nasopt.analysis.rescoring import rescored
+from nasopt.analysis.shown import Shown
 from nasopt.analysis.winners import trained_again
 from nasopt.errors import StudyError, closest
 from nasopt.space.architecture import Architecture
@@ -31,7 +32,7 @@ REPR_BEST = 8  # of a front, at most
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Shown):
     """One trial of a study. `recipe` has the values of the recipe's open fields.
 
     The best of many accuracies was chosen for its luck, too: `fresh` are those of the same network
@@ -77,7 +78,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Shown):
     """A study as it stands. `best` has one trial, or the Pareto front in order of cost.
 
     They go by the `limits` in force, under which a study need not have begun: `over` trials that

@@ -375,7 +375,9 @@ def _follow_finals(args: argparse.Namespace, stages: "Finals") -> None:
 def show(args: argparse.Namespace) -> None:
     """Show the outcome of a study in DB, any of its trials, or the list of its studies."""
     from nasopt.analysis.outcome import load_study, outcome, result
+    from nasopt.analysis.record import Record
     from nasopt.analysis.studies import study_summaries
+    from nasopt.analysis.tables import write_trials
     from nasopt.analysis.why import Why
     from nasopt.reporting.commands import command
     from nasopt.reporting.terminal import display, results
@@ -384,6 +386,8 @@ def show(args: argparse.Namespace) -> None:
     if args.metric is not None and (args.studies or args.why is not None):
         other = "--studies" if args.studies else "--why"
         raise StudyError(f"--metric: scores one study's networks anew; leave out {other}")
+    if args.studies and args.csv is not None:
+        raise StudyError("--csv: a table of the trials of one study; leave out --studies")
     storage = open_storage(args.db, "read")
     out = display.console()
     if args.studies:
@@ -396,6 +400,8 @@ def show(args: argparse.Namespace) -> None:
             results.print_studies(out, summaries)
         return
     study = load_study(storage, args.study)
+    if args.csv is not None:
+        write_trials(args.csv, Record.of(study))
     if args.why is not None:
         why = Why.of(study, args.why)
         if args.json:

@@ -299,6 +299,9 @@ def _show(sub: Parser) -> None:
         "--why", type=int, metavar="N", help="what the surrogate expected of trial N, and why"
     )
     sub.add_argument("--studies", action="store_true", help="list the studies")
+    sub.add_argument(
+        "--csv", metavar="FILE", help="write the trials of the study as a table, a row a trial"
+    )
 
 
 def _report(sub: Parser) -> None:
@@ -394,6 +397,7 @@ EXAMPLES = {
         "nasopt show runs/digits.db --study digits/surrogate/0 --why 12",
         "nasopt show runs/digits.db --studies",
         "nasopt show runs/digits.db --metric macro_f1",
+        "nasopt show runs/digits.db --study digits/surrogate/0 --csv trials.csv",
     ],
     "report": [
         "nasopt report runs/digits.db",

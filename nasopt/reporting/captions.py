@@ -187,6 +187,24 @@ def about_examples(found: Examples) -> str:
     return f"{text} {ratio}" if ratio else text
 
 
+HOW_DRAWN = (
+    "From left to right as an image passes through. A block is as wide as it has filters and as "
+    "tall as its picture; its colour is the size of its filters. Below it: filters, their size, "
+    "and ÷2 where the picture is halved."
+)
+SKIPS = "An arc is the input that is added again."
+
+
+def about_network(outcome: Outcome) -> str:
+    """Return the figures of a drawn network, and how it is drawn."""
+    counts = {"parameters": outcome.parameters, "MACs": outcome.macs}
+    facts = [f"{n:,} {name}" for name, n in counts.items() if n is not None]
+    known = accuracy(outcome.accuracy) or "none yet"
+    size = "".join(f", {each}" for each in facts)
+    text = f"{outcome.study}, trial {outcome.number}: accuracy {known}"
+    return f"{text}{_again(outcome)}{size}. {HOW_DRAWN}"
+
+
 def _again(best: Outcome) -> str:
     """Return the meaning of the figure beside it, with the fresh accuracy, if that is known."""
     if best.fresh_mean is None:

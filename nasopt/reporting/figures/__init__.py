@@ -12,7 +12,9 @@ from nasopt.reporting.figures.drawing import blocks
 from nasopt.reporting.figures.front import front_figure
 from nasopt.reporting.figures.importance import importance_figure
 from nasopt.reporting.figures.learning import learning_figure
+from nasopt.reporting.figures.network import network_figure
 from nasopt.reporting.figures.predictions import predictions_figure
+from nasopt.reporting.figures.titles import titled
 
 __all__ = [
     "blocks",
@@ -23,5 +25,7 @@ __all__ = [
     "front_figure",
     "importance_figure",
     "learning_figure",
+    "network_figure",
     "predictions_figure",
+    "titled",
 ]

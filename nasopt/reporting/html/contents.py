@@ -189,8 +189,9 @@ class Contents:
         return blocks(outcome.architecture, self.space.input_shape, most)
 
     @property
-    def has_skips(self) -> bool:
-        return any(block.skips for each in self.drawn for block in each.blocks)
+    def how_drawn(self) -> str:
+        skips = any(block.skips for each in self.drawn for block in each.blocks)
+        return f"{captions.HOW_DRAWN} {captions.SKIPS}" if skips else captions.HOW_DRAWN
 
     @property
     def about_examples(self) -> str:

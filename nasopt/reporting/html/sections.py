@@ -67,19 +67,21 @@ def progress(found: IncumbentCurves, studies: Sequence[Record]) -> Section:
         title, best = "The front found so far (the share of all that it dominates)", "share so far"
     if not found.ends:
         return Section("progress", missing=captions.nothing_found(studies), other_title=title)
-    axes = [
-        axis
-        for axis in AXES
-        if any(each.axis == axis and each.positions[-1:] > (0,) for each in found.curves)
-    ]
     return Section(
         "progress",
         captions.about_curves(found, two_objectives, studies[0].metric),
-        tuple(curves_figure(found.curves, axis, best) for axis in axes),
+        tuple(curves_figure(found.curves, axis, best) for axis in axes_of(found)),
         table=(("sampler", "half way", "at the end"), *_halves(found)),
         legend=styles(curve.sampler for curve in found.curves),
         other_title=title,
     )
+
+
+def axes_of(found: IncumbentCurves) -> list[str]:
+    """Return the axes along which something is known, a figure each; none without a curve."""
+    curves = found.curves if found.ends else ()
+    known = {curve.axis for curve in curves if curve.positions[-1:] > (0,)}
+    return [axis for axis in AXES if axis in known]
 
 
 def _halves(found: IncumbentCurves) -> Iterator[tuple[str, ...]]:

@@ -2,36 +2,43 @@
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from nasopt.analysis.compared import ComparisonResult, Standing
 from nasopt.analysis.regret import EXACT, Truth
 from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
 from nasopt.reporting.commands import command, comparison_options
 from nasopt.reporting.terminal import display
-from nasopt.reporting.terminal.display import live
+from nasopt.reporting.terminal.display import live, print_parts
 from nasopt.search.comparison import Comparison, ComparisonProgress
 from nasopt.text import accuracy, several
 from nasopt.training.metrics import in_words
 
 
-def follow_comparison(out: Console, comparison: Comparison) -> None:
+def follow_comparison(out: Console, comparison: Iterable[ComparisonProgress]) -> None:
     """Run `comparison` to its end: live in a terminal, else a line a study and a winner."""
+    before: ComparisonProgress | None = None
     with live(out) as show:
-        before: ComparisonProgress | None = None
         for progress in comparison:
             if out.is_terminal:
                 show(progress.number - 1, progress.total, f"{progress.study}: {_status(progress)}")
-                continue
-            if before is not None and (before.study, before.again) != (progress.study, None):
+            elif before is not None and not _goes_on(before, progress):
                 _print_line(out, before)
             before = progress
-        if before is not None:
+        if before is not None and out.is_terminal:
+            show(before.total, before.total, f"{before.study}: {_status(before)}")
+        elif before is not None:
             _print_line(out, before)
+
+
+def _goes_on(before: ComparisonProgress, progress: ComparisonProgress) -> bool:
+    """Return True if both are of the search of one study."""
+    return before.study == progress.study and before.again is progress.again is None
 
 
 def assist_comparison(out: Console, comparison: Comparison) -> None:
@@ -72,22 +79,26 @@ def print_out_of_time(out: Console, comparison: Comparison) -> None:
 
 def print_comparison(out: Console, result: ComparisonResult) -> None:
     """Print the table, a sentence, and the limits of the verdict."""
+    print_parts(out, comparison_parts(result))
+
+
+def comparison_parts(result: ComparisonResult) -> Iterator[RenderableType]:
     total = len({row.study for row in result.rows})
-    out.print(f"{result.experiment}: {total} studies of {result.budget}", style="bold")
-    out.print()
-    out.print(comparison_table(result))
-    out.print()
+    yield Text(f"{result.experiment}: {total} studies of {result.budget}", "bold")
+    yield Text()
+    yield comparison_table(result)
+    yield Text()
     if result.truth is not None and result.truth.regrets:
-        out.print(regret_table(result.truth, result.budget.unit))
-        out.print()
-    out.print(_legend(result), style="dim")
-    out.print()
-    out.print(result.verdict)
-    out.print()
+        yield regret_table(result.truth, result.budget.unit)
+        yield Text()
+    yield Text(_legend(result), "dim")
+    yield Text()
+    yield Text(result.verdict)
+    yield Text()
     equivalents = [_equivalent(each, result.budget.unit) for each in result.standings]
     known = [_noise(result)] if result.truth is None else _known(result.truth)
     for line in (*filter(None, equivalents), *result.notes, *known):
-        out.print(f"- {line}")
+        yield Text(f"- {line}")
 
 
 def comparison_table(result: ComparisonResult) -> Table:

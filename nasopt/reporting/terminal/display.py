@@ -15,6 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from nasopt.reporting.jupyter import cell, in_notebook
 from nasopt.storage.database import password_hint
 from nasopt.storage.record import TrialRecord
 from nasopt.text import GOES_ON, accuracy, big, done_of, duration, visible
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.analysis.noise import Noise
     from nasopt.search.deadline import Deadline
     from nasopt.search.describe import Description, Range
-    from nasopt.search.noise import NoiseStudy
+    from nasopt.search.noise import NoiseProgress
     from nasopt.search.search import Progress as SearchProgress
     from nasopt.search.search import Search
     from nasopt.training.evaluation import EpochResult
@@ -55,8 +56,16 @@ def console(stderr: bool = False) -> Console:
     file = sys.stderr if stderr else sys.stdout
     if file.isatty():
         return _Console(file=file, highlight=False, markup=False, emoji=False)
+    return paper(file)
+
+
+def paper(file: TextIO, width: int = 80, *, terminal: bool = False) -> Console:
+    """Return a console that writes to `file`: plain text, or as in a `terminal`."""
     plain = cast("TextIO", _Trimmed(file))
-    return _Console(file=plain, width=80, highlight=False, markup=False, emoji=False)
+    return _Console(
+        file=plain, width=width, force_terminal=terminal or None,
+        force_jupyter=False, highlight=False, markup=False, emoji=False,
+    )  # fmt: skip
 
 
 class _Trimmed:
@@ -64,7 +73,7 @@ class _Trimmed:
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
-        self.encoding = file.encoding
+        self.encoding = file.encoding or "utf-8"  # of a file in memory
 
     def write(self, text: str) -> int:
         return self.file.write(re.sub(" +$", "", text, flags=re.MULTILINE))
@@ -74,6 +83,12 @@ class _Trimmed:
 
     def isatty(self) -> bool:
         return False
+
+
+def print_parts(out: Console, parts: Iterable[RenderableType]) -> None:
+    """Print each part on lines of its own."""
+    for part in parts:
+        out.print(part)
 
 
 def print_json(value: Any) -> None:
@@ -136,6 +151,10 @@ def _span(values: "Range") -> str:
 
 
 def print_noise(out: Console, noise: "Noise", metric: str = "accuracy") -> None:
+    print_parts(out, noise_parts(noise, metric))
+
+
+def noise_parts(noise: "Noise", metric: str = "accuracy") -> Iterator[RenderableType]:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold")
     table.add_column()
@@ -151,16 +170,16 @@ def print_noise(out: Console, noise: "Noise", metric: str = "accuracy") -> None:
         "One training can tell apart",
         f"differences above {accuracy(noise.smallest_difference)} (95 %)",
     )
-    out.print(table)
-    out.print()
-    out.print(noise.verdict)
+    yield table
+    yield Text()
+    yield Text(noise.verdict)
     if noise.remedies:
-        out.print("What would help:")
+        yield Text("What would help:")
         for remedy in noise.remedies:
-            out.print(f"  - {remedy}")
+            yield Text(f"  - {remedy}")
 
 
-def follow_search(out: Console, search: "Search") -> dict[str, float]:
+def follow_search(out: Console, search: Iterable["SearchProgress"]) -> dict[str, float]:
     """Run `search` to its end and show how it goes: live in a terminal, else a line a trial.
 
     Returns the seconds of each part in all trials, if the search is profiled.
@@ -176,7 +195,7 @@ def follow_search(out: Console, search: "Search") -> dict[str, float]:
                 for part, seconds in progress.seconds.items():
                     spent[part] = spent.get(part, 0.0) + seconds
             if not out.is_terminal:
-                line = _finished_line(progress)
+                line = finished_line(progress)
                 if line:
                     out.print(line)
                 continue
@@ -253,7 +272,8 @@ def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str
     return ", ".join(parts)
 
 
-def _finished_line(progress: "SearchProgress") -> str:
+def finished_line(progress: "SearchProgress") -> str:
+    """Return a line on the trial that has just ended; "" if none has."""
     trial = progress.finished
     if trial is None:
         return ""
@@ -266,15 +286,15 @@ def _finished_line(progress: "SearchProgress") -> str:
     return f"[{progress.done}/{progress.trials}] trial {trial.number}: {what} ({why}){best}"
 
 
-def follow_noise(out: Console, study: "NoiseStudy") -> None:
-    metric = study.evaluator.experiment.metric
+def follow_noise(out: Console, study: Iterable["NoiseProgress"]) -> None:
     with live(out) as show:
         for progress in study:
-            score = accuracy(progress.result.score(metric))
-            text = f"epoch {progress.result.epoch}, {in_words(metric)} {score}"
+            score = accuracy(progress.result.score(progress.metric))
+            text = f"epoch {progress.result.epoch}, {in_words(progress.metric)} {score}"
+            ended = progress.result.epoch == progress.evaluation.recipe.epochs
             if out.is_terminal:
-                show(progress.training - 1, progress.total, text)
-            elif progress.result.epoch == progress.evaluation.recipe.epochs:
+                show(progress.training - (not ended), progress.total, text)
+            elif ended:
                 out.print(f"[{progress.training}/{progress.total}] {text}")
 
 
@@ -294,6 +314,10 @@ def live(out: Console) -> Iterator[Any]:
     """Yield show(done, total, text), which redraws one line."""
     if not out.is_terminal:
         yield lambda *_: None
+        return
+    if in_notebook():
+        with cell() as show:
+            yield show
         return
     bar = Progress(
         TextColumn("{task.completed:.0f}/{task.total:.0f}"), BarColumn(bar_width=20),
