@@ -212,7 +212,7 @@ class FinalProgress:
     name: str  # of the network
     epoch: int = 0
     epochs: int = 0
-    accuracy: float | None = None  # on validation; None where nothing is left to validate on
+    accuracy: float | None = None  # on validation, by the metric; None where none is left
 
 
 def content_of(

@@ -18,7 +18,7 @@ from nasopt.text import accuracy, several
 class Candidate:
     """One of the best networks: `seen` is what the search chose it for, luck included.
 
-    `fresh` are its validation accuracies with other training seeds.
+    `fresh` are its scores with other training seeds.
     """
 
     study: str
@@ -49,9 +49,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Reranking:
-    """Candidates as the search saw them, best first, and as they are once trained again."""
+    """Candidates as the search saw them, best first, and as they are once trained again.
+
+    All are scored by `metric` on the validation images.
+    """
 
     candidates: tuple[Candidate, ...]
+    metric: str = "accuracy"
 
     @property
     def ranked(self) -> tuple[Candidate, ...]:
@@ -87,6 +91,7 @@ class Reranking:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "metric": self.metric,
             "candidates": [each.to_json() for each in self.candidates],
             "held": self.held,
             "verdict": self.verdict,

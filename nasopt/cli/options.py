@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from nasopt.errors import closest
-from nasopt.text import visible
+from nasopt.text import GOES_ON, visible
 
 Verb = Callable[[argparse.Namespace], None]
 BESIDE_THE_STUDY = "runs/<name of the study file>.db"
@@ -155,8 +155,8 @@ def _run(sub: Parser) -> None:
     )
     _time(
         sub,
-        "no trial begins that would not end in time, and the same command goes on (each trial "
-        "is reproducible, their number then is not)",
+        f"no trial begins that would not end in time, and {GOES_ON} (each trial is reproducible, "
+        "their number then is not)",
     )
     _storage(sub)
     _device(sub)
@@ -215,8 +215,8 @@ def _compare(sub: Parser) -> None:
     )
     _time(
         sub,
-        "no training begins that would not end in time, and the same command goes on until "
-        "there is something to compare",
+        f"no training begins that would not end in time, and {GOES_ON} until there is something "
+        "to compare",
     )
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
@@ -252,7 +252,7 @@ def _finals(sub: Parser) -> None:
         metavar="FOLDER",
         help="where the model goes (default: <name of the study>-model)",
     )
-    _time(sub, "no training begins that would not end in time, and the same command goes on")
+    _time(sub, f"no training begins that would not end in time, and {GOES_ON}")
     _storage(sub)
     _device(sub)
 

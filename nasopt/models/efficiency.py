@@ -1,9 +1,6 @@
 """The efficiency of a network on this device, measured on the built, untrained module."""
 
-import hashlib
-import json
-import time
-from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,17 +12,9 @@ from nasopt.space.layers import Shape
 from nasopt.space.model import build
 from nasopt.storage.looks import Latency, Looks
 from nasopt.training.devices import training_on, wait_for
+from nasopt.training.latency import Setting, network_key, passes, setting_on
 
 BATCH_SIZES = (1, 256)
-WARM_UP = 5  # passes that are not counted
-FEWEST, MOST = 10, 200  # passes that are
-SECONDS = 1.0  # after which no more are begun, once there are the fewest
-
-
-def network_key(contender: Contender, input_shape: Shape, classes: int) -> str:
-    """Return the key that latencies of a network are kept under."""
-    text = json.dumps([contender.architecture.to_json(), input_shape, classes])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def efficiency(
@@ -37,20 +26,16 @@ def efficiency(
     threads: int | None,
 ) -> Efficiency:
     """Return the cost of a network on `device`; what was measured before is not measured again."""
-    key = network_key(contender, input_shape, classes)
-    here, used = _name(device), (threads or torch.get_num_threads()) if _is_cpu(device) else 0
+    key = network_key(contender.architecture, input_shape, classes)
+    here = setting_on(device, threads)
     found = []
     for batch_size in BATCH_SIZES:
-        known = [
-            each
-            for each in looks.latencies(key)
-            if (each.device, each.threads, each.batch_size) == (here, used, batch_size)
-        ]
+        setting = replace(here, batch_size=batch_size)
+        known = [each for each in looks.latencies(key) if each.setting == setting]
         if not known:
             network = build(contender.architecture, input_shape, classes)
-            measured = _measured(network, batch_size, input_shape, device, used)
-            looks.add_latency(key, measured)
-            known = [measured]
+            known = [_measured(network, input_shape, device, setting)]
+            looks.add_latency(key, known[0])
         found.append(known[0])
     state = build(contender.architecture, input_shape, classes).state_dict()
     disk = len(weights_as_bytes(state, metadata={"format": "pt"}))
@@ -60,39 +45,15 @@ def efficiency(
     )  # fmt: skip
 
 
-def _is_cpu(device: torch.device) -> bool:
-    return device.type == "cpu"
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _measured(
-    network: nn.Module, batch_size: int, shape: Shape, device: torch.device, threads: int
-) -> Latency:
-    network = network.eval().to(device)
-    images = torch.zeros((batch_size, *shape), device=device)
-    with training_on(device, threads or None), torch.inference_mode():
+def _measured(network: nn.Module, shape: Shape, device: torch.device, setting: Setting) -> Latency:
+    network = network.eval().to(device).to(memory_format=torch.channels_last)
+    images = torch.zeros((setting.batch_size, *shape), device=device)
+    images = images.to(memory_format=torch.channels_last)
+    with training_on(device, setting.threads or None), torch.inference_mode():
         memory = _memory(network, images)
-        seconds = list(_passes(network, images, device))
+        seconds = list(passes(network, images, device))
     median, p95 = (float(np.quantile(seconds, share)) for share in (0.5, 0.95))
-    return Latency(_name(device), threads, batch_size, median, p95, memory)
-
-
-def _passes(network: nn.Module, images: torch.Tensor, device: torch.device) -> Iterator[float]:
-    """Yield the seconds of each forward pass after the warm-up."""
-    for _ in range(WARM_UP):
-        network(images)
-    wait_for(device)
-    begun = time.perf_counter()
-    for number in range(MOST):
-        started = time.perf_counter()
-        if number >= FEWEST and started - begun > SECONDS:
-            return
-        network(images)
-        wait_for(device)
-        yield time.perf_counter() - started
+    return Latency(setting.device, setting.threads, setting.batch_size, median, p95, memory)
 
 
 def _memory(network: nn.Module, images: torch.Tensor) -> int:

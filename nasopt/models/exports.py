@@ -3,6 +3,7 @@
 Both take bytes, and the normalisation is inside. Nothing in them names this machine.
 """
 
+import io
 import json
 import logging
 import warnings
@@ -53,8 +54,10 @@ def exported(model: Model) -> "ExportedProgram":
 
 
 def write_pt2(program: "ExportedProgram", file: Path) -> None:
+    content = io.BytesIO()  # a full disk is then an OSError, as for the other files
     with _quiet():
-        torch.export.save(program, file)
+        torch.export.save(program, content)
+    file.write_bytes(content.getvalue())
 
 
 def run_pt2(file: Path) -> Answers:

@@ -6,6 +6,7 @@ from nasopt.analysis.final_test import Efficiency, FinalResult, FinalTest
 from nasopt.analysis.reranking import Reranking
 from nasopt.models.card import Card, Score
 from nasopt.text import accuracy, memory, several
+from nasopt.training.metrics import in_words
 
 
 def final_card(result: FinalResult, command: str) -> Card:
@@ -31,10 +32,10 @@ def _found(reranking: Reranking, test: FinalTest) -> str:
     networks, seeds = len(reranking.candidates), len(reranking.winner.fresh)
     return (
         f"It is {reranking.winner.name}. The {several(networks, 'best network')} of the search "
-        f"were trained again with {several(seeds, 'other seed')} and ranked by their validation "
-        f"accuracy. {reranking.verdict} The first was trained on training and validation images "
-        f"together for {several(test.epochs, 'epoch')}; this model is the one of the first seed, "
-        f"whichever is best on test. {test.about_looks}"
+        f"were trained again with {several(seeds, 'other seed')} and ranked by their "
+        f"{in_words(reranking.metric)} on validation images. {reranking.verdict} The first was "
+        f"trained on training and validation images together for {several(test.epochs, 'epoch')}; "
+        f"this model is the one of the first seed, whichever is best on test. {test.about_looks}"
     )
 
 

@@ -150,9 +150,9 @@ class Finals:
                 self._check_time(begun, self.pace.seconds(evaluation, self.evaluator.ledger))
                 epochs = self.evaluator.epochs(evaluation, self._is_stopped)
                 last = yield from self._follow(begun, evaluation, epochs)
-                fresh.append(last.accuracy)
+                fresh.append(last.score(self.experiment.metric))
             candidates.append(replace(found, fresh=tuple(fresh)))
-        return Reranking(tuple(candidates))
+        return Reranking(tuple(candidates), self.experiment.metric)
 
     def _evaluation(self, study: Record, params: Mapping[str, Any]) -> Evaluation:
         return study.experiment.evaluation(params)
@@ -166,7 +166,8 @@ class Finals:
             if (study.name, trial.number) == (best.study, best.number)
         )
         won = self._evaluation(study, trial.params)
-        others, missing = references(self.experiment, self.studies)
+        problem = replace(self.experiment.problem, cost=self.evaluator.cost)
+        others, missing = references(self.experiment, self.studies, problem)
         assert isinstance(won.architecture, Architecture)
         named = [(WINNER, best.name, won.architecture)]
         for each in others:
@@ -239,7 +240,7 @@ class Finals:
                     begun,
                     epoch=last.epoch,
                     epochs=evaluation.recipe.epochs,
-                    accuracy=last.accuracy if validated else None,
+                    accuracy=last.score(self.experiment.metric) if validated else None,
                 )
         except Stopped:
             self._stop_if_asked(f"{_told(begun)} was under way and goes on from there")

@@ -1,7 +1,7 @@
 """How long the trainings of the finals take, by what the trials of a search took."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -62,7 +62,8 @@ class TimeForFinals:
     @cached_property
     def _references(self) -> list[int]:
         """The MACs of the references."""
-        found, _ = references(self.experiment, [])
+        problem = replace(self.experiment.problem, limits=self.experiment.known_limits)
+        found, _ = references(self.experiment, [], problem)
         return [self.experiment.cost(each.architecture).macs for each in found]
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial | None = None) -> None:

@@ -17,7 +17,7 @@ from nasopt.analysis.classification import Scores, scores
 from nasopt.data.folders import LEFTOVERS, class_name
 from nasopt.errors import DataError, closest
 from nasopt.models.model import Model, Prediction
-from nasopt.text import listed, several
+from nasopt.text import several
 
 logger = logging.getLogger("nasopt")
 
@@ -140,18 +140,14 @@ class Predictions:
             self._recoloured += image.mode not in modes
 
     def _tell(self) -> None:
-        count = len(self.pictures) - len(self.unreadable)
+        """Log what was converted, once for all."""
+        pictures = several(len(self.pictures) - len(self.unreadable), "picture")
         height, width = self.model.preprocessing.size
-        done = [
-            f"{number:,} {how}"
-            for number, how in (
-                (self._scaled, f"scaled to {width}x{height} pixels"),
-                (self._recoloured, f"turned into {self.model.preprocessing.colour}"),
-            )
-            if number
-        ]
-        if done:
-            logger.warning("of %s %s", several(count, "picture"), listed(done))
+        if self._scaled:
+            logger.warning("%s of %s scaled to %sx%s pixels", self._scaled, pictures, width, height)
+        if self._recoloured:
+            colour = self.model.preprocessing.colour
+            logger.warning("%s of %s turned into %s", self._recoloured, pictures, colour)
 
     def _count(self, picture: Picture, prediction: Prediction) -> None:
         if picture.label is not None:

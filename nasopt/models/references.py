@@ -11,6 +11,7 @@ from typing import Any
 
 from nasopt.analysis.record import Record
 from nasopt.samplers.baselines.largest import Lattice
+from nasopt.samplers.problem import Problem
 from nasopt.search.experiment import Experiment
 from nasopt.space.architecture import Architecture
 from nasopt.space.fields import Open, Real
@@ -62,14 +63,16 @@ FAMILIES = (
 
 
 def references(
-    experiment: Experiment, studies: Sequence[Record]
+    experiment: Experiment, studies: Sequence[Record], problem: Problem
 ) -> tuple[list[Reference], list[str]]:
     """Return the different references of an experiment, and a sentence for each that there is not.
 
-    Several that are the same network are one.
+    Several that are the same network are one. `problem` is the experiment's, with the costs and
+    limits to go by.
     """
-    found = {family.name: _of_family(experiment, family) for family in FAMILIES}
-    found |= {LARGEST: _largest(experiment), TYPICAL: _typical(experiment, studies)}
+    assert isinstance(experiment.space, Space)
+    found = {family.name: _of_family(experiment.space, problem, family) for family in FAMILIES}
+    found |= {LARGEST: _largest(problem), TYPICAL: _typical(experiment, studies)}
     missing = [
         f"No {name} network was found within the limits."
         for name, each in found.items()
@@ -81,8 +84,8 @@ def references(
     return [_joined(each) for each in alike.values()], missing
 
 
-def _of_family(experiment: Experiment, family: Family) -> Reference | None:
-    architecture = member(experiment, family)
+def _of_family(space: Space, problem: Problem, family: Family) -> Reference | None:
+    architecture = member(space, problem, family)
     if architecture is None:
         return None
     right, count = _of_its_kind(family, architecture)
@@ -102,18 +105,16 @@ def _joined(alike: Sequence[Reference]) -> Reference:
     return Reference(name, "; ".join([how, *others]), named[0].architecture)
 
 
-def member(experiment: Experiment, family: Family) -> Architecture | None:
+def member(space: Space, problem: Problem, family: Family) -> Architecture | None:
     """Return the member of a family that the space comes nearest to; None if none is feasible.
 
     It is the deepest and widest within the limits: narrower ones are tried first, then shallower.
     """
-    assert isinstance(experiment.space, Space)
     for depth in DEPTHS:
         for step in range(STEPS):
-            params = dict(_wished(experiment.space, family, depth, NARROWER**step))
-            architecture = experiment.space.decode(params)
-            cost = experiment.cost(architecture)
-            if all(limit.violation(cost) <= 0 for limit in experiment.limits):
+            architecture = space.decode(dict(_wished(space, family, depth, NARROWER**step)))
+            violations = problem.violations(problem.cost(architecture))
+            if all(each <= 0 for each in violations.values()):
                 return architecture
     return None
 
@@ -195,13 +196,13 @@ def _convolutions(architecture: Architecture) -> list[Conv]:
     return [each for each in architecture.convolutions if isinstance(each, Conv)]
 
 
-def _largest(experiment: Experiment) -> Reference | None:
-    lattice = Lattice(experiment.problem)
+def _largest(problem: Problem) -> Reference | None:
+    lattice = Lattice(problem)
     if lattice.network_at(lattice.start).excess > 0:
         return None
-    architecture = experiment.space.decode(next(lattice.largest_first()))
+    architecture = problem.decode(next(lattice.largest_first()))
     assert isinstance(architecture, Architecture)
-    how = "the most MACs within the limits" if experiment.limits else "the most MACs in the space"
+    how = "the most MACs within the limits" if problem.limits else "the most MACs in the space"
     return Reference(LARGEST, how, architecture)
 
 

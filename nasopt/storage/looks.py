@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from nasopt.storage.ledger import inserting
+
+if TYPE_CHECKING:
+    from nasopt.training.latency import Setting
 
 MOST_BYTES = 2**28  # of the labels or predictions of a look: what is more was not written by us
 
@@ -87,6 +90,12 @@ class Latency:
     median: float  # seconds
     p95: float  # seconds
     memory: int  # bytes
+
+    @property
+    def setting(self) -> "Setting":
+        from nasopt.training.latency import Setting  # it imports torch
+
+        return Setting(self.device, self.threads, self.batch_size)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

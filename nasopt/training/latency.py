@@ -76,7 +76,7 @@ def measured(
     images = torch.zeros((setting.batch_size, *input_shape), device=device)
     images = images.to(memory_format=torch.channels_last)
     with training_on(device, setting.threads or None), torch.inference_mode():
-        return statistics.median(_passes(network, images, device))
+        return statistics.median(passes(network, images, device))
 
 
 def _zero(architecture: Architecture, input_shape: Shape, classes: int) -> nn.Module:
@@ -89,7 +89,7 @@ def _zero(architecture: Architecture, input_shape: Shape, classes: int) -> nn.Mo
     return network
 
 
-def _passes(network: nn.Module, images: torch.Tensor, device: torch.device) -> Iterator[float]:
+def passes(network: nn.Module, images: torch.Tensor, device: torch.device) -> Iterator[float]:
     """Yield the seconds of each forward pass after the warm-up."""
     for _ in range(WARM_UP):
         network(images)

@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import replace
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from PIL import Image
@@ -191,6 +192,33 @@ def test_open_fields_of_the_recipe_are_the_winners_for_all(tmp_path):
     assert result.test.winner.over_seeds.low is None
 
 
+def test_the_networks_are_ranked_by_the_metric_of_the_search(searched, tmp_path):
+    folder = copied(searched, tmp_path / "it")
+    experiment = small(metric="balanced_accuracy", name="fair")
+    nasopt.run(experiment, sampler="random", storage=folder / "x.db", device="cpu")
+    result = finals(folder, experiment, top=1, seeds=1)
+    assert result.reranking.metric == "balanced_accuracy"
+    study = result.reranking.winner
+    evaluation = experiment.evaluation(
+        optuna.load_study(study_name=study.study, storage=f"sqlite:///{folder}/x.db")
+        .trials[study.number]
+        .params
+    )
+    stages = Finals(experiment, storage=folder / "x.db", device="cpu")
+    *_, last = stages.evaluator.epochs(replace(evaluation, seed=1))
+    assert study.fresh == (last.score("balanced_accuracy"),)
+    assert study.fresh != (last.accuracy,)
+
+
+def test_references_are_within_a_limit_that_is_measured(tmp_path):
+    experiment = here(limits=(nasopt.latency <= 10,), trials=1, recipe=Recipe(epochs=1))
+    nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    result = finals(tmp_path, experiment, top=1, seeds=1)
+    assert len(result.test.tested) > 1
+    measured = rows(tmp_path, "SELECT count(*) FROM nasopt_timings")
+    assert measured > [(1,)]
+
+
 def pictures(folder, count=10):
     random = np.random.default_rng(0)
     for number, name in enumerate(("cats", "dogs")):
@@ -320,7 +348,8 @@ def test_the_command_prints_tables_and_what_comes_next(whole, capsys):
     assert run_command(folder) == 0
     said = capsys.readouterr().out
     for part in (
-        "The finals of here", "trained again with 2 other seeds", "On the 359 test images",
+        "The finals of here", "trained again with 2 other seeds: accuracy on validation",
+        "On the 359 test images",
         "The test split was looked at once", "Balanced accuracy", "true \\ predicted",
         "Efficiency on this device: cpu", f"nasopt predict {folder}/model PICTURE",
     ):  # fmt: skip

@@ -4,7 +4,8 @@ import nasopt
 from nasopt import Conv, Dense, Experiment, Pool, Recipe, Space, categorical, macs, repeat
 from nasopt.analysis.selection import read_study
 from nasopt.data import digits
-from nasopt.models.references import FAMILIES, member, nearness, references
+from nasopt.models import references as module
+from nasopt.models.references import FAMILIES, nearness
 from nasopt.storage.opening import open_storage
 from tests.examples import small
 
@@ -21,6 +22,14 @@ def rich(**fields):
     )
     space = Space(repeat(conv, 1, 4), repeat(Dense(width=categorical(8, 16)), 0, 1))
     return Experiment(dataset=digits(limit=200), space=space, recipe=Recipe(epochs=1), **fields)
+
+
+def member(experiment, family):
+    return module.member(experiment.space, experiment.problem, family)
+
+
+def references(experiment, studies):
+    return module.references(experiment, studies, experiment.problem)
 
 
 def layers(architecture):

@@ -2,6 +2,7 @@ import itertools
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -206,6 +207,35 @@ def test_a_kill_in_the_middle_leaves_no_half_folder(model, tmp_path):
     assert kills >= len(FILES) - 1
     assert {file.name for file in target.iterdir()} == FILES
     assert list(tmp_path.iterdir()) == [target]
+
+
+def saved_within(model: nasopt.Model, folder: Path, most: int) -> str:
+    """What is raised by saving in a process whose files may have so many bytes at most."""
+    told = folder.with_name("told")
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        told.touch()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        try:
+            nasopt.save(model, folder)
+        except BaseException as error:
+            told.write_text(f"{type(error).__name__}: {error}")
+        os._exit(0)
+    os.waitpid(child, 0)
+    text = told.read_text()
+    told.unlink()
+    return text
+
+
+@pytest.mark.parametrize("most", [500, 4_900, 6_000, 20_000])
+def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(model, tmp_path, most):
+    told = saved_within(model, tmp_path / "model", most)
+    assert told == (
+        f"ModelError: {tmp_path / 'model'}: cannot be written (File too large); name another "
+        "folder with -o"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pictures_to_compare_by_are_checked(model, tmp_path):

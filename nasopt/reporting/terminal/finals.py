@@ -10,6 +10,7 @@ from nasopt.analysis.final_test import Efficiency, FinalProgress, FinalResult, F
 from nasopt.analysis.reranking import Reranking
 from nasopt.reporting.terminal.display import live
 from nasopt.text import accuracy, duration, memory, several
+from nasopt.training.metrics import in_words
 
 MOST_CLASSES = 20  # whose recalls and confusions are printed; a report has all
 SHOWN_MISTAKES = 5
@@ -65,7 +66,8 @@ def print_finals(out: Console, result: FinalResult) -> None:
 
 def _print_reranking(out: Console, reranking: Reranking) -> None:
     seeds = several(len(reranking.winner.fresh), "other seed")
-    out.print(f"The best networks, trained again with {seeds} (validation)", style="bold")
+    scored = f"{in_words(reranking.metric)} on validation"
+    out.print(f"The best networks, trained again with {seeds}: {scored}", style="bold")
     table = _table("as seen", "again", "error", "parameters", "MACs", first="network")
     for place, each in enumerate(reranking.ranked, 1):
         error = "" if each.error is None else accuracy(each.error)
