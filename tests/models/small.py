@@ -8,7 +8,7 @@ import torch
 import nasopt
 from nasopt import Architecture, Conv, Dense, Model, Pool, Recipe, build
 from nasopt.models.preprocessing import Preprocessing
-from nasopt.space.layers import CONV_OPS, POOL_OPS, Layer
+from nasopt.space.layers import ACTIVATIONS, CONV_OPS, NORMS, POOL_OPS, Layer
 
 SMALL = Architecture((Conv(filters=4, stride=2), Pool(), Conv(filters=8), Dense(width=8)))
 RECIPE = Recipe(epochs=2, batch_size=64)
@@ -43,6 +43,9 @@ def architectures() -> list[Architecture]:
         layers += [Pool(op=pooling) for pooling in POOL_OPS]
         layers += [Dense(width=4 + place) for place in range(depth)]
         made.append(Architecture(tuple(layers)))
+    for activation, norm in zip(ACTIVATIONS, itertools.cycle(NORMS), strict=False):
+        looks = [Conv(filters=6, op=op, activation=activation, norm=norm) for op in CONV_OPS]
+        made.append(Architecture(tuple(looks)))
     return made
 
 
