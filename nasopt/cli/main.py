@@ -16,10 +16,8 @@ from nasopt.errors import Error, StudyError, closest
 from nasopt.text import GOES_ON, visible
 
 if TYPE_CHECKING:
-    from nasopt.models.finals import Finals
     from nasopt.search.comparison import Comparison
     from nasopt.search.deadline import Deadline
-    from nasopt.search.experiment import Experiment
     from nasopt.search.search import Search
 
 
@@ -128,13 +126,17 @@ def run(args: argparse.Namespace) -> None:
     workers = share_cores(args.workers)
     search = _search(args)
     if args.finals:
-        _check_folder(search.experiment)
+        from nasopt.cli.finals import check_place
+
+        check_place(search.experiment)
     ended = partial(ended_trials, search.storage)
     with worker_processes(_assist_search, args, min(workers, search.left), ended):
         spent = display.follow_search(display.console(stderr=args.json), search)
     found = result(search.study)
     if args.finals:
-        _run_finals(args, search)
+        from nasopt.cli.finals import finals_after
+
+        finals_after(search, args)
         return
     if args.json:
         profile = {"profile": spent} if args.profile else {}
@@ -195,34 +197,6 @@ def _search(args: argparse.Namespace) -> "Search":
     if args.finals:
         kept(search.study)
     return search
-
-
-def _check_folder(experiment: "Experiment") -> None:
-    """Raise ModelError, before anything is trained, if a final model has no place to go."""
-    from nasopt.models.final_folder import check_folder, usual_folder
-
-    check_folder(usual_folder(experiment.name), experiment.data.fingerprint)
-
-
-def _run_finals(args: argparse.Namespace, search: "Search") -> None:
-    """Go on from a search to its finals."""
-    from nasopt.models.finals import Finals
-    from nasopt.models.pace import KeptBack
-    from nasopt.reporting.terminal import display
-    from nasopt.reporting.terminal import finals as tables
-    from nasopt.text import done_of
-
-    out = display.console(stderr=args.json)
-    if search.out_of_time and isinstance(search.deadline, KeptBack):
-        done = done_of(search.standing.done, search.trials)
-        tables.print_kept_back(out, f"{done}, {search.out_of_time}", search.deadline.kept.seconds)
-    else:
-        display.print_ended(out, search)
-    stages = Finals(
-        search.experiment, storage=search.evaluator.location, study=search.study.study_name,
-        deadline=args.deadline, device=args.device,
-    )  # fmt: skip
-    _follow_finals(args, stages)
 
 
 def _assist_search(args: argparse.Namespace) -> int:
@@ -327,49 +301,9 @@ def finals(args: argparse.Namespace) -> None:
     at the test split, once, and says whether the search was worth it. Ctrl-C stops within a batch;
     the same command goes on.
     """
-    from nasopt.models.finals import Finals
-    from nasopt.search.experiment import load_experiment
+    from nasopt.cli import finals as stages
 
-    is_file = args.what.endswith(".py")
-    if args.storage is not None and not is_file:
-        raise StudyError(f"--storage: {args.what} is a database itself; leave it out")
-    stages = Finals(
-        load_experiment(args.what) if is_file else None,
-        storage=args.storage if is_file else args.what,
-        study=args.study, top=args.top, seeds=args.seeds, epochs=args.epochs, output=args.output,
-        deadline=_deadline(args.time), device=args.device,
-    )  # fmt: skip
-    _follow_finals(args, stages)
-
-
-def _follow_finals(args: argparse.Namespace, stages: "Finals") -> None:
-    """Go through the stages, and print what became of them."""
-    from nasopt.reporting.commands import command
-    from nasopt.reporting.terminal import display
-    from nasopt.reporting.terminal import finals as tables
-
-    tables.follow_finals(display.console(stderr=args.json), stages)
-    if stages.out_of_time:
-        if args.json:
-            display.print_json({"out_of_time": stages.out_of_time})
-        else:
-            display.print_out_of_time(display.console(), stages.deadline, f"{stages.out_of_time}.")
-        return
-    if args.json:
-        display.print_json(stages.result.to_json())
-        return
-    out = display.console()
-    out.print()
-    tables.print_finals(out, stages.result)
-    folder = stages.result.folder
-    display.print_next(
-        out,
-        [
-            (command("predict", folder, "PICTURE"), "what the model says of a picture"),
-            (command("report", stages.location), "all of it as a page"),
-        ],
-        stages.location,
-    )
+    stages.finals(args, _deadline(args.time))
 
 
 def show(args: argparse.Namespace) -> None:

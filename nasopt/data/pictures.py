@@ -24,7 +24,6 @@ FORMATS = (
 # the exceptions that Pillow raises for damaged files
 DAMAGED = (OSError, EOFError, RuntimeError, SyntaxError, ValueError, LookupError, TypeError,
            AttributeError, OverflowError, struct.error)  # fmt: skip
-ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's, and those of it that turn by a quarter
 LEAST_WHITE = 4096  # in 16 bits: if all values are below, they have 12 bits or fewer, not 16
 ONE_SCALE = "its white is unknown: save all pictures with 8 bits a channel, by one scale for all"
 
@@ -45,15 +44,13 @@ def read_picture(file: Path, size: int) -> NDArray[np.uint8]:
         return np.asarray(square.convert("RGB"))
 
 
-def picture_size(file: Path) -> tuple[int, int]:
-    """Return the (width, height) of the upright picture in `file`; its pixels are not decoded.
+def shorter_side(file: Path) -> int:
+    """Return the pixels of the shorter side of the picture in `file`, which is not decoded.
 
     Raises DataError, naming the file, as `read_picture` does for what its head tells.
     """
     with _opened(file) as image:
-        width, height = image.size
-        sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
-        return (height, width) if sideways else (width, height)
+        return min(image.size)
 
 
 @contextmanager

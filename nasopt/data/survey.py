@@ -11,7 +11,7 @@ import numpy as np
 
 from nasopt.data.datasets import image_folder
 from nasopt.data.folders import TEST, TRAIN, VALIDATION, ImageFolder
-from nasopt.data.pictures import picture_size, read_picture
+from nasopt.data.pictures import read_picture, shorter_side
 
 DECODED_SECONDS = 5  # that decoding pictures may take, at most; of all others the heads are read
 LOOKED_AT = 32  # pixels of a side
@@ -37,8 +37,6 @@ class Survey:
     validation: int
     test: int
     short_sides: tuple[int, int, int]
-    different_sizes: int
-    square: bool
     grey: float
     decoded: int
     seconds_a_picture: float
@@ -83,8 +81,7 @@ def look_at(path: str | Path) -> Survey:
     files = [picture.file for picture in folder.files()]
     labels = [picture.label for picture in folder.files()]
     names = dataset.class_names()
-    sizes = [picture_size(file) for file in files]
-    sides = [min(size) for size in sizes]
+    sides = [shorter_side(file) for file in files]
     decoded, seconds = _decoded(files)
     return Survey(
         path=folder.path,
@@ -94,8 +91,6 @@ def look_at(path: str | Path) -> Survey:
         validation=validation,
         test=len(dataset.test_files or ()),
         short_sides=(min(sides), round(statistics.median(sides)), max(sides)),
-        different_sizes=len(set(sizes)),
-        square=all(width == height for width, height in sizes),
         grey=statistics.fmean(decoded),
         decoded=len(decoded),
         seconds_a_picture=seconds / len(decoded),

@@ -33,7 +33,7 @@ def survey(folder: Path, classes: int, each: int, side: int, grey: float = 0.0) 
     return Survey(
         path=folder, classes={f"{label:03}": each for label in range(classes)}, brought=(),
         training=total - 2 * test, validation=test, test=test,
-        short_sides=(side, side, side), different_sizes=1, square=True, grey=grey,
+        short_sides=(side, side, side), grey=grey,
         decoded=total, seconds_a_picture=0.001,
     )  # fmt: skip
 
