@@ -35,7 +35,8 @@ def init(args: argparse.Namespace) -> None:
     overwritten.
     """
     from nasopt.reporting.commands import command
-    from nasopt.reporting.study_file import findings, make_study, prospects, study_name
+    from nasopt.reporting.prospects import findings, prospects
+    from nasopt.reporting.study_file import make_study, study_name
     from nasopt.reporting.terminal import display
 
     output = args.output or study_name(args.folder)

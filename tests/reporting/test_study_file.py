@@ -10,7 +10,7 @@ from PIL import Image
 
 import nasopt
 from nasopt.errors import DataError, Error, StudyError
-from nasopt.reporting.study_file import findings, study_name
+from nasopt.reporting.study_file import study_name
 from nasopt.search.experiment import load_experiment
 from tests.trials import counted
 
@@ -152,22 +152,3 @@ def test_the_folder_itself_may_be_the_working_folder(tmp_path, monkeypatch):
     assert study_name(".") == "photos.py"
     experiment = nasopt.init(".", output="photos.py", device="cpu")
     assert load_experiment("photos.py").record == experiment.record
-
-
-def test_folders_of_splits_are_told(tmp_path):
-    from nasopt.data.survey import look_at
-
-    photos(tmp_path / "train", each=5)
-    photos(tmp_path / "test", each=2)
-    assert findings(look_at(tmp_path))[-1] == (
-        "8 for training, 2 for validation and 4 for test: the folder has those for training and "
-        "test, validation is split off training."
-    )
-    (tmp_path / "test").rename(tmp_path / "val")
-    assert findings(look_at(tmp_path))[-1] == (
-        "10 for training and 4 for validation, as the folder has them: there is no test split."
-    )
-    photos(tmp_path / "test", each=1)
-    assert findings(look_at(tmp_path))[-1] == (
-        "10 for training, 4 for validation and 2 for test, as the folder has them."
-    )
