@@ -150,7 +150,7 @@ class Finals:
                 self._check_time(begun, self.pace.seconds(evaluation, self.evaluator.ledger))
                 epochs = self.evaluator.epochs(evaluation, self._is_stopped)
                 last = yield from self._follow(begun, evaluation, epochs)
-                fresh.append(last.accuracy)
+                fresh.append(last.score(self.experiment.metric))
             candidates.append(replace(found, fresh=tuple(fresh)))
         return Reranking(tuple(candidates))
 
@@ -239,7 +239,7 @@ class Finals:
                     begun,
                     epoch=last.epoch,
                     epochs=evaluation.recipe.epochs,
-                    accuracy=last.accuracy if validated else None,
+                    accuracy=last.score(self.experiment.metric) if validated else None,
                 )
         except Stopped:
             self._stop_if_asked(f"{_told(begun)} was under way and goes on from there")

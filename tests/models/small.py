@@ -8,7 +8,7 @@ import torch
 import nasopt
 from nasopt import Architecture, Conv, Dense, Model, Pool, Recipe, build
 from nasopt.models.preprocessing import Preprocessing
-from nasopt.space.layers import CONV_OPS, POOL_OPS, Layer
+from nasopt.space.layers import ACTIVATIONS, CONV_OPS, NORMS, POOL_OPS, Layer
 
 SMALL = Architecture((Conv(filters=4, stride=2), Pool(), Conv(filters=8), Dense(width=8)))
 RECIPE = Recipe(epochs=2, batch_size=64)
@@ -35,13 +35,20 @@ def untrained(architecture: Architecture, channels: int, side: int = 20, classes
 
 
 def architectures() -> list[Architecture]:
-    """Networks in which each operation stands in every form, before 0, 1 and 2 dense layers."""
+    """Networks in which each operation stands in every form, before 0, 1 and 2 dense layers.
+
+    Then those in which all operations have each activation and each norm.
+    """
     made = []
     for op, depth in itertools.product(CONV_OPS, range(3)):
         forms = itertools.product((1, 3), (1, 2))
         layers: list[Layer] = [Conv(filters=6, op=op, kernel_size=k, stride=s) for k, s in forms]
         layers += [Pool(op=pooling) for pooling in POOL_OPS]
         layers += [Dense(width=4 + place) for place in range(depth)]
+        made.append(Architecture(tuple(layers)))
+    norms = ("none", *NORMS)
+    for activation, norm in zip(ACTIVATIONS, norms, strict=True):
+        layers = [Conv(filters=8, activation=activation, norm=norm, op=op) for op in CONV_OPS]
         made.append(Architecture(tuple(layers)))
     return made
 
