@@ -73,7 +73,8 @@ def recalled(study: Record) -> Experiment:
         space=Space.from_json(dict(known.space)),
         recipe=known.training,
         limits=tuple(Limit.from_text(each) for each in study.limits),
-        objectives=known.objectives,
+        objectives=("accuracy", *known.objectives[1:]),
+        metric=known.objectives[0],
         seed=known.seed,
         name=name,
     )

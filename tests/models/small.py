@@ -35,7 +35,10 @@ def untrained(architecture: Architecture, channels: int, side: int = 20, classes
 
 
 def architectures() -> list[Architecture]:
-    """Networks in which each operation stands in every form, before 0, 1 and 2 dense layers."""
+    """Networks in which each operation stands in every form, before 0, 1 and 2 dense layers.
+
+    Then those in which all operations have each activation and each norm.
+    """
     made = []
     for op, depth in itertools.product(CONV_OPS, range(3)):
         forms = itertools.product((1, 3), (1, 2))
@@ -43,9 +46,10 @@ def architectures() -> list[Architecture]:
         layers += [Pool(op=pooling) for pooling in POOL_OPS]
         layers += [Dense(width=4 + place) for place in range(depth)]
         made.append(Architecture(tuple(layers)))
-    for activation, norm in zip(ACTIVATIONS, itertools.cycle(NORMS), strict=False):
-        looks = [Conv(filters=6, op=op, activation=activation, norm=norm) for op in CONV_OPS]
-        made.append(Architecture(tuple(looks)))
+    norms = ("none", *NORMS)
+    for activation, norm in zip(ACTIVATIONS, norms, strict=True):
+        layers = [Conv(filters=8, activation=activation, norm=norm, op=op) for op in CONV_OPS]
+        made.append(Architecture(tuple(layers)))
     return made
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 import nasopt
-from nasopt import Experiment, categorical
+from nasopt import Experiment, Recipe, categorical
 from nasopt.analysis.outcome import load_study, outcome, result
 from nasopt.analysis.record import Record
 from nasopt.cli.main import main
 from nasopt.errors import Error
+from nasopt.models.finals import Finals
+from nasopt.models.searched import recalled
 from nasopt.search.comparison import Comparison
 from nasopt.search.experiment import load_experiment
 from nasopt.search.noise import NoiseStudy
@@ -182,3 +184,27 @@ def test_two_objectives_have_the_metric_as_the_first(tmp_path, capsys):
     assert first.values[0] == results_of(tmp_path / "x.db", first)[-1].score("macro_f1")
     assert main(["show", str(tmp_path / "x.db")]) == 0
     assert "front of macro F1 against parameters" in capsys.readouterr().out
+
+
+def test_finals_know_the_metric_and_rank_anew_by_it(tmp_path):
+    experiment = by("macro_f1", recipe=Recipe(epochs=1, batch_size=32))
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    finals = Finals(
+        experiment, storage=tmp_path / "x.db", output=tmp_path / "model",
+        top=2, seeds=1, device="cpu",
+    )  # fmt: skip
+    reranking = yield_from(finals._rerank())
+    scores = finals.evaluator.ledger.final_scores(1)
+    for each in reranking.candidates:
+        won = experiment.evaluation(study.trials[each.number].params)
+        assert each.fresh == (scores[replace(won, seed=1).key],)
+    assert recalled(Record.of(study)).record == experiment.record
+
+
+def yield_from(generator):
+    """Return what a generator returns in the end."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as ended:
+            return ended.value
