@@ -68,9 +68,6 @@ class Mistake:
     confidence: float
     picture: str
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Tested:
@@ -227,7 +224,7 @@ def content_of(
         "classes": list(classes),
         "epochs": epochs,
         "contenders": [each.to_json() for each in contenders],
-        "mistakes": [each.to_json() for each in mistakes],
+        "mistakes": [asdict(each) for each in mistakes],
         "left_out": list(left_out),
     }
 

@@ -25,7 +25,7 @@ from nasopt.space.fields import RandomTrial
 from nasopt.space.limits import Limit
 from nasopt.space.model import Cost
 from nasopt.storage.attributes import FIXED_PARAMS, GRID_ID
-from nasopt.storage.record import Prediction
+from nasopt.storage.prediction import Prediction
 
 logger = logging.getLogger("nasopt")
 

@@ -64,13 +64,9 @@ class Worker:
         timer: Timer = no_timer,
         deadline: Deadline = NO_DEADLINE,
     ) -> None:
-        self.experiment = experiment
-        self.study = study
-        self.seeded = seeded
+        self.experiment, self.study, self.seeded = experiment, study, seeded
         self.evaluator = evaluator
-        self.stop = stop
-        self.timer = timer
-        self.deadline = deadline
+        self.stop, self.timer, self.deadline = stop, timer, deadline
         self.storage: Storage = evaluator.storage
         self.threads = evaluator.threads and threads_of(study.user_attrs)
         self.counts = TrialCounts(self.storage, study._study_id, experiment.limits)

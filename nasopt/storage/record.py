@@ -7,7 +7,7 @@ modules read and write them by these classes.
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
@@ -39,6 +39,7 @@ from nasopt.storage.attributes import (
     list_of,
     optional,
 )
+from nasopt.storage.prediction import Prediction, is_prediction
 from nasopt.training.evaluation import Evaluation, Recipe
 from nasopt.training.metrics import METRICS
 
@@ -88,54 +89,6 @@ def _ended_by(trial: FrozenTrial, attrs: Mapping[str, Any]) -> EndedBy | None:
 # A trial
 
 
-@dataclass(frozen=True)
-class Near:
-    """A trial with a similar network; `distance` 0 is the same, 1 is still informative."""
-
-    trial: int
-    distance: float
-    value: float | None
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The value that a model expects to be observed for a trial, and the reasons.
-
-    `expected` is the median of that value, `low` to `high` its 95 % interval. `weights` are shares
-    of the kernel's weight, by parameter or feature, the largest first; `nearest` are the trials
-    that the kernel takes for most alike.
-    """
-
-    expected: float
-    low: float
-    high: float
-    weights: dict[str, float]
-    nearest: tuple[Near, ...]
-
-    def at_most(self, most: float) -> Self:
-        """Return the prediction for values of at most `most`: a model knows of no bound."""
-        low, expected, high = (min(each, most) for each in (self.low, self.expected, self.high))
-        return replace(self, low=low, expected=expected, high=high)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        known = {each.name: value[each.name] for each in fields(cls)}
-        near = (Near(n["trial"], n["distance"], n["value"]) for n in known["nearest"])
-        return cls(**{**known, "nearest": tuple(near)})
-
-
-_prediction = dict_with(
-    expected=is_number,
-    low=is_number,
-    high=is_number,
-    weights=dict_of(is_number),
-    nearest=list_of(dict_with(trial=is_count, distance=is_number, value=optional(is_number))),
-)
-
-
 @dataclass(kw_only=True, slots=True)  # not frozen: made for each of 10,000 trials, many times
 class TrialRecord(Attributes):
     """The user attributes of a trial; None where there is no such attribute."""
@@ -146,7 +99,7 @@ class TrialRecord(Attributes):
     latency: float | None = attribute(optional(is_number))  # seconds, if it was asked for
     draws: int | None = attribute(is_count)  # until one was within the limits, if more than one
     infeasible: str | None = attribute(is_text)  # the limits that its network is over
-    prediction: Prediction | None = attribute(_prediction, name=PREDICTION)
+    prediction: Prediction | None = attribute(is_prediction, name=PREDICTION)
     epochs: int | None = attribute(is_count)  # that its network was trained, whoever paid for them
     seconds: float | None = attribute(is_number)  # of training, for all those epochs
     replayed_epochs: int | None = attribute(is_count)  # of those, the ones known before
@@ -171,7 +124,7 @@ class TrialRecord(Attributes):
 def prediction_of(attrs: Mapping[str, Any]) -> Prediction | None:
     """Return the prediction in the attributes of any trial; None if there is none."""
     found: Any = attrs.get(PREDICTION)
-    return Prediction.from_json(found) if _prediction(found) else None
+    return Prediction.from_json(found) if is_prediction(found) else None
 
 
 def is_own(trial: FrozenTrial, search_space: Mapping[str, Open]) -> bool:

@@ -29,7 +29,7 @@ from nasopt.samplers.stateless import StatelessSampler, sign_of
 from nasopt.samplers.surrogate.hypervolume import Front
 from nasopt.samplers.surrogate.prediction import prediction
 from nasopt.space.limits import LATENCY
-from nasopt.storage.record import Prediction
+from nasopt.storage.prediction import Prediction
 
 if TYPE_CHECKING:
     from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior
