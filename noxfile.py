@@ -59,6 +59,7 @@ def faults(session: nox.Session) -> None:
         ("tests.faults", f"--kills={kills}", "--lock=61"),
         ("tests.making", f"--kills={making}"),
         ("tests.power", f"--cuts={cuts}"),
+        ("tests.finals_kills", f"--kills={making}"),
         ("tests.takeover",),
         ("tests.stress", f"--trials={max(100, round(share * 2_000))}"),
         ("tests.crafted",),

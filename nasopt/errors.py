@@ -10,6 +10,7 @@
      +- StorageError   a database that cannot be opened, read or written
      +- TrackerError   a tracker that is not installed, or cannot be written to
      +- AddressError   a host or port where the dashboard cannot listen
+     +- ModelError     a model folder that cannot be written or read
      +- OutOfMemory    a network that does not fit the device: ends a trial, never a study
 
 Any other exception is a bug in nasopt and keeps its traceback.
@@ -64,6 +65,10 @@ class TrackerError(Error):
 
 class AddressError(Error):
     """A host or port where the dashboard cannot listen."""
+
+
+class ModelError(Error):
+    """A model folder that cannot be written or read."""
 
 
 class OutOfMemory(Error):

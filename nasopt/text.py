@@ -69,6 +69,19 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} days"
 
 
+def memory(size: int) -> str:
+    """Return a number of bytes in words: "12 kB", "2.1 MB", "1.3 GB"."""
+    for limit, unit, name in ((10**6, 10**3, "kB"), (10**9, 10**6, "MB")):
+        if size < limit:
+            return f"{size / unit:.{0 if size >= 10 * unit else 1}f} {name}"
+    return f"{size / 10**9:.1f} GB"
+
+
+def latency(seconds: float | None) -> str:
+    """Return a latency in milliseconds: "3.21 ms"; "" for None."""
+    return "" if seconds is None else f"{1e3 * seconds:,.3g} ms"
+
+
 def accuracy(value: float | None, *, sign: bool = False) -> str:
     """Return an accuracy, or a difference of two, as it is stored: "0.9806"; "" for None.
 

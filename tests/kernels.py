@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nasopt.space.blocks import Pointwise
-from nasopt.space.layers import CONV_OPS, Conv, Shape
+from nasopt.space.layers import ACTIVATIONS, CONV_OPS, EXPANSION, NORMS, Conv, Shape
 
 ISAS = ("native", "AVX2", "AVX", "SSE41")  # the values of ONEDNN_MAX_CPU_ISA, and none
 THREADS = (1, 2)
@@ -64,6 +64,8 @@ def drawn(chance: random.Random) -> Case:
             kernel_size=chance.choice((1, 1, 3, 5, 7, 11)),
             stride=chance.choice((1, 2, 2, 3, 4)),
             op=chance.choice(CONV_OPS),
+            activation=chance.choice(ACTIVATIONS),
+            norm=chance.choice(NORMS),
         )
         channels = chance.choice(chance.choice((FEW, CHANNELS)))
         shape = (channels, chance.choice(SIDES), chance.choice(SIDES))
@@ -71,6 +73,7 @@ def drawn(chance: random.Random) -> Case:
         layout = chance.choice(("channels_last", "channels_last", "contiguous_format"))
         dtype = chance.choice((torch.float32, torch.float32, torch.bfloat16))
         kernel = layer.chosen("kernel_size") ** 2 * layer.chosen("filters")
+        kernel *= {"inverted": EXPANSION, "basic": 2}.get(layer.chosen("op"), 1)
         if batch * shape[0] * shape[1] * shape[2] * kernel <= MACS:
             return layer, shape, batch, layout, dtype
 
@@ -113,9 +116,12 @@ def _watched(name: str, part: nn.Conv2d, tolerance: float) -> Callable[[], list[
             own.register_hook(lambda gradient: seen.update(input_gradient=gradient.clone()))
         return own
 
-    def after(_: nn.Module, __: Any, output: torch.Tensor) -> None:
+    def after(_: nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:
         seen["output"] = output.detach().clone()
-        output.register_hook(lambda gradient: seen.update(output_gradient=gradient.clone()))
+        # without a norm an activation changes it in place, and the hook of a view would be lost
+        own = output if part.bias is None else output.clone()
+        own.register_hook(lambda gradient: seen.update(output_gradient=gradient.clone()))
+        return own
 
     part.register_forward_pre_hook(before)
     part.register_forward_hook(after)
@@ -124,6 +130,9 @@ def _watched(name: str, part: nn.Conv2d, tolerance: float) -> Callable[[], list[
         assert part.weight.grad is not None
         seen["weight_gradient"] = part.weight.grad
         seen["weight"] = part.weight.detach()
+        if part.bias is not None:
+            assert part.bias.grad is not None
+            seen["bias"], seen["bias_gradient"] = part.bias.detach(), part.bias.grad
         expected = _reference(part, seen)
         terms = _reference(part, {name: tensor.abs() for name, tensor in seen.items()})
         return [
@@ -146,6 +155,9 @@ def _reference(part: nn.Conv2d, seen: dict[str, torch.Tensor]) -> dict[str, torc
     assert inputs.grad is not None
     assert weight.grad is not None
     expected = {"output": output.detach(), "weight_gradient": weight.grad}
+    if part.bias is not None:
+        expected["output"] = expected["output"] + seen["bias"].to(dtype).double()[:, None, None]
+        expected["bias_gradient"] = seen["output_gradient"].double().sum((0, 2, 3))
     return expected | ({"input_gradient": inputs.grad} if "input_gradient" in seen else {})
 
 

@@ -13,7 +13,7 @@ def test_no_module_takes_the_name_of_a_public_callable():
         importlib.import_module(module.name)
     for name in nasopt.__all__:
         value = getattr(nasopt, name)
-        assert callable(value) or name in ("macs", "parameters")  # the quantities of limits
+        assert callable(value) or name in ("latency", "macs", "parameters")  # of limits
 
 
 def test_the_public_surface_is_sorted_and_complete():
@@ -43,6 +43,10 @@ def test_a_space_is_written_without_torch():
         "from nasopt import Conv, Space, categorical\nSpace(Conv(filters=categorical(1, 2)))"
     )
     assert not {"torch", "optuna", "numpy"} & loaded_after(statement)
+
+
+def test_modules_for_users_are_there_without_an_import_of_their_own():
+    assert "plotly" in loaded_after("import nasopt; nasopt.figures.front, nasopt.data.digits")
 
 
 def test_showing_a_study_loads_no_torch(tmp_path):

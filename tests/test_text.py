@@ -5,6 +5,7 @@ from nasopt.text import (
     big,
     duration,
     listed,
+    memory,
     roughly,
     several,
     trained_on,
@@ -82,3 +83,8 @@ def test_a_number_of_more_digits_than_python_spells_out_has_a_magnitude():
 )
 def test_what_would_act_on_a_terminal_is_spelled_out(text, shown):
     assert visible(text) == shown
+
+
+def test_bytes_are_said_in_the_unit_that_fits():
+    sizes = {0: "0.0 kB", 1_234: "1.2 kB", 12_345: "12 kB", 2_100_000: "2.1 MB", 10**9: "1.0 GB"}
+    assert {size: memory(size) for size in sizes} == sizes

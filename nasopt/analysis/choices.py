@@ -15,7 +15,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.effective_layers import EffectiveLayers
-from nasopt.analysis.record import Record, networks
+from nasopt.analysis.record import Record, furthest_trained
 from nasopt.pareto import fronts
 from nasopt.space.fields import Categorical, Integer, Open, Real
 
@@ -100,7 +100,7 @@ def preferences(studies: Sequence[Record]) -> Preferences | None:
 
     The best are of those that were trained to their end; all are within the limits in force.
     """
-    tried = networks(studies, within_limits=True)
+    tried = furthest_trained(studies, within_limits=True)
     complete = [trial for trial in tried if trial.state is TrialState.COMPLETE]
     if len(tried) < FEWEST or len(complete) < FEWEST_BEST:
         return None
@@ -133,7 +133,7 @@ def _acting(study: Record) -> Callable[[FrozenTrial], Mapping[str, Any]]:
     """Map each trial to the choices that act in its network, by parameter."""
     if study.is_benchmark:
         return lambda trial: trial.params
-    space = study.experiment.networks
+    space = study.experiment.network_space
     acting = EffectiveLayers(space)
     layers = {name: tuple(p.layer.open_fields) for p in space.parts for name in p.names}
     whole = [

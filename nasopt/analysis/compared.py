@@ -14,6 +14,7 @@ from nasopt.analysis.evidence import Evidence
 from nasopt.analysis.noise import Noise
 from nasopt.analysis.record import Record
 from nasopt.analysis.regret import Truth
+from nasopt.analysis.shown import Shown
 from nasopt.analysis.statistics import (
     Difference,
     Equivalent,
@@ -84,12 +85,12 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class ComparisonResult:
+class ComparisonResult(Shown):
     """The samplers compared. `score` names the measure: "fresh", "seen" or "hypervolume".
 
     `truth` is what a benchmark knows of them, None where networks were trained. `noise` is what
     `nasopt noise` measured of the experiment; None if it did not. `notes` are sentences on what
-    limits the claims.
+    limits the claims. `studies` are those that were compared.
     """
 
     experiment: str
@@ -105,6 +106,7 @@ class ComparisonResult:
     noise: Noise | None
     truth: Truth | None = None
     notes: tuple[str, ...] = field(default=())
+    studies: tuple[Record, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def spreads(self) -> tuple[Spread, ...]:
@@ -122,6 +124,14 @@ class ComparisonResult:
             Spread(sampler, tuple(values), statistics.fmean(values), _error(values))
             for sampler, values in found.items()
         )
+
+    @property
+    def by_sampler(self) -> Studies:
+        """The rows of each study, by sampler and seed."""
+        found: dict[str, dict[int, list[Row]]] = {}
+        for row in self.rows:
+            found.setdefault(row.sampler, {}).setdefault(row.seed, []).append(row)
+        return found
 
     @property
     def verdict(self) -> str:
@@ -204,6 +214,7 @@ def compared(
             *without_model(rows, start_ups or {}),
             *limits(rows, scores, baseline, score, replicates),
         ),
+        studies=tuple(studies),
     )
 
 

@@ -3,8 +3,6 @@
 Costs are as if each network had been trained in its study: see `nasopt.storage.budget`.
 """
 
-import csv
-import io
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -20,7 +18,6 @@ from nasopt.analysis.outputs import Output
 from nasopt.analysis.record import Record
 from nasopt.storage.budget import Spent, spent
 from nasopt.storage.record import TrialRecord
-from nasopt.text import visible
 
 AXES = ("evaluation", "total_epochs", "total_seconds")
 POINTS = 100  # of a curve over epochs or seconds
@@ -172,22 +169,7 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
 
     Raises StorageError if the file cannot be written, or exists and is no such table.
     """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, NAMES)
-    writer.writeheader()
-    writer.writerows({n: in_a_cell(v) for n, v in row.to_json().items()} for row in rows)
-    csv_output(path).write(text.getvalue().encode(errors="replace"))
-
-
-def in_a_cell(value: Any) -> Any:
-    """Return a value as a spreadsheet shows it.
-
-    A text like a formula begins with an ', then; control characters are spelled out.
-    """
-    if not isinstance(value, str):
-        return value
-    formula = value.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
-    return f"'{visible(value)}" if formula else visible(value)
+    csv_output(path).write_table(NAMES, (row.to_json() for row in rows))
 
 
 def last_by(rows: Sequence[Row], axis: str, position: float) -> Row | None:

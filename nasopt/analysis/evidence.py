@@ -45,13 +45,13 @@ class Evidence(ABC):
 
 @dataclass(frozen=True)
 class Trainings(Evidence):
-    """Whole trainings in a ledger: the accuracy of each by its key."""
+    """Whole trainings in a ledger: the score of each by its key."""
 
     accuracies: Mapping[str, float]
 
     @classmethod
     def of(cls, ledger: Ledger, epochs: int) -> "Trainings":
-        return cls(ledger.final_accuracies(epochs))
+        return cls(ledger.final_scores(epochs))
 
     def replicates(self, study: Record, params: Mapping[str, Any]) -> int:
         fresh = fresh_seeds(study.experiment.evaluation(params), MOST_REPLICATES)

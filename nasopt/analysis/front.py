@@ -1,8 +1,8 @@
 """The Pareto front of accuracy against cost: the best accuracy of a network of each size."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -40,24 +40,40 @@ def usual_range(values: Sequence[float]) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Point:
-    """A trial that was trained to its end: its accuracy, and the cost of its network (a count)."""
+    """A trial that was trained to its end: its accuracy, and the cost of its network.
+
+    A cost is a count, or a latency in seconds.
+    """
 
     study: str
     number: int
     accuracy: float
-    cost: int
+    cost: float
 
 
 @dataclass(frozen=True)
 class TradeOff:
-    """The accuracy against `cost` ("macs" or "parameters"). `front` is in order of cost."""
+    """The accuracy against `cost` ("macs", "parameters" or "latency").
+
+    `front` is in order of cost.
+    """
 
     cost: str
     points: tuple[Point, ...] = field(repr=False)
     front: tuple[Point, ...]
+    metric: str = "accuracy"  # that all accuracies are by
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def times(self, factor: float) -> Self:
+        """Return the same with all costs in a smaller unit."""
+        points = {each: replace(each, cost=each.cost * factor) for each in self.points}
+        return replace(
+            self,
+            points=tuple(points.values()),
+            front=tuple(points[each] for each in self.front),
+        )
 
     @property
     def shown(self) -> tuple[float, float] | None:
@@ -83,4 +99,4 @@ def trade_off(studies: Sequence[Record], cost: str) -> TradeOff:
         if (amount := getattr(TrialRecord.of(trial), cost, None)) is not None
     ]
     best = front(points, lambda point: (point.accuracy, point.cost))
-    return TradeOff(cost, tuple(points), tuple(best))
+    return TradeOff(cost, tuple(points), tuple(best), studies[0].metric)

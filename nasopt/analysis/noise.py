@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasopt.analysis.shown import Shown
 from nasopt.training.evaluation import Evaluation
 
 if TYPE_CHECKING:  # they import torch, which what was measured before can be read without
@@ -29,7 +30,7 @@ SAMPLE_SEED = 0  # of the random networks, so that a second call finds the first
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(Shown):
     """The variance components of one training's accuracy (a fraction).
 
     `share` is the part of the variance that is architecture (the intraclass correlation), `low` to

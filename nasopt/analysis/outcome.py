@@ -14,6 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.analysis.front import front
 from nasopt.analysis.record import Record, devices_of, remarks
+from nasopt.analysis.rescoring import rescored
+from nasopt.analysis.shown import Shown
 from nasopt.analysis.winners import trained_again
 from nasopt.errors import StudyError, closest
 from nasopt.space.architecture import Architecture
@@ -30,7 +32,7 @@ REPR_BEST = 8  # of a front, at most
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Shown):
     """One trial of a study. `recipe` has the values of the recipe's open fields.
 
     The best of many accuracies was chosen for its luck, too: `fresh` are those of the same network
@@ -51,6 +53,8 @@ class Outcome:
     record: TrialRecord = field(default_factory=TrialRecord)
     fresh: tuple[float, ...] = ()
     over: tuple[str, ...] = ()
+    metric: str = "accuracy"  # that all of its accuracies are by
+    timed_on: str | None = None  # how its latency was measured, if it was
 
     @property
     def fresh_mean(self) -> float | None:
@@ -74,7 +78,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Shown):
     """A study as it stands. `best` has one trial, or the Pareto front in order of cost.
 
     They go by the `limits` in force, under which a study need not have begun: `over` trials that
@@ -143,12 +147,12 @@ def load_study(storage: Storage, name: str | None = None) -> optuna.Study:
     return optuna.load_study(study_name=name or names[-1], storage=storage)
 
 
-def outcome(study: optuna.Study, number: int) -> Outcome:
-    """Return trial `number` of `study`.
+def outcome(study: optuna.Study, number: int, metric: str | None = None) -> Outcome:
+    """Return trial `number` of `study`, scored by `metric` (default: that of the search).
 
     Raises StudyError if there is none, or it has no network.
     """
-    record = Record.of(study)
+    record = _record(study, metric)
     if not 0 <= number < len(record.trials):
         raise StudyError(
             f"trial={number}: {record.name} has {len(record.trials)}, numbered from 0; choose one"
@@ -172,9 +176,15 @@ def opened(study: optuna.Study) -> Storage | None:
     return storage if isinstance(storage, Storage) else None
 
 
-def result(study: optuna.Study) -> Result:
-    """Return the best of `study` and its counts."""
+def _record(study: optuna.Study, metric: str | None) -> Record:
+    storage = opened(study)
     record = Record.of(study)
+    return record if storage is None else rescored(record, storage, metric)
+
+
+def result(study: optuna.Study, metric: str | None = None) -> Result:
+    """Return the best of `study` and its counts, scored by `metric` (default: the search's)."""
+    record = _record(study, metric)
     storage = opened(study)
     if len(record.objectives) > 1:
         best, others = front(record.complete, lambda t: (t.values[0], t.values[1])), []
@@ -201,6 +211,22 @@ def result(study: optuna.Study) -> Result:
         foreign=len(record.foreign),
         notes=tuple(remarks([record])),
     )
+
+
+def best(study: optuna.Study) -> Architecture:
+    """Return the best network of `study`; of a study of two objectives the most accurate.
+
+        nasopt.build(nasopt.best(study), input_shape=(3, 32, 32), classes=10)
+
+    Raises StudyError if none is trained to its end, or they are entries of a benchmark.
+    """
+    found = result(study)
+    if not found.best:
+        raise StudyError(f"study={found.study}: no finished trial yet; go on with it")
+    chosen = found.best[-1].architecture
+    if not isinstance(chosen, Architecture):
+        raise StudyError(f"study={found.study}: its networks are entries of a table; none is built")
+    return chosen
 
 
 def rank(trial: FrozenTrial) -> tuple[float, float, int]:
@@ -249,6 +275,8 @@ def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None
         record=record,
         fresh=() if storage is None else trained_again(study, trial.params, storage),
         over=tuple(study.broken(trial)),
+        metric=study.metric,
+        timed_on=study.timed_on,
     )
 
 

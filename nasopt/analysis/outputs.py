@@ -1,13 +1,18 @@
 """`Output`: a file that a command was asked to write, put in place whole or not at all."""
 
+import csv
+import io
 import os
 import stat
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nasopt.errors import StorageError
+from nasopt.text import visible
 
 BEGINNING = 10_000  # bytes in which the sign of a kind stands
 
@@ -55,6 +60,14 @@ class Output:
         except OSError as error:
             self._refuse(f"cannot be written ({error.strerror}); {self.remedy}", error)
 
+    def write_table(self, names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write a line a row, under a line of the names; a None is an empty cell."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(map(in_a_cell, names))
+        writer.writerows([in_a_cell(row[name]) for name in names] for row in rows)
+        self.write(text.getvalue().encode(errors="replace"))
+
     @property
     def _target(self) -> Path:
         """The file that a link leads to: the link stays."""
@@ -92,3 +105,14 @@ def _replace(path: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def in_a_cell(value: Any) -> Any:
+    """Return a value as a spreadsheet shows it.
+
+    A text like a formula begins with an ', then; control characters are spelled out.
+    """
+    if not isinstance(value, str):
+        return value
+    formula = value.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    return f"'{visible(value)}" if formula else visible(value)

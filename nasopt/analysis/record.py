@@ -14,6 +14,7 @@ from nasopt.storage.attributes import FREE
 from nasopt.storage.checks import check_study, check_trials
 from nasopt.storage.record import StudyRecord, TrialRecord, is_own, key_of
 from nasopt.text import listed, several
+from nasopt.training.metrics import in_words
 
 NOT_NOTED = "a device that was not noted"  # by an older version
 
@@ -26,6 +27,7 @@ class Record(StudyRecord):
     """
 
     trials: Sequence[FrozenTrial] = field(repr=False)
+    searched_by: str = ""  # the metric, where the trials are scored by another (see `rescored`)
 
     @classmethod
     def of(cls, study: optuna.Study) -> Self:
@@ -97,6 +99,11 @@ def remarks(studies: Sequence[Record]) -> list[str]:
     over = sum(len(study.over) for study in studies)
     foreign = sum(len(study.foreign) for study in studies)
     found = []
+    if studies and studies[0].searched_by:
+        found.append(
+            f"Scored by {in_words(studies[0].metric)}, from the ledger: the search itself went by "
+            f"{in_words(studies[0].searched_by)}."
+        )
     if over:
         limits = listed(list(dict.fromkeys(each for study in studies for each in study.limits)))
         are, they = ("is", "it is") if over == 1 else ("are", "they are")
@@ -113,7 +120,9 @@ def remarks(studies: Sequence[Record]) -> list[str]:
     return found
 
 
-def networks(studies: Iterable[Record], *, within_limits: bool = False) -> list[FrozenTrial]:
+def furthest_trained(
+    studies: Iterable[Record], *, within_limits: bool = False
+) -> list[FrozenTrial]:
     """Return a trial of each different network that was trained: the one that took it furthest.
 
     Those `within_limits` are within those in force.

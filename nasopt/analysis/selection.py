@@ -122,7 +122,8 @@ def analyse(
             done = spent_of(study, budget)
             raise StudyError(f"study={study.name}: {done:,} of {budget}; run it to its end")
     if evidence is None:
-        ledger = Ledger(storage.engine, folders(storage).checkpoints)
+        folder = folders(storage).checkpoints
+        ledger = Ledger(storage.engine, folder, metric=studies[0].metric)
         evidence = Trainings.of(ledger, studies[0].epochs)
     if replicates is None:
         replicates = min(_replicates(study, budget, evidence) for study in studies)

@@ -7,11 +7,12 @@ import optuna
 
 from nasopt.analysis.outcome import outcome
 from nasopt.analysis.record import Record
+from nasopt.analysis.shown import Shown
 from nasopt.errors import StudyError
 
 
 @dataclass(frozen=True)
-class Why:
+class Why(Shown):
     """The accuracy `expected` with a 95 % interval, and the one `seen` (None: there is none yet).
 
     `weights` are the shares of the model's inputs, the largest first; `nearest` the known

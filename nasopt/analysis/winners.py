@@ -76,13 +76,13 @@ def trained_again(study: Record, params: Mapping[str, Any], storage: Storage) ->
     """
     if study.is_benchmark:
         return ()
-    ledger = Ledger(storage.engine, folders(storage).checkpoints)
+    ledger = Ledger(storage.engine, folders(storage).checkpoints, metric=study.metric)
     found = []
     for fresh in fresh_seeds(study.experiment.evaluation(params), MOST_REPLICATES):
         results = ledger.results(fresh.key)
         if not results or not (results[-1].diverged or len(results) == fresh.recipe.epochs):
             break
-        found.append(results[-1].accuracy)
+        found.append(results[-1].score(study.metric))
     return tuple(found)
 
 

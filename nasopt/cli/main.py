@@ -1,24 +1,20 @@
-"""The command line: one short function a verb. What takes time to import is imported there."""
+"""The command line: its verbs by name, and `main`, which runs one of them.
+
+A verb is a short function; what takes time to import is imported there.
+"""
 
 import argparse
 import io
-import json
-import logging
 import os
-import shlex
-import signal
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
+from nasopt.cli.guarding import guarded
+from nasopt.cli.modelling import finals, init, predict, reproduce
 from nasopt.cli.options import Verb, complain, make_parser
-from nasopt.errors import Error, StudyError, closest
-from nasopt.text import GOES_ON, several, visible
-
-if TYPE_CHECKING:
-    from nasopt.search.comparison import Comparison
-    from nasopt.search.search import Search
+from nasopt.cli.reading import dashboard, log, report, show
+from nasopt.cli.searching import compare, describe, noise, run
+from nasopt.errors import closest
 
 
 def quickstart(args: argparse.Namespace) -> None:
@@ -26,310 +22,6 @@ def quickstart(args: argparse.Namespace) -> None:
     from nasopt.cli import quickstart as lecture
 
     lecture.quickstart(args.storage, args.device, args.json)
-
-
-def describe(args: argparse.Namespace) -> None:
-    """Describe the space of STUDY: parameters, size, ranges of cost, seconds per trial here."""
-    from nasopt.reporting.commands import same
-    from nasopt.reporting.terminal import display
-    from nasopt.search.describe import describe
-    from nasopt.search.experiment import load_experiment
-
-    experiment = load_experiment(args.study)
-    description = describe(experiment, args.device)
-    if args.json:
-        display.print_json(description.to_json())
-        return
-    out = display.console()
-    display.print_description(out, experiment.name, description)
-    display.print_next(
-        out,
-        [
-            (same("noise", args), "what one training can tell, before the budget is spent"),
-            (same("run", args), f"search: {experiment.trials} trials"),
-        ],
-    )
-
-
-def noise(args: argparse.Namespace) -> None:
-    """Measure how much of what a search of STUDY sees is architecture, and how much is luck.
-
-    Trains a few random networks with a few training seeds each. The trainings are kept in the
-    database: asking again costs nothing.
-    """
-    from nasopt.reporting.commands import same
-    from nasopt.reporting.terminal import display
-    from nasopt.search.experiment import load_experiment
-    from nasopt.search.noise import NoiseStudy
-
-    experiment = load_experiment(args.study)
-    study = NoiseStudy(
-        experiment,
-        args.storage,
-        args.device,
-        architectures=args.architectures,
-        seeds=args.seeds,
-    )
-    display.follow_noise(display.console(stderr=args.json), study)
-    if args.json:
-        display.print_json(study.noise.to_json())
-        return
-    out = display.console()
-    display.print_noise(out, study.noise)
-    display.print_next(out, [(same("run", args), "search")], args.storage)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Run a study to its end, or go on with it where it was left.
-
-    Ctrl-C stops within a batch; the same command goes on. If nothing is left to do, it shows the
-    outcome.
-    """
-    from nasopt.analysis.outcome import result
-    from nasopt.reporting.commands import command, same
-    from nasopt.reporting.terminal import display, results
-    from nasopt.search.processes import share_cores, worker_processes
-    from nasopt.storage.counts import ended_trials
-
-    if args.profile and args.workers > 1:
-        raise StudyError("--profile: of one worker; leave out --workers")
-    workers = share_cores(args.workers)
-    search = _search(args)
-    ended = partial(ended_trials, search.storage)
-    with worker_processes(_assist_search, args, min(workers, search.left), ended):
-        spent = display.follow_search(display.console(stderr=args.json), search)
-    found = result(search.study)
-    if args.json:
-        display.print_json(found.to_json() | ({"profile": spent} if args.profile else {}))
-        return
-    out = display.console()
-    display.print_ended(out, search)
-    if spent:
-        display.print_profile(out, spent)
-    results.print_result(out, found)
-    other = "random" if args.sampler.lower() != "random" else "surrogate"
-    location = search.evaluator.location
-    display.print_next(
-        out,
-        [
-            (command("show", location, "--trial", "N"), "any trial"),
-            (same("run", args, "--sampler", other), "the same search by another sampler"),
-            (command("dashboard", location), "browse it"),
-        ],
-        args.storage,
-    )
-
-
-def _search(args: argparse.Namespace) -> "Search":
-    from nasopt.reporting.notes import TrialNotes
-    from nasopt.search.experiment import load_experiment
-    from nasopt.search.search import Search
-
-    return Search(
-        load_experiment(args.study),
-        sampler=args.sampler,
-        seed=args.seed,
-        storage=args.storage,
-        trials=args.trials,
-        device=args.device,
-        profile=args.profile,
-        callbacks=[TrialNotes()],
-    )
-
-
-def _assist_search(args: argparse.Namespace) -> int:
-    """Run the search as a further worker, in a process of its own; return its exit code."""
-    from nasopt.reporting.terminal import display
-
-    out = display.console(stderr=args.json)
-    return _guarded(lambda: display.assist_search(out, _search(args)))
-
-
-def compare(args: argparse.Namespace) -> None:
-    """Compare samplers: run studies by several of them and seeds, and tell which is better.
-
-    Runs the studies of STUDY that are missing, trains their winners again with other seeds, and
-    tells what can be told. On a --benchmark all results are known beforehand, and winners are
-    judged by the mean over replicates. With --analyse-only, or --studies of a database, nothing is
-    trained. Ctrl-C stops within a batch; the same command goes on.
-    """
-    from nasopt.analysis.curves import csv_output, write_csv
-    from nasopt.analysis.selection import compare_studies
-    from nasopt.reporting.commands import same
-    from nasopt.reporting.terminal import comparison as scoreboard
-    from nasopt.reporting.terminal import display
-    from nasopt.search.processes import share_cores, worker_processes
-    from nasopt.storage.counts import ended_trials
-
-    if args.csv is not None:
-        csv_output(args.csv).check()
-    workers = share_cores(args.workers)
-    if args.studies is not None:
-        if not args.storage:
-            raise StudyError("--studies: of which database? name it with --storage")
-        for name in _given(args):
-            option = name.replace("_", "-")
-            raise StudyError(f"--{option}: --studies are compared as they are; leave it out")
-        result = compare_studies(
-            args.storage, args.studies, replicates=args.replicates, baseline=args.baseline
-        )
-    else:
-        comparison = _comparison(args)
-        ended = partial(ended_trials, comparison.storage)
-        with worker_processes(_assist_comparison, args, min(workers, comparison.left), ended):
-            scoreboard.follow_comparison(display.console(stderr=args.json), comparison)
-        result = comparison.result
-    if args.csv is not None:
-        write_csv(args.csv, result.rows)
-    if args.json:
-        display.print_json(result.to_json())
-        return
-    out = display.console()
-    scoreboard.print_comparison(out, result)
-    verbs = ("noise", "compare") if args.study else ("compare",) if args.benchmark else ()
-    again = {verb: same(verb, args) for verb in verbs}
-    location = args.storage or comparison.location
-    commands = scoreboard.next_commands(result, str(location), again)
-    display.print_next(out, commands, args.storage, args.benchmark)
-
-
-def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options given on the command line that say which studies to run, by name."""
-    names = ("samplers", "seeds", "trials", "epochs_budget")
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
-def _comparison(args: argparse.Namespace) -> "Comparison":
-    from nasopt.reporting.notes import TrialNotes
-    from nasopt.search.comparison import Comparison
-    from nasopt.search.experiment import Experiment, load_experiment
-
-    experiment = (
-        Experiment.on_benchmark(args.benchmark)
-        if args.benchmark is not None
-        else load_experiment(args.study)
-    )
-    return Comparison(
-        experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
-        replicates=args.replicates, baseline=args.baseline,
-        callbacks=[TrialNotes()], **_given(args),
-    )  # fmt: skip
-
-
-def _assist_comparison(args: argparse.Namespace) -> int:
-    from nasopt.reporting.terminal import comparison as scoreboard
-    from nasopt.reporting.terminal import display
-
-    out = display.console(stderr=args.json)
-    return _guarded(lambda: scoreboard.assist_comparison(out, _comparison(args)))
-
-
-def show(args: argparse.Namespace) -> None:
-    """Show the outcome of a study in DB, any of its trials, or the list of its studies."""
-    from nasopt.analysis.outcome import load_study, outcome, result
-    from nasopt.analysis.studies import study_summaries
-    from nasopt.analysis.why import Why
-    from nasopt.reporting.commands import command
-    from nasopt.reporting.terminal import display, results
-    from nasopt.storage.opening import open_storage
-
-    storage = open_storage(args.db, "read")
-    out = display.console()
-    if args.studies:
-        summaries = study_summaries(storage)
-        if not summaries:
-            load_study(storage)  # says that there is none
-        if args.json:
-            display.print_json([each.to_json() for each in summaries])
-        else:
-            results.print_studies(out, summaries)
-        return
-    study = load_study(storage, args.study)
-    if args.why is not None:
-        why = Why.of(study, args.why)
-        if args.json:
-            display.print_json(why.to_json())
-        else:
-            results.print_why(out, why)
-        return
-    if args.trial is not None:
-        trial = outcome(study, args.trial)
-        if args.json:
-            display.print_json(trial.to_json())
-        else:
-            results.print_outcome(out, trial)
-        return
-    found = result(study)
-    if args.json:
-        display.print_json(found.to_json())
-        return
-    results.print_result(out, found)
-    listing = command("show", args.db, "--studies")
-    display.print_next(out, [(listing, "the studies of this database")], args.db)
-
-
-def report(args: argparse.Namespace) -> None:
-    """Write the results of the studies in DB as one HTML page that opens anywhere, offline too."""
-    from nasopt.reporting.html import write_report
-    from nasopt.reporting.terminal import display
-    from nasopt.storage.opening import open_storage
-
-    if args.output == "-":
-        write_report(open_storage(args.db, "read"), "/dev/stdout", args.study)
-        return
-    size = write_report(open_storage(args.db, "read"), args.output, args.study)
-    if args.json:
-        display.print_json({"output": args.output, "bytes": size})
-        return
-    display.console().print(
-        f"{args.output}: {size / 1e6:.1f} MB; open it in a browser", soft_wrap=True
-    )
-
-
-def dashboard(args: argparse.Namespace) -> None:
-    """Browse the studies of DB with optuna-dashboard, notes and plots filled in; Ctrl-C ends it.
-
-    It listens on this machine alone and has no password. Its pages can change and delete studies,
-    unless it is --read-only. Looking on while a study runs disturbs nothing.
-    """
-    from nasopt.reporting.dashboard import Dashboard, open_browser
-
-    opened = Dashboard(
-        args.db,
-        host=args.host,
-        port=args.port,
-        read_only=args.read_only,
-        artifact_dir=args.artifact_dir,
-    )
-    if args.json:
-        print(json.dumps({"url": opened.url, "read_only": opened.read_only}), flush=True)
-        print(*map(visible, opened.warnings), sep="\n", end="", file=sys.stderr)
-    else:
-        print(*map(visible, opened.notice), sep="\n", flush=True)
-    if not args.no_browser:
-        open_browser(opened.url)
-    opened.serve()
-
-
-def log(args: argparse.Namespace) -> None:
-    """Write the trials of DB to TensorBoard or MLflow: parameters, curves by epoch, costs.
-
-    Of what is there already nothing is written again.
-    """
-    from nasopt.reporting.terminal import display
-    from nasopt.storage.opening import open_storage
-    from nasopt.trackers import log_studies, make_tracker
-
-    storage = open_storage(args.db, "read")
-    tracker = make_tracker(args.to, args.output, args.uri)
-    written = log_studies(storage, tracker, args.study)
-    if args.json:
-        display.print_json({"written": written})
-        return
-    out = display.console()
-    for study, count in written.items():
-        out.print(f"{study}: {several(count, 'trial')} written", soft_wrap=True)
-    display.print_next(out, [(shlex.join(tracker.command), "look at them")], args.uri)
 
 
 def checks(args: argparse.Namespace) -> None:
@@ -346,18 +38,26 @@ def checks(args: argparse.Namespace) -> None:
 
 VERBS: dict[str, Verb] = {
     verb.__name__: verb
-    for verb in (quickstart, describe, noise, run, compare, show, report, dashboard, log, checks)
+    for verb in (
+        quickstart,
+        init,
+        describe,
+        noise,
+        run,
+        compare,
+        finals,
+        predict,
+        reproduce,
+        show,
+        report,
+        dashboard,
+        log,
+        checks,
+    )
 }
 
 
-TRAIN = ("quickstart", "noise", "run", "compare")
-
-
-class _Lines(logging.Handler):
-    """A handler that prints what the library logs as lines on stderr."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        complain(record.getMessage())
+TRAIN = ("quickstart", "noise", "run", "compare", "finals")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -388,41 +88,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if getattr(known, "data_dir", None):
         os.environ["NASOPT_DATA"] = known.data_dir
-    return _guarded(lambda: known.function(known), trains=known.verb in TRAIN)
-
-
-def _guarded(command: Callable[[], None], *, trains: bool = False) -> int:
-    """Run `command`, print an error that a user can fix as one line, and return the exit code."""
-    handler = _Lines()
-    logging.getLogger("nasopt").addHandler(handler)
-    try:
-        _quieten_optuna()
-        command()
-    except Error as error:
-        complain(str(error))
-        return 2
-    except KeyboardInterrupt as interrupted:
-        signum = getattr(interrupted, "signum", 2)
-        complain(f"{str(interrupted) or 'stopped'}; {GOES_ON}")
-        return 128 + int(signum)
-    except BrokenPipeError:  # `nasopt show DB | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if trains:
-            complain(f"stopped: nothing reads the output any more; {GOES_ON}")
-            return 128 + signal.SIGPIPE
-    finally:
-        logging.getLogger("nasopt").removeHandler(handler)
-    return 0
-
-
-def _quieten_optuna() -> None:
-    """Silence the logs of libraries that would disturb the output.
-
-    Optuna's, of each new study, would stand among the tables. SQLAlchemy's has a traceback for
-    each connection that a server has ended; the error that ends the command says so in a line.
-    """
-    import optuna
-
-    for driver in ("sqlalchemy.pool", "psycopg"):  # of what a lost connection left unfinished
-        logging.getLogger(driver).setLevel(logging.CRITICAL)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return guarded(lambda: known.function(known), trains=known.verb in TRAIN)

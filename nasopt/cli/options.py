@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, NoReturn
 
+from nasopt.cli.examples import EXAMPLES
 from nasopt.errors import closest
-from nasopt.text import visible
+from nasopt.text import GOES_ON, visible
 
 Verb = Callable[[argparse.Namespace], None]
 BESIDE_THE_STUDY = "runs/<name of the study file>.db"
@@ -98,6 +99,14 @@ def _workers(sub: Parser, work: str) -> None:
     )
 
 
+def _time(sub: Parser, begun: str) -> None:
+    sub.add_argument(
+        "--time",
+        metavar="T",
+        help="a budget of time, as 90m, 2h30m, 45s or a number of seconds: " + begun,
+    )
+
+
 def _storage(sub: Parser, default: str = BESIDE_THE_STUDY) -> None:
     sub.add_argument(
         "--storage",
@@ -108,6 +117,20 @@ def _storage(sub: Parser, default: str = BESIDE_THE_STUDY) -> None:
 
 def _quickstart(sub: Parser) -> None:
     _storage(sub, "runs/quickstart.db")
+    _device(sub)
+
+
+def _init(sub: Parser) -> None:
+    sub.add_argument("folder", metavar="FOLDER", help="a folder of pictures")
+    sub.add_argument(
+        "-o",
+        "--output",
+        metavar="STUDY",
+        help="the study file to write (default: the folder's name, with .py, in this folder)",
+    )
+    sub.add_argument(
+        "--size", type=int, metavar="N", help="pixels of a side (default: what suits the pictures)"
+    )
     _device(sub)
 
 
@@ -136,12 +159,22 @@ def _run(sub: Parser) -> None:
     sub.add_argument(
         "--trials", type=int, metavar="N", help="the total to reach (default: the study file's)"
     )
+    _time(
+        sub,
+        f"no trial begins that would not end in time, and {GOES_ON} (each trial is reproducible, "
+        "their number then is not)",
+    )
     _storage(sub)
     _device(sub)
     _workers(
         sub,
         "train so many networks at once, each with its share of the cores: sooner done, but "
         "no longer the same search each time",
+    )
+    sub.add_argument(
+        "--finals",
+        action="store_true",
+        help="go on with nasopt finals; of --time as much is kept back as its trainings take",
     )
     sub.add_argument(
         "--profile",
@@ -186,6 +219,11 @@ def _compare(sub: Parser) -> None:
         metavar="R",
         help="train winners again with so many other seeds (default: 3)",
     )
+    _time(
+        sub,
+        f"no training begins that would not end in time, and {GOES_ON} until there is something "
+        "to compare",
+    )
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
     _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
@@ -193,22 +231,88 @@ def _compare(sub: Parser) -> None:
     _workers(sub, "run so many studies at once, each with its share of the cores")
 
 
+def _finals(sub: Parser) -> None:
+    sub.add_argument(
+        "what",
+        metavar="STUDY|DB",
+        help="a study file that was run, or a database (of images that come by a name)",
+    )
+    sub.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where data sets are downloaded to (default: $NASOPT_DATA, else a cache folder)",
+    )
+    sub.add_argument("--study", metavar="NAME", help="one study alone (default: all together)")
+    sub.add_argument(
+        "--top", type=int, default=5, metavar="N", help="networks to train again (default: 5)"
+    )
+    sub.add_argument(
+        "--seeds", type=int, default=3, metavar="K", help="trainings of each network (default: 3)"
+    )
+    sub.add_argument(
+        "--epochs", type=int, metavar="E", help="of a final training (default: the recipe's)"
+    )
+    sub.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="where the model goes (default: <name of the study>-model)",
+    )
+    _time(sub, f"no training begins that would not end in time, and {GOES_ON}")
+    _storage(sub)
+    _device(sub)
+
+
+def _folder(sub: Parser) -> None:
+    sub.add_argument("folder", metavar="FOLDER", help="of a model, as nasopt finals writes it")
+
+
+def _predict(sub: Parser) -> None:
+    _folder(sub)
+    sub.add_argument("pictures", metavar="PICTURE", nargs="+", help="a file, folder, pattern or -")
+    sub.add_argument("--top", type=int, default=3, metavar="K", help="classes (default: 3)")
+    sub.add_argument("--csv", action="store_true", help="print CSV, a row a picture and class")
+    _device(sub)
+
+
+def _reproduce(sub: Parser) -> None:
+    _folder(sub)
+    sub.add_argument(
+        "--data", metavar="DIR", help="the folder of the images (default: where they were)"
+    )
+    _device(sub)
+
+
 def _db(sub: Parser) -> None:
     sub.add_argument("db", metavar="DB", help="path of a database or SQLAlchemy URL")
 
 
+def _metric(sub: Parser) -> None:
+    sub.add_argument(
+        "--metric",
+        metavar="M",
+        help="score by accuracy, balanced_accuracy or macro_f1 (default: that of the search); "
+        "nothing is trained",
+    )
+
+
 def _show(sub: Parser) -> None:
     _db(sub)
+    _metric(sub)
     sub.add_argument("--study", metavar="NAME", help="default: the one that was begun last")
     sub.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
     sub.add_argument(
         "--why", type=int, metavar="N", help="what the surrogate expected of trial N, and why"
     )
     sub.add_argument("--studies", action="store_true", help="list the studies")
+    sub.add_argument(
+        "--csv", metavar="FILE", help="write the trials of the study as a table, a row a trial"
+    )
 
 
 def _report(sub: Parser) -> None:
     _db(sub)
+    _metric(sub)
     sub.add_argument(
         "--study",
         metavar="NAME",
@@ -258,54 +362,17 @@ def _checks(sub: Parser) -> None:
 
 OPTIONS: dict[str, Callable[[Parser], None]] = {
     "quickstart": _quickstart,
+    "init": _init,
     "describe": _describe,
     "noise": _noise,
     "run": _run,
     "compare": _compare,
+    "finals": _finals,
+    "predict": _predict,
+    "reproduce": _reproduce,
     "show": _show,
     "report": _report,
     "dashboard": _dashboard,
     "log": _log,
     "checks": _checks,
-}
-EXAMPLES = {
-    "quickstart": ["nasopt quickstart"],
-    "describe": ["nasopt describe studies/cifar10.py"],
-    "noise": [
-        "nasopt noise studies/fashion_mnist.py",
-        "nasopt noise studies/digits.py --architectures 12 --seeds 4",
-    ],
-    "run": [
-        "nasopt run studies/digits.py",
-        "nasopt run studies/cifar10.py --sampler random --trials 200 --device cuda",
-        "nasopt run studies/digits.py --storage postgresql://user@host/nas",
-        "nasopt run studies/fashion_mnist.py --workers 2",
-        "nasopt run studies/fashion_mnist.py --trials 5 --profile",
-    ],
-    "compare": [
-        "nasopt compare studies/digits.py --samplers random,tpe --seeds 8 --trials 40",
-        "nasopt compare studies/fashion_mnist.py --samplers random,surrogate --workers 2",
-        "nasopt compare studies/digits.py --epochs-budget 800 --csv digits.csv",
-        "nasopt compare --studies 'digits/*' --storage runs/digits.db",
-        "nasopt compare --benchmark nasbench201:cifar100 --samplers all --seeds 30 --trials 200",
-    ],
-    "show": [
-        "nasopt show runs/digits.db",
-        "nasopt show runs/digits.db --study digits/random/0 --trial 12",
-        "nasopt show runs/digits.db --study digits/surrogate/0 --why 12",
-        "nasopt show runs/digits.db --studies",
-    ],
-    "report": [
-        "nasopt report runs/digits.db",
-        "nasopt report runs/digits.db --study digits/tpe/0 -o tpe.html",
-    ],
-    "dashboard": [
-        "nasopt dashboard runs/digits.db",
-        "nasopt dashboard runs/digits.db --read-only --port 0 --no-browser",
-    ],
-    "log": [
-        "nasopt log runs/digits.db --to tensorboard",
-        "nasopt log runs/digits.db --to mlflow --uri sqlite:///mlflow.db",
-    ],
-    "checks": ["nasopt checks", "nasopt checks --json"],
 }

@@ -13,7 +13,7 @@ from nasopt.reporting.notes import TrialNotes
 from nasopt.reporting.terminal import display
 from nasopt.reporting.terminal.results import outcome_table
 from nasopt.search.describe import describe
-from nasopt.search.experiment import load_experiment
+from nasopt.search.loading import load_experiment
 from nasopt.search.retraining import retrain
 from nasopt.search.search import Search
 from nasopt.text import accuracy

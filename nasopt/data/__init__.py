@@ -3,21 +3,22 @@
 from nasopt.data.datasets import (
     DATASETS,
     Dataset,
+    Seen,
     Splits,
     cifar10,
     cifar100,
     digits,
-    external,
     fashion_mnist,
     image_folder,
     mnist,
     svhn,
-    tensors,
 )
+from nasopt.data.own import external, tensors
 
 __all__ = [
     "DATASETS",
     "Dataset",
+    "Seen",
     "Splits",
     "cifar10",
     "cifar100",

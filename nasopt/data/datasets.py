@@ -4,36 +4,45 @@ A description costs nothing; `load` reads, checks and splits. The images stay by
 normalises, shifts and flips whole batches on its device.
 """
 
-import hashlib
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from nasopt.data.folders import ImageFolder
 from nasopt.data.paths import located, looked_in
 from nasopt.data.readers import (
     IdxFolder,
-    ImageFolder,
+    Listing,
     Raw,
     Split,
-    checked,
     read_digits,
     read_torchvision,
 )
-from nasopt.errors import DataError, Spelled, check_name, spelled
+from nasopt.data.splitting import (
+    TEST_SHARE,
+    VALIDATION_SHARE,
+    Missing,
+    Places,
+    Plan,
+    draw_splits,
+)
+from nasopt.errors import DataError, Spelled, spelled
 from nasopt.space.layers import Shape
-
-Array = torch.Tensor | NDArray[Any]
+from nasopt.text import several
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
-TEST_SHARE = 0.2  # of all images, where a data set brings no test split of its own
-VALIDATION_SHARE = 0.2  # of the images that a search may see, where it does; else of all images
+
+
+class Seen(NamedTuple):
+    """The splits that a training is handed: one to train on, one to be scored on."""
+
+    train: Split
+    validation: Split
 
 
 class Splits(NamedTuple):
@@ -43,6 +52,11 @@ class Splits(NamedTuple):
     validation: Split
     test: Split
 
+    @property
+    def seen(self) -> Seen:
+        """All that a search may see."""
+        return Seen(self.train, self.validation)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Spelled):
@@ -50,7 +64,7 @@ class Dataset(Spelled):
 
     `limit` is the size of a stratified subset of the images that a search may see (train and
     validation together); the test split is never reduced. `split_seed` decides which images go
-    where.
+    where. `files` lists what `read` reads, where it reads a file for each image.
     """
 
     _error = DataError
@@ -60,10 +74,12 @@ class Dataset(Spelled):
     read: Callable[[], Raw] = field(repr=False, compare=False)
     content: Callable[[], str] | None = field(default=None, repr=False, compare=False)
     class_names: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)
+    files: Callable[[], Listing] | None = field(default=None, repr=False, compare=False)
     images: int | None = None  # number that a search may see, if it is known without reading
-    has_test: bool = True
+    has_test: bool = True  # which may be empty; else one is split off
     limit: int | None = None  # images
     split_seed: int = 0
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
@@ -81,36 +97,97 @@ class Dataset(Spelled):
             parts.insert(1, self.content())
         return " ".join(parts)
 
+    def describe(self) -> dict[str, Any]:
+        """Return the description as JSON has it, for `described`."""
+        return {
+            "name": self.name,
+            **self.arguments,
+            "limit": self.limit,
+            "split_seed": self.split_seed,
+            "fingerprint": self.fingerprint,
+        }
+
     @cached_property
     def counts(self) -> tuple[int, int]:
         """The numbers of training and validation images.
 
         The images are read only if the numbers are not known beforehand.
         """
-        if self.images is None:
-            return len(self._splits.train.labels), len(self._splits.validation.labels)
-        images = self.limit or self.images
-        validation = round(images * self._validation_share)
-        return images - validation, validation
-
-    @property
-    def _validation_share(self) -> float:
-        """The share of validation images among those that a search may see."""
-        return VALIDATION_SHARE if self.has_test else VALIDATION_SHARE / (1 - TEST_SHARE)
+        if self.images is not None:
+            images = self.limit or self.images
+            share = VALIDATION_SHARE if self.has_test else VALIDATION_SHARE / (1 - TEST_SHARE)
+            validation = round(images * share)
+            return images - validation, validation
+        if self.files is not None:
+            plan = self._listed[1]
+            return len(plan.train), len(plan.validation)
+        return len(self._splits.train.labels), len(self._splits.validation.labels)
 
     def load(self, device: torch.device | str = "cpu") -> Splits:
         """Read, check and split the images; raise DataError that names the file or the field."""
         return Splits(*(split.to(torch.device(device)) for split in self._splits))
 
+    @property
+    def test_files(self) -> tuple[str, ...] | None:
+        """The names of the test images, in their order; None where images are no files."""
+        if self.files is None:
+            return None
+        listing, plan = self._listed
+        names = [name for name, _ in listing.images]
+        brought = [name for name, _ in listing.test or ()]
+        return tuple(brought if self.has_test else [names[place] for place in plan.test])
+
+    @cached_property
+    def _listed(self) -> tuple[Listing, Plan]:
+        """The names of the images and the plan of their splits, for which none is read."""
+        assert self.files is not None
+        listing = self.files()
+        labels, validation = (
+            None if named is None else np.array([label for _, label in named])
+            for named in (listing.images, listing.validation)
+        )
+        return listing, self._plan(labels, validation)
+
+    def _plan(self, labels: Any, validation: Any | None) -> Plan:
+        """Return which images go where, those of the smallest classes at least somewhere."""
+        seen = len(labels) + (0 if validation is None else len(validation))
+        seen -= 0 if self.has_test else round(len(labels) * TEST_SHARE)
+        if self.limit is not None and self.limit > seen:
+            raise DataError(
+                f"limit={self.limit}: {self.name} has {seen} images to search with; "
+                "use that or less"
+            )
+        draw = partial(
+            draw_splits, labels, self.classes, validation=validation, test=not self.has_test,
+            limit=self.limit, seed=self.split_seed,
+        )  # fmt: skip
+        try:
+            return draw()
+        except Missing as missing:
+            if self.limit is None and missing.images >= (2 if self.has_test else 3):
+                return draw(least=1)
+            name = repr(self.class_names()[missing.label])
+            if self.limit is not None:
+                raise DataError(
+                    f"limit={self.limit}: class {name} has no {missing.split} image of "
+                    f"{self.name}; raise it"
+                ) from missing
+            splits = "training and validation" if self.has_test else "training, validation and test"
+            raise DataError(
+                f"{self.name}: class {name} has {several(missing.images, 'image')} for {splits}; "
+                "give it more, or leave it out"
+            ) from missing
+
     def _check(self, raw: Raw) -> None:
         """Raise DataError unless `raw` holds what this data set is said to hold."""
-        for images, labels in ((raw.images, raw.labels), *([raw.test] if raw.test else [])):
+        brought = [split for split in (raw.validation, raw.test) if split is not None]
+        for images, labels in ((raw.images, raw.labels), *brought):
             if images.shape[1:] != self.input_shape or len(images) != len(labels):
                 raise DataError(
                     f"{self.name}: {len(labels)} labels and images of shape "
                     f"{tuple(images.shape)} where {self.input_shape} is expected; fetch it again"
                 )
-            if int(labels.max()) >= self.classes:
+            if len(labels) and int(labels.max()) >= self.classes:
                 raise DataError(
                     f"{self.name}: a label {int(labels.max())} where there are {self.classes} "
                     "classes; fetch it again"
@@ -123,35 +200,23 @@ class Dataset(Spelled):
 
     @cached_property
     def _splits(self) -> Splits:
+        if self.files is not None:
+            _ = self._listed  # whatever is wrong with it is told before all is read
         raw = self.read()
         self._check(raw)
-        rng = np.random.default_rng(self.split_seed)
-        labels = raw.labels.numpy()
-        everything = np.arange(len(labels))
-        test, rest = everything[:0], everything
-        if not self.has_test:
-            test, rest = _stratified(everything, labels, TEST_SHARE, rng)
-        if self.limit is not None:
-            if self.limit > len(rest):
-                raise DataError(
-                    f"limit={self.limit}: {self.name} has {len(rest)} images to search with; "
-                    "use that or less"
-                )
-            rest, _ = _stratified(rest, labels, self.limit / len(rest), rng)
-        validation, train = _stratified(rest, labels, self._validation_share, rng)
-        for name, part in (("training", train), ("validation", validation)):
-            missing = sorted(set(range(self.classes)) - set(labels[part].tolist()))
-            if missing:
-                what = f"class {self.class_names()[missing[0]]!r} has no {name} image"
-                if self.limit is None:
-                    raise DataError(f"{self.name}: {what}; give it more images")
-                raise DataError(f"limit={self.limit}: {what} of {self.name}; raise it")
+        own = raw.validation
+        plan = self._plan(raw.labels.numpy(), None if own is None else own.labels.numpy())
 
-        def pick(indices: Any) -> Split:
-            chosen = torch.from_numpy(indices)
-            return Split(raw.images[chosen], raw.labels[chosen])
+        def pick(places: Places, split: Split) -> Split:
+            chosen = torch.from_numpy(places)
+            return Split(split.images[chosen], split.labels[chosen])
 
-        return Splits(pick(train), pick(validation), raw.test or pick(test))
+        everything = Split(raw.images, raw.labels)
+        return Splits(
+            pick(plan.train, everything),
+            pick(plan.validation, own or everything),
+            raw.test or pick(plan.test, everything),
+        )
 
 
 @spelled(DataError)
@@ -214,6 +279,10 @@ CIFAR10 = (
 def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Dataset:
     """Return images of your own: one sub-folder of `path` for each class, in any common format.
 
+    Or the sub-folders are train, val (valid, validation) and test, or train and one of the others,
+    with the classes inside: then they are the splits as they stand, and what is missing is split
+    off train, but for a test split beside one for validation.
+
     Each is converted to RGB, and its centre square scaled to `size` x `size` pixels; if it has
     several frames or pages, the first is taken. Only hidden files are ignored: a folder within a
     class, a link to nothing, or values without a known white raise a DataError that names the file.
@@ -229,82 +298,8 @@ def image_folder(path: str | Path, size: int, *, limit: int | None = None) -> Da
         )
     return Dataset(
         name="image_folder", input_shape=(3, size, size), read=folder.read, limit=limit,
-        content=folder.digest, class_names=folder.class_names, has_test=False,
-    )  # fmt: skip
-
-
-@spelled(DataError)
-def tensors(
-    images: Array,
-    labels: Array,
-    *,
-    test: tuple[Array, Array] | None = None,
-    name: str = "tensors",
-    limit: int | None = None,
-) -> Dataset:
-    """Return a data set of your own tensors.
-
-    The images are uint8 (n, channels, height, width), the labels 0, 1, 2, ... (n,). NumPy arrays
-    are accepted as well. `test` is a pair of images and labels that no search sees.
-
-    Raises DataError for images or labels that do not fit.
-    """
-    check_name(name, "tensors.name", DataError)
-    parts = [checked(images, labels)]
-    if test is not None:
-        if not isinstance(test, tuple | list) or len(test) != 2:
-            raise DataError("tensors.test: give a pair, test=(images, labels)")
-        parts.append(checked(*test, field="tensors.test"))
-    shapes = [tuple(part.images.shape[1:]) for part in parts]
-    if shapes[-1] != shapes[0]:
-        raise DataError(
-            f"tensors.test: images of shape {shapes[1]} beside {shapes[0]}; give them one shape"
-        )
-    classes = int(max(part.labels.max() for part in parts)) + 1
-    if classes > len(parts[0].labels):  # each would need an image; and a name, which takes memory
-        raise DataError(
-            f"tensors.labels: a label {classes - 1} among {len(parts[0].labels)} images; number "
-            "the classes 0, 1, 2, ..."
-        )
-
-    def digest() -> str:
-        hashed = hashlib.blake2b(digest_size=16)
-        for part in parts:
-            for tensor in part:
-                hashed.update(str(tuple(tensor.shape)).encode())
-                hashed.update(tensor.contiguous().numpy().tobytes())
-        return hashed.hexdigest()
-
-    return Dataset(
-        name=name, input_shape=shapes[0], limit=limit, content=digest,
-        read=lambda: Raw(*parts[0], parts[1] if test is not None else None),
-        class_names=lambda: tuple(map(str, range(classes))), has_test=test is not None,
-    )  # fmt: skip
-
-
-@spelled(DataError)
-def external(name: str, input_shape: Shape, classes: int) -> Dataset:
-    """Return a data set that only a training function of your own loads: `Experiment(train=...)`.
-
-    `input_shape` is (channels, height, width). What it is called, its shape and classes are all
-    that is known of it: for other images, give another name.
-    """
-    check_name(name, "external.name", DataError)
-    shape = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
-    if len(shape) != 3 or any(type(side) is not int or side < 1 for side in shape):
-        raise DataError(
-            f"external.input_shape={input_shape!r}: give (channels, height, width), (3, 32, 32) say"
-        )
-    if type(classes) is not int or classes < 2:
-        raise DataError(f"external.classes={classes!r}: use 2, 3, 4, ...")
-
-    def read() -> Raw:
-        raise DataError(f"{name}: images that nasopt does not have; give Experiment(train=...)")
-
-    sides = "x".join(map(str, shape))
-    return Dataset(
-        name=name, input_shape=shape, read=read, content=lambda: f"external:{sides}:{classes}",
-        class_names=lambda: tuple(map(str, range(classes))),
+        content=folder.digest, class_names=folder.class_names, files=folder.listing,
+        has_test=bool(folder.splits), arguments={"path": str(path), "size": size},
     )  # fmt: skip
 
 
@@ -318,23 +313,32 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
 }
 
 
-def _stratified(
-    indices: Any, labels: Any, share: float, rng: np.random.Generator
-) -> tuple[Any, Any]:
-    """Split `indices` at random into `share` of them and the rest, class by class.
+def described(value: Mapping[str, Any], folder: str | Path | None = None) -> Dataset:
+    """Return the data set that `Dataset.describe` described; its images are in `folder`, if given.
 
-    Sizes are exact in total: the classes with the largest remainders get the images left over.
+    Raises DataError if it was of tensors, which only their owner has, or the content is another.
     """
-    groups = [indices[labels[indices] == label] for label in np.unique(labels[indices])]
-    wanted = [len(group) * share for group in groups]
-    counts = [math.floor(want) for want in wanted]
-    left = round(len(indices) * share) - sum(counts)
-    for position in sorted(range(len(groups)), key=lambda i: counts[i] - wanted[i])[:left]:
-        counts[position] += 1
-    shuffled = [rng.permutation(group) for group in groups]
-    first = [group[:count] for group, count in zip(shuffled, counts, strict=True)]
-    second = [group[count:] for group, count in zip(shuffled, counts, strict=True)]
-    return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
+    name = value["name"]
+    if "path" in value:
+        dataset = image_folder(value["path"] if folder is None else folder, value["size"])
+    elif name == "fashion_mnist":
+        dataset = fashion_mnist(folder)
+    elif name in DATASETS:
+        dataset = DATASETS[name]()
+    else:
+        raise DataError(f"dataset={name}: its images were in memory; give them as dataset=...")
+    dataset = replace(dataset, limit=value["limit"], split_seed=value["split_seed"])
+    check_same(dataset, value)
+    return dataset
+
+
+def check_same(dataset: Dataset, value: Mapping[str, Any]) -> None:
+    """Raise DataError unless `value` describes the images of `dataset` and their split."""
+    if dataset.fingerprint != value["fingerprint"]:
+        raise DataError(
+            f"dataset={dataset.name}: other images or another split than described "
+            f"({dataset.fingerprint}, not {value['fingerprint']}); give the same"
+        )
 
 
 def _torchvision(

@@ -2,6 +2,8 @@
 
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,15 +37,33 @@ def read_picture(file: Path, size: int) -> NDArray[np.uint8]:
     Raises DataError, naming the file, if it is no picture, damaged, larger than Pillow's limit, or
     has values whose range is not known.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
+
+    with _opened(file) as image:
+        square = ImageOps.fit(_in_bytes(file, image), (size, size))
+        return np.asarray(square.convert("RGB"))
+
+
+def shorter_side(file: Path) -> int:
+    """Return the pixels of the shorter side of the picture in `file`, which is not decoded.
+
+    Raises DataError, naming the file, as `read_picture` does for what its head tells.
+    """
+    with _opened(file) as image:
+        return min(image.size)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator["ImageFile"]:
+    """Open a picture; raise DataError, naming the file, if that or what is done with it fails."""
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # for damaged metadata beside the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
-                square = ImageOps.fit(_in_bytes(file, image), (size, size))
-                return np.asarray(square.convert("RGB"))
+                yield image
     except UnidentifiedImageError as error:
         remedy = "convert it to PNG, say, or remove it from the folder"
         raise DataError(f"{file}: not an image of {', '.join(FORMATS)}; {remedy}") from error

@@ -1,7 +1,6 @@
 """The readers of images as uint8 tensors on the CPU; no file is assumed to be sound."""
 
 import gzip
-import hashlib
 import math
 import os
 import struct
@@ -13,10 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from nasopt.data.pictures import read_picture
 from nasopt.errors import DataError
-
-LEFTOVERS = ("Thumbs.db", "ehthumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "Icon\r")
 
 
 class Split(NamedTuple):
@@ -30,11 +26,26 @@ class Split(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """A data set as read, on the CPU: the images that a search may see, and a test split if any."""
+    """A data set as read, on the CPU: images that a search may see, and the splits that it brings.
+
+    A split that it does not bring is split off; an empty one is not.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     test: Split | None
+    validation: Split | None = None
+
+
+Named = list[tuple[str, int]]  # the name of each image, and its label
+
+
+class Listing(NamedTuple):
+    """The names and labels of what will be `Raw`, in the same order."""
+
+    images: Named
+    test: Named | None = None
+    validation: Named | None = None
 
 
 def data_dir() -> Path:
@@ -137,92 +148,6 @@ def _read_idx(path: Path, dimensions: int) -> Any:
     if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) != header + math.prod(sizes):
         raise DataError(f"{path}: damaged (no IDX file of its size); fetch it again")
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(sizes)
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    path: Path
-    size: int
-
-    def class_names(self) -> tuple[str, ...]:
-        """Return the names of the folders; bytes that are not UTF-8 are spelled as \\xe9."""
-        return tuple(
-            folder.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            for folder in self._folders()
-        )
-
-    def _folders(self) -> list[Path]:
-        if not self.path.is_dir():
-            raise DataError(f"image_folder.path={self.path}: no such folder; give an existing one")
-        folders = [each for each in _inside(self.path) if each.is_dir()]
-        if len(folders) < 2:
-            raise DataError(
-                f"image_folder.path={self.path}: {len(folders)} sub-folders; "
-                "give it one for each of two or more classes"
-            )
-        return folders
-
-    def files(self) -> list[tuple[int, Path]]:
-        """Return each picture with the number of its class; raise DataError for other contents."""
-        found = []
-        for label, folder in enumerate(self._folders()):
-            inside = _inside(folder)
-            for each in inside:
-                if each.is_dir():
-                    raise DataError(
-                        f"{each}: a folder within a class; move its pictures into {folder}, or "
-                        f"call image_folder with the folder whose sub-folders are the classes"
-                    )
-            if not inside:
-                raise DataError(f"{folder}: no images; add some or remove the folder")
-            found += [(label, file) for file in inside]
-        return found
-
-    def digest(self) -> str:
-        hashed = hashlib.blake2b(str(self.size).encode(), digest_size=16)
-        for _, file in self.files():
-            name = file.relative_to(self.path).as_posix()
-            hashed.update(name.encode(errors="surrogateescape") + b"\0")
-            hashed.update(hashlib.blake2b(_content(file)).digest())
-        return hashed.hexdigest()
-
-    def read(self) -> Raw:
-        files = self.files()
-        images = np.stack([self._image(file) for _, file in files])
-        labels = torch.tensor([label for label, _ in files])
-        return Raw(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels, None)
-
-    def _image(self, file: Path) -> Any:
-        return read_picture(file, self.size)
-
-
-def _inside(folder: Path) -> list[Path]:
-    """Return the files and folders in `folder` by name, without hidden ones and `LEFTOVERS`.
-
-    Raises DataError if one is a link to nothing, or neither a file nor a folder.
-    """
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror}); allow it") from error
-    shown = [folder / name for name in names if not (name.startswith(".") or name in LEFTOVERS)]
-    for each in shown:
-        if each.is_file() or each.is_dir():
-            continue
-        if each.is_symlink():
-            raise DataError(
-                f"{each}: a link to {os.readlink(each)}, which is not there; fetch that "
-                "(git annex get, dvc pull), or remove the link"
-            )
-        raise DataError(f"{each}: not a file; remove it from the folder")
-    return shown
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}); allow or remove it") from error
 
 
 def checked(images: Any, labels: Any, field: str = "tensors") -> Split:

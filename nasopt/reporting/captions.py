@@ -21,23 +21,32 @@ from nasopt.analysis.statistics import TEST_PAIRS
 from nasopt.reporting.names import LAYERS, field_name, kind_name, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
 from nasopt.space.layers import Layer
+from nasopt.space.limits import LATENCY
 from nasopt.space.space import Part
-from nasopt.text import accuracy, listed, roughly, several
+from nasopt.text import accuracy, latency, listed, roughly, several
+from nasopt.training.metrics import capital, in_words, with_article
 
-COSTS = {"macs": "multiplications", "parameters": "weights"}
+COSTS = {"macs": "multiplications", "parameters": "weights", "latency": "to answer"}
 TITLES = {  # of figures
     "progress": "The best found so far",
     "comparison": "The samplers beside each other",
     "learning": "How the networks learnt",
     "beliefs": "What the sampler expected",
-    "front-parameters": "Accuracy against size",
-    "front-macs": "Accuracy against work",
     "choices": "What the best networks have in common",
     "importance": "Which choices decide",
+    "confusion": "What it takes for what",
+}
+DEFINITIONS = {  # of metrics but the accuracy
+    "balanced_accuracy": "The share of its images that a network gets right, class by class, then "
+    "averaged: a rare class counts as much as a frequent one.",
+    "macro_f1": "For each class the harmonic mean of two shares, how many of its images are "
+    "recognised and how many of those taken for it are of it; averaged, so that a rare class "
+    "counts as much as a frequent one.",
 }
 UNITS = {"evaluation": "network", "total_epochs": "epoch"}
+AGAINST = {"parameters": "size", "macs": "work", "latency": "latency"}
 FRONT = (
-    "The front is made of the networks that no other beats in accuracy at the same or less cost. "
+    "The front is made of the networks that no other beats in {} at the same or less cost. "
     "It dominates all that is no better than one of them; 1 would be every image right at no "
     "cost."
 )
@@ -62,11 +71,12 @@ def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
     text = f"This search looked for a good neural network {what}. It tried {possible}"
     if best is None or best.accuracy is None:
         return f"{text}; {nothing_found(studies)}."
+    what_of = f"{with_article(first.metric)} of"
     where = "" if first.is_benchmark else ", on images that it was not trained on"
     if best.fresh_mean is None:
-        return f"{text}; the best has an accuracy of {accuracy(best.accuracy)}{where}."
+        return f"{text}; the best has {what_of} {accuracy(best.accuracy)}{where}."
     return (
-        f"{text}; the best has an accuracy of {accuracy(best.fresh_mean)}{where}: the mean of "
+        f"{text}; the best has {what_of} {accuracy(best.fresh_mean)}{where}: the mean of "
         f"{several(len(best.fresh), 'training')} with other seeds. The search saw "
         f"{accuracy(best.accuracy)} of it, and chose it for that, luck included."
     )
@@ -89,7 +99,7 @@ def space_size(study: Record) -> int | None:
     if any(isinstance(field, Real) for field in study.search_space.values()):
         return None
     if not study.is_benchmark:
-        size = study.experiment.networks.size
+        size = study.experiment.network_space.size
         for field in study.experiment.training.hyperparameters.values():
             size *= int(field.size)
         return size
@@ -110,7 +120,7 @@ def outline(study: Record) -> str:
     """Return the layers of a space in words: "3 to 6 layers, then 1 fully connected layer"."""
     if study.is_benchmark:
         return several(len(study.search_space), "place")
-    return ", then ".join(times(part) for part in study.experiment.networks.parts)
+    return ", then ".join(times(part) for part in study.experiment.network_space.parts)
 
 
 def size_in_words(study: Record) -> str:
@@ -147,7 +157,7 @@ def searched(study: Record) -> str:
             f"{'; '.join(fields)}."
         )
     sentences = []
-    for part in study.experiment.networks.parts:
+    for part in study.experiment.network_space.parts:
         choices = [
             f"the {field_name(name)} ({options(field)})"
             for name, field in part.layer.open_fields.items()
@@ -175,6 +185,24 @@ def about_examples(found: Examples) -> str:
     text += f"the one in the middle {median}, the worst {worst}."
     ratio = _ratio(found.best.macs, found.median.macs)
     return f"{text} {ratio}" if ratio else text
+
+
+HOW_DRAWN = (
+    "From left to right as an image passes through. A block is as wide as it has filters and as "
+    "tall as its picture; its colour is the size of its filters. Below it: filters, their size, "
+    "and ÷2 where the picture is halved."
+)
+SKIPS = "An arc is the input that is added again."
+
+
+def about_network(outcome: Outcome) -> str:
+    """Return the figures of a drawn network, and how it is drawn."""
+    counts = {"parameters": outcome.parameters, "MACs": outcome.macs}
+    facts = [f"{n:,} {name}" for name, n in counts.items() if n is not None]
+    known = accuracy(outcome.accuracy) or "none yet"
+    size = "".join(f", {each}" for each in facts)
+    text = f"{outcome.study}, trial {outcome.number}: accuracy {known}"
+    return f"{text}{_again(outcome)}{size}. {HOW_DRAWN}"
 
 
 def _again(best: Outcome) -> str:
@@ -207,7 +235,11 @@ def about_spreads(result: ComparisonResult) -> str:
     )
 
 
-def about_curves(found: IncumbentCurves, two_objectives: bool) -> str:
+def front_title(found: TradeOff) -> str:
+    return f"{capital(found.metric)} against {AGAINST[found.cost]}"
+
+
+def about_curves(found: IncumbentCurves, two_objectives: bool, metric: str = "accuracy") -> str:
     done = [curve for curve in found.ends if curve.sampler not in found.under_way]
     others = [curve for curve in found.ends if curve.sampler in found.under_way]
     sentences = [
@@ -215,7 +247,7 @@ def about_curves(found: IncumbentCurves, two_objectives: bool) -> str:
         _reached("So far", others, two_objectives),
     ]
     if two_objectives:
-        sentences.insert(0, FRONT)
+        sentences.insert(0, FRONT.format(in_words(metric)))
     if found.seeds > 1:
         sentences.append(
             f"Lines are medians over up to {several(found.seeds, 'study')} a sampler, bands their "
@@ -259,8 +291,11 @@ def _soon(found: IncumbentCurves, two_objectives: bool) -> str:
     return f"{who} was within half a point of its end after {after}."
 
 
-def about_learning(saved: Savings) -> str:
-    text = "A line is a network: its accuracy after each epoch, one pass over the training images."
+def about_learning(saved: Savings, metric: str = "accuracy") -> str:
+    text = (
+        f"A line is a network: its {in_words(metric)} after each epoch, one pass over the training "
+        "images."
+    )
     if saved.pruned:
         text += (
             f" {saved.pruned:,} of {several(saved.trainings, 'training')} lagged behind and were "
@@ -285,15 +320,21 @@ def about_predictions(found: Predictions) -> str:
     )
 
 
+def amount(cost: float, quantity: str) -> str:
+    """Return a cost as a text: a count, or a latency."""
+    return latency(cost) if quantity == LATENCY else f"{cost:,}"
+
+
 def about_front(found: TradeOff) -> str:
     unit = COSTS[found.cost]
     best = found.front[-1]
-    text = f"The highest accuracy, {accuracy(best.accuracy)}, takes {best.cost:,} {unit}."
+    highest = f"The highest {in_words(found.metric)}, {accuracy(best.accuracy)},"
+    text = f"{highest} takes {amount(best.cost, found.cost)} {unit}."
     cheap = found.cheaper(0.01 if best.accuracy <= 1 else 1.0)
     if cheap is not None:
         text += (
             f" For {accuracy(best.accuracy - cheap.accuracy)} less there is one with "
-            f"{cheap.cost:,}, {cheap.cost / best.cost:.0%} of that."
+            f"{amount(cheap.cost, found.cost)}, {cheap.cost / best.cost:.0%} of that."
         )
     edge = 0.0 if found.shown is None else found.shown[0]
     below = sum(point.accuracy < edge for point in found.points)

@@ -21,7 +21,8 @@ from nasopt.storage.attributes import NOTE
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDY_ATTRS
 from nasopt.storage.record import EndedBy, StudyRecord, TrialRecord
-from nasopt.text import accuracy
+from nasopt.text import accuracy, latency
+from nasopt.training.metrics import in_words
 
 PIECE = 2045  # characters of an attribute, as optuna-dashboard cuts a note
 GAP = "\u2003"  # a space that is not trimmed: optuna-dashboard leaves none between columns
@@ -75,7 +76,7 @@ class Notebook:
 
     def text(self, trial: FrozenTrial) -> str:
         """Return the outcome of a finished trial: why it ended, its figures, its network."""
-        parts = [self._headline(trial), table(*_figures(trial, self.study.epochs))]
+        parts = [self._headline(trial), table(*_figures(trial, self.study))]
         if self.space is not None and trial.params:
             parts.append(table(LAYER_COLUMNS, self._layers(trial)))
         choices = {
@@ -103,8 +104,9 @@ class Notebook:
             return f"**Failed**: {reason}."
         if record.ended_by is EndedBy.PRUNER:
             return (
-                f"**{reason.capitalize()} of {self.study.epochs}**: its accuracy there was too "
-                f"low for the pruner {escaped(self.study.pruner)}."
+                f"**{reason.capitalize()} of {self.study.epochs}**: its "
+                f"{in_words(self.study.metric)} there was too low for the pruner "
+                f"{escaped(self.study.pruner)}."
             )
         return f"**Ended early**: {reason}."
 
@@ -138,15 +140,16 @@ class TrialNotes:
 LAYER_COLUMNS = ("Layer", "Type", "Filters", "Size", "Stride", "Map after it")
 
 
-def _figures(trial: FrozenTrial, epochs: int) -> tuple[list[str], list[list[str]]]:
+def _figures(trial: FrozenTrial, study: StudyRecord) -> tuple[list[str], list[list[str]]]:
     record = TrialRecord.of(trial)
     reported = sorted(trial.intermediate_values.items())
     known = trial.values or [value for _, value in reported[-1:]]
     shown = {
-        "Validation accuracy": accuracy(known[0]) if known else None,
+        f"Validation {in_words(study.metric)}": accuracy(known[0]) if known else None,
         "Parameters": _count(record.parameters),
         "MACs": _count(record.macs),
-        "Epochs": None if record.epochs is None else f"{record.epochs} of {epochs}",
+        "Latency": latency(record.latency) or None,
+        "Epochs": None if record.epochs is None else f"{record.epochs} of {study.epochs}",
         "Training": f"{record.seconds:.1f} s" if record.seconds else None,
     }
     there = {name: text for name, text in shown.items() if text is not None}

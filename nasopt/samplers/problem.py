@@ -47,6 +47,11 @@ class Problem:
         """The parameters as Optuna's distributions, in order."""
         return {name: _distribution(field) for name, field in self.search_space.items()}
 
+    @property
+    def known_limits(self) -> tuple[Limit, ...]:
+        """The limits that nothing has to be measured for."""
+        return tuple(limit for limit in self.limits if not limit.is_measured)
+
     def violations(self, cost: Cost) -> dict[str, float]:
         """Return for each limit the share by which `cost` exceeds it; at most 0 if it does not."""
         return {str(limit): limit.violation(cost) for limit in self.limits}

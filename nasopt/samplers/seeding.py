@@ -22,9 +22,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.stateless import StatelessSampler
 from nasopt.space.fields import RandomTrial
+from nasopt.space.limits import Limit
 from nasopt.space.model import Cost
 from nasopt.storage.attributes import FIXED_PARAMS, GRID_ID
-from nasopt.storage.record import Prediction
+from nasopt.storage.prediction import Prediction
 
 logger = logging.getLogger("nasopt")
 
@@ -62,7 +63,7 @@ class Seeded(BaseSampler):
         self.problem = problem
         self.seed = seed
         self._renew()
-        self.smallest: dict[str, int] = {}  # quantity of a limit -> least that any draw had
+        self.smallest: dict[str, float] = {}  # quantity of a limit -> least that any draw had
 
     def reseed_rng(self) -> None:
         """Do nothing: Optuna means fresh entropy by it, which would lose the seed."""
@@ -161,11 +162,18 @@ class Seeded(BaseSampler):
         if not self.problem.limits:
             return True
         cost: Cost = self.problem.cost(self.problem.decode(params))
-        for limit in self.problem.limits:
+        known = self.problem.known_limits
+        measured = [limit for limit in self.problem.limits if limit.is_measured]
+        return all(  # what has to be measured is so only of what is within the others
+            self._are_met(limits, cost) for limits in (known, measured)
+        )
+
+    def _are_met(self, limits: Sequence[Limit], cost: Cost) -> bool:
+        for limit in limits:
             amount = getattr(cost, limit.quantity)
             least = self.smallest.get(limit.quantity, amount)
             self.smallest[limit.quantity] = min(least, amount)
-        return max(self.problem.violations(cost).values()) <= 0
+        return all(limit.violation(cost) <= 0 for limit in limits)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any

@@ -1,6 +1,7 @@
 """`StatelessSampler`: the base of samplers whose only state is the study."""
 
 import logging
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -151,9 +152,9 @@ class StatelessSampler(BaseSampler):
 
         Raises SpaceError if no network is within the limits.
         """
-        if self._problem is None or not self._problem.limits:
+        if self._problem is None or not self._problem.known_limits:
             return None
-        lattice = Lattice(self._problem)
+        lattice = Lattice(replace(self._problem, limits=self._problem.known_limits))
         if lattice.network_at(lattice.start).excess > 0:
             raise SpaceError(lattice.no_feasible_network())
         axes = history.domain.axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasopt.analysis.evidence import Evidence, Table
 from nasopt.benchmarks import Benchmark
-from nasopt.data import Dataset, Splits
+from nasopt.data import Dataset, Seen
 from nasopt.search.resume import Engine, paid_epochs
 from nasopt.space import model
 from nasopt.space.architecture import Architecture
@@ -30,16 +30,17 @@ class Resources:
     """What a training needs besides its evaluation; `images` are those that a backend loads.
 
     `threads` are of the CPU. `stop` is asked after each batch; `timer` is told the parts of the
-    time.
+    time. `kept`, if given, keeps the weights of each network that is trained to its end.
     """
 
     device: "torch.device"
-    images: Splits | None
+    images: Seen | None
     ledger: Ledger
     locks: Locks
     threads: int | None = None
     stop: Callable[[], bool] = lambda: False
     timer: Timer = no_timer
+    kept: Ledger | None = None
 
 
 class Backend(ABC):
@@ -54,6 +55,7 @@ class Backend(ABC):
     highest: float
     fresh_seeds: bool
     evidence: Evidence | None = None  # that is not in the ledger
+    takes_time = True
 
     @property
     @abstractmethod
@@ -74,7 +76,7 @@ class Backend(ABC):
         """Return the recipe and the shape of an image as a study's record has them."""
 
     @abstractmethod
-    def load(self, device: "torch.device") -> Splits | None:
+    def load(self, device: "torch.device") -> Seen | None:
         """Return the images that `epochs` needs, on `device` if there is room."""
 
     @abstractmethod
@@ -112,14 +114,8 @@ class Trained(Backend):
     def described(self) -> dict[str, Any]:
         return {"recipe": self.recipe.to_json(), "input_shape": self.data.input_shape}
 
-    def load(self, device: "torch.device") -> Splits | None:
-        """Load the images to the device if there is room, else to the host.
-
-        Batches are copied from there.
-        """
-        splits = self.data.load()
-        size = sum(tensor.nbytes for split in splits for tensor in split)
-        return self.data.load(device) if has_room(device, size) else splits
+    def load(self, device: "torch.device") -> Seen | None:
+        return load_images(self.data, device)
 
     def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
         images = self.data.counts[0]
@@ -130,18 +126,30 @@ class Trained(Backend):
 
     def epochs(self, evaluation: Evaluation, using: Resources) -> Iterator[EpochResult]:
         trainer = partial(self.trainer, using=using)
-        return paid_epochs(evaluation, using.ledger, trainer, using.stop, using.timer, using.locks)
+        return paid_epochs(
+            evaluation, using.ledger, trainer, using.stop, using.timer, using.locks, using.kept
+        )
 
     def trainer(self, evaluation: Evaluation, using: Resources) -> Engine:
         """Return what trains `evaluation`, from its first epoch on."""
         from nasopt.training.trainer import Trainer
 
         assert using.images is not None
-        train, validation, _ = using.images
+        train, validation = using.images
         return Trainer(
             evaluation, train, validation, self.data.classes,
             device=using.device, threads=using.threads, timer=using.timer,
         )  # fmt: skip
+
+
+def load_images(data: Dataset, device: "torch.device") -> Seen:
+    """Load the images that a training may see to the device if there is room, else to the host.
+
+    Batches are copied from there.
+    """
+    seen = data.load().seen
+    size = sum(tensor.nbytes for split in seen for tensor in split)
+    return Seen(*(split.to(device) for split in seen)) if has_room(device, size) else seen
 
 
 class Tabular(Backend):
@@ -149,6 +157,7 @@ class Tabular(Backend):
 
     highest = float("inf")  # a table has a unit of its own
     fresh_seeds = False
+    takes_time = False  # whatever the table says that its trainings took
 
     def __init__(self, benchmark: Benchmark) -> None:
         self._benchmark = benchmark

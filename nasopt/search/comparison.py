@@ -24,6 +24,7 @@ from nasopt.analysis.winners import Retrained, fresh_seeds, quarter_winners
 from nasopt.errors import RecipeError, StudyError, Unsuitable
 from nasopt.samplers import SAMPLERS, GivenSampler, make_sampler, sampler_name
 from nasopt.samplers.naming import Named, told_apart, unnamed
+from nasopt.search.deadline import NO_DEADLINE, Deadline, expected_seconds
 from nasopt.search.evaluator import Evaluator, default_location
 from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
@@ -33,6 +34,7 @@ from nasopt.search.search import Callback, Progress, Search
 from nasopt.search.study import may_change, refuse_difference, refuse_other_settings, study_name
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import open_storage
+from nasopt.storage.record import TrialRecord
 from nasopt.training.evaluation import Evaluation
 
 # the default sampler, Optuna's, and the baselines that had better not be left out
@@ -73,7 +75,7 @@ class Comparison:
     is that of the study), and winners are judged by all replicates instead. Nothing is paid for
     twice: an iteration that was interrupted, or is repeated, goes on.
     `callbacks` are those of every search. With `analyse_only` it does nothing at all, and the
-    database is only read.
+    database is only read. At the `deadline` it ends as a search does, and `out_of_time` says so.
 
     Everything a user can get wrong is raised here, before a database exists. A sampler that cannot
     do with the experiment is left out; `left_out` says why.
@@ -92,6 +94,7 @@ class Comparison:
         baseline: str = "random",
         device: str = "auto",
         analyse_only: bool = False,
+        deadline: Deadline = NO_DEADLINE,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         if type(seeds) is not int or seeds < 1:
@@ -99,6 +102,8 @@ class Comparison:
         check_replicates(replicates)
         self.experiment = experiment
         self.callbacks = callbacks
+        self.deadline = deadline
+        self.out_of_time = ""  # what was left undone at the deadline
         self.left_out: list[str] = []
         self.samplers = self._suitable(samplers)
         self.baseline = check_baseline(baseline, list(self.samplers))
@@ -154,17 +159,18 @@ class Comparison:
     def __iter__(self) -> Iterator[ComparisonProgress]:
         if self.evaluator is None:
             return
-        self.signum = None
+        self.signum, self.out_of_time = None, ""
         with interruptible(self):
             yield from self._search(self.evaluator)
-            yield from self._train_again(self.evaluator)
+            if not self.out_of_time:
+                yield from self._train_again(self.evaluator)
 
     def _search(self, evaluator: Evaluator) -> Iterator[ComparisonProgress]:
         numbers = {name: number for number, name in enumerate(self.studies, 1)}
         there = set(studies_of(self.storage))
-        for name in [name for name in self.studies if name in there and self._is_done(name)]:
+        for name in [name for name in self.studies if name in there and self.is_done(name)]:
             yield ComparisonProgress(numbers.pop(name), len(self.studies), name)
-        for name in self._shared(evaluator, numbers, self._is_done):
+        for name in self._shared(evaluator, numbers, self.is_done):
             seed, sampler = self.studies[name]
             search = Search(
                 self._experiment(seed),
@@ -173,20 +179,25 @@ class Comparison:
                 trials=self.trials,
                 epochs_budget=self.epochs_budget,
                 evaluator=evaluator,
+                deadline=self.deadline,
                 callbacks=self.callbacks,
             )
             for progress in search:
                 yield ComparisonProgress(numbers[name], len(self.studies), name, progress)
+            if search.out_of_time:
+                self.out_of_time = f"{name}: {search.out_of_time}"
+                return
 
     @property
     def left(self) -> int:
         """The number of processes that find work: a study that is not done, or a winner."""
         if self.evaluator is None:
             return 0
-        not_done = [name for name in self.studies if not self._is_done(name)]
+        not_done = [name for name in self.studies if not self.is_done(name)]
         return max(len(not_done), len(self._missing(self.evaluator.ledger, but=not_done)))
 
-    def _is_done(self, name: str) -> bool:
+    def is_done(self, name: str) -> bool:
+        """Return whether the study of that name is there and has its budget."""
         return name in studies_of(self.storage) and is_done(self._read(name), self.budget)
 
     def _shared(
@@ -202,6 +213,9 @@ class Comparison:
             for name in list(left):
                 if self.signum is not None:
                     raise Interrupted(self.signum)
+                if self.deadline.passed:
+                    self.out_of_time = f"{name} is not done"
+                    return
                 if not evaluator.locks.take(name):
                     continue
                 try:
@@ -229,14 +243,26 @@ class Comparison:
 
         for key in self._shared(evaluator, missing, is_done):
             study, evaluation = missing[key]
+            if self._seconds_again(study, evaluation) > self.deadline.left:
+                self.out_of_time = f"the winner of {study} waits to be trained again"
+                return
             try:
                 again = retrain(evaluator, evaluation, self.replicates, self._is_stopped)
             except Stopped:
-                raise Interrupted(self.signum or 0) from None
+                if self.signum is not None:
+                    raise Interrupted(self.signum) from None
+                self.out_of_time = f"the winner of {study} was being trained again"
+                return
             yield ComparisonProgress(numbers[key], len(missing), study, again=again)
 
+    def _seconds_again(self, study: str, winner: Evaluation) -> float:
+        """Return how long the trainings of a winner with other seeds will take."""
+        before = [TrialRecord.of(trial) for trial in reversed(self._read(study).complete)]
+        macs = self.experiment.cost(winner.architecture).macs
+        return expected_seconds(macs, self.replicates * self.experiment.recipe.epochs, before)
+
     def _is_stopped(self) -> bool:
-        return self.signum is not None
+        return self.signum is not None or self.deadline.passed
 
     def _missing(
         self, ledger: Ledger, but: Container[str] = ()
@@ -255,7 +281,7 @@ class Comparison:
         return found
 
     def _known(self, ledger: Ledger) -> dict[str, float]:
-        return ledger.final_accuracies(self.experiment.recipe.epochs)
+        return ledger.final_scores(self.experiment.recipe.epochs)
 
     def _untrained(self, winner: Evaluation, known: Container[str]) -> bool:
         """Return True if another seed's training of it is missing."""

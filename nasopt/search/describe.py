@@ -37,8 +37,9 @@ class Description:
     """A space in numbers; ranges are over a sample of random networks, all limits left aside.
 
     `size` counts architectures as written, `distinct` the different networks among them.
-    `feasible` is the share of the sample within the limits. `seconds_per_trial` is of whole
-    trainings (without pruning) on `device`, measured on a few batches of random images.
+    `feasible` is the share of the sample within the limits, those of latency left aside.
+    `seconds_per_trial` is of whole trainings (without pruning) on `device`, measured on a few
+    batches of random images.
     """
 
     parameters: dict[str, str]
@@ -64,7 +65,7 @@ def describe(experiment: Experiment, device: str | None = "auto") -> Description
         fields = experiment.hyperparameters.items()
         sample.append(experiment.evaluation({name: f.suggest(dice, name) for name, f in fields}))
     costs = [experiment.cost(each.architecture) for each in sample]
-    limits = experiment.limits
+    limits = experiment.known_limits
     within = [all(limit.violation(cost) <= 0 for limit in limits) for cost in costs]
     shape = experiment.data.input_shape
     networks = [each.architecture for each in sample if isinstance(each.architecture, Architecture)]

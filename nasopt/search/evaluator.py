@@ -1,20 +1,34 @@
 """`Evaluator`: the place where evaluations become epochs: a device, a database, its ledger."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from nasopt.search.backend import Resources
 from nasopt.search.experiment import Experiment
+from nasopt.space.architecture import Architecture
+from nasopt.space.model import Cost
 from nasopt.storage.attributes import EXPERIMENT
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, locks_of, open_storage
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import threads_of
 from nasopt.training.devices import find_device, suitable_threads, threads_here
-from nasopt.training.evaluation import EpochResult, Evaluation
+from nasopt.training.evaluation import EpochResult, Evaluation, HasKey
+from nasopt.training.latency import Setting, measured, network_key, setting_on
 from nasopt.training.profiling import Timer, no_timer
+
+
+@dataclass(frozen=True)
+class TimedCost(Cost):
+    """A cost whose latency is measured once it is looked at, unless the ledger knows it."""
+
+    measure: Callable[[], float]
+
+    @cached_property
+    def latency(self) -> float:
+        return self.measure()
 
 
 class Evaluator:
@@ -36,7 +50,9 @@ class Evaluator:
         images = self.backend.load(self.device)
         self.location = default_location(experiment) if storage is None else storage
         self.storage: Storage = open_storage(self.location)
-        self.ledger = Ledger(self.storage.engine, folders(self.storage).checkpoints)
+        self.ledger = Ledger(
+            self.storage.engine, folders(self.storage).checkpoints, metric=experiment.metric
+        )
         self.locks = locks_of(self.storage)
         self.resources = Resources(self.device, images, self.ledger, self.locks)
 
@@ -56,6 +72,26 @@ class Evaluator:
             if known is not None and study.user_attrs.get(EXPERIMENT) == experiment:
                 return threads_here(known)
         return threads_here(suitable_threads(macs))
+
+    @cached_property
+    def latency_setting(self) -> Setting | None:
+        """Where and how latencies are measured; None if neither limit nor objective is one."""
+        return setting_on(self.device, self.threads) if self.experiment.is_timed else None
+
+    def cost(self, network: HasKey) -> Cost:
+        """Return the cost of a network, with its latency on this device if that is asked for."""
+        cost = self.experiment.cost(network)
+        setting = self.latency_setting
+        if setting is None:
+            return cost
+        assert isinstance(network, Architecture)
+        of = network, self.experiment.data.input_shape, self.experiment.data.classes
+
+        def seconds() -> float:
+            measure = partial(measured, *of, self.device, setting)
+            return self.ledger.latency(network_key(*of), setting, measure)
+
+        return TimedCost(cost.parameters, cost.macs, seconds)
 
     def epochs(
         self,

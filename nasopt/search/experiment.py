@@ -1,38 +1,30 @@
-"""`Experiment`: the settings that its studies share; and loading one from a study file."""
+"""`Experiment`: the settings that its studies share."""
 
-import difflib
 import math
-import pkgutil
-import re
 import statistics
-import sys
-import traceback
-import types
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import packages_distributions
-from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 from optuna.pruners import BasePruner
 
 from nasopt.benchmarks import Benchmark, load_benchmark
 from nasopt.data import DATASETS, Dataset
-from nasopt.data.paths import relative_to
-from nasopt.errors import Error, RecipeError, Spelled, StudyError, check_name, closest
+from nasopt.errors import RecipeError, Spelled, check_name, closest
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.pruners import make_pruner
 from nasopt.search.backend import Backend, Tabular, Trained
 from nasopt.search.own_training import OwnTraining, Train, check_train
 from nasopt.space import model
 from nasopt.space.fields import Open, RandomTrial
-from nasopt.space.limits import Limit
+from nasopt.space.limits import COSTS, LATENCY, Limit
 from nasopt.space.space import Space
 from nasopt.storage.record import ExperimentRecord
 from nasopt.training.evaluation import Evaluation, HasKey, Recipe
+from nasopt.training.metrics import METRICS
 
-OBJECTIVES = (("accuracy",), ("accuracy", "macs"), ("accuracy", "parameters"))
+OBJECTIVES = (("accuracy",), *(("accuracy", cost) for cost in (*COSTS, LATENCY)))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
 TYPICAL_SAMPLE = 50  # random networks that tell what a typical one costs
 
@@ -40,6 +32,7 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",
     "macs": "minimize",
     "parameters": "minimize",
+    LATENCY: "minimize",
 }
 
 
@@ -66,12 +59,15 @@ class Experiment(Spelled):
 
     `dataset` and `pruner` take an object or a name. For a benchmark in the place of data set, space
     and recipe, see `on_benchmark`. `trials` is an exact total over all workers and restarts.
-    `objectives` is ("accuracy",), or that with "macs" or "parameters": then there is no pruning,
-    which Optuna refuses for two objectives. `seed` is of the trainings, so that samplers share what
-    was paid for. `name` begins the names of the studies. `train`, if given, trains the networks in
-    nasopt's place: a function of (architecture, recipe, seed) that yields an accuracy, or a dict
-    with "accuracy", "loss" and "train_loss", after each epoch; see `nasopt.data.external` for data
-    that it loads itself.
+    `metric` scores a network on validation images: "accuracy", "balanced_accuracy" or "macro_f1",
+    for classes of unequal size. `objectives` is ("accuracy",), where "accuracy" stands for the
+    metric, or that with "macs", "parameters" or "latency": then there is no pruning, which Optuna
+    refuses for two objectives. A latency, here or among `limits`, is measured on the device of the
+    search (float32, one image at a time) and kept in its database. `seed` is of the trainings, so
+    that samplers share what was paid for. `name` begins the names of the studies. `train`, if
+    given, trains the networks in nasopt's place: a function of (architecture, recipe, seed) that
+    yields an accuracy, or a dict with "accuracy", "loss" and "train_loss", after each epoch; see
+    `nasopt.data.external` for data that it loads itself.
 
     Raises an Error for a field that cannot be.
     """
@@ -84,6 +80,7 @@ class Experiment(Spelled):
     trials: int = 50
     limits: tuple[Limit, ...] = ()
     objectives: tuple[str, ...] = ("accuracy",)
+    metric: str = "accuracy"
     pruner: str | BasePruner = "quarter"
     seed: int = 0
     name: str = "experiment"
@@ -111,6 +108,11 @@ class Experiment(Spelled):
             raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
         if self.train is not None:
             check_train(self.train)
+            if self.metric != "accuracy":
+                raise RecipeError(
+                    f"Experiment.metric={self.metric!r}: train=... yields one score a network, "
+                    "which is its accuracy; leave metric=... out and yield that score"
+                )
         if self.benchmark is not None:
             self._take(self.benchmark)
         check_name(self.name, "Experiment.name", RecipeError)
@@ -159,14 +161,21 @@ class Experiment(Spelled):
                 raise RecipeError(
                     f"Experiment.limits: {limit!r} is no limit; write parameters <= 5_000, say"
                 )
+        if self.metric not in [*METRICS]:
+            remedy = closest(str(self.metric), METRICS)
+            raise RecipeError(f"Experiment.metric={self.metric!r}: unknown; {remedy}")
         for objective in self.objectives:
+            if objective in METRICS and objective != "accuracy":
+                raise RecipeError(
+                    f"Experiment.objectives: {objective!r} is a metric; write metric={objective!r}"
+                )
             if objective not in DIRECTIONS:
                 remedy = closest(objective, DIRECTIONS)
                 raise RecipeError(f"Experiment.objectives: {objective!r} is unknown; {remedy}")
         if self.objectives not in OBJECTIVES:
             raise RecipeError(
-                f"Experiment.objectives={self.objectives!r}: use ('accuracy',), "
-                "('accuracy', 'macs') or ('accuracy', 'parameters')"
+                f"Experiment.objectives={self.objectives!r}: use ('accuracy',), or "
+                "('accuracy', 'macs'), ('accuracy', 'parameters') or ('accuracy', 'latency')"
             )
 
     def _take(self, benchmark: Benchmark) -> None:
@@ -182,6 +191,11 @@ class Experiment(Spelled):
             raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
         if self.recipe not in (Recipe(), benchmark.recipe):
             raise RecipeError("Experiment.recipe: a benchmark has its own; leave recipe=... out")
+        if self.metric != "accuracy":
+            raise RecipeError(
+                f"Experiment.metric={self.metric!r}: a benchmark knows the accuracy alone; "
+                "leave metric=... out"
+            )
         for quantity in (*self.objectives[1:], *(limit.quantity for limit in self.limits)):
             if quantity not in (*benchmark.costs, *(own.quantity for own in benchmark.limits)):
                 raise RecipeError(
@@ -220,6 +234,11 @@ class Experiment(Spelled):
             return OwnTraining(self.train, self.space, self.recipe, self.data)
         return Trained(self.space, self.recipe, self.data)
 
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The objectives by their own names: the metric in the place of "accuracy"."""
+        return self.metric, *self.objectives[1:]
+
     @cached_property
     def hyperparameters(self) -> dict[str, Open]:
         """The open fields by name: all hyperparameters of a study, those of the recipe last."""
@@ -241,7 +260,7 @@ class Experiment(Spelled):
         )
 
     @cached_property
-    def networks(self) -> int | None:
+    def distinct(self) -> int | None:
         """The number of different trainings that a study can ask for; None if it has no end."""
         count: float | None = self.space.distinct
         for field in self.recipe.hyperparameters.values():
@@ -273,7 +292,10 @@ class Experiment(Spelled):
         return Evaluation(*chosen, self.backend.dataset, self.seed)
 
     def sample(self, count: int, seed: int) -> list[Evaluation]:
-        """Return `count` different random evaluations within the limits; fewer if there are few."""
+        """Return `count` different random evaluations within the limits; fewer if there are few.
+
+        Limits that take measuring are left aside, here and in `batch_macs`.
+        """
         dice = RandomTrial(seed)
         found: dict[str, Evaluation] = {}
         for _ in range(DRAWS_A_SAMPLE * count):
@@ -287,9 +309,19 @@ class Experiment(Spelled):
                 break
         return list(found.values())
 
+    @property
+    def is_timed(self) -> bool:
+        """True if latencies have to be measured."""
+        return LATENCY in self.objectives or any(limit.is_measured for limit in self.limits)
+
+    @property
+    def known_limits(self) -> tuple[Limit, ...]:
+        """The limits that nothing has to be measured for."""
+        return tuple(limit for limit in self.limits if not limit.is_measured)
+
     def _is_within_limits(self, evaluation: Evaluation) -> bool:
         cost = self.cost(evaluation.architecture)
-        return all(limit.violation(cost) <= 0 for limit in self.limits)
+        return all(limit.violation(cost) <= 0 for limit in self.known_limits)
 
     def cost(self, architecture: HasKey) -> model.Cost:
         return self.backend.cost(architecture)
@@ -301,7 +333,7 @@ class Experiment(Spelled):
             space=self.space.to_json(),
             dataset=self.backend.dataset.fingerprint,
             seed=self.seed,
-            objectives=self.objectives,
+            objectives=self.sought,
             **self.backend.described(),
         )
 
@@ -328,87 +360,3 @@ def check_budget(experiment: Experiment, trials: Any, epochs_budget: Any) -> int
         )
     check_trials(epochs_budget, "epochs_budget")
     return int(epochs_budget)
-
-
-def load_experiment(path: str | Path) -> Experiment:
-    """Run a study file and return its `experiment`, named after the file unless it has a name.
-
-    Raises StudyError, with the line of the file if there is one.
-    """
-    path = Path(path)
-    try:
-        source = path.read_bytes()
-    except IsADirectoryError as error:
-        example = path / "digits.py"
-        raise StudyError(f"{path}: a folder; name a study file in it, as in {example}") from error
-    except OSError as error:
-        if not isinstance(error, FileNotFoundError):
-            raise StudyError(f"{path}: {error.strerror}; give the path of a study file") from error
-        raise StudyError(f"{path}: no such file; {_neighbour(path)}") from error
-    module = types.ModuleType(f"nasopt-study:{path.stem}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # a dataclass in it looks there for its annotations
-    folder = path.resolve().parent
-    sys.path.insert(0, str(folder))  # as for a script: it may import its neighbours
-    try:
-        with relative_to(folder):
-            exec(compile(source, str(path), "exec"), module.__dict__)
-    except SyntaxError as error:  # of this file, or of one that it imports
-        where = f"{error.filename or path}:{error.lineno or 1}"
-        raise StudyError(f"{where}: {error.msg}; fix that line") from error
-    except ModuleNotFoundError as error:
-        raise StudyError(f"{path}:{_line(error, path)}: {_missing(str(error.name))}") from error
-    except Error as error:
-        raise StudyError(f"{path}:{_line(error, path)}: {error}") from error
-    except (Exception, SystemExit) as error:
-        raise StudyError(f"{path}:{_line(error, path)}: {_message(error)}") from error
-    finally:
-        sys.path.remove(str(folder))
-    experiment = getattr(module, "experiment", None)
-    if not isinstance(experiment, Experiment):
-        found = "none" if experiment is None else f"of type {type(experiment).__name__}"
-        raise StudyError(f"{path}: experiment is {found}; write experiment = Experiment(...)")
-    if experiment.name == "experiment":
-        return replace(experiment, name=path.stem)
-    return experiment
-
-
-def _neighbour(path: Path) -> str:
-    """Return the remedy for a file that is not there: the closest study file in its folder."""
-    stems = [each.stem for each in path.parent.glob("*.py")]
-    match = difflib.get_close_matches(path.stem, stems, n=1)
-    return (
-        f"did you mean {path.with_name(match[0] + '.py')}?"
-        if match
-        else "give the path of a study file"
-    )
-
-
-def _line(error: BaseException, path: Path) -> int:
-    """Return the last line of the study file that was running."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((f.lineno or 0 for f in reversed(frames) if f.filename == str(path)), 1)
-
-
-def _missing(module: str) -> str:
-    package, _, name = module.partition(".")
-    if package == "nasopt":
-        modules = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parents[1])])]
-        return f"{module}: no such module; {closest(name, modules)}"
-    known = {"nasopt", *packages_distributions(), *sys.stdlib_module_names}
-    match = difflib.get_close_matches(package, known, n=1, cutoff=0.8)
-    if match:  # never as an argument of pip: strangers publish under mistyped names
-        return f"{module} is not installed; did you mean {match[0]}?"
-    return f"{module} is not installed; install it (pip install {package}) or leave it out"
-
-
-def _message(error: BaseException) -> str:
-    """Return the mistake and the remedy, for an error of the study file's own."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    wanted = re.match(r"cannot import name '(\w+)' from '(nasopt[.\w]*)'", str(error))
-    if wanted is None:
-        return f"{text}; fix that line"
-    name, source = wanted.groups()
-    exported = [each for each in vars(sys.modules[source]) if not each.startswith("_")]
-    names = getattr(sys.modules[source], "__all__", exported)
-    return f"{source} has no {name}; {closest(name, names)}"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +28,9 @@ class Interruptible(Protocol):
 def interruptible(asked: Interruptible) -> Iterator[None]:
     """Note the number of the first Ctrl-C or SIGTERM; the same once more ends the process at once.
 
-    A signal other than the first does not: after the Ctrl-C of a terminal, which all of its
-    processes get, the first worker sends the others SIGTERM besides.
+    At a prompt and in a notebook it ends the search at once, but not the process, which has more
+    in its memory. A signal other than the first does not count as one more: after the Ctrl-C of a
+    terminal, which all of its processes get, the first worker sends the others SIGTERM besides.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -38,6 +40,8 @@ def interruptible(asked: Interruptible) -> Iterator[None]:
 
     def ask(signum: int, frame: FrameType | None) -> None:
         if signum in seen:
+            if hasattr(sys, "ps1"):  # the mark of a prompt, that of IPython and Jupyter included
+                raise Interrupted(signum)
             os._exit(128 + signum)
         seen.add(signum)
         asked.signum = asked.signum or signum
@@ -47,4 +51,4 @@ def interruptible(asked: Interruptible) -> Iterator[None]:
         yield
     finally:
         for signum, handler in before.items():
-            signal.signal(signum, handler)
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)  # None: of C

@@ -20,12 +20,13 @@ logger = logging.getLogger("nasopt")
 
 @dataclass(frozen=True)
 class NoiseProgress:
-    """A training of `total` is under way: `result` is its latest epoch."""
+    """A training of `total` is under way: `result` is its latest epoch, scored by `metric`."""
 
     training: int  # from 1
     total: int
     evaluation: Evaluation
     result: EpochResult
+    metric: str = "accuracy"
 
 
 class NoiseStudy:
@@ -53,7 +54,7 @@ class NoiseStudy:
             raise RecipeError(
                 f"Experiment.dataset={experiment.name}: a benchmark trains nothing; give a data set"
             )
-        most = experiment.networks
+        most = experiment.distinct
         sample = []
         if most is None or architectures <= most:
             sample = experiment.sample(architectures, SAMPLE_SEED)
@@ -73,15 +74,15 @@ class NoiseStudy:
     def __iter__(self) -> Iterator[NoiseProgress]:
         self.accuracies = []
         total = sum(map(len, self.evaluations))
-        training = 0
+        training, metric = 0, self.evaluator.experiment.metric
         for network in self.evaluations:
             row = []
             try:
                 for evaluation in network:
                     training += 1
                     for result in self.evaluator.epochs(evaluation):
-                        yield NoiseProgress(training, total, evaluation, result)
-                    row.append(result.accuracy)
+                        yield NoiseProgress(training, total, evaluation, result, metric)
+                    row.append(result.score(metric))
             except OutOfMemory as error:
                 logger.warning("one network is left out: %s", error)
                 training += len(network) - len(row) - 1

@@ -11,6 +11,7 @@ from nasopt.errors import OutOfMemory, StudyError
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import DIRECTIONS, Experiment
 from nasopt.search.reports import Reports, record_of
+from nasopt.space.limits import LATENCY
 from nasopt.storage.record import TrialRecord
 from nasopt.training.evaluation import EpochResult, Evaluation
 
@@ -23,9 +24,9 @@ class Objective:
         experiment.space.decode(study.best_params)
 
     A trial is asked for all parameters, becomes a network, is trained, reports each epoch to the
-    study's pruner and returns its accuracy, and the cost if that is the second objective. Costs,
-    epochs and the reason of an early end are noted in its attributes. A network over a limit of
-    the experiment is pruned untrained, its violation a constraint of the trial.
+    study's pruner and returns the experiment's metric, and the cost if that is the second
+    objective. Costs, epochs and the reason of an early end are noted in its attributes. A network
+    over a limit of the experiment is pruned untrained, its violation a constraint of the trial.
 
     Trainings are kept in the database at `storage`, a path or SQLAlchemy URL: a network that is
     known costs nothing, one that was pruned goes on. Without it they are known as long as the
@@ -43,7 +44,8 @@ class Objective:
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             storage = Path(folder) / "trainings.db"
         self._evaluator = Evaluator(experiment, storage, device)
-        self._reports = Reports(experiment, self._evaluator.epochs)
+        evaluator = self._evaluator
+        self._reports = Reports(experiment, evaluator.epochs, cost=evaluator.cost)
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
         self._check_directions(trial)
@@ -72,11 +74,16 @@ class Objective:
 
     def _begin(self, trial: optuna.Trial, evaluation: Evaluation) -> None:
         """Note the network of `trial` and its costs; raise TrialPruned if it is over a limit."""
-        cost = self.experiment.cost(evaluation.architecture)
+        cost = self._evaluator.cost(evaluation.architecture)
         violations = self.experiment.problem.violations(cost)
         for limit, excess in violations.items():
             trial.set_constraint(limit, excess)
-        record = TrialRecord(key=evaluation.key, parameters=cost.parameters, macs=cost.macs)
+        record = TrialRecord(
+            key=evaluation.key,
+            parameters=cost.parameters,
+            macs=cost.macs,
+            latency=getattr(cost, LATENCY, None),
+        )
         _note(trial, record)
         broken = [limit for limit, excess in violations.items() if excess > 0]
         if broken:

@@ -148,7 +148,7 @@ class OwnEpochs:
     def _result(self, epoch: int, value: Any, seconds: float) -> EpochResult:
         given = value if isinstance(value, Mapping) else {"accuracy": value}
         # a loss that is not told is no sign that the training went wrong, as nan would be
-        numbers = {"loss": 0.0, "train_loss": 0.0}
+        numbers: dict[str, Any] = {"loss": 0.0, "train_loss": 0.0}
         for name, each in given.items():
             if name not in NUMBERS:
                 raise self._error(f"yielded {name!r} after epoch {epoch}", closest(name, NUMBERS))

@@ -7,8 +7,9 @@ import optuna
 
 from nasopt.errors import OutOfMemory
 from nasopt.search.experiment import Experiment
+from nasopt.space.model import Cost
 from nasopt.storage.record import EndedBy, TrialRecord
-from nasopt.training.evaluation import EpochResult, Evaluation
+from nasopt.training.evaluation import EpochResult, Evaluation, HasKey
 from nasopt.training.profiling import Timer, no_timer
 
 
@@ -16,6 +17,7 @@ class Reports:
     """The epochs of trials of `experiment`, told to their study.
 
     `epochs` gives the results of an evaluation: a benchmark's table and a GPU are the same here.
+    `cost` gives the cost of a network, by default what is known of it without measuring.
     `should_prune` is Optuna's, or a storage's that keeps the verdict.
     """
 
@@ -25,8 +27,10 @@ class Reports:
         epochs: Callable[[Evaluation], Iterator[EpochResult]],
         should_prune: Callable[[optuna.Trial], bool] = lambda trial: trial.should_prune(),
         timer: Timer = no_timer,
+        cost: Callable[[HasKey], Cost] | None = None,
     ) -> None:
         self.experiment = experiment
+        self.cost = experiment.cost if cost is None else cost
         self.epochs = epochs
         self.should_prune = should_prune
         self.timer = timer
@@ -45,7 +49,7 @@ class Reports:
         with closing(self.epochs(evaluation)) as epochs:  # type: ignore[type-var]
             for result in epochs:
                 if single and result.epoch > told:
-                    trial.report(result.accuracy, step=result.epoch)
+                    trial.report(self.score(result), step=result.epoch)
                 self.timer("storage")
                 yield result
                 if result.diverged:
@@ -58,11 +62,14 @@ class Reports:
 
     def values(self, evaluation: Evaluation, last: EpochResult) -> tuple[float, ...]:
         """Return one number for each objective."""
-        cost = self.experiment.cost(evaluation.architecture)
+        cost = self.cost(evaluation.architecture)
         return tuple(
-            last.accuracy if name == "accuracy" else float(getattr(cost, name))
+            self.score(last) if name == "accuracy" else float(getattr(cost, name))
             for name in self.experiment.objectives
         )
+
+    def score(self, result: EpochResult) -> float:
+        return result.score(self.experiment.metric)
 
 
 def _last_step(trial: optuna.Trial) -> int:

@@ -45,13 +45,15 @@ def paid_epochs(
     stop: Callable[[], bool] = lambda: False,
     timer: Timer = no_timer,
     locks: Locks | None = None,
+    kept: Ledger | None = None,
 ) -> Iterator[EpochResult]:
     """Replay the known epochs of `evaluation`, then train on, recording as it goes.
 
     `engine` is called only if there is something left to train. `stop` is asked after each batch;
     on True the state is saved and Stopped is raised. It is saved as well when the iterator is
     closed before its end, which is what pruning does. With `locks`, an evaluation that another
-    process trains is not trained beside it: its epochs are replayed as they come.
+    process trains is not trained beside it: its epochs are replayed as they come. With `kept`, the
+    weights after the last epoch are saved there; if they are not, the last ones are trained anew.
     """
     key = evaluation.key
     known: list[EpochResult] = []
@@ -62,7 +64,7 @@ def paid_epochs(
             known += further
             timer("ledger")
             yield from further
-            if _finished(evaluation, known):
+            if _finished(evaluation, known) and (kept is None or kept.has_checkpoint(key)):
                 return
             if locks is None or held:
                 break
@@ -71,7 +73,7 @@ def paid_epochs(
             time.sleep(POLL_SECONDS)
             timer("waiting")
             held = locks.take(key)
-        yield from _trained_on(evaluation, known, ledger, engine, stop, timer)
+        yield from _trained_on(evaluation, known, ledger, engine, stop, timer, kept)
     finally:
         if locks is not None and held:
             locks.release(key)
@@ -84,6 +86,7 @@ def _trained_on(
     engine: Callable[[Evaluation], Engine],
     stop: Callable[[], bool],
     timer: Timer,
+    kept: Ledger | None,
 ) -> Iterator[EpochResult]:
     """Yield the epochs after the `known` ones, from the checkpoint if there is one."""
     trainer = engine(evaluation)
@@ -118,6 +121,8 @@ def _trained_on(
             raise Stopped
         if ledger.due():
             save()
+    if kept is not None:
+        kept.save_checkpoint(evaluation.key, {"network": trainer.state_dict()["network"]})
     ledger.discard_checkpoint(evaluation.key)
     if last is not None:
         yield last

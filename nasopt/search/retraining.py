@@ -31,4 +31,4 @@ def _accuracies(
 ) -> Iterator[float]:
     for fresh in fresh_seeds(evaluation, replicates):
         *_, last = evaluator.epochs(fresh, stop)
-        yield last.accuracy
+        yield last.score(evaluator.experiment.metric)

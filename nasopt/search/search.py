@@ -1,7 +1,6 @@
 """`Search`: one worker's loop over the trials of a study."""
 
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,18 +12,19 @@ from optuna.trial import FrozenTrial
 
 from nasopt.errors import SpaceError, StudyError
 from nasopt.samplers import GivenSampler, Seeded, make_sampler
+from nasopt.search.deadline import NO_DEADLINE, Deadline
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
 from nasopt.search.resume import Stopped
 from nasopt.search.study import open_study
-from nasopt.search.worker import Worker
+from nasopt.search.worker import TooLong, Worker
 from nasopt.storage.attributes import ENDED, IDENTITY
 from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import Lost
 from nasopt.storage.record import EndedBy, TrialRecord
-from nasopt.text import RUN_AGAIN, several
+from nasopt.text import RUN_AGAIN, duration, several
 from nasopt.training.devices import wait_for
 from nasopt.training.profiling import Profile, Timer, no_timer
 
@@ -76,6 +76,9 @@ class Search:
     experiment, whose images and database are used again. `callbacks` are called with the study
     and each trial that has ended, as those of Optuna's `optimize`.
 
+    No trial begins that would not end by the `deadline`, going by what trials like it took. The one
+    under way is stopped there within a batch and keeps its place; `out_of_time` says so.
+
     Everything a user can get wrong is raised here, before a study exists. Iterating raises
     Interrupted on Ctrl-C or SIGTERM, with nothing lost.
     """
@@ -91,6 +94,7 @@ class Search:
         epochs_budget: int | None = None,
         device: str = "auto",
         profile: bool = False,
+        deadline: Deadline = NO_DEADLINE,
         evaluator: Evaluator | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
@@ -98,6 +102,8 @@ class Search:
         self.epochs_budget = epochs_budget
         self.trials = check_budget(experiment, trials, epochs_budget)
         problem = replace(experiment.problem, trials=self.trials, epochs_budget=epochs_budget)
+        if experiment.is_timed:
+            problem = replace(problem, cost=lambda network: self.evaluator.cost(network))
         self.seeded: Seeded = make_sampler(sampler, problem, seed)
         self.profile = Profile(lambda: wait_for(self.evaluator.device)) if profile else None
         self.timer: Timer = no_timer if self.profile is None else self.profile.timer
@@ -112,16 +118,20 @@ class Search:
             trials=self.trials if epochs_budget is None else None,
             epochs_budget=epochs_budget,
             threads=self.evaluator.threads,
+            timed_on=self.evaluator.latency_setting,
         )
         study_id = self._study._study_id
         self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
         self.callbacks = callbacks
+        self.deadline = deadline
         self.worker = Worker(
-            experiment, self._study, self.seeded, self.evaluator, self._is_stopped, self.timer
-        )
+            experiment, self._study, self.seeded, self.evaluator, self._is_stopped, self.timer,
+            deadline,
+        )  # fmt: skip
         self.counts = self.worker.counts
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
+        self.out_of_time = ""  # what became of the trial at the deadline, if it ended by that
         self.ran = 0  # trials that this worker has taken up
 
     @property
@@ -139,7 +149,7 @@ class Search:
         return max(0, self.trials - self.counts.done)
 
     def __iter__(self) -> Iterator[Progress]:
-        self.signum = None
+        self.signum, self.out_of_time = None, ""
         engine, leases = self.storage.engine, self.storage.leases
         try:
             with interruptible(self), Owner(engine, leases) as owner:
@@ -178,6 +188,8 @@ class Search:
             try:
                 yield from self._trial(trial_id)
                 self.timer("display")
+                if self.out_of_time:
+                    return
             except Lost:
                 self._refuse_deleted()
                 logger.warning("another worker took the trial in hand; asking for the next")
@@ -195,6 +207,9 @@ class Search:
         while True:
             if self.signum is not None:
                 raise Interrupted(self.signum)
+            if self.deadline.passed and self.standing.done < self.trials:
+                self.out_of_time = "no trial was under way"
+                return None
             self._refuse_deleted()
             for number in self.storage.requeue_orphans(study_id, self._reached):
                 logger.warning("trial %d was left by a worker that died; it goes on", number)
@@ -238,8 +253,11 @@ class Search:
         try:
             for step in self.worker.run(trial_id):
                 yield replace(self.standing, **step._asdict())
-        except Stopped:
-            raise Interrupted(self.signum or signal.SIGINT) from None
+        except Stopped as stopped:
+            if self.signum is not None:
+                raise Interrupted(self.signum) from None
+            self.out_of_time = self._left_waiting(trial_id, stopped)
+            return
         self.standing = self._standing()
         finished = self.storage.get_trial(trial_id)
         for callback in self.callbacks:
@@ -252,7 +270,17 @@ class Search:
         return None if key is None else self.evaluator.ledger.reached(key)
 
     def _is_stopped(self) -> bool:
-        return self.signum is not None
+        return self.signum is not None or self.deadline.passed
+
+    def _left_waiting(self, trial_id: int, stopped: Stopped) -> str:
+        """Return what became of the trial that the deadline stopped, or did not let begin."""
+        number = self.storage.get_trial(trial_id).number
+        if isinstance(stopped, TooLong):
+            return (
+                f"trial {number} waits: it takes about {duration(stopped.seconds)}, "
+                f"{duration(max(0.0, self.deadline.left))} were left"
+            )
+        return f"trial {number} was stopped in its middle and keeps its place"
 
     def _standing(self) -> Progress:
         """Return the progress of the study now, according to its database."""
@@ -263,12 +291,16 @@ class Search:
         return Progress(trials, *counts, best=now.best, epochs_spent=now.epochs_spent)
 
     def _is_exhausted(self) -> bool:
-        networks = self.experiment.networks
-        return networks is not None and len(self.counts.trained) >= networks
+        distinct = self.experiment.distinct
+        return distinct is not None and len(self.counts.trained) >= distinct
 
     def _no_feasible_network(self) -> str:
         limits = " and ".join(map(str, self.experiment.limits))
         drawn = f"limits: none of {self.draws:,} networks drawn in a row has {limits}"
         least = self.seeded.smallest
-        remedies = [each.remedy(least[each.quantity]) for each in self.experiment.limits]
+        remedies = [
+            each.remedy(least[each.quantity])
+            for each in self.experiment.limits
+            if each.quantity in least  # it is not measured of what is over another
+        ]
         return f"{drawn}; {'; '.join(remedies)}"

@@ -22,6 +22,7 @@ from nasopt.storage.checks import check_study, check_trials
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import StudyRecord, is_begun, threads_of
 from nasopt.training.devices import threads_here
+from nasopt.training.latency import Setting
 
 logger = logging.getLogger("nasopt")
 
@@ -40,6 +41,7 @@ def open_study(
     trials: int | None,
     epochs_budget: int | None,
     threads: int | None,
+    timed_on: Setting | None = None,
 ) -> optuna.Study:
     """Open the study of `experiment`, made or taken up.
 
@@ -65,6 +67,7 @@ def open_study(
         trials_budget=trials,
         epochs_budget=epochs_budget,
         threads=None if threads is None else threads_here(threads_of(before) or threads),
+        timed_on=None if timed_on is None else str(timed_on),
         versions={each: version(each) for each in ("nasopt", "optuna", "torch")},
         **changeable,
     )
@@ -72,7 +75,7 @@ def open_study(
         study._study_id,
         lasting=record.lasting(),
         settings=_changed(name, before, record.settings()),
-        system={METRIC_NAMES: list(experiment.objectives), IDENTITY: uuid4().hex},
+        system={METRIC_NAMES: list(experiment.sought), IDENTITY: uuid4().hex},
     )
     return study
 

@@ -10,12 +10,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import Error, OutOfMemory
 from nasopt.samplers import Seeded
+from nasopt.search.deadline import NO_DEADLINE, Deadline, expected_seconds
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment
 from nasopt.search.reports import Reports, record_of
 from nasopt.search.resume import Stopped
+from nasopt.space.limits import LATENCY
 from nasopt.storage.attributes import CONTINUES
-from nasopt.storage.counts import TrialCounts
+from nasopt.storage.counts import TrialCounts, paces
 from nasopt.storage.owners import Lost
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import EndedBy, TrialRecord, deaths_of, key_of, threads_of
@@ -24,6 +26,7 @@ from nasopt.training.profiling import Timer, no_timer
 
 logger = logging.getLogger("nasopt")
 
+TIMED_TRIALS = 50  # among which those like the next one are looked for
 MOST_DEATHS = 5  # of workers in a row, without an epoch or checkpoint more, before a trial fails
 
 
@@ -36,10 +39,19 @@ class Step(NamedTuple):
     accuracy: float | None = None
 
 
+class TooLong(Stopped):
+    """The error of a trial that would take `seconds`, which is longer than there is time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it would take {seconds} s")
+        self.seconds = seconds
+
+
 class Worker:
     """One that runs trials of `study`, each to its outcome in the database.
 
-    `stop` is asked after each batch; on True the trial is given back, and Stopped is raised.
+    `stop` is asked after each batch; on True the trial is given back, and Stopped is raised. So it
+    is, as TooLong, if its training will not end by the `deadline`.
     """
 
     def __init__(
@@ -50,17 +62,17 @@ class Worker:
         evaluator: Evaluator,
         stop: Callable[[], bool] = lambda: False,
         timer: Timer = no_timer,
+        deadline: Deadline = NO_DEADLINE,
     ) -> None:
-        self.experiment = experiment
-        self.study = study
-        self.seeded = seeded
+        self.experiment, self.study, self.seeded = experiment, study, seeded
         self.evaluator = evaluator
-        self.stop = stop
-        self.timer = timer
+        self.stop, self.timer, self.deadline = stop, timer, deadline
         self.storage: Storage = evaluator.storage
         self.threads = evaluator.threads and threads_of(study.user_attrs)
         self.counts = TrialCounts(self.storage, study._study_id, experiment.limits)
-        self.reports = Reports(experiment, self._epochs, self.storage.should_prune, timer)
+        self.reports = Reports(
+            experiment, self._epochs, self.storage.should_prune, timer, evaluator.cost
+        )
 
     def run(self, trial_id: int) -> Iterator[Step]:
         """Run one trial from its parameters to its outcome; give it back if it was stopped.
@@ -112,12 +124,13 @@ class Worker:
         step = Step(trial.number, evaluation.recipe.chosen("epochs"))
         ended: Exception | None = None
         self.timer("ledger")
+        self._refuse_if_too_long(evaluation, step.epochs - replayed)
         yield step
         self.timer("display")
         try:
             for result in self.reports.results(trial, evaluation):
                 results.append(result)
-                yield step._replace(epoch=result.epoch, accuracy=result.accuracy)
+                yield step._replace(epoch=result.epoch, accuracy=self.reports.score(result))
                 self.timer("display")
         except (optuna.TrialPruned, OutOfMemory) as error:
             ended = error
@@ -126,7 +139,7 @@ class Worker:
         if ended is None:
             values = self.reports.values(evaluation, results[-1])
         elif results and len(self.experiment.objectives) == 1:
-            values = (results[-1].accuracy,)
+            values = (self.reports.score(results[-1]),)
 
         def has_twin() -> bool:
             return not goes_on and self._has_twin(key, len(results))
@@ -134,6 +147,16 @@ class Worker:
         record = record_of(results, replayed, ended)
         if not self._finish(trial_id, state, values, record, unless=has_twin):
             self._repeat(trial_id, key)
+
+    def _refuse_if_too_long(self, evaluation: Evaluation, epochs: int) -> None:
+        """Raise TooLong if so many epochs will take longer than there is time."""
+        if not self.deadline.is_set or not self.experiment.backend.takes_time:
+            return
+        before = paces(self.storage, self.study._study_id, TIMED_TRIALS)
+        macs = self.experiment.cost(evaluation.architecture).macs
+        expected = expected_seconds(macs, epochs, before)
+        if expected > self.deadline.left:
+            raise TooLong(expected)
 
     def _begin(self, trial: optuna.Trial) -> tuple[Evaluation, TrialRecord]:
         """Sample the parameters, unless the trial has them since an earlier life."""
@@ -143,7 +166,7 @@ class Worker:
         problem = self.experiment.problem
         proposal = self.seeded.propose(trial)
         evaluation = self.experiment.evaluation(proposal.params)
-        cost = self.experiment.cost(evaluation.architecture)
+        cost = self.evaluator.cost(evaluation.architecture)
         constraints = problem.violations(cost)
         broken = ", ".join(limit for limit, excess in constraints.items() if excess > 0)
         prediction = proposal.prediction
@@ -151,6 +174,7 @@ class Worker:
             key=evaluation.key,
             parameters=cost.parameters,
             macs=cost.macs,
+            latency=getattr(cost, LATENCY, None),
             draws=proposal.draws if proposal.draws > 1 or not proposal.feasible else None,
             prediction=prediction and prediction.at_most(self.experiment.backend.highest),
             infeasible=None if proposal.feasible else broken,

@@ -3,7 +3,7 @@
 The checks see through open fields, so that a bad choice fails when the space is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]  # of one image or feature map: (channels, height, width)
+Construction = tuple[Callable[..., "nn.Module"], tuple[Any, ...]]  # numbers, or tuples of them
 
 MAX_KERNEL_SIZE = 31  # pixels; larger ones are a typing error far more often than a wish
-CONV_OPS = ("conv", "residual", "separable")
+CONV_OPS = ("conv", "residual", "separable", "inverted", "basic")
+ACTIVATIONS = ("relu", "gelu", "silu", "hardswish")
+NORMS = ("batch", "group", "none")
+EXPANSION = 6  # of the channels within an inverted residual
 POOL_OPS = ("max", "average")
 
 
@@ -47,6 +51,8 @@ class Layer(Spelled):
 
     kind: ClassVar[str]
     shrinking: ClassVar[tuple[str, ...]] = ()  # the fields that decide the resolution
+    # fields that came later are left out of JSON at their default: keys stay as they were
+    later: ClassVar[tuple[str, ...]] = ()
 
     @property
     def open_fields(self) -> dict[str, Open]:
@@ -78,9 +84,18 @@ class Layer(Spelled):
         """Return the (height, width) that the layer makes of `resolution`, as `build` does."""
         return resolution
 
+    def construction(self, in_shape: Shape) -> "Construction":
+        """Return the function that makes the module for inputs of `in_shape`, and its arguments.
+
+        It is a class of `torch.nn` or stands in `blocks`, so that the call can be written down in
+        plain PyTorch.
+        """
+        raise NotImplementedError
+
     def build(self, in_shape: Shape) -> "nn.Module":
         """Return the module for inputs of `in_shape`, on torch's current default device."""
-        raise NotImplementedError
+        make, arguments = self.construction(in_shape)
+        return make(*arguments)
 
     @property
     def wording(self) -> Wording:
@@ -88,25 +103,38 @@ class Layer(Spelled):
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {"layer": self.kind, **{name: field_to_json(v) for name, v in values.items()}}
+        values = {
+            field.name: field_to_json(getattr(self, field.name))
+            for field in fields(self)
+            if field.name not in self.later or getattr(self, field.name) != field.default
+        }
+        return {"layer": self.kind, **values}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Layer):
-    """A convolution, batch norm and ReLU, with "same" padding: only the stride shrinks the map.
+    """A convolution, a norm and an activation, with "same" padding: only the stride shrinks it.
 
-    `op` is "conv" (as in VGG), "residual" (the input is added before the ReLU, through a strided
-    1x1 convolution where the shapes differ: He et al. 2016, option B) or "separable" (a depthwise
-    convolution and a 1x1 one, batch norm and ReLU after each: Howard et al. 2017, MobileNet).
+    `op` is "conv" (as in VGG), "residual" (the input is added before the activation, through a
+    strided 1x1 convolution where the shapes differ: He et al. 2016, option B), "basic" (the same
+    around two convolutions, ResNet's basic block), "separable" (a depthwise convolution and a 1x1
+    one, norm and activation after each: Howard et al. 2017, MobileNet) or "inverted" (a 1x1
+    convolution to `EXPANSION` times the channels, a depthwise one, and a 1x1 one without
+    activation; the input is added where the shapes are equal: Sandler et al. 2018, MobileNetV2).
+
+    `norm` is "batch", "group" (in groups of 8 channels or more, 32 groups at most: Wu & He 2018) or
+    "none", with a bias instead.
     """
 
     kind: ClassVar[str] = "conv"
     shrinking: ClassVar[tuple[str, ...]] = ("stride",)
+    later: ClassVar[tuple[str, ...]] = ("activation", "norm")
     filters: int | Open
     kernel_size: int | Open = 3
     stride: int | Open = 1
     op: str | Open = "conv"
+    activation: str | Open = "relu"
+    norm: str | Open = "batch"
 
     def __post_init__(self) -> None:
         for value in _whole_numbers("Conv", "filters", self.filters):
@@ -123,6 +151,8 @@ class Conv(Layer):
         for value in _whole_numbers("Conv", "stride", self.stride):
             _at_least(1, "Conv", "stride", value)
         _one_of(CONV_OPS, "Conv", "op", self.op)
+        _one_of(ACTIVATIONS, "Conv", "activation", self.activation)
+        _one_of(NORMS, "Conv", "norm", self.norm)
 
     def effective(self, resolution: Shape, min_resolution: int) -> Self:
         # a stride longer than the map's longer side keeps the first pixel only, as that side would
@@ -134,20 +164,29 @@ class Conv(Layer):
     def shrink(self, resolution: Shape) -> Shape:
         return tuple(-(-side // self.chosen("stride")) for side in resolution)
 
-    def build(self, in_shape: Shape) -> "nn.Module":
+    def construction(self, in_shape: Shape) -> "Construction":
         from nasopt.space import blocks  # it imports torch: two seconds that `nasopt show` saves
 
-        operation = {
+        operations: dict[str, Callable[..., nn.Module]] = {
             "conv": blocks.convolution,
             "residual": blocks.Residual,
             "separable": blocks.separable,
-        }[self.chosen("op")]
+            "inverted": blocks.Inverted,
+            "basic": blocks.Basic,
+        }
         channels, height, width = in_shape
         # An axis of one pixel is not strided, which changes nothing: there oneDNN's weight
         # gradients in bfloat16 are garbage (avx512_bf16, kernels of 3x3 and more).
         stride = self.chosen("stride")
         strides = min(stride, height), min(stride, width)
-        return operation(channels, self.chosen("filters"), self.chosen("kernel_size"), strides)
+        arguments = [channels, self.chosen("filters"), self.chosen("kernel_size"), strides]
+        op = self.chosen("op")
+        if op == "inverted":
+            arguments.append(EXPANSION)
+        look = blocks.Look(self.chosen("norm"), self.chosen("activation"))
+        if look != blocks.USUAL:
+            arguments.append(look)
+        return operations[op], tuple(arguments)
 
     @property
     def wording(self) -> Wording:
@@ -158,11 +197,17 @@ class Conv(Layer):
             "conv": ("conv", "", ""),
             "residual": ("res", "+", "residual, "),
             "separable": ("sep", "~", "separable, "),
+            "inverted": ("inv", "^", "inverted residual, "),
+            "basic": ("basic", "#", "basic residual block, "),
         }[op]
+        activation = {"relu": ""}.get(self.chosen("activation"), self.chosen("activation"))
+        norm = {"batch": "", "group": "group norm", "none": "no norm"}[self.chosen("norm")]
+        unusual = [each for each in (activation, norm) if each]
         return Wording(
-            type_, str(filters), size, str(stride),
-            short=f"{sign}{filters}·{kernel}{f'/{stride}' if stride > 1 else ''}",
-            long=f"{kind}{filters} filters of {size}, stride {stride}",
+            "·".join([type_, *unusual]), str(filters), size, str(stride),
+            short="·".join([f"{sign}{filters}", f"{kernel}{f'/{stride}' if stride > 1 else ''}",
+                            *(each.replace(" ", "-") for each in unusual)]),
+            long=", ".join([f"{kind}{filters} filters of {size}, stride {stride}", *unusual]),
         )  # fmt: skip
 
 
@@ -190,7 +235,7 @@ class Pool(Layer):
     def shrink(self, resolution: Shape) -> Shape:
         return tuple(side // self.chosen("kernel_size") for side in resolution)
 
-    def build(self, in_shape: Shape) -> "nn.Module":
+    def construction(self, in_shape: Shape) -> "Construction":
         from torch import nn
 
         if self.chosen("kernel_size") > min(in_shape[1:]):
@@ -200,7 +245,7 @@ class Pool(Layer):
                 f"use {min(height, width)} or less"
             )
         pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[self.chosen("op")]
-        return pool(self.chosen("kernel_size"))
+        return pool, (self.chosen("kernel_size"),)
 
     @property
     def wording(self) -> Wording:
@@ -224,10 +269,10 @@ class Dense(Layer):
         for value in _whole_numbers("Dense", "width", self.width):
             _at_least(1, "Dense", "width", value)
 
-    def build(self, in_shape: Shape) -> "nn.Module":
-        from torch import nn
+    def construction(self, in_shape: Shape) -> "Construction":
+        from nasopt.space import blocks
 
-        return nn.Sequential(nn.Linear(in_shape[0], self.chosen("width")), nn.ReLU(inplace=True))
+        return blocks.dense, (in_shape[0], self.chosen("width"))
 
     @property
     def wording(self) -> Wording:

@@ -6,6 +6,7 @@ from typing import Any, Self
 from nasopt.errors import SpaceError
 
 COSTS = ("parameters", "macs")  # the quantities of a network that are known before training
+LATENCY = "latency"  # the one that has to be measured: seconds
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Limit:
         quantity, _, bound = text.partition(" <= ")
         return cls(quantity, float(bound.replace(",", "")))
 
+    @property
+    def is_measured(self) -> bool:
+        """True if whether a network is within the limit has to be measured, on a device."""
+        return self.quantity == LATENCY
+
     def violation(self, cost: Any) -> float:
         """Return the share of the bound by which `cost` exceeds it; 0 or less if it does not.
 
@@ -30,6 +36,11 @@ class Limit:
 
     def remedy(self, least: float) -> str:
         """Return the advice if no network within the limit was found, but one of `least`."""
+        if self.is_measured:
+            return (
+                f"the fastest found takes {least:.3g} s; raise the limit, or let the space have "
+                "smaller networks"
+            )
         return (
             f"the smallest found has {least:,} {self.quantity}; raise the limit, or let the space "
             "have smaller networks"
@@ -64,3 +75,4 @@ class Quantity:
 
 parameters = Quantity("parameters")
 macs = Quantity("macs")
+latency = Quantity(LATENCY)  # seconds of a forward pass of one image

@@ -86,7 +86,7 @@ def cost(architecture: Architecture, input_shape: Shape, classes: int) -> Cost:
     """Count one image's forward pass on the real modules, without allocating a weight.
 
     `input_shape` is (channels, height, width). `parameters` counts weights, biases and the scale
-    and shift of batch norms; `macs` are multiply-accumulates (FLOPs are twice that).
+    and shift of norms; `macs` are multiply-accumulates (FLOPs are twice that).
 
     Source: multiply-adds as in Radosavovic et al. 2020 (arXiv:2003.13678), there called "flops".
     """
@@ -125,7 +125,9 @@ def _run(name: str, module: nn.Module, in_shape: Shape) -> LayerCost:
 
     for part in module.modules():
         part.register_forward_hook(count)
-        if isinstance(part, nn.BatchNorm2d):  # keeps the shape, but takes most of the time on meta
+        if isinstance(
+            part, nn.BatchNorm2d | nn.GroupNorm
+        ):  # keeps the shape, but takes most of the time on meta
             part.forward = lambda images: images  # type: ignore[method-assign, assignment]
     with torch.no_grad():
         output = module(torch.empty(1, *in_shape, device="meta"))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasopt.space.fields import Categorical, Integer
-from nasopt.space.layers import CONV_OPS, Conv, Dense, Layer
+from nasopt.space.layers import CONV_OPS, EXPANSION, Conv, Dense, Layer
 from nasopt.space.space import Space
 
 Floats = NDArray[np.float64]
@@ -108,10 +108,12 @@ class Networks:
                     matters = np.any(effects.place, axis=1)[resolution]
                     active[:, shrinking] = np.greater(used, position) & matters
                 stride = effects.stride[resolution, place]
+                before = self._areas[resolution]
                 resolution = np.where(works, effects.after[resolution, place], resolution)
                 opened = effects.candidates
                 values = vars(part.layer) | {f: opened[f][places[:, c]] for f, c in columns.items()}
-                cost = _cost(part.layer, values, channels, stride, self._areas[resolution])
+                areas = before, self._areas[resolution]
+                cost = _cost(part.layer, values, channels, stride, areas)
                 parameters += np.where(works, cost[0], 0)
                 macs += np.where(works, cost[1], 0)
                 depth += works
@@ -165,30 +167,45 @@ def _candidates(field: Any) -> list[Any]:
 
 
 def _cost(
-    layer: Layer, values: dict[str, Any], channels: Floats, stride: Ints, area: Floats
+    layer: Layer,
+    values: dict[str, Any],
+    channels: Floats,
+    stride: Ints,
+    areas: tuple[Floats, Floats],
 ) -> tuple[Any, Any, Any]:
-    """Return (parameters, MACs, output channels) of a layer that leaves a map of `area` pixels."""
+    """Return (parameters, MACs, output channels) of a layer.
+
+    `areas` are the pixels of the map before it and of the one that it leaves.
+    """
     if isinstance(layer, Dense):
         width = values["width"]
         return (channels + 1) * width, channels * width, width
     if not isinstance(layer, Conv):
         return 0, 0, channels
     filters, pixels = values["filters"], values["kernel_size"] ** 2
-    full, point, norm = pixels * channels * filters, channels * filters, 2 * filters
+    full, point = pixels * channels * filters, channels * filters
 
-    def weights(op: str) -> tuple[Any, Any]:
-        """Return the numbers of weights of (convolutions, batch norms)."""
+    def counts(op: str) -> tuple[Any, Any, Any]:
+        """Return the weights that work on the map before and on the one left, and their outputs."""
         if op == "separable":
-            return pixels * channels + point, norm + 2 * channels
-        if op == "residual":
-            shortcut = (channels != filters) | (stride != 1)
-            return full + shortcut * point, norm + shortcut * norm
-        return full, norm
+            return 0, pixels * channels + point, filters + channels
+        if op == "inverted":
+            wide = EXPANSION * channels
+            return wide * channels, wide * (pixels + filters), 2 * wide + filters
+        if op == "conv":
+            return 0, full, filters
+        shortcut = (channels != filters) | (stride != 1)
+        second = pixels * filters * filters if op == "basic" else 0
+        convolutions = 2 if op == "basic" else 1
+        return 0, full + second + shortcut * point, (convolutions + shortcut) * filters
 
     ops = values["op"]
     if isinstance(ops, str):
-        used, norms = weights(ops)
+        early, late, outputs = counts(ops)
     else:
-        each = zip(*map(weights, CONV_OPS), strict=True)  # all, since no networks have no ops
-        used, norms = (np.select([ops == kind for kind in CONV_OPS], list(of)) for of in each)
-    return used + norms, used * area, filters
+        each = zip(*map(counts, CONV_OPS), strict=True)  # all, since no networks have no ops
+        early, late, outputs = (
+            np.select([ops == kind for kind in CONV_OPS], list(of)) for of in each
+        )
+    of_norms = np.where(values["norm"] == "none", 1, 2) * outputs  # a bias, or a scale and a shift
+    return early + late + of_norms, early * areas[0] + late * areas[1], filters

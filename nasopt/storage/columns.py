@@ -8,6 +8,7 @@ import sqlite3
 
 INTEGER = "typeof({0}) = 'integer'"
 TEXT = "typeof({0}) = 'text'"
+BYTES = "typeof({0}) = 'blob'"
 NUMBER = "typeof({0}) IN ('real', 'integer') AND {0} BETWEEN -1.797e308 AND 1.797e308"
 TIME = "{0} IS NULL OR (typeof({0}) = 'text' AND +{0} BETWEEN '1971' AND '9000')"
 MAYBE_NUMBER = f"{{0}} IS NULL OR ({NUMBER})"
@@ -67,7 +68,26 @@ OURS = {
         **dict.fromkeys(("loss", "train_loss"), MAYBE_NUMBER),
         "epoch": INTEGER,
     },
+    "nasopt_confusions": {"key": TEXT, "epoch": INTEGER, "matrix": "typeof({0}) = 'blob'"},
+    "nasopt_timings": {
+        **dict.fromkeys(("key", "device", "recorded"), TEXT),
+        **dict.fromkeys(("threads", "batch_size"), INTEGER),
+        "seconds": NUMBER,
+    },
     "nasopt_workers": {"token": TEXT},
+    "nasopt_looks": {
+        **dict.fromkeys(("key", "dataset", "experiment", "recorded", "content"), TEXT),
+        "labels": BYTES,
+    },
+    "nasopt_predictions": {
+        **dict.fromkeys(("look", "key"), TEXT),
+        **dict.fromkeys(("classes", "confidences"), BYTES),
+    },
+    "nasopt_latencies": {
+        **dict.fromkeys(("key", "device", "recorded"), TEXT),
+        **dict.fromkeys(("threads", "batch_size", "memory"), INTEGER),
+        **dict.fromkeys(("median", "p95"), NUMBER),
+    },
 }
 
 

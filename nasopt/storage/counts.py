@@ -15,6 +15,7 @@ from nasopt.storage.reading import TRIALS, USER_ATTRS, VALUES, newer_trials, sto
 from nasopt.storage.record import TrialRecord
 
 ATTRS = (KEY, EPOCHS, FREE)
+PACE = ("macs", "epochs", "seconds", "device")  # attributes that tell how fast a trial went
 
 
 def is_within(limits: Sequence[Limit], amounts: Mapping[str, Any]) -> bool:
@@ -28,6 +29,30 @@ def ended_trials(storage: Storage) -> int:
     count = sa.select(sa.func.count()).select_from(TRIALS).where(ended)
     with storage.engine.connect() as connection:
         return int(connection.execute(count).scalar_one())
+
+
+def paces(storage: Storage, study_id: int, count: int) -> list[TrialRecord]:
+    """Return what the `count` newest finished trials took, the latest first; no other fields."""
+    finished = TRIALS.c.state.in_((TrialState.COMPLETE, TrialState.PRUNED))
+    newest = (
+        sa.select(TRIALS.c.trial_id)
+        .where(TRIALS.c.study_id == study_id, finished)
+        .order_by(TRIALS.c.trial_id.desc())
+        .limit(count)
+        .subquery()
+    )
+    attrs = (
+        sa.select(USER_ATTRS.c.trial_id, USER_ATTRS.c.key, USER_ATTRS.c.value_json)
+        .join(newest, newest.c.trial_id == USER_ATTRS.c.trial_id)
+        .where(USER_ATTRS.c.key.in_(PACE))
+        .order_by(USER_ATTRS.c.trial_id.desc())
+    )
+    of_trial: dict[int, dict[str, Any]] = {}
+    with storage.engine.connect() as connection:
+        for trial_id, name, value in connection.execute(attrs):
+            of_trial.setdefault(trial_id, {})[name] = json.loads(value)
+    own = (each for each in of_trial.values() if TrialRecord.wrong(each) is None)
+    return [TrialRecord(**TrialRecord.given(each)) for each in own]
 
 
 class TrialCounts:

@@ -1,7 +1,7 @@
 """The ledger: the results of every training, epoch by epoch, and the point where it can go on.
 
-Two tables in the studies' own database, readable without them, and checkpoint files beside it. It
-has no code that trains: it is handed results and states.
+Tables in the studies' own database, readable without them, and checkpoint files beside it.
+It has no code that trains: it is handed results and states.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,6 +25,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from nasopt.errors import StorageError
 from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation
+from nasopt.training.metrics import packed, unpacked
+
+if TYPE_CHECKING:  # it imports torch
+    from nasopt.training.latency import Setting
 
 logger = logging.getLogger("nasopt")
 
@@ -56,13 +60,32 @@ EPOCHS = sa.Table(
     sa.Column("torch", sa.Text, nullable=False),
     sa.Column("recorded", sa.Text, nullable=False),  # when: ISO 8601, UTC
 )
+# A table of its own: it is made where it is missing, as it is in databases of older versions.
+CONFUSIONS = sa.Table(
+    "nasopt_confusions",
+    TABLES,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    sa.Column("matrix", sa.LargeBinary, nullable=False),  # zlib, 32-bit counts, row after row
+)
+TIMINGS = sa.Table(
+    "nasopt_timings",
+    TABLES,
+    sa.Column("key", sa.String(32), primary_key=True),  # of network, image shape and classes
+    sa.Column("device", sa.String(200), primary_key=True),
+    sa.Column("threads", sa.Integer, primary_key=True),  # of the CPU; 0 on another device
+    sa.Column("batch_size", sa.Integer, primary_key=True),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("recorded", sa.Text, nullable=False),
+)
 
 
 class Ledger:
     """The results and checkpoints of evaluations, by their key.
 
     `engine` is of an open database, whose `TABLES` were made if it was opened to write; `folder`
-    (made when first needed) holds the checkpoints.
+    (made when first needed) holds the checkpoints. Epochs count as known if they can be scored by
+    `metric`: all but "accuracy" need a confusion matrix, which older rows lack.
     """
 
     def __init__(
@@ -70,11 +93,13 @@ class Ledger:
         engine: sa.Engine,
         folder: Path,
         *,
+        metric: str = "accuracy",
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> None:
         self.engine = engine
         self.folder = folder
+        self.metric = metric
         self.checkpoint_seconds = checkpoint_seconds
         self.checkpoint_bytes = checkpoint_bytes
         self.saved = time.monotonic()
@@ -83,38 +108,52 @@ class Ledger:
     def _is_made(self) -> bool:
         return has_tables(self.engine)
 
+    @cached_property
+    def _has_matrices(self) -> bool:
+        return sa.inspect(self.engine).has_table(CONFUSIONS.name)
+
     def results(self, key: str) -> list[EpochResult]:
         """Return the epochs that are known, from the first on without a gap."""
         if not self._is_made:
             return []
-        names = [column for column in EPOCHS.c if column.name not in ("key", "recorded")]
-        query = sa.select(*names).where(EPOCHS.c.key == key).order_by(EPOCHS.c.epoch)
-        with self.engine.connect() as connection:
-            rows = [dict(row._mapping) for row in connection.execute(query)]
-        for row in rows:
-            for name in ("loss", "train_loss"):
-                row[name] = math.nan if row[name] is None else row[name]
-        results = [EpochResult(**row) for row in rows]
-        return [result for place, result in enumerate(results, 1) if result.epoch == place]
+        known: list[EpochResult] = []
+        for _, result in self._read(EPOCHS.c.key == key):
+            if result.epoch != len(known) + 1 or not self._is_scored(result):
+                break
+            known.append(result)
+        return known
 
-    def final_accuracies(self, epochs: int) -> dict[str, float]:
-        """Return the accuracy, by key, of evaluations trained for `epochs`, or diverged before."""
+    def final_scores(self, epochs: int) -> dict[str, float]:
+        """Return the score, by key, of evaluations trained for `epochs`, or diverged before."""
         if not self._is_made:
             return {}
         ended = EPOCHS.c.epoch == epochs
         diverged = EPOCHS.c.loss.is_(None) | EPOCHS.c.train_loss.is_(None)
-        query = sa.select(EPOCHS.c.key, EPOCHS.c.accuracy).where(ended | diverged)
+        results = self._read(ended | diverged)
+        return {key: each.score(self.metric) for key, each in results if self._is_scored(each)}
+
+    def _is_scored(self, result: EpochResult) -> bool:
+        return self.metric == "accuracy" or result.confusion is not None
+
+    def _read(self, wanted: sa.ColumnElement[bool]) -> list[tuple[str, EpochResult]]:
+        """Return the epochs that are `wanted`, each with its key, in order."""
+        columns = [column for column in EPOCHS.c if column.name != "recorded"]
+        query = sa.select(*columns).where(wanted).order_by(EPOCHS.c.key, EPOCHS.c.epoch)
+        if self._has_matrices:
+            same = (CONFUSIONS.c.key == EPOCHS.c.key) & (CONFUSIONS.c.epoch == EPOCHS.c.epoch)
+            query = query.add_columns(CONFUSIONS.c.matrix).outerjoin_from(EPOCHS, CONFUSIONS, same)
         with self.engine.connect() as connection:
-            return {row.key: row.accuracy for row in connection.execute(query)}
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        return [(row.pop("key"), _result(**row)) for row in rows]
 
     def append(self, evaluation: Evaluation, result: EpochResult) -> None:
-        """Record an epoch; one that is known already stands as it is."""
+        """Record an epoch; one that is known already stands, but for a matrix that it lacks."""
         described = evaluation.describe()
         finite = {
             name: value if math.isfinite(value) else None
             for name, value in (("loss", result.loss), ("train_loss", result.train_loss))
         }
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        values = {name: value for name, value in vars(result).items() if name in EPOCHS.c}
         with self.engine.begin() as connection:
             if result.epoch == 1:
                 self._insert(
@@ -129,11 +168,36 @@ class Ledger:
             self._insert(
                 connection,
                 EPOCHS,
-                **{**result.to_json(), **finite, "key": evaluation.key, "recorded": now},
+                **{**values, **finite, "key": evaluation.key, "recorded": _now()},
             )
+            if result.confusion is not None:
+                self._insert(
+                    connection,
+                    CONFUSIONS,
+                    key=evaluation.key,
+                    epoch=result.epoch,
+                    matrix=packed(result.confusion),
+                )
+
+    def latency(self, key: str, setting: "Setting", measure: Callable[[], float]) -> float:
+        """Return the seconds known of the network of `key`; if none are, `measure` and record them.
+
+        What another worker recorded meanwhile stands.
+        """
+        where = [TIMINGS.c.key == key]
+        where += [TIMINGS.c[name] == value for name, value in vars(setting).items()]
+        query = sa.select(TIMINGS.c.seconds).where(*where)
+        with self.engine.connect() as connection:
+            known = connection.execute(query).scalar()
+        if known is not None:
+            return float(known)
+        row = {"key": key, **vars(setting), "seconds": measure(), "recorded": _now()}
+        with self.engine.begin() as connection:
+            self._insert(connection, TIMINGS, **row)
+            return float(connection.execute(query).scalar_one())
 
     def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
-        connection.execute(_inserting(table, connection.dialect.name), values)
+        connection.execute(inserting(table, connection.dialect.name), values)
 
     def checkpoint(
         self, key: str, fits: Callable[[Any], bool], *, expected: bool = False
@@ -165,6 +229,9 @@ class Ledger:
                 reason = "does not fit"
         logger.warning("%s %s; its evaluation is trained again from the start", path, reason)
         return None
+
+    def has_checkpoint(self, key: str) -> bool:
+        return self._path(key).is_file()
 
     def reached(self, key: str) -> list[int | str]:
         """Return the number of epochs known, and the digest of the checkpoint, if any."""
@@ -238,8 +305,24 @@ def has_tables(engine: sa.Engine) -> bool:
     return sa.inspect(engine).has_table(EPOCHS.name)
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _result(
+    loss: float | None, train_loss: float | None, matrix: bytes | None = None, **known: Any
+) -> EpochResult:
+    return EpochResult(
+        loss=math.nan if loss is None else loss,
+        train_loss=math.nan if train_loss is None else train_loss,
+        confusion=None if matrix is None else unpacked(matrix),
+        **known,
+    )
+
+
 @cache  # building a statement takes as long as executing it
-def _inserting(table: sa.Table, dialect: str) -> Any:
+def inserting(table: sa.Table, dialect: str) -> Any:
+    """Return the statement that inserts a row unless there is one of its key."""
     insert = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert
     return insert(table).on_conflict_do_nothing()
 

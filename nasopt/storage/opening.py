@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 
 from nasopt.errors import StorageError
-from nasopt.storage import leases, ledger
+from nasopt.storage import leases, ledger, looks
 from nasopt.storage.database import (
     BUSY_SECONDS,
     LONGEST,
@@ -250,7 +250,7 @@ def _make_tables(storage: Storage) -> None:
     with storage.engine.begin() as connection:
         if connection.dialect.name == "postgresql":  # it does not order two that begin at once
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7230416)"))
-        for tables in (leases.TABLES, ledger.TABLES):
+        for tables in (leases.TABLES, ledger.TABLES, looks.TABLES):
             tables.create_all(connection)
         for index in INDICES:
             connection.execute(sa.text(index))
@@ -308,9 +308,10 @@ def _remove(draft: Path) -> None:
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders beside a database."""
+    """The folders beside a database; `weights` has networks that are trained to their end."""
 
     checkpoints: Path
+    weights: Path
     leases: Path
 
 
@@ -323,8 +324,9 @@ def folders(storage: Storage) -> Folders:
     file = storage.path and storage.path.resolve()
     if file is None:
         name = sa.make_url(storage.url).database
-        return Folders(Path(f"{name}.checkpoints"), storage.leases)
-    return Folders(file.with_name(f"{file.name}.checkpoints"), storage.leases)
+        return Folders(Path(f"{name}.checkpoints"), Path(f"{name}.weights"), storage.leases)
+    weights = file.with_name(f"{file.name}.weights")
+    return Folders(file.with_name(f"{file.name}.checkpoints"), weights, storage.leases)
 
 
 def locks_of(storage: Storage) -> Locks:

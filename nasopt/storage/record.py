@@ -7,7 +7,7 @@ modules read and write them by these classes.
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasopt.errors import StudyError
 from nasopt.space.fields import Open, RandomTrial, field_from_json
+from nasopt.space.limits import LATENCY
 from nasopt.space.space import Space
 from nasopt.storage.attributes import (
     DEATHS,
@@ -38,7 +39,9 @@ from nasopt.storage.attributes import (
     list_of,
     optional,
 )
+from nasopt.storage.prediction import Prediction, is_prediction
 from nasopt.training.evaluation import Evaluation, Recipe
+from nasopt.training.metrics import METRICS
 
 
 def deaths_of(system_attrs: Mapping[str, Any]) -> int:
@@ -86,54 +89,6 @@ def _ended_by(trial: FrozenTrial, attrs: Mapping[str, Any]) -> EndedBy | None:
 # A trial
 
 
-@dataclass(frozen=True)
-class Near:
-    """A trial with a similar network; `distance` 0 is the same, 1 is still informative."""
-
-    trial: int
-    distance: float
-    value: float | None
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The value that a model expects to be observed for a trial, and the reasons.
-
-    `expected` is the median of that value, `low` to `high` its 95 % interval. `weights` are shares
-    of the kernel's weight, by parameter or feature, the largest first; `nearest` are the trials
-    that the kernel takes for most alike.
-    """
-
-    expected: float
-    low: float
-    high: float
-    weights: dict[str, float]
-    nearest: tuple[Near, ...]
-
-    def at_most(self, most: float) -> Self:
-        """Return the prediction for values of at most `most`: a model knows of no bound."""
-        low, expected, high = (min(each, most) for each in (self.low, self.expected, self.high))
-        return replace(self, low=low, expected=expected, high=high)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        known = {each.name: value[each.name] for each in fields(cls)}
-        near = (Near(n["trial"], n["distance"], n["value"]) for n in known["nearest"])
-        return cls(**{**known, "nearest": tuple(near)})
-
-
-_prediction = dict_with(
-    expected=is_number,
-    low=is_number,
-    high=is_number,
-    weights=dict_of(is_number),
-    nearest=list_of(dict_with(trial=is_count, distance=is_number, value=optional(is_number))),
-)
-
-
 @dataclass(kw_only=True, slots=True)  # not frozen: made for each of 10,000 trials, many times
 class TrialRecord(Attributes):
     """The user attributes of a trial; None where there is no such attribute."""
@@ -141,9 +96,10 @@ class TrialRecord(Attributes):
     key: str | None = attribute(is_text)  # of its evaluation
     parameters: int | None = attribute(optional(is_number))  # of its network
     macs: int | None = attribute(optional(is_number))  # of its network, for one image
+    latency: float | None = attribute(optional(is_number))  # seconds, if it was asked for
     draws: int | None = attribute(is_count)  # until one was within the limits, if more than one
     infeasible: str | None = attribute(is_text)  # the limits that its network is over
-    prediction: Prediction | None = attribute(_prediction, name=PREDICTION)
+    prediction: Prediction | None = attribute(is_prediction, name=PREDICTION)
     epochs: int | None = attribute(is_count)  # that its network was trained, whoever paid for them
     seconds: float | None = attribute(is_number)  # of training, for all those epochs
     replayed_epochs: int | None = attribute(is_count)  # of those, the ones known before
@@ -168,7 +124,7 @@ class TrialRecord(Attributes):
 def prediction_of(attrs: Mapping[str, Any]) -> Prediction | None:
     """Return the prediction in the attributes of any trial; None if there is none."""
     found: Any = attrs.get(PREDICTION)
-    return Prediction.from_json(found) if _prediction(found) else None
+    return Prediction.from_json(found) if is_prediction(found) else None
 
 
 def is_own(trial: FrozenTrial, search_space: Mapping[str, Open]) -> bool:
@@ -226,7 +182,7 @@ class ExperimentRecord:
     dataset: str  # its fingerprint
     input_shape: tuple[int, ...] | None = None
     seed: int
-    objectives: tuple[str, ...]
+    objectives: tuple[str, ...]  # the first is the metric
 
     def to_json(self) -> dict[str, Any]:
         """Return the record with lists in the place of tuples, as it comes back from a database."""
@@ -258,10 +214,10 @@ class ExperimentRecord:
         """The open fields of the space and of the recipe, by name."""
         if self.is_benchmark:
             return {name: field_from_json(each) for name, each in self.space["table"].items()}
-        return {**self.networks.hyperparameters, **self.training.hyperparameters}
+        return {**self.network_space.hyperparameters, **self.training.hyperparameters}
 
     @cached_property
-    def networks(self) -> Space:
+    def network_space(self) -> Space:
         """The space of networks, which a benchmark has not."""
         assert self.input_shape is not None
         return Space.from_json(dict(self.space)).on(self.input_shape)
@@ -277,7 +233,7 @@ class ExperimentRecord:
 
     def evaluation(self, params: Mapping[str, Any]) -> Evaluation:
         """Return the evaluation, named as by `Experiment.evaluation`."""
-        chosen = self.networks.decode(params), self.training.choose(params)
+        chosen = self.network_space.decode(params), self.training.choose(params)
         return Evaluation(*chosen, self.data, self.seed)
 
     def draws(self, count: int, seed: int) -> Iterator[Evaluation]:
@@ -290,13 +246,15 @@ class ExperimentRecord:
 
 _EXPERIMENT = [each.name for each in fields(ExperimentRecord)]
 
+_COSTS: tuple[list[str], ...] = ([], ["macs"], ["parameters"], [LATENCY])
+
 _described = dict_with(
     space=dict_of(is_anything),
     recipe=dict_with(epochs=is_positive),
     dataset=lambda value: is_text(value) and bool(value.split()),
     seed=is_count,
     objectives=lambda value: (
-        value in (["accuracy"], ["accuracy", "macs"], ["accuracy", "parameters"])
+        isinstance(value, list) and value[:1] in [[m] for m in METRICS] and value[1:] in _COSTS
     ),
 )
 
@@ -315,6 +273,7 @@ class StudyRecord(Attributes):
     given_sampler: str | None = attribute(is_text, name="sampler")
     given_seed: int | None = attribute(is_count, name="seed")  # of the sampler
     sampler_settings: Mapping[str, Any] | None = attribute(dict_of(is_anything))  # of an object
+    timed_on: str | None = attribute(is_text)  # how latencies were measured, if they were
     threads: int | None = attribute(is_anything)  # of the CPU, that its networks are trained with
     trials_budget: int | None = attribute(optional(is_positive), name="trials")
     epochs_budget: int | None = attribute(optional(is_positive))  # of the two budgets, one is given
@@ -346,7 +305,13 @@ class StudyRecord(Attributes):
 
     @property
     def objectives(self) -> tuple[str, ...]:
+        """The metric, and the cost that is sought besides, if one is."""
         return self.experiment.objectives
+
+    @property
+    def metric(self) -> str:
+        """The metric that networks are scored by on validation images."""
+        return self.objectives[0]
 
     @property
     def epochs(self) -> int:
@@ -366,7 +331,7 @@ class StudyRecord(Attributes):
     @property
     def space(self) -> Space | None:
         """The space of networks; None if it was of a benchmark."""
-        return None if self.is_benchmark else self.experiment.networks
+        return None if self.is_benchmark else self.experiment.network_space
 
     def lasting(self) -> dict[str, Any]:
         """Return the attributes that stay as they were first written."""

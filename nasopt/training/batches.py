@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from nasopt.data.readers import Split
+from nasopt.training.augmentation import covered, jittered, resized, squares, windows
 from nasopt.training.evaluation import Recipe
 
 Draw = dict[str, torch.Tensor]  # the ingredients of a batch, on the device
@@ -35,6 +36,9 @@ class Batches:
         self.device = device
         self.flip = recipe.flip
         self.shift: int = recipe.chosen("shift")
+        self.crop: float = recipe.chosen("crop")
+        self.jitter: float = recipe.chosen("jitter")
+        self.cutout: int = recipe.chosen("cutout")
         self.size = min(recipe.chosen("batch_size"), len(split.labels))
         self.per_epoch = len(split.labels) // self.size  # the rest is left out of this epoch
         self.mean, self.scale = (each.to(device) for each in normalisation(split))
@@ -54,6 +58,15 @@ class Batches:
             whole["flipped"] = (
                 torch.rand(count, generator=generator(self.seed, "flip", epoch)) < 0.5
             )
+        if self.crop < 1:
+            random = generator(self.seed, "crop", epoch)
+            whole["window"] = windows(count, self.split.images.shape[2:], self.crop, random)
+        if self.jitter:
+            share = torch.rand(count, 3, generator=generator(self.seed, "jitter", epoch))
+            whole["factors"] = 1 + self.jitter * (2 * share - 1)
+        if self.cutout:
+            random = generator(self.seed, "cutout", epoch)
+            whole["square"] = squares(count, self.split.images.shape[2:], self.cutout, random)
         whole = {name: self._sent(each) for name, each in whole.items()}
         for batch in range(first, self.per_epoch):
             place = slice(batch * self.size, (batch + 1) * self.size)
@@ -74,7 +87,15 @@ class Batches:
             images = shifted(images, self.shift, draw["down"], draw["right"])
         if self.flip:
             images = torch.where(draw["flipped"][:, None, None, None], images.flip(3), images)
-        return self.normalised(images), labels
+        if self.crop < 1 or self.jitter:
+            images = images.to(self.device)
+            images = images.to(torch.float32, memory_format=torch.channels_last)
+        if self.crop < 1:
+            images = resized(images, draw["window"])
+        if self.jitter:
+            images = jittered(images, draw["factors"])
+        normal = self.normalised(images)
+        return covered(normal, draw["square"]) if self.cutout else normal, labels
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         images = images.to(self.device)  # as bytes: else torch would convert them on the host

@@ -10,12 +10,16 @@ from typing import Any, Protocol, Self
 
 from nasopt.errors import RecipeError, Spelled, closest
 from nasopt.space.fields import Open, field_from_json, field_to_json
+from nasopt.training.metrics import METRICS, Confusion
 
 VERSION = 2  # of the training's arithmetic: raise it whenever training gives other numbers
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+CLASS_WEIGHTS = (None, "balanced")
+# Fields that came later are left out of keys and records at their default: so those are as before.
+LATER = ("class_weights", "crop", "jitter", "cutout")
 
 
 class HasKey(Protocol):
@@ -41,9 +45,14 @@ class Recipe(Spelled):
     `lr` is the peak of the schedule: "cosine" decays it to 0, "onecycle" raises it linearly over
     the first quarter and lowers it to 0 after, "constant" keeps it. `optimizer` is "sgd" (Nesterov
     momentum .9) or "adamw". `weight_decay` is not applied to biases and batch norms. `shift` moves
-    each image by up to so many pixels either way, `flip` mirrors half of them. `precision` "auto"
+    each image by up to so many pixels either way, `flip` mirrors half of them. `crop` cuts a window
+    of at least that share of its area out of each and scales it back up, `jitter` changes its
+    brightness, contrast and saturation by up to that share, and `cutout` covers a square of so many
+    pixels (DeVries & Taylor 2017): all three are off at their defaults. `precision` "auto"
     is bf16 where the device computes in it (on a CPU, for images of 16 pixels and more), else fp16
     on a GPU and fp32 on a CPU. `compile` runs the network through `torch.compile`.
+    `class_weights` "balanced" weighs each image in the loss by 1 / the number of training images
+    of its class, so that rare classes count as much as frequent ones.
 
     Numeric fields but `epochs` may be open: they are hyperparameters of the study, `recipe.lr` say.
     """
@@ -61,6 +70,10 @@ class Recipe(Spelled):
     flip: bool = False
     precision: str = "auto"
     compile: bool = False
+    class_weights: str | None = None
+    crop: float | Open = 1.0  # share of the area
+    jitter: float | Open = 0.0
+    cutout: int | Open = 0  # pixels
 
     def __post_init__(self) -> None:
         if isinstance(self.epochs, Open):
@@ -74,6 +87,9 @@ class Recipe(Spelled):
         self._check("weight_decay", least=0)
         self._check("label_smoothing", least=0, below=1)
         self._check("shift", whole=True, least=0)
+        self._check("crop", above=0, most=1)
+        self._check("jitter", least=0, below=1)
+        self._check("cutout", whole=True, least=0)
         for name, choices in (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
@@ -85,7 +101,11 @@ class Recipe(Spelled):
                 raise RecipeError(
                     f"Recipe.{name}={value!r}: {what}; {closest(str(value), choices)}"
                 )
-        for name in ("lr", "weight_decay", "label_smoothing"):
+        if self.class_weights not in CLASS_WEIGHTS:
+            raise RecipeError(
+                f"Recipe.class_weights={self.class_weights!r}: unknown; use 'balanced' or None"
+            )
+        for name in ("lr", "weight_decay", "label_smoothing", "crop", "jitter"):
             if not isinstance(getattr(self, name), Open):  # 0 and 0.0 must have one key
                 object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("flip", "compile"):
@@ -100,6 +120,7 @@ class Recipe(Spelled):
         least: float = -math.inf,
         above: float = -math.inf,
         below: float = math.inf,
+        most: float = math.inf,
     ) -> None:
         field = getattr(self, name)
         for value in field.boundary_values if isinstance(field, Open) else (field,):
@@ -113,6 +134,8 @@ class Recipe(Spelled):
                 raise RecipeError(f"Recipe.{name}={value}: use more than {above}")
             if value >= below:
                 raise RecipeError(f"Recipe.{name}={value}: use less than {below}")
+            if value > most:
+                raise RecipeError(f"Recipe.{name}={value}: use {most} or less")
 
     @property
     def hyperparameters(self) -> dict[str, Open]:
@@ -139,7 +162,13 @@ class Recipe(Spelled):
         return replace(self, **chosen)
 
     def to_json(self) -> dict[str, Any]:
-        return {field.name: field_to_json(getattr(self, field.name)) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        usual = {field.name: field.default for field in fields(self) if field.name in LATER}
+        return {
+            name: field_to_json(value)
+            for name, value in values.items()
+            if name not in usual or value != usual[name]
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -176,7 +205,8 @@ class EpochResult:
     """The result of one epoch.
 
     `accuracy` (a fraction) and `loss` are of the validation images; `train_loss` is the mean over
-    the epoch's batches. `seconds` is what the epoch took, evaluation included.
+    the epoch's batches. `seconds` is what the epoch took, evaluation included. `confusion` counts
+    the validation images; a benchmark has none, nor has an epoch recorded before nasopt kept them.
     """
 
     epoch: int  # 1 after the first
@@ -186,11 +216,19 @@ class EpochResult:
     seconds: float
     device: str  # its torch name and what a result may depend on besides, as in "cpu, 2 threads"
     torch: str  # version
+    confusion: Confusion | None = None
 
     @property
     def metrics(self) -> tuple[float, float, float]:
         """The numbers that the evaluation determines, on one device and number of threads."""
         return (self.accuracy, self.loss, self.train_loss)
+
+    def score(self, metric: str) -> float:
+        """Return the score by one of `METRICS`; those but "accuracy" need `confusion`."""
+        if metric == "accuracy":
+            return self.accuracy
+        assert self.confusion is not None
+        return METRICS[metric](self.confusion)
 
     @property
     def diverged(self) -> bool:

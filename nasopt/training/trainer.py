@@ -23,6 +23,7 @@ from nasopt.training.batches import Batches, Draw, generator
 from nasopt.training.cuda_graph import Captured, CudaGraphs, Recorder
 from nasopt.training.devices import autocast_type, device_name, training_on
 from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
+from nasopt.training.metrics import Confusion, accuracy
 from nasopt.training.profiling import Timer, no_timer
 
 MOMENTUM = 0.9  # Nesterov, of "sgd"
@@ -63,6 +64,10 @@ class Trainer:
         self.precision = autocast_type(recipe.precision, device, train.images.shape[-1])
         self.batches_of = Batches(recipe, train, evaluation.seed, device)
         self.steps_per_epoch = self.batches_of.per_epoch
+        balanced = recipe.class_weights == "balanced"
+        self.class_weights = (
+            balanced_weights(train.labels, classes).to(device) if balanced else None
+        )
         with training_on(device, threads):
             self.network = _initialised(evaluation, tuple(train.images.shape[1:]), classes)
             self.network.to(device).to(memory_format=torch.channels_last)
@@ -101,7 +106,7 @@ class Trainer:
                     self.batch += 1
                     self.seconds = time.perf_counter() - started
                     yield None
-                accuracy, loss = evaluate(
+                confusion, loss = evaluate(
                     self.forward,
                     self.validation,
                     self.batches_of.normalised,
@@ -114,8 +119,8 @@ class Trainer:
                 self.train_loss.zero_()
                 seconds = time.perf_counter() - started
                 result = EpochResult(
-                    self.epoch, accuracy, loss, train_loss, seconds,
-                    device_name(self.device, self.precision), str(torch.__version__),
+                    self.epoch, accuracy(confusion), loss, train_loss, seconds,
+                    device_name(self.device, self.precision), str(torch.__version__), confusion,
                 )  # fmt: skip
                 yield result
                 if result.diverged:
@@ -135,7 +140,9 @@ class Trainer:
         self.timer("data")
         with self._autocast():
             logits = self.forward(images)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+            loss = F.cross_entropy(
+                logits.float(), labels, self.class_weights, label_smoothing=self.label_smoothing
+            )
         self.timer("forward")
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -219,6 +226,17 @@ def _compiled(network: nn.Module) -> nn.Module:
     return compiled
 
 
+def balanced_weights(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return the weight of each class: images / (classes there are * images of this one).
+
+    The mean weight of an image is 1. A class without images has the weight 0.
+    """
+    counts = torch.bincount(labels.cpu(), minlength=classes).double()
+    there = (counts > 0).sum()
+    weights = len(labels) / (there * counts)
+    return torch.where(counts > 0, weights, 0.0).float()
+
+
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """Return the rate of step `step` (from 0) of `steps`.
 
@@ -241,22 +259,27 @@ def evaluate(
     normalised: Any,
     autocast: Any = nullcontext,
     device: torch.device | None = None,
-) -> tuple[float, float]:
-    """Return (accuracy, mean cross-entropy) of `network` on `split`, once the device is done."""
+) -> tuple[Confusion, float]:
+    """Return (confusion, mean cross-entropy) of `network` on `split`, once the device is done."""
     network.eval()
     device = split.images.device if device is None else device
     batch_size = max(1, SCORED_PIXELS // split.images[0, 0].numel())
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    count = len(split.labels)
+    taken = []
     loss = torch.zeros((), dtype=torch.float32, device=device)
-    for start in range(0, len(split.labels), batch_size):
+    for start in range(0, count, batch_size):
         images = split.images[start : start + batch_size]
         labels = split.labels[start : start + batch_size].to(device)
         with autocast():
             logits = network(normalised(images)).float()
-        correct += (logits.argmax(1) == labels).sum()
+        taken.append(logits.argmax(1))
         loss += F.cross_entropy(logits, labels, reduction="sum")
-    count = len(split.labels)
-    return int(correct) / count, float(loss) / count
+    return _confusion(split.labels, torch.cat(taken), logits.shape[1]), float(loss) / count
+
+
+def _confusion(labels: torch.Tensor, taken: torch.Tensor, classes: int) -> Confusion:
+    cells = torch.bincount(labels.cpu() * classes + taken.cpu(), minlength=classes**2)
+    return tuple(map(tuple, cells.view(classes, classes).tolist()))
 
 
 def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Network:
@@ -280,8 +303,9 @@ def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Ne
             )
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
     return network

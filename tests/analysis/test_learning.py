@@ -15,7 +15,7 @@ from nasopt.analysis.learning import (
     savings,
 )
 from nasopt.analysis.outcome import rank
-from nasopt.analysis.record import Record, networks
+from nasopt.analysis.record import Record, furthest_trained
 from nasopt.space.fields import RandomTrial
 from tests.examples import empty_study, small
 
@@ -57,7 +57,7 @@ def test_a_training_that_went_wrong_or_failed_saves_nothing():
 def test_a_network_of_two_studies_is_one_with_a_training_in_each():
     trials = [(COMPLETE, 0.9, 4, {"key": "a"}), (COMPLETE, 0.5, 4, {"key": "b"})]
     one, two = planted_trials(*trials), planted_trials(trials[0], (FAIL, 0.1, 0, {"key": "c"}))
-    assert len(networks([one, two])) == 2
+    assert len(furthest_trained([one, two])) == 2
     assert savings([one, two]).trainings == 3
 
 

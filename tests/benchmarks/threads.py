@@ -22,7 +22,8 @@ import torch
 
 from nasopt.cli.quickstart import study_file
 from nasopt.data.readers import Split
-from nasopt.search.experiment import Experiment, load_experiment
+from nasopt.search.experiment import Experiment
+from nasopt.search.loading import load_experiment
 from nasopt.training.evaluation import Evaluation
 from nasopt.training.trainer import Trainer
 from tests.benchmarks.figures import Figure

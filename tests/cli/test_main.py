@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from PIL import Image
 
 from nasopt.cli.main import main
 from tests.examples import STUDY, study_file
@@ -381,3 +382,72 @@ def test_a_terminal_that_lacks_a_letter_gets_another(study):
 )
 def test_an_option_that_is_empty_is_named(study, capsys, words, line):
     assert fails(capsys, "compare", *words).startswith(line)
+
+
+def test_a_budget_of_time_ends_a_run_well_and_says_how_to_go_on(study, capsys):
+    assert main(["run", "mine.py", "--device", "cpu", "--time", "0.001"]) == 0
+    out = capsys.readouterr().out
+    assert " ".join(out.split()).startswith(
+        "The budget of time, under 0.1 s, is used: 0 of 4 trials are done, no trial was under way. "
+        "Each trial can be reproduced; how many fit into a time cannot. The same command goes on. "
+    )
+    assert main(["run", "mine.py", "--device", "cpu", "--time", "1h", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["done"], found["out_of_time"]) == (4, "")
+
+
+def test_all_workers_have_the_same_budget_of_time(study, capsys):
+    words = ["run", "mine.py", "--device", "cpu", "--workers", "2", "--time"]
+    assert main([*words, "0.001"]) == 0
+    assert "is used: 0 of 4 trials are done" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "1h"]) == 0
+    assert "mine/surrogate/0: 4 of 4 trials" in capsys.readouterr().out
+
+
+def test_a_budget_of_time_ends_a_comparison_well(study, capsys):
+    words = ["compare", "mine.py", "--device", "cpu", "--seeds", "1", "--time", "1ms"]
+    assert fails(capsys, *words).startswith("nasopt: time='1ms': not a length of time; write 90m")
+    words[-1] = "0.001"
+    assert main(words) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "is used: 0 studies of 4 are done, mine/random/0 is not done." in out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"out_of_time": "mine/random/0 is not done"}
+
+
+@pytest.mark.parametrize("time", ["0", "soon", "-1", "nan"])
+def test_what_is_no_budget_of_time_is_one_line(study, capsys, time):
+    for verb in ("run", "compare"):
+        assert fails(capsys, verb, "mine.py", f"--time={time}").startswith("nasopt: time=")
+    assert not Path("runs").exists()
+
+
+def test_a_folder_of_pictures_becomes_a_study_file_that_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, colour in (("cat", "red"), ("dog", "blue")):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (8, 8), colour).save(f"photos/{name}/{number}.JPG")
+    assert main(["init", "photos", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("8 pictures of 2 classes, 4 of each; 8 pixels on the shorter side")
+    assert "Written: photos.py\n\nNext:\n  nasopt run photos.py\n" in out
+    assert fails(capsys, "init", "photos").startswith("nasopt: output=photos.py: is there already")
+    assert main(["run", "photos.py", "--trials", "1", "--device", "cpu"]) == 0
+    assert "photos/surrogate/0: 1 of 1 trials" in capsys.readouterr().out
+    words = ["init", "photos", "-o", "other.py", "--size", "9", "--device", "cpu", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["output"], found["size"], found["classes"]) == (
+        "other.py",
+        9,
+        {"cat": 4, "dog": 4},
+    )
+
+
+@pytest.mark.parametrize("words", [["nowhere"], ["photos", "--size", "0"], ["photos"]])
+def test_a_folder_that_is_none_is_one_line(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    fails(capsys, "init", *words)
+    assert not list(tmp_path.glob("*.py"))

@@ -7,7 +7,7 @@ import pytest
 
 from nasopt.analysis.winners import Retrained
 from nasopt.cli.quickstart import LECTURE, SMALL, quickstart, study_file, verdict
-from nasopt.search.experiment import load_experiment
+from nasopt.search.loading import load_experiment
 from tests.examples import small
 
 

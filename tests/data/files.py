@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 from PIL import Image
 
-from nasopt.data.readers import ImageFolder
+from nasopt.data.folders import ImageFolder
 from nasopt.errors import DataError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)

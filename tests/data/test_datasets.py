@@ -9,6 +9,7 @@ from PIL import Image
 
 from nasopt.data import DATASETS, cifar10, digits, image_folder, tensors
 from nasopt.errors import DataError
+from tests.data.files import complaint
 
 IMAGES = torch.zeros(60, 1, 4, 4, dtype=torch.uint8)
 LABELS = torch.arange(60) % 3
@@ -28,7 +29,7 @@ def numbers(split):
 def pictures(folder, counts):
     """A folder with so many small images of each class."""
     for name, count in counts.items():
-        (folder / name).mkdir()
+        (folder / name).mkdir(parents=True)
         for number in range(count):
             Image.new("L", (4, 4), number).save(folder / name / f"{number}.png")
     return folder
@@ -137,8 +138,84 @@ def test_a_class_with_too_few_images_is_named(tmp_path):
     pictures(tmp_path, {"ant": 9, "bee": 1})
     with pytest.raises(DataError) as raised:
         image_folder(tmp_path, 4).load()
-    assert "class 'bee' has no " in str(raised.value)
-    assert str(raised.value).endswith(" image; give it more images")
+    assert str(raised.value) == (
+        "image_folder: class 'bee' has 1 image for training, validation and test; give it more, "
+        "or leave it out"
+    )
+    assert complaint(lambda: image_folder(tmp_path, 4).counts) == str(raised.value)
+
+
+def test_a_class_of_three_images_has_one_in_each_split(tmp_path):
+    dataset = image_folder(pictures(tmp_path, {"ant": 3, "bee": 3}), 4)
+    splits = dataset.load()
+    assert [torch.bincount(split.labels).tolist() for split in splits] == [[1, 1]] * 3
+    assert dataset.counts == (2, 2)
+
+
+def test_a_folder_is_split_as_in_earlier_versions(tmp_path):
+    """What is split anew has other networks as its best, under the same fingerprint."""
+    splits = image_folder(pictures(tmp_path, {"ant": 10, "bee": 20}), 4).load()
+    greys = [split.images[:, 0, 0, 0].tolist() for split in splits]
+    assert greys == [
+        [0, 3, 5, 7, 8, 9, 0, 1, 11, 13, 14, 15, 16, 2, 3, 4, 5, 7],
+        [1, 2, 10, 19, 6, 9],
+        [4, 6, 12, 17, 18, 8],
+    ]
+
+
+def layout(folder, **splits):
+    """Folders of splits with so many pictures of each class; the grey tells which one it is."""
+    for name, counts in splits.items():
+        pictures((folder / name), counts)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "VAL", "Validation"])
+def test_splits_of_a_folder_are_taken_as_they_are(tmp_path, name):
+    counts = {"ant": 4, "bee": 2}, {"ant": 1, "bee": 2}, {"ant": 3, "bee": 1}
+    layout(tmp_path, **dict(zip(("Train", name, "test"), counts, strict=True)))
+    dataset = image_folder(tmp_path, 4)
+    splits = dataset.load()
+    assert dataset.class_names() == ("ant", "bee")
+    assert [torch.bincount(s.labels).tolist() for s in splits] == [[4, 2], [1, 2], [3, 1]]
+    assert dataset.counts == (6, 3)
+    assert dataset.test_files == ("test/ant/0.png", "test/ant/1.png", "test/ant/2.png",
+                                  "test/bee/0.png")  # fmt: skip
+
+
+def test_validation_is_split_off_train_where_there_is_a_test_split_alone(tmp_path):
+    layout(tmp_path, train={"ant": 10, "bee": 20}, test={"ant": 1, "bee": 2})
+    dataset = image_folder(tmp_path, 4)
+    splits = dataset.load()
+    assert [torch.bincount(s.labels).tolist() for s in splits] == [[8, 16], [2, 4], [1, 2]]
+    assert dataset.counts == (24, 6)
+    seen = splits.train.images[:, 0, 0, 0].tolist() + splits.validation.images[:, 0, 0, 0].tolist()
+    assert sorted(seen) == sorted([*range(10), *range(20)])
+
+
+def test_there_is_no_test_split_where_there_is_one_for_validation_alone(tmp_path):
+    layout(tmp_path, train={"ant": 3, "bee": 2}, val={"ant": 1, "bee": 1})
+    dataset = image_folder(tmp_path, 4)
+    assert [len(split.labels) for split in dataset.load()] == [5, 2, 0]
+    assert dataset.test_files == ()
+
+
+def test_a_limit_thins_both_splits_of_a_folder(tmp_path):
+    layout(
+        tmp_path, train={"ant": 20, "bee": 20}, val={"ant": 5, "bee": 5}, test={"ant": 1, "bee": 1}
+    )
+    dataset = image_folder(tmp_path, 4, limit=25)
+    assert [len(split.labels) for split in dataset.load()] == [20, 5, 2]
+    assert dataset.counts == (20, 5)
+    assert complaint(image_folder(tmp_path, 4, limit=51).load) == (
+        "limit=51: image_folder has 50 images to search with; use that or less"
+    )
+
+
+def test_classes_that_are_called_train_and_test_are_classes(tmp_path):
+    dataset = image_folder(pictures(tmp_path, {"train": 8, "test": 9}), 4)
+    assert dataset.class_names() == ("test", "train")
+    assert [len(split.labels) for split in dataset.load()] == [10, 4, 3]
 
 
 def test_the_fingerprint_of_a_built_in_data_set_is_a_constant_that_needs_no_file(

@@ -107,6 +107,27 @@ def test_the_colours_of_every_format_are_those_that_were_saved(tmp_path, name, i
     assert np.abs(read_picture(tmp_path / name, 4).astype(int) - (200, 30, 10)).max() <= 4
 
 
+CORNERS = {  # where the top left corner of a photograph is stored, by how its camera was held
+    1: "top left", 2: "top right", 3: "bottom right", 4: "bottom left",
+    5: "top left", 6: "bottom left", 7: "bottom right", 8: "top right",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("turn", "corner"), CORNERS.items())
+def test_a_photograph_is_turned_as_its_camera_was_held(tmp_path, turn, corner):
+    stored = Image.new("L", (24, 16) if turn >= 5 else (16, 24))
+    left = 0 if "left" in corner else stored.width - 8
+    top = 0 if "top" in corner else stored.height - 8
+    stored.paste(255, (left, top, left + 8, top + 8))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    stored.save(tmp_path / "IMG.JPG", exif=exif, quality=100)
+    upright = read_picture(tmp_path / "IMG.JPG", 16)[..., 0]  # of 16x24, the middle 16 rows
+    assert upright[1, 1] > 200
+    assert upright[1, -2] < 50
+    assert upright[-2].max() < 50
+
+
 @pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp", "mpo"])
 def test_of_several_frames_the_first_is_taken(tmp_path, suffix):
     file = tmp_path / f"x.{suffix}"

@@ -153,7 +153,10 @@ def test_no_images_at_all_are_refused():
 def test_a_number_that_labels_no_image_is_a_class_without_images():
     with pytest.raises(DataError) as raised:
         tensors(IMAGES, LABELS * 2).load()
-    assert str(raised.value) == "tensors: class '1' has no training image; give it more images"
+    assert str(raised.value) == (
+        "tensors: class '1' has 0 images for training, validation and test; give it more, or "
+        "leave it out"
+    )
 
 
 def test_test_images_of_another_shape_are_refused():

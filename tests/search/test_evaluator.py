@@ -10,7 +10,7 @@ import nasopt
 from nasopt import Conv, Recipe, Space, categorical
 from nasopt.cli.quickstart import LECTURE, SMALL, study_file
 from nasopt.search.evaluator import Evaluator
-from nasopt.search.experiment import load_experiment
+from nasopt.search.loading import load_experiment
 from nasopt.search.noise import NoiseStudy
 from nasopt.search.search import Search
 from tests.examples import small

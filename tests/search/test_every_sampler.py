@@ -29,10 +29,12 @@ from nasopt.errors import Unsuitable
 from nasopt.samplers import SAMPLERS
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.search import Search
+from nasopt.space.layers import CONV_OPS
 
 TRIALS = 4
 STEM = Conv(filters=4, stride=2)
-OPS = categorical("conv", "residual", "separable")
+OPS = categorical(*CONV_OPS)
+NORM = categorical("batch", "group", "none")
 DIGITS = digits(limit=100)
 LIMITS = (parameters <= 600, macs <= 20_000)
 TWO = ("accuracy", "macs")
@@ -44,6 +46,14 @@ Kind = tuple[Space, dict[str, Any]]  # and the open fields of the recipe
 KINDS: dict[str, Kind] = {
     "conv.op alone": (Space(Conv(filters=4, stride=2, op=OPS)), {}),
     "conv.op": (Space(repeat(Conv(filters=categorical(2, 4), stride=2, op=OPS), 2)), {}),
+    "conv.activation and norm": (
+        Space(
+            repeat(
+                Conv(filters=4, stride=2, activation=categorical("relu", "silu"), norm=NORM), 1, 2
+            )
+        ),
+        {},
+    ),
     "conv depth": (Space(repeat(Conv(filters=4, stride=2), 1, 6)), {}),
     "pool.op": (Space(STEM, repeat(Pool(op=categorical("max", "average")), 0, 2)), {}),
     "pool.kernel_size": (Space(STEM, Pool(kernel_size=categorical(1, 2, 4))), {}),
@@ -57,6 +67,9 @@ KINDS: dict[str, Kind] = {
             "weight_decay": real(0, 1e-3),
             "batch_size": categorical(32, 64),
             "shift": integer(0, 1),
+            "crop": real(0.5, 1),
+            "jitter": categorical(0.0, 0.2),
+            "cutout": integer(0, 2),
         },
     ),
     "one value": (

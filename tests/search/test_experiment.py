@@ -8,7 +8,7 @@ from nasopt import Conv, Error, Experiment, Recipe, Space, categorical, macs, pa
 from nasopt.data import digits, image_folder
 from nasopt.data.readers import data_dir
 from nasopt.errors import DataError, RecipeError, StudyError
-from nasopt.search.experiment import load_experiment
+from nasopt.search.loading import load_experiment
 from tests.examples import small, small_space
 
 STUDY = """\

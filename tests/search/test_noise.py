@@ -76,11 +76,11 @@ def test_a_noise_study_trains_networks_times_seeds_and_never_pays_twice(tmp_path
 def test_what_was_measured_can_be_read_from_the_ledger_again(tmp_path):
     experiment = small()
     study = NoiseStudy(experiment, tmp_path / "x.db", "cpu", architectures=3, seeds=2)
-    accuracies = study.evaluator.ledger.final_accuracies(2)
+    accuracies = study.evaluator.ledger.final_scores(2)
     draws = experiment.sample(30, SAMPLE_SEED)
     assert recorded_noise(draws, accuracies, limited=False) is None
     list(study)
-    accuracies = study.evaluator.ledger.final_accuracies(2)
+    accuracies = study.evaluator.ledger.final_scores(2)
     assert recorded_noise(draws, accuracies, limited=False) == study.noise
     beyond = [*experiment.sample(60, 1), *draws]  # over a limit, and never trained
     assert recorded_noise(beyond, accuracies, limited=True) is not None

@@ -132,3 +132,23 @@ def test_a_training_that_goes_wrong_ends_its_trial_alone():
     study = optimized(small(recipe=Recipe(epochs=2, batch_size=32, lr=1e30)), trials=2)
     assert [trial.state for trial in study.trials] == [TrialState.PRUNED] * 2
     assert study.trials[0].user_attrs["ended_by"] == "diverged"
+
+
+def test_the_metric_of_the_experiment_is_what_the_study_sees_and_a_latency_is_measured(tmp_path):
+    """They are those of a search in the same database, which trains and measures nothing anew."""
+    experiment = small(metric="macro_f1", objectives=("accuracy", "latency"), trials=2)
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(seed=0)
+    )
+    study.optimize(Objective(experiment, device="cpu", storage=tmp_path / "x.db"), n_trials=2)
+    settings = {"sampler": "random", "storage": tmp_path / "x.db", "device": "cpu"}
+    search = nasopt.run(experiment, **settings, trials=1)
+    for trial in study.trials:
+        search.enqueue_trial(trial.params)
+    search = nasopt.run(experiment, **settings, trials=3)
+    assert [each.values for each in search.trials[1:]] == [each.values for each in study.trials]
+    assert all(each.values[1] == each.user_attrs["latency"] > 0 for each in study.trials)
+    scored = optimized(small(metric="macro_f1"), storage=tmp_path / "x.db", trials=1)
+    plain = optimized(small(), storage=tmp_path / "x.db", trials=1)
+    assert scored.trials[0].params == plain.trials[0].params
+    assert scored.trials[0].value != plain.trials[0].value

@@ -363,3 +363,12 @@ def test_the_keys_of_studies_without_a_function_are_as_they_were():
     )
     params = {name: field.boundary_values[0] for name, field in experiment.hyperparameters.items()}
     assert experiment.evaluation(params).key == "0fe31a9222dd62f9c432c7da6b53c5aa"
+
+
+def test_another_metric_and_finals_are_refused_where_nasopt_does_not_train(tmp_path):
+    with pytest.raises(RecipeError, match=r"metric='macro_f1': train=\.\.\. yields one score"):
+        small(train=by_depth, metric="macro_f1")
+    experiment = small(train=by_depth, trials=1)
+    nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(StudyError, match="whose weights nasopt does not have"):
+        nasopt.finals(experiment, storage=tmp_path / "x.db", device="cpu")

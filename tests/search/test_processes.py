@@ -19,7 +19,7 @@ from nasopt.cli.main import main
 from nasopt.errors import StorageError, StudyError
 from nasopt.search import processes
 from nasopt.search.comparison import Comparison
-from nasopt.search.experiment import load_experiment
+from nasopt.search.loading import load_experiment
 from nasopt.search.processes import share_cores, worker_processes
 from nasopt.search.search import Search
 from tests.crew import be_killed, be_killed_three_times, fail, note, wait

@@ -1,6 +1,5 @@
 import itertools
 import json
-import math
 
 import pytest
 import torch
@@ -10,8 +9,10 @@ from hypothesis import strategies as st
 from nasopt.errors import SpaceError
 from nasopt.space.fields import categorical, integer, real
 from nasopt.space.layers import (
+    ACTIVATIONS,
     CONV_OPS,
     KINDS,
+    NORMS,
     POOL_OPS,
     Conv,
     Dense,
@@ -26,6 +27,8 @@ CONVS = st.builds(
     kernel_size=st.sampled_from((1, 3, 5)),
     stride=st.integers(1, 3),
     op=st.sampled_from(CONV_OPS),
+    activation=st.sampled_from(ACTIVATIONS),
+    norm=st.sampled_from(NORMS),
 )
 POOLS = st.builds(Pool, kernel_size=st.integers(1, 3), op=st.sampled_from(POOL_OPS))
 DENSES = st.builds(Dense, width=st.integers(1, 4))
@@ -49,6 +52,8 @@ OPEN_CONVS = st.builds(
     kernel_size=maybe_open(st.sampled_from((1, 3))),
     stride=maybe_open_number(3),
     op=maybe_open(st.sampled_from(CONV_OPS)),
+    activation=st.just("relu") | maybe_open(st.sampled_from(ACTIVATIONS)),
+    norm=st.just("batch") | maybe_open(st.sampled_from(NORMS)),
 )
 OPEN_POOLS = st.builds(
     Pool, kernel_size=maybe_open_number(3), op=maybe_open(st.sampled_from(POOL_OPS))
@@ -100,7 +105,19 @@ OPEN_DENSES = st.builds(Dense, width=maybe_open_number(4))
         ),
         (
             lambda: Conv(filters=8, op=categorical("conv", "max")),
-            "Conv.op='max': unknown; choose from conv, residual, separable",
+            "Conv.op='max': unknown; choose from basic, conv, inverted, residual, separable",
+        ),
+        (
+            lambda: Conv(filters=8, activation="sil"),
+            "Conv.activation='sil': unknown; did you mean silu?",
+        ),
+        (
+            lambda: Conv(filters=8, norm=categorical("batch", "layer")),
+            "Conv.norm='layer': unknown; choose from batch, group, none",
+        ),
+        (
+            lambda: Conv(filters=8, norm=None),
+            "Conv.norm=None: unknown; did you mean none?",
         ),
         (lambda: Pool(kernel_size=0), "Pool.kernel_size=0: use 1 or more"),
         (lambda: Pool(op="avg"), "Pool.op='avg': unknown; did you mean average?"),
@@ -170,6 +187,15 @@ def test_the_json_of_a_layer_names_its_kind_and_every_field():
     }
 
 
+def test_fields_that_came_later_are_written_where_they_are_not_as_they_were_before():
+    open_to_one = Conv(filters=8, activation=categorical("relu"), norm="group")
+    assert open_to_one.to_json() == {
+        **Conv(filters=8).to_json(),
+        "activation": {"categorical": ["relu"]},
+        "norm": "group",
+    }
+
+
 def test_every_kind_of_layer_is_registered_under_its_own_name():
     assert {"conv": Conv, "pool": Pool, "dense": Dense} == KINDS
     assert all(layer.kind == name for name, layer in KINDS.items())
@@ -233,34 +259,12 @@ def test_the_effective_form_of_a_convolution_computes_the_same(layer, resolution
     """Where shrinking is allowed; a residual one whose stride has no effect loses its shortcut."""
     effective = layer.effective(resolution, min_resolution=1)
     assert effective.shrink(resolution) == layer.shrink(resolution)
-    if layer.op != "residual" or (layer.stride == 1) == (effective.stride == 1):
+    if layer.op in ("conv", "separable") or (layer.stride == 1) == (effective.stride == 1):
         written, acting = layer.build((2, 1, 1)).eval(), effective.build((2, 1, 1)).eval()
         acting.load_state_dict(written.state_dict())
         images = torch.rand(1, 2, *resolution)
         with torch.no_grad():
             torch.testing.assert_close(acting(images), written(images))
-
-
-def test_a_residual_layer_adds_its_input_before_the_relu():
-    layer = Conv(filters=2, kernel_size=1, op="residual").build((2, 1, 1)).eval()
-    weight = layer.branch[0].weight
-    images = torch.tensor([1.0, -3.0]).view(1, 2, 1, 1)
-    with torch.no_grad():
-        weight.zero_()
-        assert torch.equal(layer(images), images.relu())  # nothing but the input
-        weight[:] = 2 * torch.eye(2).view(2, 2, 1, 1)
-        normalised = 2 * images / math.sqrt(1 + layer.branch[1].eps)  # statistics are 0 and 1
-        torch.testing.assert_close(layer(images), (images + normalised).relu())
-
-
-def test_a_separable_layer_mixes_channels_only_in_its_second_convolution():
-    depthwise, pointwise = (
-        module
-        for module in Conv(filters=5, kernel_size=3, op="separable").build((3, 8, 8))
-        if isinstance(module, torch.nn.Conv2d)
-    )
-    assert depthwise.weight.shape == (3, 1, 3, 3)
-    assert pointwise.weight.shape == (5, 3, 1, 1)
 
 
 @pytest.mark.parametrize(("op", "pooled"), [("max", 4.0), ("average", 2.5)])
@@ -284,6 +288,28 @@ def test_a_pool_takes_the_maximum_or_the_mean_of_its_window(op, pooled):
             Conv(filters=8, kernel_size=1, op="separable"),
             Wording("sep", "8", "1x1", "1", "~8·1", "separable, 8 filters of 1x1, stride 1"),
         ),
+        (
+            Conv(filters=8, stride=2, op="inverted", activation="silu", norm="group"),
+            Wording(
+                "inv·silu·group norm",
+                "8",
+                "3x3",
+                "2",
+                "^8·3/2·silu·group-norm",
+                "inverted residual, 8 filters of 3x3, stride 2, silu, group norm",
+            ),
+        ),
+        (
+            Conv(filters=8, op="basic", norm="none"),
+            Wording(
+                "basic·no norm",
+                "8",
+                "3x3",
+                "1",
+                "#8·3·no-norm",
+                "basic residual block, 8 filters of 3x3, stride 1, no norm",
+            ),
+        ),
         (Pool(), Wording("max", "", "2x2", "2", "max·2", "max pooling of 2x2")),
         (
             Pool(kernel_size=3, op="average"),
@@ -305,3 +331,6 @@ def test_different_layers_have_different_words(one, other):
 def test_an_open_layer_has_no_words():
     with pytest.raises(SpaceError, match="still open"):
         _ = Conv(filters=categorical(4, 8)).wording
+
+
+# the modules

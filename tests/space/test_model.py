@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasopt.errors import SpaceError
 from nasopt.space.architecture import Architecture
-from nasopt.space.layers import Conv, Dense, Pool
+from nasopt.space.layers import CONV_OPS, Conv, Dense, Pool
 from nasopt.space.model import Cost, LayerCost, build, cost, layer_table
 from tests.space.test_space import spaces_and_params
 
@@ -43,6 +43,24 @@ def test_cost_of_a_separable_layer_counted_by_hand():
     depthwise, pointwise, norms, head = 3 * 3 * 3, 8 * 3, 2 * 3 + 2 * 8, (8 + 1) * 2
     assert measured.parameters == depthwise + pointwise + norms + head
     assert measured.macs == (depthwise + pointwise) * 4 * 4 + 8 * 2
+
+
+def test_cost_of_an_inverted_residual_counted_by_hand():
+    layer = Conv(filters=8, kernel_size=5, stride=2, op="inverted", norm="group")
+    measured = cost(Architecture((layer,)), (3, 8, 8), classes=2)
+    expand, depthwise, project = 18 * 3, 18 * 5 * 5, 8 * 18
+    norms, head = 2 * (18 + 18 + 8), (8 + 1) * 2
+    assert measured.parameters == expand + depthwise + project + norms + head
+    assert measured.macs == expand * 8 * 8 + (depthwise + project) * 4 * 4 + 8 * 2
+
+
+def test_cost_of_a_basic_block_without_norms_counted_by_hand():
+    layer = Conv(filters=8, stride=2, op="basic", norm="none")
+    measured = cost(Architecture((layer,)), (3, 8, 8), classes=2)
+    convolutions, shortcut = 8 * 3 * 9 + 8 * 8 * 9, 8 * 3
+    biases, head = 8 + 8 + 8, (8 + 1) * 2
+    assert measured.parameters == convolutions + shortcut + biases + head
+    assert measured.macs == (convolutions + shortcut) * 4 * 4 + 8 * 2
 
 
 def test_cost_of_a_network_with_a_pool_and_dense_layers_row_by_row():
@@ -125,7 +143,7 @@ def test_a_pool_that_does_not_fit_its_map_is_named():
             use(architecture, (1, 8, 8), 10)
 
 
-@pytest.mark.parametrize("op", ["conv", "residual", "separable"])
+@pytest.mark.parametrize("op", CONV_OPS)
 @pytest.mark.parametrize("stride", [1, 2])
 def test_counting_leaves_the_batch_norms_of_a_network_as_they_are(op, stride):
     """It skips those of its own: on a 1x1 map, too, where one image has nothing to average."""

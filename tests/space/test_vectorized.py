@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasopt.space.fields import categorical, integer
-from nasopt.space.layers import CONV_OPS, KINDS, POOL_OPS, Conv, Dense, Pool
+from nasopt.space.layers import CONV_OPS, KINDS, NORMS, POOL_OPS, Conv, Dense, Pool
 from nasopt.space.model import cost
 from nasopt.space.space import Space, repeat
 from nasopt.space.vectorized import Networks, Survey
@@ -19,7 +19,15 @@ filters = st.sampled_from([3, categorical(8, 4), integer(2, 20), categorical(1, 
 kernel_sizes = st.sampled_from([1, 3, categorical(3, 1, 5), integer(1, 7, step=2)])
 strides = st.sampled_from([1, 2, categorical(1, 2), categorical(4, 2), integer(1, 5)])
 ops = st.sampled_from([*CONV_OPS, categorical(*CONV_OPS), categorical("separable", "conv")])
-convs = st.builds(Conv, filters=filters, kernel_size=kernel_sizes, stride=strides, op=ops)
+convs = st.builds(
+    Conv,
+    filters=filters,
+    kernel_size=kernel_sizes,
+    stride=strides,
+    op=ops,
+    activation=st.sampled_from(["relu", "silu", categorical("relu", "gelu")]),
+    norm=st.sampled_from([*NORMS, categorical(*NORMS)]),
+)
 pools = st.builds(
     Pool,
     kernel_size=st.sampled_from([2, categorical(2, 1, 3), categorical(1, 2), integer(1, 4)]),

@@ -136,7 +136,7 @@ def dense(database, searched) -> bool:
     names = [name for name in optuna.get_all_study_names(url) if name != "plain"]
     records = [Record.of(optuna.load_study(study_name=name, storage=url)) for name in names]
     keys = {trial.user_attrs["key"] for each in records for trial in each.complete}
-    return len(keys) >= 0.06 * searched.networks
+    return len(keys) >= 0.06 * searched.distinct
 
 
 def test_what_nasopt_returns_is_an_ordinary_study(tmp_path):

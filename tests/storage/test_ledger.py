@@ -22,13 +22,14 @@ from nasopt.errors import StorageError
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Conv
 from nasopt.storage.database import storage_url
-from nasopt.storage.ledger import TABLES, Ledger
+from nasopt.storage.ledger import CONFUSIONS, TABLES, Ledger
 from nasopt.storage.opening import open_storage
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation, Recipe
 
 DIGITS = digits()
 EVALUATION = Evaluation(Architecture((Conv(filters=4),)), Recipe(epochs=5), DIGITS, seed=7)
 OTHER = replace(EVALUATION, seed=8)
+MATRIX = ((9, 3), (1, 1))  # 10 of 14 are right; the recalls are 3/4 and 1/2
 STATE = {"network": {"weight": torch.arange(6.0).view(2, 3)}, "epoch": 2, "lr": 0.1}
 
 
@@ -115,16 +116,54 @@ def test_results_without_a_first_epoch_are_none(ledger):
     assert ledger.results(EVALUATION.key) == []
 
 
-def test_final_accuracies_are_of_whole_trainings_and_of_those_that_diverged(
-    empty_database, tmp_path
-):
+def test_final_scores_are_of_whole_trainings_and_of_those_that_diverged(empty_database, tmp_path):
     ledger = Ledger(made(sa.create_engine(storage_url(empty_database))), tmp_path)
     third = replace(EVALUATION, seed=9)
     for epoch in (1, 2):
         ledger.append(EVALUATION, result(epoch, accuracy=epoch / 4))
     ledger.append(OTHER, result(1, accuracy=0.75))
     ledger.append(third, result(1, accuracy=0.125, train_loss=math.nan))
-    assert ledger.final_accuracies(2) == {EVALUATION.key: 0.5, third.key: 0.125}
+    assert ledger.final_scores(2) == {EVALUATION.key: 0.5, third.key: 0.125}
+
+
+def test_confusion_matrices_come_back_and_score_by_other_metrics(empty_database, tmp_path):
+    engine = open_storage(empty_database).engine
+    ledger = Ledger(engine, tmp_path, metric="balanced_accuracy")
+    for epoch in (1, 2):
+        ledger.append(EVALUATION, result(epoch, accuracy=0.8, confusion=MATRIX))
+    assert [each.confusion for each in ledger.results(EVALUATION.key)] == [MATRIX, MATRIX]
+    assert ledger.final_scores(2) == {EVALUATION.key: 0.625}
+    assert Ledger(engine, tmp_path).final_scores(2) == {EVALUATION.key: 0.8}
+
+
+def test_an_epoch_without_a_matrix_is_not_known_to_other_metrics_until_it_has_one(
+    empty_database, tmp_path
+):
+    engine = made(sa.create_engine(storage_url(empty_database)))
+    by_accuracy = Ledger(engine, tmp_path)
+    by_f1 = Ledger(engine, tmp_path, metric="macro_f1")
+    for each in (result(1, confusion=MATRIX), result(2), result(3, confusion=MATRIX)):
+        by_accuracy.append(EVALUATION, each)
+    assert [each.epoch for each in by_accuracy.results(EVALUATION.key)] == [1, 2, 3]
+    assert [each.epoch for each in by_f1.results(EVALUATION.key)] == [1]
+    by_f1.append(EVALUATION, result(2, accuracy=0.9, confusion=MATRIX))
+    assert [each.epoch for each in by_f1.results(EVALUATION.key)] == [1, 2, 3]
+    assert by_f1.results(EVALUATION.key)[1].accuracy == 0.1  # the row stands
+
+
+def test_a_database_of_an_older_version_has_no_matrices_and_is_read(tmp_path):
+    engine = made(sa.create_engine(f"sqlite:///{tmp_path / 'x.db'}"))
+    Ledger(engine, tmp_path).append(EVALUATION, result(1, confusion=MATRIX))
+    CONFUSIONS.drop(engine)
+    assert Ledger(engine, tmp_path).results(EVALUATION.key) == [result(1)]
+    assert Ledger(engine, tmp_path, metric="macro_f1").results(EVALUATION.key) == []
+
+
+def test_a_matrix_that_is_none_is_as_one_that_is_not_there(ledger):
+    ledger.append(EVALUATION, result(1, confusion=MATRIX))
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.update(CONFUSIONS).values(matrix=b"no matrix"))
+    assert ledger.results(EVALUATION.key) == [result(1)]
 
 
 def test_the_tables_can_be_read_without_the_studies(empty_database, tmp_path):

@@ -11,11 +11,10 @@ from optuna.trial import TrialState
 import nasopt
 from nasopt import Recipe, categorical, real
 from nasopt.storage import record as home
+from nasopt.storage.prediction import Near, Prediction
 from nasopt.storage.record import (
     EndedBy,
     ExperimentRecord,
-    Near,
-    Prediction,
     StudyRecord,
     TrialRecord,
     is_begun,

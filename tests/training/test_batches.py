@@ -109,7 +109,7 @@ def test_a_channel_that_is_constant_is_centred_and_not_blown_up():
 
 @pytest.mark.parametrize("first", [0, 2])
 def test_a_split_that_stays_on_the_host_gives_the_same_batches(first):
-    recipe = Recipe(batch_size=4, shift=1, flip=True)
+    recipe = Recipe(batch_size=4, shift=1, flip=True, crop=0.5, jitter=0.2, cutout=2)
     resident, copied = (Batches(recipe, numbered(14), 5, CPU) for _ in range(2))
     copied.resident = False  # as where the device has no room for it
     pairs = zip(resident.draws(3, first), copied.draws(3, first), strict=True)
@@ -126,3 +126,19 @@ def test_an_epoch_taken_up_in_its_middle_draws_what_is_left_of_it():
     (again,) = batches.draws(epoch=1, first=2)
     assert last.keys() == again.keys() == {"chosen", "down", "right", "flipped"}
     assert all(torch.equal(last[name], again[name]) for name in last)
+
+
+def test_augmentations_are_drawn_by_coordinates():
+    recipe = Recipe(batch_size=4, crop=0.4, jitter=0.3, cutout=2)
+
+    def made(seed: int, epoch: int) -> list[list[float]]:
+        batches = Batches(recipe, numbered(12), seed, CPU)
+        return [batches.make(draw)[0].flatten().tolist() for draw in batches.draws(epoch)]
+
+    assert made(5, 1) == made(5, 1)
+    assert made(5, 1) != made(5, 2) != made(6, 2)
+
+
+def test_augmentations_that_are_off_draw_nothing():
+    (draw, *_) = Batches(Recipe(batch_size=4), numbered(12), 5, CPU).draws(0)
+    assert draw.keys() == {"chosen"}

@@ -8,7 +8,7 @@ from nasopt.errors import RecipeError
 from nasopt.space.architecture import Architecture
 from nasopt.space.fields import categorical, integer, real
 from nasopt.space.layers import Conv, Dense
-from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
+from nasopt.training.evaluation import LATER, EpochResult, Evaluation, Recipe
 
 EVALUATION = Evaluation(
     Architecture((Conv(filters=8, stride=2), Dense(width=16))), Recipe(epochs=2), digits(), seed=3
@@ -25,6 +25,10 @@ OTHER_RECIPES = {
     "flip": True,
     "precision": "fp32",
     "compile": True,
+    "class_weights": "balanced",
+    "crop": 0.5,
+    "jitter": 0.25,
+    "cutout": 3,
 }
 RESULT = EpochResult(
     epoch=2, accuracy=0.9, loss=0.5, train_loss=0.4, seconds=1.5, device="cpu, 1 thread", torch="2"
@@ -63,6 +67,21 @@ RESULT = EpochResult(
         ({"precision": "fp61"}, "Recipe.precision='fp61': unknown; did you mean fp16?"),
         ({"flip": 1}, "Recipe.flip=1: use True or False"),
         ({"compile": "yes"}, "Recipe.compile='yes': use True or False"),
+        ({"crop": 0}, "Recipe.crop=0: use more than 0"),
+        ({"crop": 1.5}, "Recipe.crop=1.5: use 1 or less"),
+        ({"crop": real(0.5, 2)}, "Recipe.crop=2.0: use 1 or less"),
+        ({"jitter": -0.1}, "Recipe.jitter=-0.1: use 0 or more"),
+        ({"jitter": 1}, "Recipe.jitter=1: use less than 1"),
+        ({"cutout": 1.5}, "Recipe.cutout=1.5: not a whole number; give one"),
+        ({"cutout": -1}, "Recipe.cutout=-1: use 0 or more"),
+        (
+            {"class_weights": "equal"},
+            "Recipe.class_weights='equal': unknown; use 'balanced' or None",
+        ),
+        (
+            {"class_weights": categorical("balanced")},
+            "Recipe.class_weights=categorical('balanced'): unknown; use 'balanced' or None",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_be_says_why(values, message):
@@ -142,7 +161,11 @@ def test_equal_evaluations_have_one_key():
 def test_an_evaluation_is_described_by_what_its_key_covers():
     assert EVALUATION.describe() == {
         "architecture": EVALUATION.architecture.to_json(),
-        "recipe": {field.name: getattr(EVALUATION.recipe, field.name) for field in fields(Recipe)},
+        "recipe": {
+            field.name: getattr(EVALUATION.recipe, field.name)
+            for field in fields(Recipe)
+            if field.name not in LATER
+        },
         "dataset": digits().fingerprint,
         "seed": 3,
     }
@@ -154,6 +177,14 @@ def test_an_open_recipe_is_described_by_its_choices():
     assert value["lr"] == {"real": [0.1, 1.0, False]}
     assert value["batch_size"] == {"categorical": [32, 64]}
     assert Recipe.from_json(value) == recipe
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_field_that_came_later_is_written_where_it_is_not_as_it_was_before(name):
+    assert name not in Recipe().to_json()
+    recipe = Recipe(**{name: OTHER_RECIPES[name]})
+    assert recipe.to_json()[name] == OTHER_RECIPES[name]
+    assert Recipe.from_json(recipe.to_json()) == recipe
 
 
 def test_an_epoch_result_tells_what_is_determined_from_what_is_measured():

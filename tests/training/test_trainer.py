@@ -3,13 +3,16 @@
 import copy
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from nasopt.data import digits, tensors
@@ -20,8 +23,10 @@ from nasopt.space.layers import Conv, Dense
 from nasopt.training.batches import normalisation
 from nasopt.training.devices import device_name
 from nasopt.training.evaluation import Evaluation, Recipe
-from nasopt.training.trainer import SCORED_PIXELS, Trainer, evaluate
+from nasopt.training.trainer import SCORED_PIXELS, Trainer, balanced_weights, evaluate
 from tests.training.small import (
+    FEW,
+    RECIPE,
     SMALL,
     TRAIN,
     VALIDATION,
@@ -47,12 +52,13 @@ def test_the_same_evaluation_gives_the_same_metrics_bit_for_bit():
     schedule=st.sampled_from(("cosine", "onecycle", "constant")),
     shift=st.integers(0, 2),
     flip=st.booleans(),
+    crop=st.sampled_from((1.0, 0.5)),
+    jitter=st.sampled_from((0.0, 0.3)),
+    cutout=st.integers(0, 3),
     batches=st.integers(0, 9),  # of 2 epochs of 4 batches, and 2 results
 )
-def test_a_training_cut_anywhere_goes_on_bit_for_bit(optimizer, schedule, shift, flip, batches):
-    recipe = Recipe(
-        epochs=2, batch_size=32, optimizer=optimizer, schedule=schedule, shift=shift, flip=flip
-    )
+def test_a_training_cut_anywhere_goes_on_bit_for_bit(batches, **fields):
+    recipe = Recipe(epochs=2, batch_size=32, **fields)
     whole, first, second = trainer(recipe), trainer(recipe), trainer(recipe)
     uninterrupted = metrics(whole.batches())
     before = metrics(islice(first.batches(), batches))
@@ -258,7 +264,69 @@ def test_evaluate_scores_every_image_of_a_split_of_several_batches():
             assert not self.training
             return logits(images)
 
-    accuracy, loss = evaluate(Guess(), split, lambda images: images, nullcontext)
+    confusion, loss = evaluate(Guess(), split, lambda images: images, nullcontext)
     right, wrong = math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))
-    assert accuracy == 1000 / 2500
+    assert sum(confusion[each][each] for each in (0, 1)) == 1000
+    assert sum(map(sum, confusion)) == 2500
     assert loss == pytest.approx((1000 * right + 1500 * wrong) / 2500, rel=1e-5)
+
+
+# weights of classes
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    labels = torch.tensor([0, 0, 0, 2, 2, 3])
+    theirs = compute_class_weight("balanced", classes=np.array([0, 2, 3]), y=labels.numpy())
+    weights = balanced_weights(labels, classes=5)
+    assert weights[[0, 2, 3]].tolist() == pytest.approx(theirs)
+    assert weights[[1, 4]].tolist() == [0, 0]
+    assert weights[labels].mean().item() == pytest.approx(1)
+
+
+def test_balanced_classes_are_trained_as_without_weights_but_for_rounding():
+    chosen = torch.cat([(TRAIN.labels == each).nonzero()[:8, 0] for each in range(10)])
+    even = Split(TRAIN.images[chosen], TRAIN.labels[chosen])
+    plain, weighted = (
+        next(
+            Trainer(
+                Evaluation(SMALL, Recipe(epochs=1, batch_size=16, class_weights=each), FEW, 3),
+                even, VALIDATION, 10,
+            ).epochs()
+        )
+        for each in (None, "balanced")
+    )  # fmt: skip
+    assert weighted.metrics == pytest.approx(plain.metrics, rel=1e-5)
+
+
+def uneven() -> Split:
+    """The training images with a twelfth of the eights."""
+    kept = (TRAIN.labels != 8) | (torch.arange(len(TRAIN.labels)) % 12 == 0)
+    return Split(TRAIN.images[kept], TRAIN.labels[kept])
+
+
+def weighted(recipe: Recipe) -> Trainer:
+    return Trainer(Evaluation(SMALL, recipe, FEW, 3), uneven(), VALIDATION, 10)
+
+
+def test_the_loss_of_a_batch_is_the_mean_by_weight():
+    recipe = Recipe(epochs=1, batch_size=len(uneven().labels), class_weights="balanced")
+    each = weighted(recipe)
+    (draw,) = each.batches_of.draws(0)
+    images, labels = each.batches_of.make(draw)
+    each.network.train()
+    losses = F.cross_entropy(each.network(images), labels, reduction="none").detach()
+    weights = balanced_weights(uneven().labels, 10)[labels]
+    (_, result) = weighted(recipe).batches()
+    expected = float((losses * weights).sum() / weights.sum())
+    assert result.train_loss == pytest.approx(expected, rel=1e-5)
+    assert result.train_loss != pytest.approx(float(losses.mean()), rel=1e-5)
+
+
+def test_a_training_with_class_weights_goes_on_bit_for_bit():
+    recipe = replace(RECIPE, class_weights="balanced")
+    whole, first, second = weighted(recipe), weighted(recipe), weighted(recipe)
+    uninterrupted = metrics(whole.batches())
+    before = metrics(islice(first.batches(), 6))
+    second.load_state_dict(through_a_file(first.state_dict()))
+    assert before + metrics(second.batches()) == uninterrupted
+    assert uninterrupted != metrics(weighted(RECIPE).batches())

@@ -1,7 +1,6 @@
 """`Filling`: notes and plots of nasopt's studies, put where optuna-dashboard shows them."""
 
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import optuna
@@ -17,19 +16,17 @@ from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of, compare_records, is_done, shared_by
 from nasopt.errors import StudyError
-from nasopt.reporting.captions import TITLES, about_choices, about_front
+from nasopt.reporting.captions import TITLES, about_choices, about_front, front_title
 from nasopt.reporting.dashboard.artifacts import keep_best
 from nasopt.reporting.dashboard.study_note import study_note
 from nasopt.reporting.dashboard.view import View, ViewNotebook
-from nasopt.reporting.figures import choices_figure, comparison_figure, front_figure
+from nasopt.reporting.figures import choices_figure, comparison_figure, front_figure, titled
 from nasopt.reporting.notes import Notebook, version_key
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDIES, TRIALS
 
 CAPTION_WIDTH = 70  # characters
-TITLE_SIZE, CAPTION_SIZE = 15, 13  # pixels
 BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale"]  # in a title's way
-GREY = "#757575"  # optuna-dashboard shows a plot as it is, on white or, in the dark, on #1e1e1e
 HEIGHT = 440  # pixels that optuna-dashboard gives a plot
 
 
@@ -109,12 +106,12 @@ def study_plots(record: Record) -> dict[str, go.Figure]:
     costs = trade_off([record], "macs")
     if costs.points:
         plots["accuracy-against-macs"] = _titled(
-            front_figure(costs), "front-macs", about_front(costs)
+            front_figure(costs), front_title(costs), about_front(costs)
         )
     found = preferences([record])
     if found is not None:
         plots["what-the-best-chose"] = _titled(
-            choices_figure(found), "choices", about_choices(found)
+            choices_figure(found), TITLES["choices"], about_choices(found)
         )
     return plots
 
@@ -125,7 +122,7 @@ def comparison_plots(group: Sequence[Record], storage: Storage) -> dict[str, go.
         found = compare_records(group, storage)
     except StudyError:  # they differ in their pruners, say, or were looked up in a table
         return {}
-    figure = _titled(comparison_figure(found), "comparison", found.verdict)
+    figure = _titled(comparison_figure(found), TITLES["comparison"], found.verdict)
     return {"comparison-of-samplers": figure}
 
 
@@ -141,23 +138,7 @@ def _groups(records: Mapping[int, Record]) -> list[list[int]]:
 
 
 def _titled(figure: go.Figure, name: str, caption: str) -> go.Figure:
-    """Add the title beside the buttons of optuna-dashboard, and the caption below.
-
-    The buttons are in the right corner.
-    """
-    above = 56 if figure.layout.showlegend is False else 96  # else a legend, or a scale of colours
-    lines = textwrap.wrap(caption, CAPTION_WIDTH)
-    text = "".join(f'<br><span style="font-size: {CAPTION_SIZE}px">{line}</span>' for line in lines)
-    return figure.update_layout(
-        title={
-            "text": f"<b>{TITLES[name]}</b>{text}",
-            "font": {"size": TITLE_SIZE},
-            "x": 0.01,
-            "y": 0.95,
-            "yanchor": "top",
-        },
-        font={"color": GREY},
-        modebar={"remove": BUTTONS, "bgcolor": "rgba(0, 0, 0, 0)"},
-        margin={"t": above + 18 * len(lines), "r": 16, "b": 16},
-        height=HEIGHT,
+    """Add title and caption beside the buttons of optuna-dashboard, in the right corner."""
+    return titled(figure, TITLES[name], caption, CAPTION_WIDTH).update_layout(
+        modebar={"remove": BUTTONS, "bgcolor": "rgba(0, 0, 0, 0)"}, height=HEIGHT
     )

@@ -8,8 +8,7 @@ from nasopt.reporting.captions import opening, pairs, searched, training
 from nasopt.reporting.commands import command, commands, needed
 from nasopt.reporting.notes import escaped, table
 from nasopt.text import accuracy, done_of
-
-SEEN = "Validation accuracy"
+from nasopt.training.metrics import capital, in_words
 
 
 def study_note(study: Record, result: Result, study_id: int, location: str) -> str:
@@ -48,10 +47,14 @@ def _best(result: Result, study_id: int) -> str:
         "little less accurate."
     )
     if len(result.objectives) > 1:
-        title = "The networks that no other beats in accuracy at the same or less cost:"
+        title = "The networks that no other beats in "
+        title += f"{in_words(result.objectives[0])} at the same or less cost:"
     outcomes = (*result.best, *result.runners_up)
     again = any(outcome.fresh for outcome in outcomes)
-    accuracies = ("Accuracy, trained again", "As the search saw it") if again else (SEEN,)
+    metric = result.objectives[0]
+    accuracies: tuple[str, ...] = (f"Validation {in_words(metric)}",)
+    if again:
+        accuracies = (f"{capital(metric)}, trained again", "As the search saw it")
     rows = [_row(outcome, study_id, again) for outcome in outcomes]
     return f"{title}\n\n{table(('Trial', *accuracies, 'Parameters', 'MACs'), rows)}"
 

@@ -11,6 +11,7 @@ from nasopt.reporting.dashboard.view import View
 from nasopt.storage.attributes import EXPERIMENT, LIMITS, PREDICTION, VERSIONS
 from nasopt.storage.record import is_begun, prediction_of
 from nasopt.text import accuracy, listed
+from nasopt.training.metrics import in_words
 
 DIGITS = 4  # of an accuracy, or of seconds
 FEW = 4  # parts of a recipe, the main ones: a card of optuna-dashboard's is that wide
@@ -57,7 +58,7 @@ def study_words(name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         "training": training(dict(used[:FEW])),
         "training, the rest": training(dict(used[FEW:])),
         **{key: "none" if value is None else value for key, value in known.items()},
-        "looked for": listed(study.objectives),
+        "looked for": listed([*map(in_words, study.objectives)]),
         "training seed": study.experiment.seed,
     }
 
@@ -78,7 +79,7 @@ def trial_words(attrs: Mapping[str, Any]) -> dict[str, Any]:
     ]
     weights = [f"{name} {share:.0%}" for name, share in prediction.weights.items()]
     return {
-        "expected accuracy": f"{expected}, 95 % from {low} to {high}",
+        "expected": f"{expected}, 95 % from {low} to {high}",
         "most alike": listed(near),
         "goes by": listed(weights),
         **known,

@@ -4,10 +4,11 @@ import plotly.graph_objects as go
 
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.reporting.figures.palette import FADED, accuracy_axis, new_figure, styles
+from nasopt.training.metrics import in_words
 
 SCORES = {
-    "fresh": "accuracy, trained again",
-    "seen": "accuracy, as seen",
+    "fresh": "{}, trained again",
+    "seen": "{}, as seen",
     "hypervolume": "share that the front dominates",
 }
 ROW, EDGES = 56, 70  # pixels: of a sampler, and of what is around all
@@ -28,7 +29,7 @@ def comparison_figure(result: ComparisonResult) -> go.Figure:
         xaxis=accuracy_axis([score for _, score in scores]),
         yaxis={"type": "category", "categoryarray": [each.sampler for each in ranked]},
     )  # fmt: skip
-    figure.update_xaxes(title_text=SCORES[result.score])
+    figure.update_xaxes(title_text=SCORES[result.score].format(in_words(result.objectives[0])))
     marks = styles(each.sampler for each in result.standings)
     for each in ranked:
         colour, mark = marks[each.sampler].colour, marks[each.sampler].mark

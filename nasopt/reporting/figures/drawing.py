@@ -1,7 +1,7 @@
 """A network as a row of blocks: wide for many filters, tall for a large map, coloured by kernel."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nasopt.reporting.figures.palette import BLUE, BROWN, GREEN, GREY, PINK, RED, VIOLET
 from nasopt.space.architecture import Architecture
@@ -30,13 +30,23 @@ class Block:
 
 def blocks(architecture: Architecture, input_shape: Shape, most_filters: int) -> list[Block]:
     """Return the layers of `architecture`, in order; `most_filters` is the widest number drawn."""
-    resolution = input_shape[1:]
+    channels, *resolution = input_shape
     drawn = []
     for number, layer in enumerate(architecture.layers, 1):
-        resolution = layer.shrink(resolution)
+        skips = isinstance(layer, Conv) and _skips(layer, channels)
+        channels = layer.chosen("filters") if isinstance(layer, Conv) else channels
+        resolution = list(layer.shrink(tuple(resolution)))
         height = max(LOWEST, TALLEST * resolution[0] / input_shape[1])
-        drawn.append(_block(layer, number, resolution, height, most_filters))
+        block = _block(layer, number, tuple(resolution), height, most_filters)
+        drawn.append(replace(block, skips=skips))
     return drawn
+
+
+def _skips(layer: Conv, channels: int) -> bool:
+    """Return True if the input of a layer, of so many channels, goes around it."""
+    if layer.op == "inverted":
+        return bool(layer.stride == 1 and layer.filters == channels)
+    return layer.op in ("residual", "basic")
 
 
 def _block(layer: Layer, number: int, resolution: Shape, height: float, most: int) -> Block:
@@ -51,7 +61,7 @@ def _block(layer: Layer, number: int, resolution: Shape, height: float, most: in
     lines = (text.filters, text.size, *([f"÷{text.stride}"] if text.stride != "1" else []))
     width = max(NARROWEST, WIDEST * layer.chosen("filters") / most)
     colour = kernel_colour(layer.chosen("kernel_size"))
-    return Block(width, height, colour, lines, words, skips=layer.op == "residual")
+    return Block(width, height, colour, lines, words)
 
 
 def kernel_colour(size: int) -> str:

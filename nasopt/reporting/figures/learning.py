@@ -19,7 +19,9 @@ from nasopt.reporting.figures.palette import (
 DIGITS = 4  # of an accuracy: more would double the size of a page
 
 
-def learning_figure(curves: Sequence[LearningCurve], best: tuple[str, int] | None) -> go.Figure:
+def learning_figure(
+    curves: Sequence[LearningCurve], best: tuple[str, int] | None, metric: str = "accuracy"
+) -> go.Figure:
     """Draw a line a network: grey if it was pruned, and that of trial `best` highlighted."""
     groups = {
         "trained to the end": [curve for curve in curves if not curve.pruned],
@@ -35,7 +37,7 @@ def learning_figure(curves: Sequence[LearningCurve], best: tuple[str, int] | Non
     last = max((curve.steps[-1] for curve in curves), default=0)
     figure = new_figure(
         xaxis={"title": {"text": "epoch"}} | counting_axis(last),
-        yaxis=accuracy_axis(values, usual_range(values)),
+        yaxis=accuracy_axis(values, usual_range(values), metric),
     )
     for name, members in groups.items():
         if members:

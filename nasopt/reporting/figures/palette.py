@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from nasopt.training.metrics import in_words
+
 # From Okabe and Ito's palette those that stand out from white and from black, and some to go with
 # them: told apart with any of the common kinds of colour blindness, and by mark and dash without.
 GREY = "#808080"
@@ -84,7 +86,9 @@ def faint(colour: str, opacity: float) -> str:
 
 
 def accuracy_axis(
-    values: Sequence[float], shown: tuple[float, float] | None = None
+    values: Sequence[float],
+    shown: tuple[float, float] | None = None,
+    metric: str = "accuracy",
 ) -> dict[str, object]:
     """Return an axis of accuracies in their unit.
 
@@ -93,7 +97,7 @@ def accuracy_axis(
     """
     digits = 4 if max(values, default=0.0) < 10 else 2  # as in `nasopt.text.accuracy`
     axis: dict[str, object] = {
-        "title": {"text": "validation accuracy"},
+        "title": {"text": f"validation {in_words(metric)}"},
         "hoverformat": f".{digits}f",
     }
     if shown is None and len(set(values)) == 1:

@@ -11,24 +11,29 @@ from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import Row, study_rows
 from nasopt.analysis.effective_layers import EffectiveLayers
 from nasopt.analysis.examples import examples, shown
+from nasopt.analysis.final_test import latest_test
 from nasopt.analysis.front import COSTS
 from nasopt.analysis.incumbents import course
 from nasopt.analysis.learning import savings
 from nasopt.analysis.outcome import Outcome, layer_rows
-from nasopt.analysis.record import Record, devices_of, networks, remarks
+from nasopt.analysis.record import Record, devices_of, furthest_trained, remarks
 from nasopt.analysis.selection import budget_of, compare_records, is_done, spent_of
 from nasopt.errors import StudyError
 from nasopt.reporting import captions
 from nasopt.reporting.commands import commands, needed
 from nasopt.reporting.figures.drawing import Block, blocks, most_filters
 from nasopt.reporting.html import sections
+from nasopt.reporting.html.final_model import FinalModel
 from nasopt.reporting.html.picture import PartPicture, pictured
 from nasopt.reporting.html.sections import Section
 from nasopt.space.architecture import Architecture
+from nasopt.space.limits import LATENCY
 from nasopt.storage.database import shown_url
+from nasopt.storage.looks import Looks
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord, key_of
-from nasopt.text import accuracy, duration, several, trained_on
+from nasopt.text import accuracy, duration, latency, several, trained_on
+from nasopt.training.metrics import in_words
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
 
@@ -52,7 +57,7 @@ class Drawn:
         """The meaning of that figure, and of those beside it."""
         seen, fresh = accuracy(self.outcome.accuracy or 0), self.outcome.fresh_mean
         if fresh is None:
-            return [f"Validation accuracy: {seen}"]
+            return [f"Validation {in_words(self.outcome.metric)}: {seen}"]
         seeds = several(len(self.outcome.fresh), "other seed")
         return [f"Trained again with {seeds}: {accuracy(fresh)}", f"As the search saw it: {seen}"]
 
@@ -60,7 +65,8 @@ class Drawn:
     def size(self) -> str:
         """The size as "1,234 parameters, 56,789 MACs", if they are known."""
         counts = {"parameters": self.outcome.parameters, "MACs": self.outcome.macs}
-        return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n is not None)
+        known = [f"{n:,} {name}" for name, n in counts.items() if n is not None]
+        return ", ".join(filter(None, [*known, latency(self.outcome.record.latency)]))
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,19 @@ class Contents:
         self.effective_layers = None if self.space is None else EffectiveLayers(self.space)
         self.shown = shown(studies)
         self.savings = savings(studies)
-        self.tried = len(networks(studies))
+        self.tried = len(furthest_trained(studies))
         self.examples = examples(studies, storage)
         self.remarks = remarks(studies)
         self.by_sampler = study_rows(studies)
+
+    @property
+    def metric(self) -> str:
+        return in_words(self.first.metric)
+
+    @property
+    def definition(self) -> str:
+        """What a metric of its own is; "" for the accuracy, which the page always explains."""
+        return captions.DEFINITIONS.get(self.first.metric, "")
 
     @property
     def opening(self) -> str:
@@ -128,10 +143,12 @@ class Contents:
         yield "networks tried", f"{self.tried:,}"
         best = self.examples and self.examples.best
         if best and best.fresh_mean is not None:
-            yield "accuracy of the best, trained again", accuracy(best.fresh_mean)
+            yield f"{self.metric} of the best, trained again", accuracy(best.fresh_mean)
         if best and best.accuracy is not None:
             seen = (
-                "best accuracy" if best.fresh_mean is None else "its accuracy as the search saw it"
+                f"best {self.metric}"
+                if best.fresh_mean is None
+                else f"its {self.metric} as the search saw it"
             )
             yield seen, accuracy(best.accuracy)
         yield "epochs of training", f"{self.savings.epochs:,}"
@@ -172,8 +189,9 @@ class Contents:
         return blocks(outcome.architecture, self.space.input_shape, most)
 
     @property
-    def has_skips(self) -> bool:
-        return any(block.skips for each in self.drawn for block in each.blocks)
+    def how_drawn(self) -> str:
+        skips = any(block.skips for each in self.drawn for block in each.blocks)
+        return f"{captions.HOW_DRAWN} {captions.SKIPS}" if skips else captions.HOW_DRAWN
 
     @property
     def about_examples(self) -> str:
@@ -243,6 +261,11 @@ class Contents:
         )  # fmt: skip
 
     @cached_property
+    def costs(self) -> list[str]:
+        """The costs that there is a figure of: latency, if it was measured."""
+        return [*COSTS, *([LATENCY] if self.first.timed_on else [])]
+
+    @cached_property
     def sections(self) -> dict[str, Section]:
         """The figures by name, each with its caption or the reason why there is none."""
         best = None
@@ -252,13 +275,20 @@ class Contents:
             sections.progress(course(self.studies, self.by_sampler), self.studies),
             sections.comparison(self.comparison),
             sections.learning(self.studies, self.shown, best),
-            *(sections.front(self.studies, self.shown, cost) for cost in COSTS),
+            *(sections.front(self.studies, self.shown, cost) for cost in self.costs),
             sections.choices(self.studies),
             sections.importance(self.studies),
         ]
         if any(TrialRecord.of(t).prediction for study in self.studies for t in study.counted):
             found.append(sections.expectations(self.studies, self.shown))
         return {each.name: each for each in found}
+
+    @cached_property
+    def final(self) -> FinalModel | None:
+        """The final model, if `nasopt finals` has tested one."""
+        name = self.first.name.rsplit("/", 2)[0]
+        test = latest_test(Looks(self.storage.engine), self.first.experiment, name)
+        return None if test is None else FinalModel(test)
 
     @cached_property
     def trials(self) -> list[TrialRow]:
@@ -300,13 +330,15 @@ class Contents:
         yield "studies", ", ".join(study.name for study in self.studies)
         yield "data", begun.dataset
         yield "training", captions.training(begun.recipe)
-        yield "looked for", " and ".join(study.objectives)
+        yield "looked for", " and ".join(map(in_words, study.objectives))
         yield "limits", ", ".join(study.limits) or "none"
         yield "pruner", study.pruner
         yield "training seed", str(begun.seed)
         devices = devices_of(trial for study in self.studies for trial in study.counted)
         if devices:
             yield "trained on", trained_on(devices)
+        if study.timed_on:
+            yield "latency of", f"{study.timed_on}, float32, untrained"
         yield "versions", captions.pairs(study.versions)
 
     @property

@@ -8,6 +8,7 @@ import plotly.offline
 from markupsafe import Markup
 
 from nasopt.analysis.outputs import Output
+from nasopt.analysis.rescoring import rescored
 from nasopt.analysis.selection import studies_together
 from nasopt.reporting.html.contents import Contents
 from nasopt.storage.rdb import Storage
@@ -16,15 +17,21 @@ from nasopt.text import duration
 SIGN = b": a search for networks</title>"  # of a page, near its beginning
 
 
-def write_report(storage: Storage, path: str | Path, study: str | None = None) -> int:
+def write_report(
+    storage: Storage, path: str | Path, study: str | None = None, metric: str | None = None
+) -> int:
     """Write the results of the studies of an experiment as one HTML page, which needs no network.
 
-    It shows the experiment of the study that was begun last, or `study` alone. Returns the
-    bytes written. Raises StudyError for an unknown study or none; StorageError if `path` cannot
-    be written, or is a file that is no page.
+    It shows the experiment of the study that was begun last, or `study` alone, scored by
+    `metric` (default: that of the search). Returns the bytes written.
+
+    Raises StudyError for an unknown study or none; StorageError if `path` cannot be written, or is
+    a file that is no page.
     """
     output = Output(Path(path), "output", "page", SIGN, "choose another file with -o")
-    page = render(Contents(*studies_together(storage, study), storage)).encode(errors="replace")
+    studies, others = studies_together(storage, study)
+    scored = [rescored(each, storage, metric) for each in studies]
+    page = render(Contents(scored, others, storage)).encode(errors="replace")
     output.write(page)
     return len(page)
 

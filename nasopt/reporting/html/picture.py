@@ -48,7 +48,7 @@ def pictured(study: Record) -> list[PartPicture]:
                 for name, field in part.layer.open_fields.items()
             },
         )
-        for part in study.experiment.networks.parts
+        for part in study.experiment.network_space.parts
     ]
 
 

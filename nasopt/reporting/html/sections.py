@@ -32,6 +32,7 @@ from nasopt.reporting.figures.palette import Style, styles
 from nasopt.reporting.names import kind_name, place_name
 from nasopt.storage.record import TrialRecord
 from nasopt.text import accuracy
+from nasopt.training.metrics import in_words
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,21 @@ def progress(found: IncumbentCurves, studies: Sequence[Record]) -> Section:
         title, best = "The front found so far (the share of all that it dominates)", "share so far"
     if not found.ends:
         return Section("progress", missing=captions.nothing_found(studies), other_title=title)
-    axes = [
-        axis
-        for axis in AXES
-        if any(each.axis == axis and each.positions[-1:] > (0,) for each in found.curves)
-    ]
     return Section(
         "progress",
-        captions.about_curves(found, two_objectives),
-        tuple(curves_figure(found.curves, axis, best) for axis in axes),
+        captions.about_curves(found, two_objectives, studies[0].metric),
+        tuple(curves_figure(found.curves, axis, best) for axis in axes_of(found)),
         table=(("sampler", "half way", "at the end"), *_halves(found)),
         legend=styles(curve.sampler for curve in found.curves),
         other_title=title,
     )
+
+
+def axes_of(found: IncumbentCurves) -> list[str]:
+    """Return the axes along which something is known, a figure each; none without a curve."""
+    curves = found.curves if found.ends else ()
+    known = {curve.axis for curve in curves if curve.positions[-1:] > (0,)}
+    return [axis for axis in AXES if axis in known]
 
 
 def _halves(found: IncumbentCurves) -> Iterator[tuple[str, ...]]:
@@ -118,7 +121,8 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
         if studies[0].epochs == 1:
             why = "every network has a single epoch"
         return Section("learning", missing=why)
-    caption = captions.about_learning(savings(studies))
+    metric = studies[0].metric
+    caption = captions.about_learning(savings(studies), metric)
     seen = [curve for curve in curves if (curve.study, curve.number) in shown.trials]
     rows = (
         (str(e.number), f"{e.trials:,}", *map(accuracy, (e.best, e.median, e.worst)))
@@ -127,8 +131,8 @@ def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | No
     return Section(
         "learning",
         caption,
-        (learning_figure(seen, best),),
-        table=(("epoch", "trainings", "best accuracy", "in the middle", "worst"), *rows),
+        (learning_figure(seen, best, metric),),
+        table=(("epoch", "trainings", f"best {in_words(metric)}", "in the middle", "worst"), *rows),
     )
 
 
@@ -161,14 +165,18 @@ def front(studies: Sequence[Record], shown: Shown, cost: str) -> Section:
         records = (TrialRecord.of(trial) for study in studies for trial in study.counted)
         known = any(getattr(record, cost) is not None for record in records)
         why = captions.nothing_found(studies) if known else f"{cost} are not known"
-        return Section(f"front-{cost}", missing=why)
+        return Section(f"front-{cost}", missing=why, other_title=captions.front_title(found))
     seen = tuple(p for p in found.points if (p.study, p.number) in shown.trials or p in found.front)
-    rows = ((f"{p.study}, {p.number}", accuracy(p.accuracy), f"{p.cost:,}") for p in found.front)
+    rows = (
+        (f"{p.study}, {p.number}", accuracy(p.accuracy), captions.amount(p.cost, cost))
+        for p in found.front
+    )
     return Section(
         f"front-{cost}",
         captions.about_front(found),
         (front_figure(replace(found, points=seen)),),
-        table=(("study and trial", "accuracy", captions.COSTS[cost]), *rows),
+        table=(("study and trial", in_words(found.metric), captions.COSTS[cost]), *rows),
+        other_title=captions.front_title(found),
     )
 
 

@@ -2,34 +2,43 @@
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from nasopt.analysis.compared import ComparisonResult, Standing
 from nasopt.analysis.regret import EXACT, Truth
 from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
 from nasopt.reporting.commands import command, comparison_options
-from nasopt.reporting.terminal.display import live
+from nasopt.reporting.terminal import display
+from nasopt.reporting.terminal.display import live, print_parts
 from nasopt.search.comparison import Comparison, ComparisonProgress
 from nasopt.text import accuracy, several
+from nasopt.training.metrics import in_words
 
 
-def follow_comparison(out: Console, comparison: Comparison) -> None:
+def follow_comparison(out: Console, comparison: Iterable[ComparisonProgress]) -> None:
     """Run `comparison` to its end: live in a terminal, else a line a study and a winner."""
+    before: ComparisonProgress | None = None
     with live(out) as show:
-        before: ComparisonProgress | None = None
         for progress in comparison:
             if out.is_terminal:
                 show(progress.number - 1, progress.total, f"{progress.study}: {_status(progress)}")
-                continue
-            if before is not None and (before.study, before.again) != (progress.study, None):
+            elif before is not None and not _goes_on(before, progress):
                 _print_line(out, before)
             before = progress
-        if before is not None:
+        if before is not None and out.is_terminal:
+            show(before.total, before.total, f"{before.study}: {_status(before)}")
+        elif before is not None:
             _print_line(out, before)
+
+
+def _goes_on(before: ComparisonProgress, progress: ComparisonProgress) -> bool:
+    """Return True if both are of the search of one study."""
+    return before.study == progress.study and before.again is progress.again is None
 
 
 def assist_comparison(out: Console, comparison: Comparison) -> None:
@@ -61,24 +70,35 @@ def _status(progress: ComparisonProgress) -> str:
     return f"{search.done} trials, {search.epochs_spent:,} epochs{best}{under_way}"
 
 
+def print_out_of_time(out: Console, comparison: Comparison) -> None:
+    """Print that the budget of time is used before there is something to compare."""
+    done = several(sum(map(comparison.is_done, comparison.studies)), "study")
+    what = f"{done} of {len(comparison.studies)} are done, {comparison.out_of_time}."
+    display.print_out_of_time(out, comparison.deadline, what)
+
+
 def print_comparison(out: Console, result: ComparisonResult) -> None:
     """Print the table, a sentence, and the limits of the verdict."""
+    print_parts(out, comparison_parts(result))
+
+
+def comparison_parts(result: ComparisonResult) -> Iterator[RenderableType]:
     total = len({row.study for row in result.rows})
-    out.print(f"{result.experiment}: {total} studies of {result.budget}", style="bold")
-    out.print()
-    out.print(comparison_table(result))
-    out.print()
+    yield Text(f"{result.experiment}: {total} studies of {result.budget}", "bold")
+    yield Text()
+    yield comparison_table(result)
+    yield Text()
     if result.truth is not None and result.truth.regrets:
-        out.print(regret_table(result.truth, result.budget.unit))
-        out.print()
-    out.print(_legend(result), style="dim")
-    out.print()
-    out.print(result.verdict)
-    out.print()
+        yield regret_table(result.truth, result.budget.unit)
+        yield Text()
+    yield Text(_legend(result), "dim")
+    yield Text()
+    yield Text(result.verdict)
+    yield Text()
     equivalents = [_equivalent(each, result.budget.unit) for each in result.standings]
     known = [_noise(result)] if result.truth is None else _known(result.truth)
     for line in (*filter(None, equivalents), *result.notes, *known):
-        out.print(f"- {line}")
+        yield Text(f"- {line}")
 
 
 def comparison_table(result: ComparisonResult) -> Table:
@@ -137,16 +157,16 @@ def _against(standing: Standing, baseline: str, tested: bool) -> list[str]:
 
 
 def _legend(result: ComparisonResult) -> str:
-    lines = []
+    lines, metric = [], in_words(result.objectives[0])
     if result.score == "fresh" and result.truth is None:
         seeds = several(result.replicates, "other seed")
         lines.append(f"again: the mean of the winner's network trained with {seeds}.")
     elif result.score == "fresh":
         lines.append("true: the mean of all trainings that the table has of the winner's network.")
     if result.score == "hypervolume":
-        lines.append("volume: of accuracy against cost, what the front dominates.")
+        lines.append(f"volume: of {metric} against cost, what the front dominates.")
     else:
-        lines.append("seen: the accuracy that the winner was chosen for, flattered by its luck.")
+        lines.append(f"seen: the {metric} that the winner was chosen for, flattered by its luck.")
     lines.append(f"difference: to {result.baseline}, seed by seed, with its 95 % interval.")
     if any(each.difference and each.difference.p is not None for each in result.standings):
         lines.append("p: Wilcoxon's, corrected for the number of samplers (Holm).")
@@ -186,7 +206,8 @@ def _equals(equivalent: Equivalent) -> str:
 def _noise(result: ComparisonResult) -> str:
     noise = result.noise
     if noise is None:
-        return "How much of a training's accuracy is luck was not measured (nasopt noise)."
+        metric = in_words(result.objectives[0])
+        return f"How much of a training's {metric} is luck was not measured (nasopt noise)."
     return (
         f"{noise.share:.2f} of the variance of trainings is architecture (95 % interval "
         f"{noise.low:.2f} to {noise.high:.2f}). {noise.verdict}"
@@ -210,7 +231,9 @@ def next_commands(
     """Return the next commands; `again` has the commands "noise" and "compare" on the same file."""
     commands = [(command("dashboard", location), "browse the studies, and compare their curves")]
     if "noise" in again and result.noise is None:
-        commands.append((again["noise"], "how much of a training's accuracy is luck"))
+        commands.append(
+            (again["noise"], f"how much of a training's {in_words(result.objectives[0])} is luck")
+        )
     if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
         samplers = [each.sampler for each in result.standings]
         more = shlex.join(comparison_options(samplers, TEST_PAIRS, result.budget))

@@ -15,16 +15,22 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from nasopt.reporting.jupyter import cell, in_notebook
 from nasopt.storage.database import password_hint
 from nasopt.storage.record import TrialRecord
-from nasopt.text import accuracy, big, duration, visible
+from nasopt.text import GOES_ON, accuracy, big, done_of, duration, visible
+from nasopt.training.metrics import in_words
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.analysis.noise import Noise
+    from nasopt.search.deadline import Deadline
     from nasopt.search.describe import Description, Range
-    from nasopt.search.noise import NoiseStudy
+    from nasopt.search.noise import NoiseProgress
     from nasopt.search.search import Progress as SearchProgress
     from nasopt.search.search import Search
+    from nasopt.training.evaluation import EpochResult
+
+HOW_MANY = "Each trial can be reproduced; how many fit into a time cannot"
 
 
 class _Console(Console):
@@ -50,8 +56,16 @@ def console(stderr: bool = False) -> Console:
     file = sys.stderr if stderr else sys.stdout
     if file.isatty():
         return _Console(file=file, highlight=False, markup=False, emoji=False)
+    return paper(file)
+
+
+def paper(file: TextIO, width: int = 80, *, terminal: bool = False) -> Console:
+    """Return a console that writes to `file`: plain text, or as in a `terminal`."""
     plain = cast("TextIO", _Trimmed(file))
-    return _Console(file=plain, width=80, highlight=False, markup=False, emoji=False)
+    return _Console(
+        file=plain, width=width, force_terminal=terminal or None,
+        force_jupyter=False, highlight=False, markup=False, emoji=False,
+    )  # fmt: skip
 
 
 class _Trimmed:
@@ -59,7 +73,7 @@ class _Trimmed:
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
-        self.encoding = file.encoding
+        self.encoding = file.encoding or "utf-8"  # of a file in memory
 
     def write(self, text: str) -> int:
         return self.file.write(re.sub(" +$", "", text, flags=re.MULTILINE))
@@ -69,6 +83,12 @@ class _Trimmed:
 
     def isatty(self) -> bool:
         return False
+
+
+def print_parts(out: Console, parts: Iterable[RenderableType]) -> None:
+    """Print each part on lines of its own."""
+    for part in parts:
+        out.print(part)
 
 
 def print_json(value: Any) -> None:
@@ -130,12 +150,16 @@ def _span(values: "Range") -> str:
     return ", ".join(f"{value:,.0f}" for value in (values.low, values.median, values.high))
 
 
-def print_noise(out: Console, noise: "Noise") -> None:
+def print_noise(out: Console, noise: "Noise", metric: str = "accuracy") -> None:
+    print_parts(out, noise_parts(noise, metric))
+
+
+def noise_parts(noise: "Noise", metric: str = "accuracy") -> Iterator[RenderableType]:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_row("Trainings", f"{noise.architectures} networks x {noise.seeds} training seeds")
-    table.add_row("Mean accuracy", accuracy(noise.mean))
+    table.add_row(f"Mean {in_words(metric)}", accuracy(noise.mean))
     table.add_row("Deviation between networks", accuracy(noise.between))
     table.add_row("Deviation between seeds", accuracy(noise.within))
     table.add_row(
@@ -146,16 +170,16 @@ def print_noise(out: Console, noise: "Noise") -> None:
         "One training can tell apart",
         f"differences above {accuracy(noise.smallest_difference)} (95 %)",
     )
-    out.print(table)
-    out.print()
-    out.print(noise.verdict)
+    yield table
+    yield Text()
+    yield Text(noise.verdict)
     if noise.remedies:
-        out.print("What would help:")
+        yield Text("What would help:")
         for remedy in noise.remedies:
-            out.print(f"  - {remedy}")
+            yield Text(f"  - {remedy}")
 
 
-def follow_search(out: Console, search: "Search") -> dict[str, float]:
+def follow_search(out: Console, search: Iterable["SearchProgress"]) -> dict[str, float]:
     """Run `search` to its end and show how it goes: live in a terminal, else a line a trial.
 
     Returns the seconds of each part in all trials, if the search is profiled.
@@ -171,7 +195,7 @@ def follow_search(out: Console, search: "Search") -> dict[str, float]:
                 for part, seconds in progress.seconds.items():
                     spent[part] = spent.get(part, 0.0) + seconds
             if not out.is_terminal:
-                line = _finished_line(progress)
+                line = finished_line(progress)
                 if line:
                     out.print(line)
                 continue
@@ -212,7 +236,11 @@ def print_profile(out: Console, spent: dict[str, float]) -> None:
 
 def print_ended(out: Console, search: "Search") -> None:
     """Print why there are fewer trials than were asked for, or that nothing was left to do."""
-    if search.ended:
+    if search.out_of_time:
+        so_far = done_of(search.standing.done, search.trials)
+        what = f"{so_far} are done, {search.out_of_time}. {HOW_MANY}."
+        print_out_of_time(out, search.deadline, what)
+    elif search.ended:
         out.print(f"Ended early: {search.ended}.")
         out.print()
     elif not search.ran:
@@ -220,6 +248,13 @@ def print_ended(out: Console, search: "Search") -> None:
         more = f"{done} trials are done, {search.trials} were asked for"
         out.print(f"Nothing left to do: {more if done > search.trials else 'all trials are done'}.")
         out.print()
+
+
+def print_out_of_time(out: Console, deadline: "Deadline", what: str) -> None:
+    """Print that the budget of time is used, and how to go on."""
+    used = f"The budget of time, {duration(deadline.seconds)}, is used"
+    out.print(f"{used}: {what} {GOES_ON.capitalize()}.")
+    out.print()
 
 
 def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str:
@@ -237,7 +272,8 @@ def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str
     return ", ".join(parts)
 
 
-def _finished_line(progress: "SearchProgress") -> str:
+def finished_line(progress: "SearchProgress") -> str:
+    """Return a line on the trial that has just ended; "" if none has."""
     trial = progress.finished
     if trial is None:
         return ""
@@ -250,14 +286,27 @@ def _finished_line(progress: "SearchProgress") -> str:
     return f"[{progress.done}/{progress.trials}] trial {trial.number}: {what} ({why}){best}"
 
 
-def follow_noise(out: Console, study: "NoiseStudy") -> None:
+def follow_noise(out: Console, study: Iterable["NoiseProgress"]) -> None:
     with live(out) as show:
         for progress in study:
-            text = f"epoch {progress.result.epoch}, accuracy {accuracy(progress.result.accuracy)}"
+            score = accuracy(progress.result.score(progress.metric))
+            text = f"epoch {progress.result.epoch}, {in_words(progress.metric)} {score}"
+            ended = progress.result.epoch == progress.evaluation.recipe.epochs
             if out.is_terminal:
-                show(progress.training - 1, progress.total, text)
-            elif progress.result.epoch == progress.evaluation.recipe.epochs:
+                show(progress.training - (not ended), progress.total, text)
+            elif ended:
                 out.print(f"[{progress.training}/{progress.total}] {text}")
+
+
+def follow_epochs(out: Console, training: "Iterable[EpochResult]", epochs: int) -> None:
+    """Go through a training: live in a terminal, else a line an epoch."""
+    with live(out) as show:
+        for result in training:
+            text = f"epoch {result.epoch}, accuracy {accuracy(result.accuracy)}"
+            if out.is_terminal:
+                show(result.epoch, epochs, text)
+            else:
+                out.print(f"[{result.epoch}/{epochs}] {text}")
 
 
 @contextmanager
@@ -265,6 +314,10 @@ def live(out: Console) -> Iterator[Any]:
     """Yield show(done, total, text), which redraws one line."""
     if not out.is_terminal:
         yield lambda *_: None
+        return
+    if in_notebook():
+        with cell() as show:
+            yield show
         return
     bar = Progress(
         TextColumn("{task.completed:.0f}/{task.total:.0f}"), BarColumn(bar_width=20),

@@ -10,14 +10,16 @@ from rich.text import Text
 from nasopt.analysis.outcome import Outcome, Result, layer_rows
 from nasopt.analysis.studies import StudySummary
 from nasopt.analysis.why import Why
+from nasopt.reporting.terminal.display import print_parts
 from nasopt.space.architecture import Architecture
-from nasopt.text import accuracy, done_of, several, trained_on
+from nasopt.text import accuracy, done_of, latency, several, trained_on
+from nasopt.training.metrics import capital, in_words
 
 WIDEST_LABEL = "Size of filters"  # of `layer_rows`
 KERNELS = {"1x1": "yellow", "3x3": "cyan", "5x5": "magenta", "7x7": "green"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 LONGEST = 30  # columns of a sparkline
-ONLY_KNOWN = ("trained again", "again", "left out")  # columns that may be empty
+ONLY_KNOWN = ("trained again", "again", "left out", "latency")  # columns that may be empty
 
 
 def outcome_table(outcome: Outcome, width: int) -> Group:
@@ -89,6 +91,8 @@ def _facts(outcome: Outcome) -> Table:
     for label, count in (("Parameters", outcome.parameters), ("MACs", outcome.macs)):
         if count is not None:
             table.add_row(label, f"{count:,}")
+    if outcome.record.latency is not None:
+        table.add_row("Latency", f"{latency(outcome.record.latency)} ({outcome.timed_on})")
     return table
 
 
@@ -96,11 +100,12 @@ def _accuracies(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """Yield the accuracies, those with other seeds first; the one of the search is flattered."""
     seen = accuracy(outcome.accuracy) or "none"
     if outcome.fresh_mean is None:
-        yield "Validation accuracy", seen
+        yield f"Validation {in_words(outcome.metric)}", seen
         return
     again = f"{accuracy(outcome.fresh_mean)} (mean of {several(len(outcome.fresh), 'other seed')})"
-    yield "Accuracy, trained again", again
-    yield "Accuracy, as seen", f"{seen} (what the search chose it for, luck included)"
+    name = capital(outcome.metric)
+    yield f"{name}, trained again", again
+    yield f"{name}, as seen", f"{seen} (what the search chose it for, luck included)"
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -118,9 +123,13 @@ def _can_draw(out: Console) -> bool:
 
 def print_outcome(out: Console, outcome: Outcome) -> None:
     """Print one trial: its table, and how it ended."""
-    out.print(f"Trial {outcome.number} of {outcome.study} ({outcome.state})", style="bold")
-    out.print()
-    out.print(outcome_table(outcome, out.width))
+    print_parts(out, outcome_parts(out, outcome))
+
+
+def outcome_parts(out: Console, outcome: Outcome) -> Iterator[RenderableType]:
+    yield Text(f"Trial {outcome.number} of {outcome.study} ({outcome.state})", "bold")
+    yield Text()
+    yield outcome_table(outcome, out.width)
     record = outcome.record
     notes = {
         "Why it ended early": record.reason,
@@ -143,7 +152,7 @@ def print_outcome(out: Console, outcome: Outcome) -> None:
         facts.add_row("Learning curve", _curve(outcome, outcome.accuracies))
     elif outcome.accuracies:
         facts.add_row("After each epoch", " ".join(map(accuracy, outcome.accuracies)))
-    out.print(facts)
+    yield facts
 
 
 def _curve(outcome: Outcome, scale: Sequence[float]) -> Text:
@@ -156,8 +165,12 @@ def _curve(outcome: Outcome, scale: Sequence[float]) -> Text:
 
 def print_why(out: Console, why: Why) -> None:
     """Print the accuracy that the model expected of a trial, and the reasons."""
-    out.print(f"Trial {why.number} of {why.study} ({why.state})", style="bold")
-    out.print()
+    print_parts(out, why_parts(why))
+
+
+def why_parts(why: Why) -> Iterator[RenderableType]:
+    yield Text(f"Trial {why.number} of {why.study} ({why.state})", "bold")
+    yield Text()
     facts = Table(box=None, padding=(0, 0, 0, 2), show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column()
@@ -169,45 +182,47 @@ def print_why(out: Console, why: Why) -> None:
     for label, (number, distance, value) in zip(("Most alike", "", ""), why.nearest, strict=False):
         ended = accuracy(value) or "failed"
         facts.add_row(label, f"trial {number}: {ended} (distance {distance:.2f})")
-    out.print(facts)
+    yield facts
 
 
 def print_result(out: Console, result: Result) -> None:
     """Print a study's outcome: the best network's table, or the Pareto front."""
+    print_parts(out, result_parts(out, result))
+
+
+def result_parts(out: Console, result: Result) -> Iterator[RenderableType]:
     parts = [done_of(result.done, result.trials)]
     if result.pruned:
         parts.append(f"{result.pruned} of them pruned")
     if result.free:
         parts.append(f"{result.free} more for free")
-    out.print(f"{result.study}: {', '.join(parts)}", style="bold")
+    yield Text(f"{result.study}: {', '.join(parts)}", "bold")
     if len(result.devices) > 1:
-        out.print(
+        yield Text(
             f"Trained on {trained_on(result.devices)}: elsewhere a network may end a little better "
-            "or worse.",
-            highlight=False,
+            "or worse."
         )
-    for note in result.notes:
-        out.print(note, highlight=False)
-    out.print()
+    yield from map(Text, result.notes)
+    yield Text()
     if not result.best:
         limits = " and ".join(result.limits)
         none = (
             f"No complete trial is within {limits}." if result.over else "No trial is complete yet."
         )
-        out.print(none)
+        yield Text(none)
     elif len(result.objectives) == 1:
-        out.print(f"The best network, trial {result.best[0].number}:")
-        out.print()
-        out.print(outcome_table(result.best[0], out.width))
+        yield Text(f"The best network, trial {result.best[0].number}:")
+        yield Text()
+        yield outcome_table(result.best[0], out.width)
         if result.runners_up:
-            print_runners_up(out, result)
+            yield from _runners_up(out, result)
     else:
-        print_front(out, result)
+        yield from _front(out, result)
 
 
-def print_runners_up(out: Console, result: Result) -> None:
-    """Print the best and those behind it, with learning curves if the terminal can draw."""
-    out.print()
+def _runners_up(out: Console, result: Result) -> Iterator[RenderableType]:
+    """Yield the best and those behind it, with learning curves if the terminal can draw."""
+    yield Text()
     outcomes = (*result.best, *result.runners_up)
     scale = [value for each in outcomes for value in each.accuracies]
     rows: list[dict[str, Text]] = [_numbers(each) for each in outcomes]
@@ -216,7 +231,7 @@ def print_runners_up(out: Console, result: Result) -> None:
             row["learning curve"] = _curve(each, scale)
     table = _fitting(rows, out.width, ("learning curve", "parameters", "MACs"))
     table.rows[0].style = "bold green"
-    out.print(table)
+    yield table
 
 
 def _numbers(outcome: Outcome) -> dict[str, Text]:
@@ -225,8 +240,9 @@ def _numbers(outcome: Outcome) -> dict[str, Text]:
     return {
         "trial": Text(str(outcome.number)),
         "trained again": Text(accuracy(outcome.fresh_mean)),
-        "accuracy seen": Text(accuracy(outcome.accuracy)),
+        f"{in_words(outcome.metric)} seen": Text(accuracy(outcome.accuracy)),
         **{name: Text("" if count is None else f"{count:,}") for name, count in counts.items()},
+        "latency": Text(latency(outcome.record.latency)),
     }
 
 
@@ -251,22 +267,26 @@ def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[
     return table
 
 
-def print_front(out: Console, result: Result) -> None:
-    """Print the networks that no other beats at the same or less cost, and the last one's table."""
-    cost = result.objectives[1]
-    out.print(f"The Pareto front of accuracy against {cost} (two objectives: nothing is pruned):")
-    out.print(_fitting([_numbers(each) for each in result.best], out.width, ("parameters", "MACs")))
-    out.print()
-    out.print(f"The most accurate of them, trial {result.best[-1].number}:")
-    out.print()
-    out.print(outcome_table(result.best[-1], out.width))
+def _front(out: Console, result: Result) -> Iterator[RenderableType]:
+    """Yield the networks that no other beats at the same or less cost, and the last one's table."""
+    metric, cost = map(in_words, result.objectives)
+    yield Text(f"The Pareto front of {metric} against {cost} (two objectives: nothing is pruned):")
+    yield _fitting([_numbers(each) for each in result.best], out.width, ("parameters", "MACs"))
+    yield Text()
+    yield Text(f"The one with the highest {metric}, trial {result.best[-1].number}:")
+    yield Text()
+    yield outcome_table(result.best[-1], out.width)
 
 
 def print_studies(out: Console, summaries: Sequence[StudySummary]) -> None:
     """Print a line a study; if there is little room, without the columns that matter least."""
+    out.print(studies_table(summaries, out.width))
+
+
+def studies_table(summaries: Sequence[StudySummary], width: int) -> Table:
     rows = [_summary(each) for each in summaries]
     dispensable = ("last activity", "free", "queued", "pruned", "running")
-    out.print(_fitting(rows, out.width, dispensable))
+    return _fitting(rows, width, dispensable)
 
 
 def _summary(summary: StudySummary) -> dict[str, Text]:

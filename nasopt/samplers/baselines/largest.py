@@ -249,4 +249,9 @@ def largest(problem: Problem, seed: int) -> Largest:
             "sampler='largest': this table knows neither parameters nor macs of its networks; "
             "choose another sampler"
         )
+    if problem.known_limits != problem.limits:
+        raise Unsuitable(
+            "sampler='largest': it looks at thousands of networks, and a limit of latency is "
+            "measured for each; limit macs instead, or choose another sampler"
+        )
     return Largest(problem, seed)

@@ -144,8 +144,8 @@ class Domain:
 
     @cached_property
     def _bounds(self) -> list[tuple[str, float]]:
-        """The (quantity, bound) of each limit."""
-        limits = () if self.problem is None else self.problem.limits
+        """The (quantity, bound) of each limit that is known without measuring."""
+        limits = () if self.problem is None else self.problem.known_limits
         return [(limit.quantity, limit.bound) for limit in limits]
 
     @cached_property

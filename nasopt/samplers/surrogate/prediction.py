@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nasopt.samplers.points.domain import EncodedPoints
 from nasopt.samplers.points.history import History
-from nasopt.storage.record import Near, Prediction
+from nasopt.storage.prediction import Near, Prediction
 
 if TYPE_CHECKING:
     from nasopt.samplers.surrogate.gaussian_process import Posterior

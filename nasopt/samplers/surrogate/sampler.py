@@ -28,7 +28,8 @@ from nasopt.samplers.problem import Problem
 from nasopt.samplers.stateless import StatelessSampler, sign_of
 from nasopt.samplers.surrogate.hypervolume import Front
 from nasopt.samplers.surrogate.prediction import prediction
-from nasopt.storage.record import Prediction
+from nasopt.space.limits import LATENCY
+from nasopt.storage.prediction import Prediction
 
 if TYPE_CHECKING:
     from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior
@@ -104,6 +105,11 @@ class SurrogateSampler(StatelessSampler):
             raise Unsuitable(
                 "objectives: 2, but SurrogateSampler seeks one, and a known cost as the second; "
                 "say which with problem=..., or use nsga2 or tpe"
+            )
+        if LATENCY in self._costs:
+            raise Unsuitable(
+                "objectives: latency is measured network by network, but SurrogateSampler looks at "
+                "thousands; use nsga2 or tpe, or macs in its place"
             )
         if objectives != 2 or not self._costs or self._price:
             super().check_objectives(objectives)

@@ -31,7 +31,7 @@ def test_pages_have_attributes_in_words(believing, tmp_path, read_only):
     trial = attrs_of(shown["trials"][7])
     prediction = load(database, "experiment/surrogate/0").trials[7].user_attrs["belief"]
     expected, low, high = (prediction[name] for name in ("expected", "low", "high"))
-    assert trial["expected accuracy"] == f"{expected:.4f}, 95 % from {low:.4f} to {high:.4f}"
+    assert trial["expected"] == f"{expected:.4f}, 95 % from {low:.4f} to {high:.4f}"
     assert f"trial {prediction['nearest'][0]['trial']} (" in trial["most alike"]
     (best,) = shown["best_trials"]
     assert best in shown["trials"]

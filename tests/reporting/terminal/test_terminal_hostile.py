@@ -120,7 +120,7 @@ def test_a_spreadsheet_takes_no_text_for_a_formula_and_numbers_stay_numbers(host
 
 @pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "\r"])
 def test_each_sign_of_a_formula_is_told_from_a_negative_number(begins):
-    from nasopt.analysis.curves import in_a_cell
+    from nasopt.analysis.outputs import in_a_cell
 
     assert in_a_cell(f"{begins}1") == f"'{visible(begins)}1"
     assert in_a_cell(-1.5) == -1.5

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from nasopt.samplers import SurrogateSampler
-from nasopt.storage.record import Prediction
+from nasopt.storage.prediction import Prediction
 
 
 def objective(trial: optuna.Trial) -> float:

@@ -5,7 +5,7 @@ import os
 import pytest
 from PIL import Image, features
 
-from nasopt.data.readers import ImageFolder
+from nasopt.data.folders import ImageFolder
 from nasopt.errors import DataError
 from tests.data.files import PIXELS, complaint, one_image
 
@@ -200,3 +200,91 @@ def test_the_digest_of_a_folder_is_the_same_elsewhere(tmp_path):
     before = ImageFolder(folder, 4).digest()
     (folder / "a" / ".DS_Store").touch()
     assert ImageFolder(folder.rename(tmp_path / "there"), 4).digest() == before
+
+
+def split_folders(folder, *names):
+    """Empty files of these names, in folders."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return ImageFolder(folder, 4)
+
+
+def test_classes_of_splits_are_told_by_their_names_whatever_the_case(tmp_path):
+    folder = split_folders(
+        tmp_path, "train/Ant/1.JPG", "train/bee/1.jpg", "test/BEE/2.jpg", "test/ant/3.jpg"
+    )
+    assert folder.class_names() == ("Ant", "bee")
+    assert folder.listing() == (
+        [("train/Ant/1.JPG", 0), ("train/bee/1.jpg", 1)],
+        [("test/ant/3.jpg", 0), ("test/BEE/2.jpg", 1)],
+        None,
+    )
+
+
+def test_classes_that_differ_by_case_alone_are_two_where_each_split_has_both(tmp_path):
+    names = [f"{split}/{name}/1.jpg" for split in ("train", "val") for name in ("ant", "Ant")]
+    listing = split_folders(tmp_path, *names).listing()
+    assert listing.validation == [("val/Ant/1.jpg", 0), ("val/ant/1.jpg", 1)]
+
+
+SPLIT = ("train/ant/1.jpg", "train/bee/1.jpg", "val/ant/1.jpg", "val/bee/1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            (*SPLIT, "test/ant/1.jpg"),
+            "{}/test: class 'bee' of train is missing; add a folder of its pictures, or remove it "
+            "from train",
+        ),
+        (
+            (*SPLIT, "val/cat/1.jpg"),
+            "{}/val/cat: class 'cat' is not in train; add it there, or remove it",
+        ),
+        (
+            (*SPLIT, "test/1.jpg", "test/2.jpg"),
+            "{}/test: no class in it; put its pictures into folders of classes as those in train, "
+            "or move it elsewhere",
+        ),
+        (
+            (*SPLIT, "Valid/ant/1.jpg"),
+            "{}/Valid, val: two validation splits; leave one of them here",
+        ),
+        (SPLIT[2:], "{}: nothing but val in it; give {}/val"),
+        (
+            (*SPLIT[2:], "test/ant/1.jpg"),
+            "{}/test: no train beside it; add that, with the same classes",
+        ),
+        (SPLIT[:2], "{}: nothing but train in it; give {}/train"),
+        ((*SPLIT, "more/1.jpg"), "{}/more: beside the splits train and val; move it elsewhere"),
+        (
+            ("train/1.jpg", "test/ant/1.jpg"),
+            "image_folder.path={}/train: 0 sub-folders; give it one for each of two or more "
+            "classes",
+        ),
+        ((*SPLIT, "val/ant/x/1.jpg"), "{}/val/ant/x: a folder within a class; move its pictures "),
+    ],
+)
+def test_what_is_wrong_with_folders_of_splits_is_one_line(tmp_path, names, message):
+    found = complaint(lambda: split_folders(tmp_path, *names).listing())
+    assert found.startswith(message.replace("{}", str(tmp_path)))
+    assert "\n" not in found
+
+
+def test_a_class_that_is_called_train_may_stand_among_others(tmp_path):
+    folder = split_folders(tmp_path, "train/1.jpg", "bus/1.jpg", "test/1.jpg")
+    assert folder.class_names() == ("bus", "test", "train")
+    inner = tmp_path / "train" / "inner"
+    inner.mkdir()
+    (tmp_path / "test" / "1.jpg").unlink()
+    (tmp_path / "test").rmdir()
+    assert complaint(folder.files).startswith(f"{inner}: a folder within a class; move ")
+
+
+def test_the_digest_of_splits_tells_them_apart(tmp_path):
+    split_folders(tmp_path, *SPLIT)
+    before = ImageFolder(tmp_path, 4).digest()
+    (tmp_path / "val").rename(tmp_path / "test")
+    assert ImageFolder(tmp_path, 4).digest() != before

@@ -1,0 +1,55 @@
+"""`guarded`: the end of a command as a line and an exit code, whatever ends it."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from nasopt.cli.options import complain
+from nasopt.errors import Error
+from nasopt.text import GOES_ON
+
+
+class _Lines(logging.Handler):
+    """A handler that prints what the library logs as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+
+
+def guarded(command: Callable[[], None], *, trains: bool = False) -> int:
+    """Run `command`, print an error that a user can fix as one line, and return the exit code."""
+    handler = _Lines()
+    logging.getLogger("nasopt").addHandler(handler)
+    try:
+        _quieten_optuna()
+        command()
+    except Error as error:
+        complain(str(error))
+        return 2
+    except KeyboardInterrupt as interrupted:
+        signum = getattr(interrupted, "signum", 2)
+        complain(f"{str(interrupted) or 'stopped'}; {GOES_ON}")
+        return 128 + int(signum)
+    except BrokenPipeError:  # `nasopt show DB | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if trains:
+            complain(f"stopped: nothing reads the output any more; {GOES_ON}")
+            return 128 + signal.SIGPIPE
+    finally:
+        logging.getLogger("nasopt").removeHandler(handler)
+    return 0
+
+
+def _quieten_optuna() -> None:
+    """Silence the logs of libraries that would disturb the output.
+
+    Optuna's, of each new study, would stand among the tables. SQLAlchemy's has a traceback for
+    each connection that a server has ended; the error that ends the command says so in a line.
+    """
+    import optuna
+
+    for driver in ("sqlalchemy.pool", "psycopg"):  # of what a lost connection left unfinished
+        logging.getLogger(driver).setLevel(logging.CRITICAL)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,0 +1,250 @@
+"""The verbs that search: what they need of training is imported when they are called."""
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nasopt.cli.guarding import guarded
+from nasopt.errors import StudyError
+
+if TYPE_CHECKING:
+    from nasopt.search.comparison import Comparison
+    from nasopt.search.deadline import Deadline
+    from nasopt.search.search import Search
+
+
+def describe(args: argparse.Namespace) -> None:
+    """Describe the space of STUDY: parameters, size, ranges of cost, seconds per trial here."""
+    from nasopt.reporting.commands import same
+    from nasopt.reporting.terminal import display
+    from nasopt.search.describe import describe
+    from nasopt.search.loading import load_experiment
+
+    experiment = load_experiment(args.study)
+    description = describe(experiment, args.device)
+    if args.json:
+        display.print_json(description.to_json())
+        return
+    out = display.console()
+    display.print_description(out, experiment.name, description)
+    display.print_next(
+        out,
+        [
+            (same("noise", args), "what one training can tell, before the budget is spent"),
+            (same("run", args), f"search: {experiment.trials} trials"),
+        ],
+    )
+
+
+def noise(args: argparse.Namespace) -> None:
+    """Measure how much of what a search of STUDY sees is architecture, and how much is luck.
+
+    Trains a few random networks with a few training seeds each. The trainings are kept in the
+    database: asking again costs nothing.
+    """
+    from nasopt.reporting.commands import same
+    from nasopt.reporting.terminal import display
+    from nasopt.search.loading import load_experiment
+    from nasopt.search.noise import NoiseStudy
+
+    experiment = load_experiment(args.study)
+    study = NoiseStudy(
+        experiment,
+        args.storage,
+        args.device,
+        architectures=args.architectures,
+        seeds=args.seeds,
+    )
+    display.follow_noise(display.console(stderr=args.json), study)
+    if args.json:
+        display.print_json(study.noise.to_json())
+        return
+    out = display.console()
+    display.print_noise(out, study.noise, experiment.metric)
+    display.print_next(out, [(same("run", args), "search")], args.storage)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run a study to its end, or go on with it where it was left.
+
+    Ctrl-C stops within a batch; the same command goes on. If nothing is left to do, it shows the
+    outcome.
+    """
+    from nasopt.analysis.outcome import result
+    from nasopt.reporting.commands import command, same
+    from nasopt.reporting.terminal import display, results
+    from nasopt.search.processes import share_cores, worker_processes
+    from nasopt.storage.counts import ended_trials
+
+    if args.profile and args.workers > 1:
+        raise StudyError("--profile: of one worker; leave out --workers")
+    args.deadline = deadline_of(args.time)
+    workers = share_cores(args.workers)
+    search = _search(args)
+    if args.finals:
+        from nasopt.cli.finals import check_place
+
+        check_place(search.experiment)
+    ended = partial(ended_trials, search.storage)
+    with worker_processes(_assist_search, args, min(workers, search.left), ended):
+        spent = display.follow_search(display.console(stderr=args.json), search)
+    found = result(search.study)
+    if args.finals:
+        from nasopt.cli.finals import finals_after
+
+        finals_after(search, args)
+        return
+    if args.json:
+        profile = {"profile": spent} if args.profile else {}
+        time = {"out_of_time": search.out_of_time} if args.time else {}
+        display.print_json(found.to_json() | profile | time)
+        return
+    out = display.console()
+    display.print_ended(out, search)
+    if spent:
+        display.print_profile(out, spent)
+    results.print_result(out, found)
+    other = "random" if args.sampler.lower() != "random" else "surrogate"
+    location = search.evaluator.location
+    display.print_next(
+        out,
+        [
+            (same("finals", args), "the best networks trained again, the first tested and written"),
+            (command("show", location, "--trial", "N"), "any trial"),
+            (same("run", args, "--sampler", other), "the same search by another sampler"),
+            (command("dashboard", location), "browse it"),
+        ],
+        args.storage,
+    )
+
+
+def deadline_of(time: str | None) -> "Deadline":
+    """Return the deadline of --time, which counts from here."""
+    from nasopt.search.deadline import Deadline, read_seconds
+
+    return Deadline.after(None if time is None else read_seconds(time))
+
+
+def _search(args: argparse.Namespace) -> "Search":
+    from nasopt.reporting.notes import TrialNotes
+    from nasopt.search.loading import load_experiment
+    from nasopt.search.search import Search
+
+    experiment, deadline = load_experiment(args.study), args.deadline
+    callbacks: list[Any] = [TrialNotes()]
+    if args.finals:
+        from nasopt.models.finals import SEEDS, TOP
+        from nasopt.models.pace import KeptBack, TimeForFinals
+
+        kept = TimeForFinals(experiment, TOP, SEEDS)
+        deadline = KeptBack.before(deadline, kept)
+        callbacks.append(kept)
+    search = Search(
+        experiment,
+        sampler=args.sampler,
+        seed=args.seed,
+        storage=args.storage,
+        trials=args.trials,
+        device=args.device,
+        profile=args.profile,
+        deadline=deadline,
+        callbacks=callbacks,
+    )
+    if args.finals:
+        kept(search.study)
+    return search
+
+
+def _assist_search(args: argparse.Namespace) -> int:
+    """Run the search as a further worker, in a process of its own; return its exit code."""
+    from nasopt.reporting.terminal import display
+
+    out = display.console(stderr=args.json)
+    return guarded(lambda: display.assist_search(out, _search(args)))
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Compare samplers: run studies by several of them and seeds, and tell which is better.
+
+    Runs the studies of STUDY that are missing, trains their winners again with other seeds, and
+    tells what can be told. On a --benchmark all results are known beforehand, and winners are
+    judged by the mean over replicates. With --analyse-only, or --studies of a database, nothing is
+    trained. Ctrl-C stops within a batch; the same command goes on.
+    """
+    from nasopt.analysis.curves import csv_output, write_csv
+    from nasopt.analysis.selection import compare_studies
+    from nasopt.reporting.commands import same
+    from nasopt.reporting.terminal import comparison as scoreboard
+    from nasopt.reporting.terminal import display
+    from nasopt.search.processes import share_cores, worker_processes
+    from nasopt.storage.counts import ended_trials
+
+    if args.csv is not None:
+        csv_output(args.csv).check()
+    args.deadline = deadline_of(args.time)
+    workers = share_cores(args.workers)
+    if args.studies is not None:
+        if not args.storage:
+            raise StudyError("--studies: of which database? name it with --storage")
+        for name in _given(args):
+            option = name.replace("_", "-")
+            raise StudyError(f"--{option}: --studies are compared as they are; leave it out")
+        result = compare_studies(
+            args.storage, args.studies, replicates=args.replicates, baseline=args.baseline
+        )
+    else:
+        comparison = _comparison(args)
+        ended = partial(ended_trials, comparison.storage)
+        with worker_processes(_assist_comparison, args, min(workers, comparison.left), ended):
+            scoreboard.follow_comparison(display.console(stderr=args.json), comparison)
+        if comparison.out_of_time:
+            if args.json:
+                display.print_json({"out_of_time": comparison.out_of_time})
+            else:
+                scoreboard.print_out_of_time(display.console(), comparison)
+            return
+        result = comparison.result
+    if args.csv is not None:
+        write_csv(args.csv, result.rows)
+    if args.json:
+        display.print_json(result.to_json())
+        return
+    out = display.console()
+    scoreboard.print_comparison(out, result)
+    verbs = ("noise", "compare") if args.study else ("compare",) if args.benchmark else ()
+    again = {verb: same(verb, args) for verb in verbs}
+    location = args.storage or comparison.location
+    commands = scoreboard.next_commands(result, str(location), again)
+    display.print_next(out, commands, args.storage, args.benchmark)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options given on the command line that say which studies to run, by name."""
+    names = ("samplers", "seeds", "trials", "epochs_budget")
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _comparison(args: argparse.Namespace) -> "Comparison":
+    from nasopt.reporting.notes import TrialNotes
+    from nasopt.search.comparison import Comparison
+    from nasopt.search.experiment import Experiment
+    from nasopt.search.loading import load_experiment
+
+    experiment = (
+        Experiment.on_benchmark(args.benchmark)
+        if args.benchmark is not None
+        else load_experiment(args.study)
+    )
+    return Comparison(
+        experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
+        replicates=args.replicates, baseline=args.baseline, deadline=args.deadline,
+        callbacks=[TrialNotes()], **_given(args),
+    )  # fmt: skip
+
+
+def _assist_comparison(args: argparse.Namespace) -> int:
+    from nasopt.reporting.terminal import comparison as scoreboard
+    from nasopt.reporting.terminal import display
+
+    out = display.console(stderr=args.json)
+    return guarded(lambda: scoreboard.assist_comparison(out, _comparison(args)))

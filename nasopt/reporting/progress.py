@@ -1,0 +1,89 @@
+"""`following`: a search, a comparison or a noise study run to its end, with its progress shown."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import optuna
+from rich.console import Console
+
+from nasopt.reporting.jupyter import in_notebook
+from nasopt.reporting.terminal.comparison import follow_comparison
+from nasopt.reporting.terminal.display import (
+    console,
+    finished_line,
+    follow_noise,
+    follow_search,
+    paper,
+)
+from nasopt.search.comparison import Comparison, ComparisonProgress
+from nasopt.search.noise import NoiseStudy
+from nasopt.search.search import Progress, Search
+
+logger = logging.getLogger("nasopt")
+
+
+Running = Search | Comparison | NoiseStudy
+
+
+@contextmanager
+def following(progress: bool | None) -> Iterator[Callable[[Running], None]]:
+    """Yield a function that runs one to its end; each trial that ends is logged at level INFO.
+
+    `progress` says whether to show how it goes: always (True; a line a trial, where nothing can be
+    redrawn), never (False), or where somebody looks, which is a terminal or a notebook (None).
+    """
+    out = _screen(progress)
+    if out is None:
+        yield lambda running: _exhaust(_logged(running))
+        return
+    with _without_optuna():
+        yield partial(_show, out)
+
+
+def _exhaust(steps: Iterable[Any]) -> None:
+    for _ in steps:
+        pass
+
+
+def _show(out: Console, running: Running) -> None:
+    if isinstance(running, NoiseStudy):
+        follow_noise(out, running)
+    elif isinstance(running, Comparison):
+        follow_comparison(out, _logged(running))
+    else:
+        follow_search(out, _logged(running))
+
+
+def _screen(progress: bool | None) -> Console | None:
+    """Return where progress is shown: beside what a script prints, as Optuna's log is."""
+    if progress is False:
+        return None
+    if in_notebook():
+        return paper(sys.stderr, terminal=True)
+    out = console(stderr=True)
+    return out if progress or out.is_terminal else None
+
+
+def _logged(running: Iterable[Any]) -> Iterator[Any]:
+    for step in running:
+        search: Progress | None = step.search if isinstance(step, ComparisonProgress) else step
+        line = "" if not isinstance(search, Progress) else finished_line(search)
+        if line:
+            study = f"{step.study}: " if isinstance(step, ComparisonProgress) else ""
+            logger.info("%s%s", study, line)
+        yield step
+
+
+@contextmanager
+def _without_optuna() -> Iterator[None]:
+    """Keep Optuna's lines on each new study from among the progress."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -1,0 +1,205 @@
+"""The finals in a terminal: their progress, and the tables of what came of them."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from nasopt.analysis.classification import Scores
+from nasopt.analysis.final_test import Efficiency, FinalProgress, FinalResult, FinalTest, Tested
+from nasopt.analysis.reranking import Reranking
+from nasopt.reporting.terminal.display import live
+from nasopt.text import accuracy, duration, memory, several
+from nasopt.training.metrics import in_words
+
+MOST_CLASSES = 20  # whose recalls and confusions are printed; a report has all
+SHOWN_MISTAKES = 5
+UNITS = ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (float("inf"), 1.0, "s"))  # below, factor, name
+
+
+def follow_finals(out: Console, finals: Iterable[FinalProgress]) -> None:
+    """Go through all stages: live in a terminal, else a line a training."""
+    with live(out) as show:
+        before: FinalProgress | None = None
+        for progress in finals:
+            if out.is_terminal:
+                show(progress.number - 1, progress.total, f"{progress.stage}: {_status(progress)}")
+            elif before is not None and _place(before) != _place(progress):
+                _print_line(out, before)
+            before = progress
+        if before is not None and not out.is_terminal:
+            _print_line(out, before)
+
+
+def _place(progress: FinalProgress) -> tuple[str, int]:
+    return progress.stage, progress.number
+
+
+def _print_line(out: Console, progress: FinalProgress) -> None:
+    place = f"[{progress.number}/{progress.total}]"
+    out.print(f"{progress.stage} {place} {_status(progress)}", soft_wrap=True)
+
+
+def _status(progress: FinalProgress) -> str:
+    epoch = f", epoch {progress.epoch}/{progress.epochs}" if progress.epochs else ""
+    scored = "" if progress.accuracy is None else f", accuracy {accuracy(progress.accuracy)}"
+    return f"{progress.name}{epoch}{scored}"
+
+
+def print_kept_back(out: Console, done: str, seconds: float) -> None:
+    """Print that a search has ended for the sake of its finals, at what was `done`."""
+    out.print(f"The search ends here: {done}. The finals take about {duration(seconds)}.")
+    out.print()
+
+
+def print_finals(out: Console, result: FinalResult) -> None:
+    """Print what became of each stage."""
+    out.print(f"The finals of {result.experiment}", style="bold")
+    out.print()
+    _print_reranking(out, result.reranking)
+    _print_test(out, result.test)
+    _print_efficiency(out, result.efficiency)
+    for note in result.test.left_out:
+        out.print(f"- {note}")
+    out.print(f"The model is in {result.folder}.", soft_wrap=True)
+
+
+def _print_reranking(out: Console, reranking: Reranking) -> None:
+    seeds = several(len(reranking.winner.fresh), "other seed")
+    scored = f"{in_words(reranking.metric)} on validation"
+    out.print(f"The best networks, trained again with {seeds}: {scored}", style="bold")
+    table = _table("as seen", "again", "error", "parameters", "MACs", first="network")
+    for place, each in enumerate(reranking.ranked, 1):
+        error = "" if each.error is None else accuracy(each.error)
+        counts = ("" if n is None else f"{n:,}" for n in (each.parameters, each.macs))
+        cells = (accuracy(each.seen), accuracy(each.mean), error, *counts)
+        table.add_row(f"{place}. {each.name}", *cells)
+    out.print(table)
+    out.print(reranking.verdict)
+    out.print()
+
+
+def _print_test(out: Console, test: FinalTest) -> None:
+    images = test.winner.first.images
+    out.print(f"On the {images:,} test images", style="bold")
+    epochs = several(test.epochs, "epoch")
+    seeds = several(len(test.winner.accuracies), "seed")
+    out.print(
+        f"All were trained for {epochs} on training and validation images together, with {seeds}. "
+        "Nothing was left to validate on.",
+        style="dim",
+    )
+    table = _table("accuracy", "95 % over seeds", "winner's lead", "parameters", first="network")
+    for each in test.tested:
+        counts = f"{each.contender.parameters:,}"
+        table.add_row(each.contender.name, *_of_seeds(each), _lead(each), counts)
+    out.print(table)
+    for each in test.tested:
+        out.print(f"{each.contender.name}: {each.contender.how}.", style="dim")
+    out.print(test.verdict)
+    out.print(test.about_looks)
+    out.print()
+    _print_model(out, test)
+
+
+def _of_seeds(each: Tested) -> tuple[str, str]:
+    found = each.over_seeds
+    if found.low is None or found.high is None:
+        return accuracy(found.mean), ""
+    return accuracy(found.mean), f"{accuracy(found.low)} to {accuracy(found.high)}"
+
+
+def _lead(each: Tested) -> str:
+    if each.lead is None:
+        return ""
+    ends = (accuracy(end, sign=True) for end in (each.lead.low, each.lead.high))
+    return f"{accuracy(each.lead.mean, sign=True)} ({' '.join(ends)})"
+
+
+def _print_model(out: Console, test: FinalTest) -> None:
+    """Print the scores of the model that is written: the winner's of the first seed."""
+    out.print("The model: the winner's of the first seed, whichever is best on test", style="bold")
+    print_scores(out, test.winner.first, test.classes)
+    if test.mistakes:
+        out.print("Its most confident mistakes", style="bold")
+        for each in test.mistakes[:SHOWN_MISTAKES]:
+            name = each.file or f"test image {each.image}"
+            told = f"{each.label} taken for {each.predicted} ({each.confidence:.0%})"
+            out.print(f"  {name}: {told}", soft_wrap=True)
+        out.print()
+
+
+def print_scores(out: Console, scores: Scores, classes: Sequence[str]) -> None:
+    """Print the scores of one model, and which classes it takes for which."""
+    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    ends = f"{accuracy(scores.low)} to {accuracy(scores.high)}"
+    facts.add_row("Accuracy", f"{accuracy(scores.accuracy)} (95 % interval {ends}, Wilson)")
+    facts.add_row("Balanced accuracy", accuracy(scores.balanced_accuracy))
+    facts.add_row("Macro F1", accuracy(scores.macro_f1))
+    out.print(facts)
+    out.print()
+    table = confusion_table if len(classes) <= MOST_CLASSES else _hardest
+    out.print(table(scores, classes))
+    out.print()
+
+
+def confusion_table(scores: Scores, classes: Sequence[str]) -> Table:
+    """Return a row for each true class: its recall, and how many images went to each class."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("true \\ predicted", no_wrap=True, style="bold")
+    table.add_column("recall", justify="right")
+    for number in range(1, len(classes) + 1):
+        table.add_column(str(number), justify="right", no_wrap=True)
+    rows = zip(classes, scores.recalls, scores.confusion, strict=True)
+    for number, (name, recall, counts) in enumerate(rows, 1):
+        cells = [str(count) if count else "·" for count in counts]
+        table.add_row(f"{number} {name}", accuracy(recall) or "none", *cells)
+    return table
+
+
+def _hardest(scores: Scores, classes: Sequence[str]) -> Table:
+    """Return the classes of the least recall, where there are too many to print."""
+    table = _table("recall", first="hardest classes")
+    known = zip(classes, scores.recalls, strict=True)
+    ranked = sorted((recall, name) for name, recall in known if recall is not None)
+    for recall, name in ranked[:MOST_CLASSES]:
+        table.add_row(name, accuracy(recall))
+    return table
+
+
+def _print_efficiency(out: Console, found: Iterable[Efficiency]) -> None:
+    measured = tuple(found)
+    if not measured:
+        return
+    first = measured[0].latencies[0]
+    threads = f", {several(first.threads, 'thread')}" if first.threads else ""
+    out.print(f"Efficiency on this device: {first.device}{threads}", style="bold")
+    sizes = [f"batch of {each.batch_size}" for each in measured[0].latencies]
+    table = _table("MACs", "on disk", *sizes, "memory", first="network")
+    for each in measured:
+        latencies = (f"{_time(of.median)} ({_time(of.p95)})" for of in each.latencies)
+        peak = memory(each.latencies[-1].memory)
+        table.add_row(each.name, f"{each.macs:,}", memory(each.disk), *latencies, peak)
+    out.print(table)
+    how = "measured" if measured[0].memory_is_measured else "counted: weights and largest maps"
+    out.print(
+        f"Times: the median of a forward pass (and its 95th percentile). Memory: of the largest "
+        f"batch, {how}.",
+        style="dim",
+    )
+    out.print()
+
+
+def _time(seconds: float) -> str:
+    factor, unit = next((factor, unit) for below, factor, unit in UNITS if seconds < below)
+    return f"{seconds * factor:.3g} {unit}"
+
+
+def _table(*headers: str, first: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(first)
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table

@@ -1,0 +1,104 @@
+"""The latency of a network: the seconds of a forward pass, measured on the untrained module."""
+
+import hashlib
+import json
+import platform
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nasopt.space.architecture import Architecture
+from nasopt.space.layers import Shape
+from nasopt.space.model import build
+from nasopt.text import several
+from nasopt.training.devices import training_on, wait_for
+
+WARM_UP = 5  # passes that are not counted
+FEWEST, MOST = 10, 200  # passes that are
+SECONDS = 0.3  # after which no more are begun, once there are the fewest
+CPUS = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how a latency is measured; `threads` are of the CPU, 0 on another device."""
+
+    device: str
+    threads: int
+    batch_size: int = 1
+
+    def __str__(self) -> str:
+        images = several(self.batch_size, "image")
+        threads = f", {several(self.threads, 'thread')}" if self.threads else ""
+        return f"{images} on {self.device}{threads}"
+
+
+def setting_on(device: torch.device, threads: int | None) -> Setting:
+    if device.type != "cpu":
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return Setting(name, 0)
+    return Setting(f"cpu ({processor()})", threads or torch.get_num_threads())
+
+
+@cache
+def processor() -> str:
+    """Return the name of the processor: a latency is of no other."""
+    try:
+        lines = CPUS.read_text().splitlines()
+    except OSError:  # no Linux
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def network_key(architecture: Architecture, input_shape: Shape, classes: int) -> str:
+    """Return the key that latencies of a network are kept under."""
+    text = json.dumps([architecture.to_json(), input_shape, classes])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def measured(
+    architecture: Architecture,
+    input_shape: Shape,
+    classes: int,
+    device: torch.device,
+    setting: Setting,
+) -> float:
+    """Return the median of the seconds of a forward pass in float32, after a warm-up."""
+    network = _zero(architecture, input_shape, classes).eval().to(device)
+    network.to(memory_format=torch.channels_last)
+    images = torch.zeros((setting.batch_size, *input_shape), device=device)
+    images = images.to(memory_format=torch.channels_last)
+    with training_on(device, setting.threads or None), torch.inference_mode():
+        return statistics.median(passes(network, images, device))
+
+
+def _zero(architecture: Architecture, input_shape: Shape, classes: int) -> nn.Module:
+    """Return the network with all weights 0, which draws no random numbers."""
+    with torch.device("meta"):
+        network = build(architecture, input_shape, classes)
+    network.to_empty(device="cpu")
+    for tensor in network.state_dict().values():
+        tensor.zero_()
+    return network
+
+
+def passes(network: nn.Module, images: torch.Tensor, device: torch.device) -> Iterator[float]:
+    """Yield the seconds of each forward pass after the warm-up."""
+    for _ in range(WARM_UP):
+        network(images)
+    wait_for(device)
+    begun = time.perf_counter()
+    for number in range(MOST):
+        started = time.perf_counter()
+        if number >= FEWEST and started - begun > SECONDS:
+            return
+        network(images)
+        wait_for(device)
+        yield time.perf_counter() - started
