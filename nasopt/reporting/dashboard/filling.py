@@ -137,8 +137,8 @@ def _groups(records: Mapping[int, Record]) -> list[list[int]]:
     return [ids for ids in groups.values() if len({records[id_].sampler for id_ in ids}) > 1]
 
 
-def _titled(figure: go.Figure, name: str, caption: str) -> go.Figure:
+def _titled(figure: go.Figure, title: str, caption: str) -> go.Figure:
     """Add title and caption beside the buttons of optuna-dashboard, in the right corner."""
-    return titled(figure, TITLES[name], caption, CAPTION_WIDTH).update_layout(
+    return titled(figure, title, caption, CAPTION_WIDTH).update_layout(
         modebar={"remove": BUTTONS, "bgcolor": "rgba(0, 0, 0, 0)"}, height=HEIGHT
     )
