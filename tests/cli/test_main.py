@@ -410,7 +410,7 @@ def test_a_budget_of_time_ends_a_comparison_well(study, capsys):
     words[-1] = "0.001"
     assert main(words) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "is used: 0 studies of 4 are done, mine/random/0 is not done." in out
+    assert "is used: 0 studies of 5 are done, mine/random/0 is not done." in out
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"out_of_time": "mine/random/0 is not done"}
 
