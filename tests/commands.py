@@ -96,3 +96,16 @@ class Command:
     def _check(self, code: int) -> None:
         if code:
             raise SystemExit(f"{self.words} ended with {code}: {self.said.read_text()}")
+
+
+def fails(capsys, *words: str) -> str:
+    """The one line on stderr of a command that exits with 2."""
+    try:
+        code = main(words)
+    except SystemExit as stopped:
+        code = stopped.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    return line

@@ -52,7 +52,8 @@ def test_the_remedy_for_an_unknown_name_is_the_closest_or_all(name, remedy):
         (
             lambda: Conv(filters=8, zzz=1),
             SpaceError,
-            "Conv.zzz: no such field; choose from filters, kernel_size, op, stride",
+            "Conv.zzz: no such field; "
+            "choose from activation, filters, kernel_size, norm, op, stride",
         ),
         (lambda: Dense(widht=8), SpaceError, "Dense.widht: no such field; did you mean width?"),
         (

@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -9,29 +8,10 @@ from pathlib import Path
 
 import optuna
 import pytest
-from PIL import Image
 
 from nasopt.cli.main import main
-from tests.examples import STUDY, study_file
-
-
-@pytest.fixture
-def study(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return study_file(tmp_path)
-
-
-def fails(capsys, *words: str) -> str:
-    """The one line on stderr of a command that exits with 2."""
-    try:
-        code = main(words)
-    except SystemExit as stopped:
-        code = stopped.code
-    captured = capsys.readouterr()
-    assert code == 2
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    return line
+from tests.commands import fails
+from tests.examples import STUDY
 
 
 def test_a_study_file_becomes_a_study_and_the_lectures_table(study, capsys):
@@ -295,68 +275,6 @@ def test_every_verb_has_examples_in_its_help(capsys, verb):
     assert "--json" in out
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_how_to_go_on_and_leaves_nothing_running(study, signum, code):
-    study.write_text(STUDY.replace("epochs=2", "epochs=100_000").replace("trials=4", "trials=2"))
-    command = [sys.executable, "-m", "nasopt", "run", "mine.py", "--device", "cpu", "--json"]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    database = Path("runs/mine.db")
-    while not _epochs(database):
-        assert running.poll() is None
-    running.send_signal(signum)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == code
-    assert err.splitlines()[-1].startswith(f"nasopt: stopped by {signal.Signals(signum).name}; ")
-    (summary,) = json.loads(_output(["show", "runs/mine.db", "--studies", "--json"]))
-    assert (summary["running"], summary["queued"]) == (0, 1)
-
-
-def _epochs(database: Path) -> int:
-    import sqlite3
-    from contextlib import closing
-
-    if not database.exists():
-        return 0
-    try:
-        with closing(sqlite3.connect(database, timeout=60)) as connection:
-            return connection.execute("SELECT count(*) FROM nasopt_epochs").fetchone()[0]
-    except sqlite3.OperationalError:  # the table is not made yet
-        return 0
-
-
-def _output(words: list[str]) -> str:
-    command = [sys.executable, "-m", "nasopt", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def test_a_search_whose_reader_goes_says_that_it_stopped(study):
-    """`nasopt run mine.py | head -1`: what is left undone is told, where somebody sees it."""
-    command = [sys.executable, "-m", "nasopt", "run", "mine.py", "--device", "cpu"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        assert running.stdout.readline().startswith("[1/4] trial 0")
-        running.stdout.close()
-        said = running.stderr.read()
-    assert said == (
-        "nasopt: stopped: nothing reads the output any more; the same command goes on\n"
-    )
-    assert running.returncode == 128 + signal.SIGPIPE
-    assert main(["run", "mine.py", "--device", "cpu"]) == 0
-
-
-def test_a_pipe_that_closes_early_is_no_error(study):
-    main(["run", "mine.py", "--device", "cpu"])
-    read, write = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", "nasopt", "show", "runs/mine.db"]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_a_database_without_studies_is_told_apart_from_an_empty_list(study, capsys):
     optuna.create_study(storage="sqlite:///plain.db")
     line = fails(capsys, "show", "plain.db", "--studies")
@@ -420,34 +338,3 @@ def test_what_is_no_budget_of_time_is_one_line(study, capsys, time):
     for verb in ("run", "compare"):
         assert fails(capsys, verb, "mine.py", f"--time={time}").startswith("nasopt: time=")
     assert not Path("runs").exists()
-
-
-def test_a_folder_of_pictures_becomes_a_study_file_that_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for name, colour in (("cat", "red"), ("dog", "blue")):
-        Path("photos", name).mkdir(parents=True)
-        for number in range(4):
-            Image.new("RGB", (8, 8), colour).save(f"photos/{name}/{number}.JPG")
-    assert main(["init", "photos", "--device", "cpu"]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("8 pictures of 2 classes, 4 of each; 8 pixels on the shorter side")
-    assert "Written: photos.py\n\nNext:\n  nasopt run photos.py\n" in out
-    assert fails(capsys, "init", "photos").startswith("nasopt: output=photos.py: is there already")
-    assert main(["run", "photos.py", "--trials", "1", "--device", "cpu"]) == 0
-    assert "photos/surrogate/0: 1 of 1 trials" in capsys.readouterr().out
-    words = ["init", "photos", "-o", "other.py", "--size", "9", "--device", "cpu", "--json"]
-    assert main(words) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["output"], found["size"], found["classes"]) == (
-        "other.py",
-        9,
-        {"cat": 4, "dog": 4},
-    )
-
-
-@pytest.mark.parametrize("words", [["nowhere"], ["photos", "--size", "0"], ["photos"]])
-def test_a_folder_that_is_none_is_one_line(tmp_path, monkeypatch, capsys, words):
-    monkeypatch.chdir(tmp_path)
-    Path("photos").mkdir()
-    fails(capsys, "init", *words)
-    assert not list(tmp_path.glob("*.py"))

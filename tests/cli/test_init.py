@@ -1,0 +1,39 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nasopt.cli.main import main
+from tests.commands import fails
+
+
+def test_a_folder_of_pictures_becomes_a_study_file_that_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, colour in (("cat", "red"), ("dog", "blue")):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (8, 8), colour).save(f"photos/{name}/{number}.JPG")
+    assert main(["init", "photos", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("8 pictures of 2 classes, 4 of each; 8 pixels on the shorter side")
+    assert "Written: photos.py\n\nNext:\n  nasopt run photos.py\n" in out
+    assert fails(capsys, "init", "photos").startswith("nasopt: output=photos.py: is there already")
+    assert main(["run", "photos.py", "--trials", "1", "--device", "cpu"]) == 0
+    assert "photos/surrogate/0: 1 of 1 trials" in capsys.readouterr().out
+    words = ["init", "photos", "-o", "other.py", "--size", "9", "--device", "cpu", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["output"], found["size"], found["classes"]) == (
+        "other.py",
+        9,
+        {"cat": 4, "dog": 4},
+    )
+
+
+@pytest.mark.parametrize("words", [["nowhere"], ["photos", "--size", "0"], ["photos"]])
+def test_a_folder_that_is_none_is_one_line(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    fails(capsys, "init", *words)
+    assert not list(tmp_path.glob("*.py"))
