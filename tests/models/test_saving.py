@@ -123,7 +123,7 @@ def test_no_file_names_the_machine_that_wrote_it(folder):
 
 # an export takes seconds, so that grey and coloured pictures take turns
 @pytest.mark.parametrize(
-    ("architecture", "channels"), zip(architectures(), itertools.cycle((1, 3)), strict=False)
+    ("architecture", "channels"), list(zip(architectures(), itertools.cycle((1, 3)), strict=False))
 )
 def test_every_layer_is_exported_in_every_form(architecture, channels, tmp_path):
     saved = untrained(architecture, channels)

@@ -140,15 +140,3 @@ def test_a_cell_has_one_output_that_is_updated(kernel):
     places = {each["transient"]["display_id"] for each in [first, *updates]}
     assert len(places) == 1
     assert "trial" not in "".join(each["text"] for each in found["stream"])
-
-
-def test_interrupting_twice_does_not_cost_what_the_kernel_holds(kernel):
-    def impatient():
-        for _ in range(5):
-            kernel.manager.interrupt_kernel()
-
-    stopped = kernel.run(CELL.format(500).replace("x.db", "y.db"), impatient)
-    assert stopped["error"]
-    kept = kernel.run("print(kept)")
-    assert "".join(each["text"] for each in kept["stream"]).endswith("kept\n")
-    assert not kernel.run(CELL.format(30).replace("x.db", "y.db"))["error"]

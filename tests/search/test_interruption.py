@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -15,10 +16,23 @@ from optuna.trial import TrialState
 import nasopt
 from nasopt import Conv, Interrupted, Recipe, Space
 from nasopt.errors import StorageError
+from nasopt.search.interruption import interruptible
 from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from tests.examples import small
 from tests.trials import counted, told
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_at_a_prompt_a_second_signal_ends_the_search_but_not_the_process(monkeypatch, signum):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    before = signal.getsignal(signum)
+    asked = SimpleNamespace(signum=None)
+    with pytest.raises(Interrupted), interruptible(asked):  # noqa: PT012
+        signal.raise_signal(signum)
+        assert asked.signum == signum
+        signal.raise_signal(signum)
+    assert signal.getsignal(signum) is before
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
