@@ -11,7 +11,7 @@ from rich.table import Table
 
 from nasopt.errors import DataError, ModelError
 from nasopt.models.loading import load
-from nasopt.models.model import Prediction
+from nasopt.models.model import Classification
 from nasopt.models.predicting import Picture, Predictions, named
 from nasopt.reporting.terminal import display
 from nasopt.reporting.terminal.finals import print_scores
@@ -19,7 +19,7 @@ from nasopt.text import several
 
 logger = logging.getLogger("nasopt")
 
-Answers = Iterator[tuple[Picture, Prediction]]
+Answers = Iterator[tuple[Picture, Classification]]
 
 
 def predict(args: argparse.Namespace) -> None:

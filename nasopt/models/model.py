@@ -86,7 +86,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Classification:
     """What a model says of one picture: all classes with their probabilities, the likeliest first.
 
     `picture` is its path, or None if it was given as an array.
@@ -169,7 +169,7 @@ class Model:
         batches = images.split(self._at_once)  # type: ignore[no-untyped-call]
         return torch.cat([self.logits(batch).softmax(1) for batch in batches])
 
-    def predict(self, pictures: Pictures) -> list[Prediction]:
+    def predict(self, pictures: Pictures) -> list[Classification]:
         """Return a prediction for each of `pictures`.
 
         They are the path of a file, several paths, or uint8 arrays or tensors (n, channels, height,
@@ -186,7 +186,7 @@ class Model:
                 raise DataError(f"pictures={type(path).__name__}: give paths, or one array of all")
         return [each for batch in self.batched(paths) for each in self._read_and_answered(batch)]
 
-    def _read_and_answered(self, paths: Sequence[str | Path]) -> Iterator[Prediction]:
+    def _read_and_answered(self, paths: Sequence[str | Path]) -> Iterator[Classification]:
         images = torch.stack([self.preprocessing.read(Path(path)) for path in paths])
         return self.answers(images, [str(path) for path in paths])
 
@@ -201,14 +201,16 @@ class Model:
         height, width = self.preprocessing.size
         return max(1, PIXELS_AT_ONCE // (height * width))
 
-    def answers(self, images: torch.Tensor, names: Sequence[str | None]) -> Iterator[Prediction]:
+    def answers(
+        self, images: torch.Tensor, names: Sequence[str | None]
+    ) -> Iterator[Classification]:
         """Yield a prediction for each of `images`, under its name."""
         if not len(images):
             return
         shares, order = self.probabilities(images).sort(dim=1, descending=True, stable=True)
         for name, row, ranks in zip(names, shares.tolist(), order.tolist(), strict=True):
             ranked = zip((self.classes[rank] for rank in ranks), row, strict=True)
-            yield Prediction(name, tuple(ranked))
+            yield Classification(name, tuple(ranked))
 
     def checked(self, images: np.ndarray[Any, Any] | torch.Tensor) -> torch.Tensor:
         """Return the pictures as a tensor; raise DataError if they do not fit."""

@@ -16,7 +16,7 @@ import torch
 from nasopt.analysis.classification import Scores, scores
 from nasopt.data.folders import LEFTOVERS, class_name
 from nasopt.errors import DataError, closest
-from nasopt.models.model import Model, Prediction
+from nasopt.models.model import Classification, Model
 from nasopt.text import several
 
 logger = logging.getLogger("nasopt")
@@ -105,7 +105,7 @@ class Predictions:
         """The scores on the labelled pictures so far; None if there are none."""
         return scores(self.confusion) if self.confusion.any() else None
 
-    def __iter__(self) -> Iterator[tuple[Picture, Prediction]]:
+    def __iter__(self) -> Iterator[tuple[Picture, Classification]]:
         for batch in self.model.batched(self.pictures):
             read = [
                 (picture, image) for picture in batch if (image := self._read(picture)) is not None
@@ -149,7 +149,7 @@ class Predictions:
             colour = self.model.preprocessing.colour
             logger.warning("%s of %s turned into %s", self._recoloured, pictures, colour)
 
-    def _count(self, picture: Picture, prediction: Prediction) -> None:
+    def _count(self, picture: Picture, prediction: Classification) -> None:
         if picture.label is not None:
             place = self.model.classes.index
             self.confusion[place(picture.label), place(prediction.label)] += 1
