@@ -109,20 +109,30 @@ IN_HAND = (
 )
 
 
-def kill_in_mid_trial(process: subprocess.Popen[str], url: str, in_hand: str = IN_HAND) -> None:
-    """Kill it, without a word, in a trial that is neither its first nor before its first epoch.
+def wait_for(process: subprocess.Popen[str], url: str, query: str) -> None:
+    """Wait, while the process works, until the database has an answer."""
+    deadline = time.monotonic() + 240
+    while not rows(url, query):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it has not come so far"
+        time.sleep(0.01)
+
+
+def stop_in_mid_trial(process: subprocess.Popen[str], url: str, in_hand: str = IN_HAND) -> None:
+    """Stop it (SIGSTOP) in a trial that is neither its first nor before its first epoch.
 
     `in_hand` asks for such a trial.
     """
-    deadline = time.monotonic() + 240
     while True:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "it has not come so far"
+        wait_for(process, url, in_hand)
+        process.send_signal(signal.SIGSTOP)
         if rows(url, in_hand):
-            process.send_signal(signal.SIGSTOP)
-            if rows(url, in_hand):
-                break
-            process.send_signal(signal.SIGCONT)
-        time.sleep(0.01)
+            return
+        process.send_signal(signal.SIGCONT)
+
+
+def kill_in_mid_trial(process: subprocess.Popen[str], url: str, in_hand: str = IN_HAND) -> None:
+    """Kill it, without a word, where `stop_in_mid_trial` stops it."""
+    stop_in_mid_trial(process, url, in_hand)
     process.kill()
     process.communicate()

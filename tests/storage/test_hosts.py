@@ -1,5 +1,6 @@
 """Several hosts at one database: who is dead is taken over from, who lives is left alone."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,20 @@ import pytest
 
 from nasopt.storage.leases import WORKERS
 from nasopt.storage.opening import open_storage
-from tests.hosts import Host, ended, kill_in_mid_trial, study_file
+from tests.hosts import (
+    Host,
+    ended,
+    kill_in_mid_trial,
+    stop_in_mid_trial,
+    study_file,
+    wait_for,
+)
 
 TRIALS = 5
+TRAINS = (  # a trial of which there is more to train
+    "SELECT trial_id FROM trials JOIN trial_intermediate_values USING (trial_id) "
+    "WHERE state = 'RUNNING' AND number = 0"
+)
 RUN = ("--sampler", "random", "--device", "cpu", "--storage")
 
 
@@ -120,8 +132,13 @@ def test_two_hosts_compare_as_one(tmp_path, study, postgresql):
     alone = str(tmp_path / "alone.db")
     url = postgresql()
     once, _ = Host(tmp_path / "alone", "alone").run(*words, *options, alone)
-    both = [Host(tmp_path / name, name).start(*words, *options, url) for name in ("a", "b")]
-    (ours, _), (theirs, _) = (ended(each) for each in both)
+    first, second = (Host(tmp_path / name, name) for name in ("a", "b"))
+    slow = first.start(*words, *options, url)
+    stop_in_mid_trial(slow, url, TRAINS)
+    other = second.start(*words, *options, url)
+    wait_for(other, url, "SELECT 1 FROM trials WHERE state = 'COMPLETE' AND number = 1")
+    slow.send_signal(signal.SIGCONT)
+    (ours, _), (theirs, _) = ended(slow), ended(other)
     assert ours
     assert theirs
     assert len(ours + theirs) == len(once)

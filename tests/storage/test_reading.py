@@ -47,10 +47,14 @@ PARAMS_OF_ALL = {
 
 
 def seen(trials: list[FrozenTrial]) -> list[dict[str, str]]:
-    """All of each trial, where NaN is NaN, 1 is not 1.0, and params have their order."""
+    """All of each trial, where NaN is NaN, 1 is not 1.0, and params have their order.
+
+    The other mappings are filled in the order of their rows, which a server is free to choose.
+    """
+    unordered = ("_user_attrs", "_system_attrs", "intermediate_values")
     return [
         {
-            name: repr(sorted(value.items()) if name in ("_user_attrs", "_system_attrs") else value)
+            name: repr(sorted(value.items()) if name in unordered else value)
             for name, value in vars(trial).items()
         }
         for trial in trials
