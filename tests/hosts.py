@@ -16,7 +16,7 @@ from nasopt.data import digits
 experiment = Experiment(
     dataset=digits(),
     space=Space(Conv(filters=categorical(*range(8, 24)), kernel_size=categorical(1, 3, 5))),
-    recipe=Recipe(epochs=2),
+    recipe=Recipe(epochs={epochs}),
     trials={trials},
 )
 """
@@ -84,10 +84,10 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[list[str], str
     return [line.split()[1] for line in out.splitlines() if line.startswith("trains ")], err
 
 
-def study_file(folder: Path, trials: int) -> str:
+def study_file(folder: Path, trials: int, epochs: int = 2) -> str:
     """One that takes a moment a trial, under a name of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "mine.py").write_text(STUDY.format(trials=trials))
+    (folder / "mine.py").write_text(STUDY.format(trials=trials, epochs=epochs))
     return str(folder / "mine.py")
 
 
