@@ -200,7 +200,7 @@ class Finals:
         """Train all of `plan` and look at the test split, unless that look was taken before."""
         keys = [key for contender, _ in plan for key in contender.keys]
         key = look_key(self.experiment.data.fingerprint, keys)
-        if final_test(self.looks, key) is None:
+        if final_test(self.looks, key, self.experiment.metric) is None:
             trained, unfit = yield from self._train(plan)
             self._stop_if_asked()
             yield FinalProgress(LOOK, 1, 1, "all models")
@@ -208,7 +208,7 @@ class Finals:
         for evaluation in (each for _, evaluations in plan for each in evaluations):
             if evaluation.key != keys[0]:  # the first model of the winner is the one to keep
                 self.training.discard(evaluation)
-        test = final_test(self.looks, key)
+        test = final_test(self.looks, key, self.experiment.metric)
         assert test is not None
         return test
 
@@ -250,7 +250,8 @@ class Finals:
                     begun,
                     epoch=last.epoch,
                     epochs=evaluation.recipe.epochs,
-                    accuracy=last.score(self.experiment.metric) if validated else None,
+                    score=last.score(self.experiment.metric) if validated else None,
+                    metric=self.experiment.metric,
                 )
         except Stopped:
             self._stop_if_asked(f"{_told(begun)} was under way and goes on from there")

@@ -17,6 +17,7 @@ from nasopt.space.architecture import Architecture
 from nasopt.space.fields import Open, Real
 from nasopt.space.layers import Conv, Dense, Layer, Pool
 from nasopt.space.space import Space
+from nasopt.training.metrics import in_words
 
 LARGEST, TYPICAL = "largest", "median random"
 LEAST_MAP = 4  # pixels: a family halves the map while it stays as large as this
@@ -207,7 +208,7 @@ def _largest(problem: Problem) -> Reference | None:
 
 
 def _typical(experiment: Experiment, studies: Sequence[Record]) -> Reference | None:
-    """Return the random network in the middle: by accuracy where a study has trained some."""
+    """Return the random network in the middle: by its score where a study has trained some."""
     by_random = [
         (trial.values[0], study.name, trial.number, trial.params)
         for study in studies
@@ -219,8 +220,8 @@ def _typical(experiment: Experiment, studies: Sequence[Record]) -> Reference | N
         _, name, number, params = ranked[len(ranked) // 2]
         architecture = experiment.space.decode(params)
         assert isinstance(architecture, Architecture)
-        how = f"the middle of {len(ranked)} random networks by accuracy: trial {number} of {name}"
-        return Reference(TYPICAL, how, architecture)
+        by = f"the middle of {len(ranked)} random networks by {in_words(experiment.metric)}"
+        return Reference(TYPICAL, f"{by}: trial {number} of {name}", architecture)
     drawn = experiment.sample(DRAWN, DRAW_SEED)
     networks = [each.architecture for each in drawn if isinstance(each.architecture, Architecture)]
     if not networks:

@@ -68,7 +68,7 @@ def test_the_references_stand_beside_the_winner_under_the_same_recipe_and_seeds(
     names = " ".join(each.contender.name for each in result.test.tested)
     for name in ("VGG-like", "largest", "median random"):
         assert name in names
-    assert {len(each.accuracies) for each in result.test.tested} == {2}
+    assert {len(each.scores) for each in result.test.tested} == {2}
     assert result.test.winner.lead is None
     for each in result.test.tested[1:]:
         assert each.lead.mean == pytest.approx(
