@@ -23,21 +23,23 @@ def follow_finals(out: Console, finals: Iterable[FinalProgress]) -> None:
         before: FinalProgress | None = None
         for progress in finals:
             if out.is_terminal:
-                show(progress.number - 1, progress.total, f"{progress.stage}: {_status(progress)}")
+                left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
+                text = f"{progress.stage}: {_status(progress)}{left}"
+                show(progress.number - 1, progress.total, text)
             elif before is not None and _place(before) != _place(progress):
-                _print_line(out, before)
+                out.print(finished_training(before), soft_wrap=True)
             before = progress
         if before is not None and not out.is_terminal:
-            _print_line(out, before)
+            out.print(finished_training(before), soft_wrap=True)
 
 
 def _place(progress: FinalProgress) -> tuple[str, int]:
     return progress.stage, progress.number
 
 
-def _print_line(out: Console, progress: FinalProgress) -> None:
-    place = f"[{progress.number}/{progress.total}]"
-    out.print(f"{progress.stage} {place} {_status(progress)}", soft_wrap=True)
+def finished_training(progress: FinalProgress) -> str:
+    """Return a line on the last state of a training, or of another step."""
+    return f"{progress.stage} [{progress.number}/{progress.total}] {_status(progress)}"
 
 
 def _status(progress: FinalProgress) -> str:
