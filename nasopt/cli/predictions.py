@@ -59,6 +59,7 @@ def _print_json(predictions: Predictions, top: int) -> None:
         {
             "predictions": answers,
             "scores": None if scores is None else scores.to_json(),
+            "trained_on": predictions.known,
             "unreadable": predictions.unreadable,
         }
     )

@@ -23,6 +23,7 @@ FORMS = {
     "network.py": "the network in plain PyTorch, without nasopt",
     "model.onnx": "the network for ONNX: takes bytes, gives logits",
     "model.pt2": "the network for `torch.export.load`: takes bytes, gives logits",
+    "trained-on.txt": "digests of the images that it was trained on",
 }
 
 

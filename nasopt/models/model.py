@@ -1,6 +1,6 @@
 """`Model`: a trained network that answers, with all that it takes to ask it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -118,7 +118,7 @@ class Model:
 
     `module` is a `torch.nn.Module` in evaluation mode. It takes what `preprocessing.normalised`
     returns. `training` is known of all that nasopt has trained; `dataset` only in the process that
-    trained it.
+    trained it, `trained_on` (the digests of its images) only of one that was loaded.
     """
 
     def __init__(
@@ -128,12 +128,14 @@ class Model:
         preprocessing: Preprocessing,
         training: Training | None = None,
         dataset: Dataset | None = None,
+        trained_on: Set[str] = frozenset(),
     ) -> None:
         self.module = module.to(memory_format=torch.contiguous_format).eval()
         self.architecture = architecture
         self.preprocessing = preprocessing
         self.training = training
         self.dataset = dataset
+        self.trained_on = trained_on
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from nasopt.models.loading import (
 )
 from nasopt.models.model import Model
 from nasopt.models.source import network_source
+from nasopt.models.trained_on import TRAINED_ON, trained_on
 
 logger = logging.getLogger("nasopt")
 
@@ -82,7 +83,10 @@ def on_cpu(model: Model) -> Model:
     if model.device.type == "cpu":
         return model
     module = copy.deepcopy(model.module).cpu()
-    return Model(module, model.architecture, model.preprocessing, model.training, model.dataset)
+    return Model(
+        module, model.architecture, model.preprocessing, model.training, model.dataset,
+        model.trained_on,
+    )  # fmt: skip
 
 
 def _write(model: Model, folder: Path, pictures: torch.Tensor, card: Card, name: str) -> None:
@@ -97,6 +101,8 @@ def _write(model: Model, folder: Path, pictures: torch.Tensor, card: Card, name:
         write_onnx(program, model, folder / ONNX)
     except ModelError as error:  # the extra is missing: all else is worth having
         logger.warning("%s: not written, %s", ONNX, error)
+    if known := trained_on(model):
+        (folder / TRAINED_ON).write_text("\n".join([*known, ""]))
     _write_json(folder / ARCHITECTURE, _described(model, folder))
     files = [each.name for each in folder.iterdir()]
     for picture, content in (*drawings(model), *card.figures.items()):
