@@ -21,7 +21,8 @@ from nasopt.analysis.classification import (
 from nasopt.analysis.reranking import Reranking
 from nasopt.errors import SpaceError, StorageError
 from nasopt.space.architecture import Architecture
-from nasopt.storage.looks import Latency, Look, Looks
+from nasopt.storage.latencies import Latency
+from nasopt.storage.looks import Look, Looks
 from nasopt.storage.record import ExperimentRecord
 from nasopt.text import accuracy
 from nasopt.training.metrics import in_words

@@ -286,12 +286,13 @@ class Finals:
 
     def _measure(self, test: FinalTest) -> Generator[FinalProgress, None, tuple[Efficiency, ...]]:
         data, found = self.experiment.data, []
+        latencies = self.evaluator.latencies
         here = self.evaluator.device, self.evaluator.threads
         for number, each in enumerate(test.tested, 1):
             self._stop_if_asked()
             yield FinalProgress(MEASURING, number, len(test.tested), each.contender.name)
             shape, classes = data.input_shape, data.classes
-            found.append(efficiency(each.contender, shape, classes, self.looks, *here))
+            found.append(efficiency(each.contender, shape, classes, latencies, *here))
         return tuple(found)
 
     def _write(self, result: FinalResult, evaluation: Evaluation) -> Iterator[FinalProgress]:

@@ -13,7 +13,7 @@ from nasopt.analysis.classification import confusion_matrix, over_seeds, scores
 from nasopt.analysis.reranking import Candidate, Reranking
 from nasopt.models.card import card_text
 from nasopt.models.final_card import final_card
-from nasopt.storage.looks import Latency
+from nasopt.storage.latencies import Latency
 from nasopt.text import visible
 from tests.models.small import SMALL, untrained
 

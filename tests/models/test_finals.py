@@ -185,7 +185,7 @@ def test_references_are_within_a_limit_that_is_measured(tmp_path):
     nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     result = finals(tmp_path, experiment, top=1, seeds=1)
     assert len(result.test.tested) > 1
-    measured = rows(tmp_path, "SELECT count(*) FROM nasopt_timings")
+    measured = rows(tmp_path, "SELECT count(*) FROM nasopt_latencies")
     assert measured > [(1,)]
 
 
