@@ -130,6 +130,14 @@ class Looks:
             row.recorded,
         )
 
+    def count(self) -> int:
+        """Return how many looks there were, whatever the test split."""
+        if not self._is_made:
+            return 0
+        query = sa.select(sa.func.count()).select_from(LOOKS)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def taken(self, dataset: str) -> list[tuple[str, str]]:
         """Return (when, key) of each look at the test split of `dataset`, the first one first."""
         if not self._is_made:
