@@ -56,7 +56,8 @@ def load(folder: str | Path, device: str = "cpu") -> Model:
             classes = len(preprocessing.classes)
             module = build(architecture, preprocessing.input_shape, classes)
     _fill(module, weights, folder / WEIGHTS)
-    seen = _content(folder / TRAINED_ON, told) if TRAINED_ON in told["digests"] else b""
+    has_digests = (folder / TRAINED_ON).exists()  # its owner may have removed them
+    seen = _content(folder / TRAINED_ON, told) if has_digests else b""
     trained_on = frozenset(seen.decode(errors="replace").split())
     return Model(module.to(where), architecture, preprocessing, training, None, trained_on)
 

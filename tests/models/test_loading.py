@@ -39,7 +39,13 @@ def test_a_folder_that_is_not_there(tmp_path):
         nasopt.load(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("name", READ)
+def test_who_trained_on_what_may_be_removed(folder):
+    assert nasopt.load(folder).trained_on
+    (folder / "trained-on.txt").unlink()
+    assert not nasopt.load(folder).trained_on
+
+
+@pytest.mark.parametrize("name", READ[:3])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ModelError, match=f"{name}: missing; get the whole folder again"):
