@@ -267,11 +267,18 @@ def _folder(sub: Parser) -> None:
     sub.add_argument("folder", metavar="FOLDER", help="of a model, as nasopt finals writes it")
 
 
+def _blocks(sub: Parser) -> None:
+    sub.add_argument(
+        "--study", metavar="FILE", help="the study file whose own blocks the network has"
+    )
+
+
 def _predict(sub: Parser) -> None:
     _folder(sub)
     sub.add_argument("pictures", metavar="PICTURE", nargs="+", help="a file, folder, pattern or -")
     sub.add_argument("--top", type=int, default=3, metavar="K", help="classes (default: 3)")
     sub.add_argument("--csv", action="store_true", help="print CSV, a row a picture and class")
+    _blocks(sub)
     _device(sub)
 
 
@@ -280,6 +287,7 @@ def _reproduce(sub: Parser) -> None:
     sub.add_argument(
         "--data", metavar="DIR", help="the folder of the images (default: where they were)"
     )
+    _blocks(sub)
     _device(sub)
 
 
