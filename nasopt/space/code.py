@@ -164,7 +164,7 @@ class _Reader:
         self.imports.add(statement)
 
     def _define(self, name: str, value: Any, beside: _Place | None) -> None:
-        place = _Place.of(value)
+        place = _Place.of(value) or beside  # a class without functions may be of the same cell
         node = None if place is None else place.definition_of(value)
         if place is None or node is None:
             self._assign(name, beside)

@@ -78,6 +78,8 @@ def source_of(cls: "type[Layer]", base: "type[Layer]") -> Code:
     """Return the code of a block. Raises SpaceError if it is not here, or not to be found."""
     if "_recorded" in vars(cls):
         raise SpaceError(missing(cls))
+    if cls.build is base.build:
+        raise SpaceError(unbuilt(cls))
     if "_source" not in vars(cls):
         cls._source = code_of(cls, base)  # type: ignore[attr-defined]
     code: Code = vars(cls)["_source"]
