@@ -65,6 +65,8 @@ def _opened(file: Path) -> Iterator["ImageFile"]:
             with Image.open(file, formats=FORMATS) as image:
                 yield image
     except UnidentifiedImageError as error:
+        if not file.stat().st_size:
+            raise DataError(f"{file}: an empty file; replace or remove it") from error
         remedy = "convert it to PNG, say, or remove it from the folder"
         raise DataError(f"{file}: not an image of {', '.join(FORMATS)}; {remedy}") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
