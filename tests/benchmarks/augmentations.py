@@ -20,22 +20,18 @@ from nasopt.training.evaluation import Evaluation
 from nasopt.training.metrics import accuracy
 from nasopt.training.trainer import Trainer, evaluate
 
-ARCHITECTURE = Architecture(
-    (Conv(filters=24), *(Conv(filters=filters, stride=2) for filters in (36, 48, 64)))
-)
+ARCHITECTURE = Architecture(tuple(Conv(filters=filters, stride=2) for filters in (24, 36, 48)))
 RECIPE = Recipe(epochs=40, batch_size=32, lr=0.05)
 SCORED = 2_000  # validation images
+OBJECTS = {"shift": 4, "flip": True}
 EVERY: dict[str, dict[str, Any]] = {
     "none": {},
-    "flip": {"flip": True},
     "shift=4": {"shift": 4},
-    "shift=4, flip": {"shift": 4, "flip": True},
-    "shift=4, flip, jitter=0.2": {"shift": 4, "flip": True, "jitter": 0.2},
-    "shift=4, flip, cutout=8": {"shift": 4, "flip": True, "cutout": 8},
+    "flip": {"flip": True},
+    "shift=4, flip": OBJECTS,
     "crop=0.5, flip": {"crop": 0.5, "flip": True},
-    "crop=0.5": {"crop": 0.5},
-    "jitter=0.2": {"jitter": 0.2},
-    "cutout=8": {"cutout": 8},
+    "shift=4, flip, cutout=8": {**OBJECTS, "cutout": 8},
+    "shift=4, flip, jitter=0.2": {**OBJECTS, "jitter": 0.2},
 }
 
 
