@@ -61,7 +61,7 @@ def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
     what = (
         "in a table of networks that were trained before"
         if first.is_benchmark
-        else (f"for the images of {data_name(first)}")
+        else f"for {images_of(first)}"
     )
     possible = (
         f"{tried:,} of endlessly many possible ones"
@@ -90,8 +90,11 @@ def nothing_found(studies: Sequence[Record]) -> str:
     return "none has been trained to its end yet"
 
 
-def data_name(study: Record) -> str:
-    return str(study.experiment.dataset).split()[0]
+def images_of(study: Record) -> str:
+    """Return the images of a study in words; of those of one's own there is no name."""
+    name = str(study.experiment.dataset).split()[0]
+    own = {"image_folder": "a folder of pictures", "tensors": "images of one's own"}
+    return own.get(name, f"the images of {name}")
 
 
 def space_size(study: Record) -> int | None:
