@@ -24,6 +24,7 @@ FORMS = {
     "network.py": "the network in plain PyTorch, without nasopt",
     "model.onnx": "the network for ONNX: takes bytes, gives logits",
     "model.pt2": "the network for `torch.export.load`: takes bytes, gives logits",
+    "trained-on.txt": "digests of the images that it was trained on",
 }
 
 
@@ -75,8 +76,11 @@ def card_text(model: Model, card: Card, name: str, files: Iterable[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text in which Markdown and HTML see nothing but letters, in one line."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&])", r"\\\1", visible(text))
+    """Return a text in which Markdown and HTML see nothing but letters, in one line.
+
+    It may stand anywhere but at the beginning of a line.
+    """
+    return re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", visible(text))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -14,6 +14,7 @@ from safetensors.torch import load as parse_weights
 from nasopt.errors import Error, ModelError, spelled
 from nasopt.models.model import Model, Training
 from nasopt.models.preprocessing import Preprocessing
+from nasopt.models.trained_on import TRAINED_ON
 from nasopt.space import own
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
@@ -60,7 +61,9 @@ def load(folder: str | Path, device: str = "cpu") -> Model:
         training = None if told["training"] is None else Training.from_json(told["training"])
     module = _unfilled(architecture, preprocessing, folder)
     _fill(module, weights, folder / WEIGHTS)
-    return Model(module.to(where), architecture, preprocessing, training)
+    seen = _content(folder / TRAINED_ON, told) if TRAINED_ON in told["digests"] else b""
+    trained_on = frozenset(seen.decode(errors="replace").split())
+    return Model(module.to(where), architecture, preprocessing, training, None, trained_on)
 
 
 def _unfilled(architecture: Architecture, told: Preprocessing, folder: Path) -> Network:

@@ -41,6 +41,7 @@ from nasopt.models.loading import (
 )
 from nasopt.models.model import Model
 from nasopt.models.source import network_source
+from nasopt.models.trained_on import TRAINED_ON, trained_on
 from nasopt.space.model import has_own
 
 logger = logging.getLogger("nasopt")
@@ -92,7 +93,10 @@ def on_cpu(model: Model) -> Model:
     if model.device.type == "cpu":
         return model
     module = copy.deepcopy(model.module).cpu()
-    return Model(module, model.architecture, model.preprocessing, model.training, model.dataset)
+    return Model(
+        module, model.architecture, model.preprocessing, model.training, model.dataset,
+        model.trained_on,
+    )  # fmt: skip
 
 
 def _write(model: Model, folder: Path, pictures: torch.Tensor, card: Card, name: str) -> None:
@@ -106,6 +110,8 @@ def _write(model: Model, folder: Path, pictures: torch.Tensor, card: Card, name:
         write_pt2(program, folder / PT2)
         with _told_if_missing(ONNX):
             write_onnx(program, model, folder / ONNX)
+    if known := trained_on(model):
+        (folder / TRAINED_ON).write_text("\n".join([*known, ""]))
     _write_json(folder / ARCHITECTURE, _described(model, folder))
     files = [each.name for each in folder.iterdir()]
     for picture, content in (*drawings(model), *card.figures.items()):

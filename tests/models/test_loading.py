@@ -11,7 +11,7 @@ from nasopt.errors import ModelError
 from nasopt.models.loading import digest, digest_of
 from tests.models.small import changed, trained
 
-READ = ("model.safetensors", "architecture.json", "preprocessing.json")
+READ = ("model.safetensors", "architecture.json", "preprocessing.json", "trained-on.txt")
 
 
 @pytest.fixture(scope="module")
