@@ -23,7 +23,7 @@ def guarded(command: Callable[[], None], *, trains: bool = False) -> int:
     handler = _Lines()
     logging.getLogger("nasopt").addHandler(handler)
     try:
-        _quieten_optuna()
+        quieten()
         command()
     except Error as error:
         complain(str(error))
@@ -42,7 +42,7 @@ def guarded(command: Callable[[], None], *, trains: bool = False) -> int:
     return 0
 
 
-def _quieten_optuna() -> None:
+def quieten() -> None:
     """Silence the logs of libraries that would disturb the output.
 
     Optuna's, of each new study, would stand among the tables. SQLAlchemy's has a traceback for
