@@ -148,7 +148,7 @@ def _watched(
     from nasopt.search.processes import Crew
 
     crew = Crew(work, [(args, place) for place in places])
-    follow_workers(display.console(stderr=args.json), crew)
+    follow_workers(display.console(stderr=args.json), iter(crew))
     return crew.done
 
 

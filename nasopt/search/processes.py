@@ -6,7 +6,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
@@ -58,7 +58,7 @@ class Crew(Generic[Given]):
     def done(self) -> Ended:
         return self.listener.done or Ended()
 
-    def __iter__(self) -> Iterator[News]:
+    def __iter__(self) -> Generator[News]:
         with interruptible(self):
             try:
                 for number in range(len(self.given)):

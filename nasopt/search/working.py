@@ -10,6 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
@@ -77,23 +78,26 @@ def work_on(make: Callable[[], Iterable[Any]], tell: Tell, where: str) -> None:
     """
     handler = _Lines(tell)
     logger.addHandler(handler)
-    try:
-        tell(Begun(where))
-        running = make()
-        for progress in running:
-            tell(progress)
-        early = (getattr(running, name, "") for name in ("ended", "out_of_time"))
-        tell(Ended(0, "", *early))
-    except Error as error:
-        tell(Ended(2, str(error)))
-    except KeyboardInterrupt as interrupted:
-        tell(Ended(128 + getattr(interrupted, "signum", 2)))
-    except BrokenPipeError:  # nobody listens any more
-        pass
-    except Exception:
-        tell(Ended(1, traceback.format_exc()))
-    finally:
-        logger.removeHandler(handler)
+    with suppress(BrokenPipeError):  # nobody listens any more
+        try:
+            tell(Begun(where))
+            tell(_run(make(), tell))
+        except Error as error:
+            tell(Ended(2, str(error)))
+        except KeyboardInterrupt as interrupted:
+            tell(Ended(128 + getattr(interrupted, "signum", 2)))
+        except BrokenPipeError:
+            raise
+        except Exception:
+            tell(Ended(1, traceback.format_exc()))
+    logger.removeHandler(handler)
+
+
+def _run(running: Iterable[Any], tell: Tell) -> Ended:
+    for progress in running:
+        tell(progress)
+    early = (getattr(running, name, "") for name in ("ended", "out_of_time"))
+    return Ended(0, "", *early)
 
 
 class Listener:

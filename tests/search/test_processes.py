@@ -167,26 +167,30 @@ def test_too_few_workers_are_refused_before_anything_is_made(study, capsys, verb
 
 
 @pytest.fixture
-def long_run(study) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Two workers, each in a trial that does not end: the first, and the id of the other."""
+def long_run(study) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A command whose two workers are in trials that do not end, and their ids."""
     study.write_text(LONG)
     words = ["run", "mine.py", "--device", "cpu", "--workers", "2"]
     command = [sys.executable, "-m", "nasopt", *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while _running() < 2:
             assert process.poll() is None
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        (other,) = (
-            int(child)
-            for child in children
-            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
-        )
         try:
-            yield process, other
+            yield process, workers_of(process.pid)
         finally:
+            for worker in workers_of(process.pid):
+                os.kill(worker, signal.SIGKILL)
             process.kill()
-            if lives(other):
-                os.kill(other, signal.SIGKILL)
+
+
+def workers_of(process: int) -> list[int]:
+    """The processes that search for a command, but for the one that looks after its resources."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+    ]
 
 
 def _running() -> int:
@@ -206,29 +210,32 @@ def _states() -> list[str]:
 
 @pytest.mark.parametrize("of_terminal", [False, True])
 def test_a_signal_stops_all_workers_and_both_trials_wait(long_run, of_terminal):
-    process, other = long_run
+    process, workers = long_run
+    assert len(workers) == 2
     signum = signal.SIGINT if of_terminal else signal.SIGTERM
     if of_terminal:  # which sends its Ctrl-C to all processes of the command
-        os.kill(other, signum)
+        for worker in workers:
+            os.kill(worker, signum)
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum
     assert err == f"nasopt: stopped by {signum.name}; the same command goes on\n"
-    assert not lives(other)
+    assert not any(map(lives, workers))
     assert _states() == ["WAITING", "WAITING"]
 
 
-def test_workers_end_when_the_first_is_killed(long_run):
-    process, other = long_run
+def test_workers_give_their_trials_back_when_the_one_that_watches_is_killed(long_run):
+    process, workers = long_run
     process.kill()
     process.wait()
-    ends(other)
-    assert sorted(_states()) == ["RUNNING", "WAITING"]  # the killed one's is found by the next run
+    for worker in workers:
+        ends(worker)
+    assert _states() == ["WAITING", "WAITING"]
 
 
 def test_a_killed_worker_is_replaced_and_its_trial_goes_on(long_run):
-    process, other = long_run
-    os.kill(other, signal.SIGKILL)
+    process, workers = long_run
+    os.kill(workers[1], signal.SIGKILL)
     assert process.stderr is not None
     line = process.stderr.readline()  # at once: the run has no end
     assert line == "nasopt: a worker was killed by SIGKILL; another takes its place\n"
