@@ -81,11 +81,12 @@ def _study(sub: Parser, either: Any = None) -> None:
     )
 
 
-def _device(sub: Parser) -> None:
+def _device(sub: Parser, *, several: bool = False) -> None:
     sub.add_argument(
         "--device",
         default="auto",
-        help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say",
+        help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say"
+        + (", or several, cuda:0,cuda:1" if several else ""),
     )
 
 
@@ -93,9 +94,12 @@ def _workers(sub: Parser, work: str) -> None:
     sub.add_argument(
         "--workers",
         type=int,
-        default=1,
         metavar="W",
-        help=f"{work}; at most one a core, and one that is killed is replaced (default: 1)",
+        help=f"{work}; at most one a core and one a GPU, and one that is killed is replaced "
+        "(default: 1, or one for each device that is named)",
+    )
+    sub.add_argument(
+        "--workers-per-gpu", type=int, metavar="K", help="put so many on each GPU (default: 1)"
     )
 
 
@@ -165,7 +169,7 @@ def _run(sub: Parser) -> None:
         "their number then is not)",
     )
     _storage(sub)
-    _device(sub)
+    _device(sub, several=True)
     _workers(
         sub,
         "train so many networks at once, each with its share of the cores: sooner done, but "
@@ -227,7 +231,7 @@ def _compare(sub: Parser) -> None:
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
     _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
-    _device(sub)
+    _device(sub, several=True)
     _workers(sub, "run so many studies at once, each with its share of the cores")
 
 
