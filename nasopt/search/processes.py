@@ -19,7 +19,8 @@ from nasopt.training.devices import free_cores
 logger = logging.getLogger("nasopt")
 
 REPLACEMENTS_IN_A_ROW = 5  # for each worker, as long as no trial ends in between
-ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM)  # exit codes of one that was still starting
+# exit codes of one that was still starting
+ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
 
 Given = TypeVar("Given")
 

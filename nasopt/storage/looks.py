@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from nasopt.storage.ledger import inserting
+from nasopt.storage.patience import patient
 
 if TYPE_CHECKING:
     from nasopt.training.latency import Setting
@@ -122,6 +123,7 @@ class Looks:
     def _is_made(self) -> bool:
         return sa.inspect(self.engine).has_table(LATENCIES.name)
 
+    @patient
     def add(self, key: str, look: Look) -> None:
         """Record a look, all of it at once; one that is known already stands as it is."""
         row = {
@@ -146,6 +148,7 @@ class Looks:
             connection.execute(inserting(LOOKS, dialect), row)
             connection.execute(inserting(PREDICTIONS, dialect), predictions)
 
+    @patient
     def find(self, key: str) -> Look | None:
         """Return a look with all that it showed; None if it was not taken."""
         if not self._is_made:
@@ -171,6 +174,7 @@ class Looks:
             row.recorded,
         )
 
+    @patient
     def taken(self, dataset: str) -> list[tuple[str, str]]:
         """Return (when, key) of each look at the test split of `dataset`, the first one first."""
         if not self._is_made:
@@ -183,12 +187,14 @@ class Looks:
         with self.engine.connect() as connection:
             return [(row.recorded, row.key) for row in connection.execute(query)]
 
+    @patient
     def add_latency(self, key: str, latency: Latency) -> None:
         """Record what was measured; what is known already stands as it is."""
         with self.engine.begin() as connection:
             insert = inserting(LATENCIES, connection.dialect.name)
             connection.execute(insert, {"key": key, "recorded": _now(), **latency.to_json()})
 
+    @patient
     def latencies(self, key: str) -> list[Latency]:
         """Return what was measured of a network, by device, threads and batch size."""
         if not self._is_made:
