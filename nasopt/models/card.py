@@ -252,7 +252,7 @@ def _reproduce(model: Model, card: Card, name: str) -> str:
 
 def _study(model: Model) -> str:
     """Return the option that names the study file, if blocks of the user's are in the network."""
-    return " --study STUDY.py" if has_own(model.architecture) else ""
+    return " --blocks STUDY.py" if has_own(model.architecture) else ""
 
 
 def _defined(model: Model) -> list[str]:

@@ -74,7 +74,7 @@ def test_a_folder_gives_no_code_but_says_what_is_missing(folder):
     told, loaded = done.stdout.splitlines()
     assert told.startswith(f"{folder}: Plain: a block of a study file's own, whose code is not")
     assert loaded.startswith("<Model: 6 layers")
-    assert "nasopt predict own --study STUDY.py picture.jpg" in (folder / "README.md").read_text()
+    assert "nasopt predict own --blocks STUDY.py picture.jpg" in (folder / "README.md").read_text()
 
 
 def test_other_code_of_the_same_name_is_not_taken_for_it(folder, tmp_path):
