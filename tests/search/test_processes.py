@@ -178,9 +178,7 @@ def long_run(study) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
         try:
             yield process, workers_of(process.pid)
         finally:
-            for worker in workers_of(process.pid):
-                os.kill(worker, signal.SIGKILL)
-            process.kill()
+            process.kill()  # at which the workers stop
 
 
 def workers_of(process: int) -> list[int]:
