@@ -16,7 +16,8 @@ from nasopt.search.interruption import Interrupted, interruptible
 from nasopt.search.working import Ended, Killed, Listener, Tell, is_gain
 
 REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in between
-ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM)  # exit codes of one that was still starting
+# exit codes of one that was still starting
+ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
 POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
 UNREAD = 1_000  # messages at most: workers wait for a screen that does not go on
 
