@@ -1,6 +1,5 @@
 """The worker processes of one piece of work, watched by a process that does nothing else."""
 
-import logging
 import multiprocessing
 import os
 import queue
@@ -14,9 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from nasopt.search.interruption import Interrupted, interruptible
-from nasopt.search.working import Ended, Listener, Tell, is_gain
-
-logger = logging.getLogger("nasopt")
+from nasopt.search.working import Ended, Killed, Listener, Tell, is_gain
 
 REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in between
 # exit codes of one that was still starting
@@ -28,7 +25,7 @@ Given = TypeVar("Given")
 
 
 class News(NamedTuple):
-    """A message of worker `number`, as `working` has them; None if its process was replaced."""
+    """A message of worker `number`, as `working` has them."""
 
     number: int  # from 0
     said: Any
@@ -112,6 +109,8 @@ class Crew(Generic[Given]):
             return
         if news.said is None:
             news = news._replace(said=self._took_leave(news.number))
+            if news.said is None:
+                return
         if is_gain(news.said):
             self.deaths = 0
         if isinstance(news.said, Ended):
@@ -120,10 +119,10 @@ class Crew(Generic[Given]):
             self.listener.hear(news.said)
         yield news
 
-    def _took_leave(self, number: int) -> Ended | None:
+    def _took_leave(self, number: int) -> Ended | Killed | None:
         """Wait for the end of a process; start another in its place if it was killed.
 
-        Return how it ended, if it told nothing of that.
+        Return how it ended, unless it told that itself.
         """
         process = self.processes.pop(number)
         process.join()
@@ -136,7 +135,7 @@ class Crew(Generic[Given]):
             return Ended(1, f"it left with exit code {code}")
         return self._replaced(number, signal.Signals(-code).name)
 
-    def _replaced(self, number: int, killer: str) -> Ended | None:
+    def _replaced(self, number: int, killer: str) -> Ended | Killed:
         self.deaths += 1
         if self.deaths > REPLACEMENTS_IN_A_ROW * len(self.given):
             return Ended(
@@ -144,9 +143,8 @@ class Crew(Generic[Given]):
                 f"workers: {self.deaths} in a row were killed, the last by {killer}, and no trial "
                 "ended well in between; see whether the memory suffices, or use --workers 1",
             )
-        logger.warning("a worker was killed by %s; another takes its place", killer)
         self._start(number)
-        return None
+        return Killed(killer)
 
 
 @contextmanager
