@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=2_000)
     parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--down", type=float, nargs="+", default=[5.0, 60.0], metavar="SECONDS")
+    parser.add_argument("--down", type=float, nargs="*", default=[5.0, 60.0], metavar="SECONDS")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     server = Cluster()
@@ -61,10 +61,10 @@ def main() -> None:
         seconds = run(server, args.trials, args.workers, args.down)
     finally:
         server.close()
-    away = " and ".join(f"{each:g} s" for each in args.down)
+    killed = "".join(f", killed for {each:g} s" for each in args.down)
     print(
-        f"{args.trials} trials by {args.workers} processes on a server that was killed for {away}, "
-        f"in {seconds:.0f} s: all there, none failed, none twice"
+        f"{args.trials} trials by {args.workers} processes on a PostgreSQL server{killed}: "
+        f"{seconds:.0f} s, all there, none failed, none twice"
     )
 
 
