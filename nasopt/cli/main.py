@@ -62,7 +62,8 @@ ENVIRONMENT = {  # of options that are set for this process and those it starts
     "checkpoints": "NASOPT_CHECKPOINTS",
     "patience": "NASOPT_PATIENCE",
 }
-TRAIN = ("quickstart", "noise", "run", "compare", "finals")
+KEEP = ("quickstart", "noise", "run", "compare", "finals")  # what they have trained
+TRAIN = (*KEEP, "reproduce")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(completion(parser, verbs.values(), known.print_completion))
         return 0
-    return guarded(lambda: _call(known), trains=known.verb in TRAIN)
+    return guarded(lambda: _call(known), trains=known.verb in TRAIN, goes_on=known.verb in KEEP)
 
 
 def _call(args: argparse.Namespace) -> None:

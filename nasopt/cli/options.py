@@ -81,11 +81,12 @@ def _study(sub: Parser, either: Any = None) -> None:
     )
 
 
-def _device(sub: Parser) -> None:
+def _device(sub: Parser, *, several: bool = False) -> None:
     sub.add_argument(
         "--device",
         default="auto",
-        help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say",
+        help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say"
+        + (", or several, cuda:0,cuda:1" if several else ""),
     )
 
 
@@ -93,9 +94,12 @@ def _workers(sub: Parser, work: str) -> None:
     sub.add_argument(
         "--workers",
         type=int,
-        default=1,
         metavar="W",
-        help=f"{work}; at most one a core, and one that is killed is replaced (default: 1)",
+        help=f"{work}; at most one a core and one a GPU, and one that is killed is replaced "
+        "(default: 1, or one for each device that is named)",
+    )
+    sub.add_argument(
+        "--workers-per-gpu", type=int, metavar="K", help="put so many on each GPU (default: 1)"
     )
 
 
@@ -182,7 +186,7 @@ def _run(sub: Parser) -> None:
     )
     _storage(sub)
     _sharing(sub)
-    _device(sub)
+    _device(sub, several=True)
     _workers(
         sub,
         "train so many networks at once, each with its share of the cores: sooner done, but "
@@ -245,7 +249,7 @@ def _compare(sub: Parser) -> None:
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
     _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
     _sharing(sub)
-    _device(sub)
+    _device(sub, several=True)
     _workers(sub, "run so many studies at once, each with its share of the cores")
 
 
@@ -286,11 +290,18 @@ def _folder(sub: Parser) -> None:
     sub.add_argument("folder", metavar="FOLDER", help="of a model, as nasopt finals writes it")
 
 
+def _blocks(sub: Parser) -> None:
+    sub.add_argument(
+        "--study", metavar="FILE", help="the study file whose own blocks the network has"
+    )
+
+
 def _predict(sub: Parser) -> None:
     _folder(sub)
     sub.add_argument("pictures", metavar="PICTURE", nargs="+", help="a file, folder, pattern or -")
     sub.add_argument("--top", type=int, default=3, metavar="K", help="classes (default: 3)")
     sub.add_argument("--csv", action="store_true", help="print CSV, a row a picture and class")
+    _blocks(sub)
     _device(sub)
 
 
@@ -299,6 +310,7 @@ def _reproduce(sub: Parser) -> None:
     sub.add_argument(
         "--data", metavar="DIR", help="the folder of the images (default: where they were)"
     )
+    _blocks(sub)
     _device(sub)
 
 

@@ -24,14 +24,6 @@ def is_within(limits: Sequence[Limit], amounts: Mapping[str, Any]) -> bool:
     return all(amounts.get(each.quantity, 0) <= each.bound for each in limits)
 
 
-def ended_trials(storage: Storage) -> int:
-    """Return how many trials of all studies have ended, however they did."""
-    ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
-    count = sa.select(sa.func.count()).select_from(TRIALS).where(ended)
-    with storage.engine.connect() as connection:
-        return int(connection.execute(count).scalar_one())
-
-
 @patient
 def paces(storage: Storage, study_id: int, count: int) -> list[TrialRecord]:
     """Return what the `count` newest finished trials took, the latest first; no other fields."""

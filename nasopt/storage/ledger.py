@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -27,9 +27,6 @@ from nasopt.storage.patience import patient
 from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation
 from nasopt.training.metrics import packed, unpacked
-
-if TYPE_CHECKING:  # it imports torch
-    from nasopt.training.latency import Setting
 
 logger = logging.getLogger("nasopt")
 
@@ -68,16 +65,6 @@ CONFUSIONS = sa.Table(
     sa.Column("key", sa.String(32), primary_key=True),
     sa.Column("epoch", sa.Integer, primary_key=True),
     sa.Column("matrix", sa.LargeBinary, nullable=False),  # zlib, 32-bit counts, row after row
-)
-TIMINGS = sa.Table(
-    "nasopt_timings",
-    TABLES,
-    sa.Column("key", sa.String(32), primary_key=True),  # of network, image shape and classes
-    sa.Column("device", sa.String(200), primary_key=True),
-    sa.Column("threads", sa.Integer, primary_key=True),  # of the CPU; 0 on another device
-    sa.Column("batch_size", sa.Integer, primary_key=True),
-    sa.Column("seconds", sa.Double, nullable=False),
-    sa.Column("recorded", sa.Text, nullable=False),
 )
 
 
@@ -181,24 +168,6 @@ class Ledger:
                     epoch=result.epoch,
                     matrix=packed(result.confusion),
                 )
-
-    @patient
-    def latency(self, key: str, setting: "Setting", measure: Callable[[], float]) -> float:
-        """Return the seconds known of the network of `key`; if none are, `measure` and record them.
-
-        What another worker recorded meanwhile stands.
-        """
-        where = [TIMINGS.c.key == key]
-        where += [TIMINGS.c[name] == value for name, value in vars(setting).items()]
-        query = sa.select(TIMINGS.c.seconds).where(*where)
-        with self.engine.connect() as connection:
-            known = connection.execute(query).scalar()
-        if known is not None:
-            return float(known)
-        row = {"key": key, **vars(setting), "seconds": measure(), "recorded": _now()}
-        with self.engine.begin() as connection:
-            self._insert(connection, TIMINGS, **row)
-            return float(connection.execute(query).scalar_one())
 
     def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
         connection.execute(inserting(table, connection.dialect.name), values)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 
 from nasopt.errors import StorageError
-from nasopt.storage import leases, ledger, looks
+from nasopt.storage import latencies, leases, ledger, looks
 from nasopt.storage.database import (
     BUSY_SECONDS,
     LONGEST,
@@ -252,7 +252,7 @@ def _make_tables(storage: Storage) -> None:
     with storage.engine.begin() as connection:
         if connection.dialect.name == "postgresql":  # it does not order two that begin at once
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7230416)"))
-        for tables in (leases.TABLES, ledger.TABLES, looks.TABLES):
+        for tables in (leases.TABLES, ledger.TABLES, looks.TABLES, latencies.TABLES):
             tables.create_all(connection)
         for index in INDICES:
             connection.execute(sa.text(index))
