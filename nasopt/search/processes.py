@@ -49,7 +49,7 @@ class Crew(Generic[Given]):
         self.signum: int | None = None  # of the signal that asked to stop
         self.listener = Listener()
         self.deaths = 0  # in a row
-        self.processes: dict[int, SpawnProcess] = {}
+        self.processes: dict[int, Any] = {}  # whatever can `terminate`
         self._mail: queue.Queue[News] = queue.Queue(UNREAD)
         self._told_end: set[int] = set()
         self._stopping = False
@@ -105,9 +105,8 @@ class Crew(Generic[Given]):
 
     def _news(self) -> Iterator[News]:
         """Yield what is told next, if anything is."""
-        try:
-            news = self._mail.get(timeout=POLL_SECONDS)
-        except queue.Empty:
+        news = self._next()
+        if news is None:
             return
         if news.said is None:
             news = news._replace(said=self._took_leave(news.number))
@@ -119,31 +118,42 @@ class Crew(Generic[Given]):
             self.listener.hear(news.said)
         yield news
 
+    def _next(self) -> News | None:
+        """Return what is told next, None while nothing is; said=None is the end of a process."""
+        try:
+            return self._mail.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return None
+
     def _took_leave(self, number: int) -> Ended | None:
-        """Wait for the end of a process; start another in its place if it was killed.
+        """Start another in the place of a process that has ended, if it was killed.
 
         Return how it ended, if it told nothing of that.
         """
-        process = self.processes.pop(number)
-        process.join()
-        code = process.exitcode or 0
+        left = self._left(self.processes.pop(number))
         if number in self._told_end or self._stopping:
             return None
+        return self._replaced(number, left) if isinstance(left, str) else left
+
+    def _left(self, process: Any) -> Ended | str:
+        """Wait for the end of a process, and return how that was; in words if it was killed."""
+        process.join()
+        code = process.exitcode or 0
         if code in ASKED_TO_STOP:
             return Ended(128 - code)
         if code >= 0:
             return Ended(1, f"it left with exit code {code}")
-        return self._replaced(number, signal.Signals(-code).name)
+        return f"killed by {signal.Signals(-code).name}"
 
-    def _replaced(self, number: int, killer: str) -> Ended | None:
+    def _replaced(self, number: int, how: str) -> Ended | None:
         self.deaths += 1
         if self.deaths > REPLACEMENTS_IN_A_ROW * len(self.given):
             return Ended(
                 2,
-                f"workers: {self.deaths} in a row were killed, the last by {killer}, and no trial "
+                f"workers: {self.deaths} in a row were lost, the last was {how}, and no trial "
                 "ended well in between; see whether the memory suffices, or use --workers 1",
             )
-        logger.warning("a worker was killed by %s; another takes its place", killer)
+        logger.warning("a worker was %s; another takes its place", how)
         self._start(number)
         return None
 

@@ -80,7 +80,9 @@ def test_workers_that_die_again_and_again_are_given_up_where_no_trial_ends(
     tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(processes, "REPLACEMENTS_IN_A_ROW", 2)
-    with pytest.raises(StudyError, match=r"^workers: 3 in a row were killed, the last by SIGKILL"):
+    with pytest.raises(
+        StudyError, match=r"^workers: 3 in a row were lost, the last was killed by SIG"
+    ):
         ran(be_killed, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 
