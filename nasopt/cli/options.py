@@ -138,6 +138,21 @@ def _storage(sub: Parser, default: str = BESIDE_THE_STUDY) -> None:
     )
 
 
+def _sharing(sub: Parser) -> None:
+    sub.add_argument(
+        "--checkpoints",
+        metavar="DIR",
+        help="a folder of checkpoints that all hosts share (default: $NASOPT_CHECKPOINTS, else "
+        "beside the database file; of a server in this folder)",
+    )
+    sub.add_argument(
+        "--patience",
+        metavar="T",
+        help="wait so long for a PostgreSQL server that goes away (default: $NASOPT_PATIENCE, else "
+        "10m; a worker that gives no sign for $NASOPT_TAKEOVER, else 120 s, loses its trial)",
+    )
+
+
 def _quickstart(sub: Parser) -> None:
     _storage(sub, "runs/quickstart.db")
     _device(sub)
@@ -167,6 +182,7 @@ def _noise(sub: Parser) -> None:
     sub.add_argument("--architectures", type=int, default=8, metavar="N", help="default: 8")
     sub.add_argument("--seeds", type=int, default=3, metavar="K", help="default: 3")
     _storage(sub)
+    _sharing(sub)
     _device(sub)
 
 
@@ -188,6 +204,7 @@ def _run(sub: Parser) -> None:
         "their number then is not)",
     )
     _storage(sub)
+    _sharing(sub)
     _device(sub, several=True)
     _workers(
         sub,
@@ -250,6 +267,7 @@ def _compare(sub: Parser) -> None:
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
     _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
+    _sharing(sub)
     _device(sub, several=True)
     _workers(sub, "run so many studies at once, each with its share of the cores")
 
@@ -283,6 +301,7 @@ def _finals(sub: Parser) -> None:
     )
     _time(sub, f"no training begins that would not end in time, and {GOES_ON}")
     _storage(sub)
+    _sharing(sub)
     _device(sub)
 
 
@@ -290,11 +309,18 @@ def _folder(sub: Parser) -> None:
     sub.add_argument("folder", metavar="FOLDER", help="of a model, as nasopt finals writes it")
 
 
+def _blocks(sub: Parser) -> None:
+    sub.add_argument(
+        "--study", metavar="FILE", help="the study file whose own blocks the network has"
+    )
+
+
 def _predict(sub: Parser) -> None:
     _folder(sub)
     sub.add_argument("pictures", metavar="PICTURE", nargs="+", help="a file, folder, pattern or -")
     sub.add_argument("--top", type=int, default=3, metavar="K", help="classes (default: 3)")
     sub.add_argument("--csv", action="store_true", help="print CSV, a row a picture and class")
+    _blocks(sub)
     _device(sub)
 
 
@@ -303,6 +329,7 @@ def _reproduce(sub: Parser) -> None:
     sub.add_argument(
         "--data", metavar="DIR", help="the folder of the images (default: where they were)"
     )
+    _blocks(sub)
     _device(sub)
 
 

@@ -176,7 +176,7 @@ def _watched(
     given = [(args, place) for place in places]
     share = next((place.share for place in places if isinstance(place, Node)), None)
     crew = Crew(work, given) if share is None else RayCrew(work, given, share)
-    follow_workers(display.console(stderr=args.json), crew)
+    follow_workers(display.console(stderr=args.json), iter(crew))
     return crew.done
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from nasopt.analysis.outcome import layer_rows
@@ -23,6 +24,7 @@ FORMS = {
     "network.py": "the network in plain PyTorch, without nasopt",
     "model.onnx": "the network for ONNX: takes bytes, gives logits",
     "model.pt2": "the network for `torch.export.load`: takes bytes, gives logits",
+    "trained-on.txt": "digests of the images that it was trained on",
 }
 
 
@@ -74,8 +76,11 @@ def card_text(model: Model, card: Card, name: str, files: Iterable[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text in which Markdown and HTML see nothing but letters, in one line."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&])", r"\\\1", visible(text))
+    """Return a text in which Markdown and HTML see nothing but letters, in one line.
+
+    It may stand anywhere but at the beginning of a line.
+    """
+    return re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", visible(text))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -115,7 +120,11 @@ def _scores(model: Model, card: Card) -> list[Score]:
 
 
 def _dataset(model: Model) -> str:
-    return "unknown" if model.training is None else str(model.training.dataset["name"])
+    """Return the name of the data set: of pictures of one's own, that of their folder."""
+    if model.training is None:
+        return "unknown"
+    told = model.training.dataset
+    return Path(str(told.get("path", ""))).name or str(told["name"])
 
 
 def _opening(model: Model) -> str:
@@ -211,7 +220,7 @@ def _data(model: Model) -> str:
     what = "both" if training.validation_included else "the training images"
     told = training.dataset
     facts = [
-        ("data set", plain(str(told["name"]))),
+        ("data set", plain(_dataset(model))),
         ("images", f"{train:,} for training, {validation:,} for validation; trained on {what}"),
         ("subset", "all" if told["limit"] is None else f"{told['limit']:,} images"),
         ("seed of the split", str(told["split_seed"])),

@@ -20,7 +20,7 @@ from nasopt.analysis.selection import (
     rows_of,
 )
 from nasopt.analysis.start_up import start_up
-from nasopt.analysis.winners import Retrained, fresh_seeds, quarter_winners
+from nasopt.analysis.winners import fresh_seeds, quarter_winners
 from nasopt.errors import RecipeError, StudyError, Unsuitable
 from nasopt.samplers import SAMPLERS, GivenSampler, make_sampler, sampler_name
 from nasopt.samplers.naming import Named, told_apart, unnamed
@@ -48,15 +48,15 @@ SLOW = ("gp",)  # it takes seconds for a suggestion: not in "all"
 class ComparisonProgress:
     """The state of a comparison: study `number` of `total` runs, or a winner was trained again.
 
-    `search` is the progress of the study; `again` the results of the winner of `study`, and then
-    `number` counts winners.
+    `search` is the progress of the study; `again` the accuracies of the winner of `study` with
+    other seeds, and then `number` counts winners.
     """
 
     number: int  # from 1
     total: int
     study: str
     search: Progress | None = None
-    again: Retrained | None = None
+    again: tuple[float, ...] | None = None
 
 
 class Comparison:
@@ -257,7 +257,7 @@ class Comparison:
                     raise Interrupted(self.signum) from None
                 self.out_of_time = f"the winner of {study} was being trained again"
                 return
-            yield ComparisonProgress(numbers[key], len(missing), study, again=again)
+            yield ComparisonProgress(numbers[key], len(missing), study, again=again.accuracies)
 
     def _seconds_again(self, study: str, winner: Evaluation) -> float:
         """Return how long the trainings of a winner with other seeds will take."""

@@ -16,7 +16,7 @@ WORDS = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in UNITS))
 ALIKE = 5  # trials that tell how long the next one takes
 
 
-def read_seconds(text: str) -> float:
+def read_seconds(text: str, option: str = "time") -> float:
     """Return a length of time in seconds, from a number of them or from "90m", "2h30m", "45s".
 
     Raises RecipeError for anything else.
@@ -31,7 +31,7 @@ def read_seconds(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise RecipeError(
-            f"time={text!r}: not a length of time; write 90m, 2h30m, 45s or a number of seconds"
+            f"{option}={text!r}: not a length of time; write 90m, 2h30m, 45s or a number of seconds"
         ) from error
 
 

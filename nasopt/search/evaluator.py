@@ -11,6 +11,7 @@ from nasopt.search.experiment import Experiment
 from nasopt.space.architecture import Architecture
 from nasopt.space.model import Cost
 from nasopt.storage.attributes import EXPERIMENT
+from nasopt.storage.latencies import Latencies
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, locks_of, open_storage
 from nasopt.storage.rdb import Storage
@@ -61,6 +62,7 @@ class Evaluator:
         self.ledger = Ledger(
             self.storage.engine, folders(self.storage).checkpoints, metric=experiment.metric
         )
+        self.latencies = Latencies(self.storage.engine)
         self.locks = locks_of(self.storage)
 
     @cached_property
@@ -105,7 +107,7 @@ class Evaluator:
 
         def seconds() -> float:
             measure = partial(measured, *of, self.device, setting)
-            return self.ledger.latency(network_key(*of), setting, measure)
+            return self.latencies.median(network_key(*of), setting, measure)
 
         return TimedCost(cost.parameters, cost.macs, seconds)
 

@@ -10,14 +10,14 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from nasopt.errors import StudyError
 from nasopt.search.processes import UNREAD, Crew, News
-from nasopt.search.working import Begun, Ended, Tell
+from nasopt.search.working import Begun, Ended, Killed, Tell
 from nasopt.storage.database import file_of, storage_url
 from nasopt.text import several
 
@@ -271,7 +271,7 @@ class RayCrew(Crew[Given]):
         self.share = share
         self.processes: dict[int, _Task] = {}
 
-    def __iter__(self) -> Iterator[News]:
+    def __iter__(self) -> Generator[News]:
         from ray.util.queue import Queue
 
         self._queue = Queue(UNREAD, actor_options=_beside_this())
@@ -293,7 +293,7 @@ class RayCrew(Crew[Given]):
         self.processes[number] = _Task(ref)
         self._told_end.discard(number)
 
-    def _left(self, process: Any) -> Ended | str:
+    def _left(self, process: Any) -> Ended | Killed:
         task: _Task = process
         return task.left()
 
@@ -321,8 +321,8 @@ class _Task:
 
         ray.cancel(self.ref)
 
-    def left(self) -> Ended | str:
-        """Return how the task ended if it told nothing of that, or what it was lost by."""
+    def left(self) -> Ended | Killed:
+        """Return how the task ended."""
         import ray
         from ray import exceptions
 
@@ -331,11 +331,11 @@ class _Task:
         except exceptions.TaskCancelledError:
             return Ended(130)
         except exceptions.OutOfMemoryError:
-            return "killed by Ray, as the memory of its node was used up"
+            return Killed("Ray, since the memory of its node was used up")
         except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError):
-            return "lost with its node"
+            return Killed("the end of its node")
         except exceptions.WorkerCrashedError:
-            return "killed, or lost with its node"
+            return Killed("the end of its process or node")
         except exceptions.RayError as error:
             return Ended(2, f"ray: {_of_a_node(error)}")
         return Ended(1, "it left without a word")

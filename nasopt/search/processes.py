@@ -1,12 +1,11 @@
 """The worker processes of one piece of work, watched by a process that does nothing else."""
 
-import logging
 import multiprocessing
 import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
@@ -14,12 +13,11 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from nasopt.search.interruption import Interrupted, interruptible
-from nasopt.search.working import Ended, Listener, Tell, is_gain
-
-logger = logging.getLogger("nasopt")
+from nasopt.search.working import Ended, Killed, Listener, Tell, is_gain
 
 REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in between
-ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM)  # exit codes of one that was still starting
+# exit codes of one that was still starting
+ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
 POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
 UNREAD = 1_000  # messages at most: workers wait for a screen that does not go on
 
@@ -27,7 +25,7 @@ Given = TypeVar("Given")
 
 
 class News(NamedTuple):
-    """A message of worker `number`, as `working` has them; None if its process was replaced."""
+    """A message of worker `number`, as `working` has them."""
 
     number: int  # from 0
     said: Any
@@ -58,7 +56,7 @@ class Crew(Generic[Given]):
     def done(self) -> Ended:
         return self.listener.done or Ended()
 
-    def __iter__(self) -> Iterator[News]:
+    def __iter__(self) -> Generator[News]:
         with interruptible(self):
             try:
                 for number in range(len(self.given)):
@@ -110,6 +108,8 @@ class Crew(Generic[Given]):
             return
         if news.said is None:
             news = news._replace(said=self._took_leave(news.number))
+            if news.said is None:
+                return
         if is_gain(news.said):
             self.deaths = 0
         if isinstance(news.said, Ended):
@@ -125,37 +125,36 @@ class Crew(Generic[Given]):
         except queue.Empty:
             return None
 
-    def _took_leave(self, number: int) -> Ended | None:
+    def _took_leave(self, number: int) -> Ended | Killed | None:
         """Start another in the place of a process that has ended, if it was killed.
 
-        Return how it ended, if it told nothing of that.
+        Return how it ended, unless it told that itself.
         """
         left = self._left(self.processes.pop(number))
         if number in self._told_end or self._stopping:
             return None
-        return self._replaced(number, left) if isinstance(left, str) else left
+        return self._replaced(number, left.by) if isinstance(left, Killed) else left
 
-    def _left(self, process: Any) -> Ended | str:
-        """Wait for the end of a process, and return how that was; in words if it was killed."""
+    def _left(self, process: Any) -> Ended | Killed:
+        """Wait for the end of a process, and return how that was."""
         process.join()
         code = process.exitcode or 0
         if code in ASKED_TO_STOP:
             return Ended(128 - code)
         if code >= 0:
             return Ended(1, f"it left with exit code {code}")
-        return f"killed by {signal.Signals(-code).name}"
+        return Killed(signal.Signals(-code).name)
 
-    def _replaced(self, number: int, how: str) -> Ended | None:
+    def _replaced(self, number: int, killer: str) -> Ended | Killed:
         self.deaths += 1
         if self.deaths > REPLACEMENTS_IN_A_ROW * len(self.given):
             return Ended(
                 2,
-                f"workers: {self.deaths} in a row were lost, the last was {how}, and no trial "
+                f"workers: {self.deaths} in a row were killed, the last by {killer}, and no trial "
                 "ended well in between; see whether the memory suffices, or use --workers 1",
             )
-        logger.warning("a worker was %s; another takes its place", how)
         self._start(number)
-        return None
+        return Killed(killer)
 
 
 @contextmanager

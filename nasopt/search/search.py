@@ -24,6 +24,7 @@ from nasopt.storage.attributes import ENDED, IDENTITY
 from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import Lost
+from nasopt.storage.patience import waiting_for_servers
 from nasopt.storage.record import EndedBy, TrialRecord
 from nasopt.text import RUN_AGAIN, duration, several
 from nasopt.training.devices import wait_for
@@ -112,19 +113,20 @@ class Search:
         self.timer: Timer = no_timer if self.profile is None else self.profile.timer
         self.evaluator = evaluator or Evaluator(experiment, storage, device, trains=trains)
         self.storage = self.evaluator.storage
-        self._study = open_study(
-            experiment,
-            self.storage,
-            sampler=sampler,
-            seed=seed,
-            seeded=self.seeded,
-            trials=self.trials if epochs_budget is None else None,
-            epochs_budget=epochs_budget,
-            threads=self.evaluator.threads,
-            timed_on=self.evaluator.latency_setting,
-        )
-        study_id = self._study._study_id
-        self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
+        with waiting_for_servers():
+            self._study = open_study(
+                experiment,
+                self.storage,
+                sampler=sampler,
+                seed=seed,
+                seeded=self.seeded,
+                trials=self.trials if epochs_budget is None else None,
+                epochs_budget=epochs_budget,
+                threads=self.evaluator.threads,
+                timed_on=self.evaluator.latency_setting,
+            )
+            study_id = self._study._study_id
+            self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
         self.callbacks = callbacks
         self.deadline = deadline
         self.worker = Worker(

@@ -3,13 +3,14 @@
 A worker is told what to search and where, as picklable arguments of a function that ends in
 `work_on`. It reports by calling `tell` with what can be pickled, too: where it is (`Begun`), each
 `Progress` or `ComparisonProgress`, each line that the library logs (`Line`), and last how it ended
-(`Ended`). Whoever started it gives all of that to a `Listener`.
+(`Ended`). Whoever started it gives all of that to a `Listener`, and adds `Killed` for it.
 """
 
 import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
@@ -26,6 +27,12 @@ class Begun(NamedTuple):
     """The device at which a worker begins, in words."""
 
     where: str
+
+
+class Killed(NamedTuple):
+    """The end of a worker by a signal, or with its host; another takes its place."""
+
+    by: str
 
 
 class Line(NamedTuple):
@@ -77,23 +84,26 @@ def work_on(make: Callable[[], Iterable[Any]], tell: Tell, where: str) -> None:
     """
     handler = _Lines(tell)
     logger.addHandler(handler)
-    try:
-        tell(Begun(where))
-        running = make()
-        for progress in running:
-            tell(progress)
-        early = (getattr(running, name, "") for name in ("ended", "out_of_time"))
-        tell(Ended(0, "", *early))
-    except Error as error:
-        tell(Ended(2, str(error)))
-    except KeyboardInterrupt as interrupted:
-        tell(Ended(128 + getattr(interrupted, "signum", 2)))
-    except BrokenPipeError:  # nobody listens any more
-        pass
-    except Exception:
-        tell(Ended(1, traceback.format_exc()))
-    finally:
-        logger.removeHandler(handler)
+    with suppress(BrokenPipeError):  # nobody listens any more
+        try:
+            tell(Begun(where))
+            tell(_run(make(), tell))
+        except Error as error:
+            tell(Ended(2, str(error)))
+        except KeyboardInterrupt as interrupted:
+            tell(Ended(128 + getattr(interrupted, "signum", 2)))
+        except BrokenPipeError:
+            raise
+        except Exception:
+            tell(Ended(1, traceback.format_exc()))
+    logger.removeHandler(handler)
+
+
+def _run(running: Iterable[Any], tell: Tell) -> Ended:
+    for progress in running:
+        tell(progress)
+    early = (getattr(running, name, "") for name in ("ended", "out_of_time"))
+    return Ended(0, "", *early)
 
 
 class Listener:
@@ -112,6 +122,8 @@ class Listener:
         """Note what a worker told; log what it logged, and that it failed."""
         if isinstance(said, Line):
             logger.warning("%s", said.text)
+        elif isinstance(said, Killed):
+            logger.warning("a worker was killed by %s; another takes its place", said.by)
         elif isinstance(said, Ended) and said.code == 0:
             self.done = said
         elif isinstance(said, Ended):

@@ -21,7 +21,7 @@ from nasopt.search.comparison import Comparison
 from nasopt.search.loading import load_experiment
 from nasopt.search.processes import Crew, News
 from nasopt.search.search import Search
-from nasopt.search.working import Begun, Ended
+from nasopt.search.working import Begun, Ended, Killed
 from tests.crew import (
     be_killed,
     be_killed_three_times,
@@ -67,7 +67,7 @@ def test_workers_are_processes_of_their_own_that_tell_how_it_goes(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     assert not (tmp_path / str(os.getpid())).exists()
     for number in (0, 1):
-        assert [said for by, said in news if by == number] == [Begun("here"), Ended(), None]
+        assert [said for by, said in news if by == number] == [Begun("here"), Ended()]
 
 
 def test_a_worker_that_is_killed_is_replaced_and_that_is_told(tmp_path, caplog):
@@ -80,16 +80,14 @@ def test_workers_that_die_again_and_again_are_given_up_where_no_trial_ends(
     tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(processes, "REPLACEMENTS_IN_A_ROW", 2)
-    with pytest.raises(
-        StudyError, match=r"^workers: 3 in a row were lost, the last was killed by SIG"
-    ):
+    with pytest.raises(StudyError, match=r"^workers: 3 in a row were killed, the last by SIGKILL"):
         ran(be_killed, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_word_that_death_cuts_off_is_not_heard_and_stops_nobody(tmp_path):
     news = [said for _, said in ran(die_in_a_word, tmp_path) if not isinstance(said, bytes)]
-    assert news == [Begun("here"), None, Begun("here"), Ended(), None]
+    assert news == [Begun("here"), Killed("SIGALRM"), Begun("here"), Ended()]
 
 
 def test_a_worker_that_leaves_is_not_replaced(tmp_path, caplog):
@@ -169,26 +167,28 @@ def test_too_few_workers_are_refused_before_anything_is_made(study, capsys, verb
 
 
 @pytest.fixture
-def long_run(study) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Two workers, each in a trial that does not end: the first, and the id of the other."""
+def long_run(study) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A command whose two workers are in trials that do not end, and their ids."""
     study.write_text(LONG)
     words = ["run", "mine.py", "--device", "cpu", "--workers", "2"]
     command = [sys.executable, "-m", "nasopt", *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while _running() < 2:
             assert process.poll() is None
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        (other,) = (
-            int(child)
-            for child in children
-            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
-        )
         try:
-            yield process, other
+            yield process, workers_of(process.pid)
         finally:
-            process.kill()
-            if lives(other):
-                os.kill(other, signal.SIGKILL)
+            process.kill()  # at which the workers stop
+
+
+def workers_of(process: int) -> list[int]:
+    """The processes that search for a command, but for the one that looks after its resources."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+    ]
 
 
 def _running() -> int:
@@ -208,29 +208,32 @@ def _states() -> list[str]:
 
 @pytest.mark.parametrize("of_terminal", [False, True])
 def test_a_signal_stops_all_workers_and_both_trials_wait(long_run, of_terminal):
-    process, other = long_run
+    process, workers = long_run
+    assert len(workers) == 2
     signum = signal.SIGINT if of_terminal else signal.SIGTERM
     if of_terminal:  # which sends its Ctrl-C to all processes of the command
-        os.kill(other, signum)
+        for worker in workers:
+            os.kill(worker, signum)
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum
     assert err == f"nasopt: stopped by {signum.name}; the same command goes on\n"
-    assert not lives(other)
+    assert not any(map(lives, workers))
     assert _states() == ["WAITING", "WAITING"]
 
 
-def test_workers_end_when_the_first_is_killed(long_run):
-    process, other = long_run
+def test_workers_give_their_trials_back_when_the_one_that_watches_is_killed(long_run):
+    process, workers = long_run
     process.kill()
     process.wait()
-    ends(other)
-    assert sorted(_states()) == ["RUNNING", "WAITING"]  # the killed one's is found by the next run
+    for worker in workers:
+        ends(worker)
+    assert _states() == ["WAITING", "WAITING"]
 
 
 def test_a_killed_worker_is_replaced_and_its_trial_goes_on(long_run):
-    process, other = long_run
-    os.kill(other, signal.SIGKILL)
+    process, workers = long_run
+    os.kill(workers[1], signal.SIGKILL)
     assert process.stderr is not None
     line = process.stderr.readline()  # at once: the run has no end
     assert line == "nasopt: a worker was killed by SIGKILL; another takes its place\n"

@@ -109,7 +109,8 @@ def test_what_a_dead_host_had_in_hand_goes_on_when_it_was_silent(
     url = postgresql()
     gone = Host(tmp_path / "a", names[0], ahead=-660.0, NASOPT_TAKEOVER="2")
     kill_in_mid_trial(gone.start("run", study, *RUN, url), url)
-    _, said = Host(tmp_path / "b", names[1], ahead=660.0).run("run", study, *RUN, url)
+    here = Host(tmp_path / "b", names[1], ahead=660.0, NASOPT_TAKEOVER="10")
+    _, said = here.run("run", study, *RUN, url)
     assert "was left by a worker that died; it goes on" in said
     assert told(url) == whole
     assert workers(url) == 0

@@ -180,7 +180,8 @@ def test_workers_whose_server_fails_end_with_a_line_and_go_on_later(server, tmp_
     url = server.new()
     words = ("run", study_file(tmp_path, 500), "--sampler", "random", "--device", "cpu")
     # what b had in hand, whose row no server could remove, is to go on soon
-    hosts = [Host(tmp_path / name, name, NASOPT_TAKEOVER="10") for name in ("a", "b")]
+    now = {"NASOPT_PATIENCE": "0", "NASOPT_TAKEOVER": "10"}
+    hosts = [Host(tmp_path / name, name, **now) for name in ("a", "b")]
     workers = [host.start(*words, "--storage", url) for host in hosts]
     while len(rows(url, STARTED)) < 3:
         assert None in [each.poll() for each in workers]

@@ -47,7 +47,7 @@ def study_line(progress: ComparisonProgress) -> str:
 
 def _status(progress: ComparisonProgress) -> str:
     if progress.again is not None:
-        accuracies = ", ".join(map(accuracy, progress.again.accuracies))
+        accuracies = ", ".join(map(accuracy, progress.again))
         return f"its winner with other seeds has {accuracies}"
     search = progress.search
     if search is None:

@@ -1,7 +1,8 @@
 """Several workers in a terminal: a line each; elsewhere the lines that one worker prints."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +13,16 @@ from nasopt.reporting.terminal.display import finished_line, live, status
 from nasopt.search.comparison import ComparisonProgress
 from nasopt.search.processes import News
 from nasopt.search.search import Progress
-from nasopt.search.working import Begun, Ended
+from nasopt.search.working import Begun, Ended, Killed
 from nasopt.text import accuracy
 
 
-def follow_workers(out: Console, crew: Iterable[News]) -> None:
+def follow_workers(out: Console, news: Generator[News]) -> None:
     """Watch workers to their end: a line each in a terminal, else a line a trial or study."""
     rows: dict[int, Row] = {}
     whole = Whole()
-    with live(out) as show:
-        for number, said in crew:
+    with closing(news), live(out) as show:
+        for number, said in news:
             for line in whole.hear(number, said):
                 if not out.is_terminal:
                     out.print(line, soft_wrap=True)
@@ -45,9 +46,10 @@ class Row:
         elif isinstance(said, Progress):
             self.doing = _doing(said)
         elif isinstance(said, Ended):
-            self.doing = ("stopped",) if said.code else ("done",)
-        else:
-            self.doing = ("starting anew",)
+            early = f"ended early: {said.why}" if said.why else "stopped"
+            self.doing = (early if said.code else "done",)
+        elif isinstance(said, Killed):
+            self.doing = (f"killed by {said.by}, starting anew",)
 
     def cells(self) -> tuple[str, ...]:
         return self.where, *self.doing
