@@ -8,6 +8,7 @@ waits until it is there.
 
 import logging
 import os
+import pickle
 import socket
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -305,7 +306,8 @@ class RayCrew(Crew[Given]):
         tasks = {task.ref: number for number, task in self.processes.items()}
         ended, _ = ray.wait(list(tasks), timeout=0)  # first: then all that it told is in the queue
         try:
-            return News(*self._queue.get(timeout=POLL_SECONDS))
+            number, said = self._queue.get(timeout=POLL_SECONDS)
+            return News(number, pickle.loads(said))
         except Empty:
             return News(tasks[ended[0]], None) if ended else None
 
@@ -367,7 +369,7 @@ def _work(work: Callable[[Given, Tell], None], given: Given, number: int, queue:
     def tell(said: Any) -> None:
         try:
             with one_at_a_time:
-                queue.put((number, said))
+                queue.put((number, pickle.dumps(said)))  # else the queue imports all of nasopt
         except RayActorError as error:  # the driver is gone
             raise BrokenPipeError from error
 
