@@ -50,7 +50,7 @@ with open({log!r}, "a") as log:
 
 experiment = Experiment(
     dataset=image_folder("pictures", 8),
-    space=Space(Narrow(filters=categorical(*range(2, 40))), Narrow(filters=categorical(2, 3, 4, 5))),
+    space=Space(*[Narrow(filters=categorical(*range(2, 40)))] * 2),
     recipe=Recipe(epochs={epochs}),
     trials={trials},
 )
