@@ -154,6 +154,9 @@ def _nodes(args: argparse.Namespace) -> "list[Node]":
 
     if args.workers_per_gpu is not None:
         raise StudyError("workers_per_gpu: Ray deals parts of a GPU; use --gpus-per-worker 0.5")
+    for option in ("profile", "analyse_only", "studies"):
+        if getattr(args, option, None):
+            raise StudyError(f"{option}: needs no workers on Ray; leave out --ray")
     on_ray.connect(args.ray, args.study)
     on_ray.check_storage(args.storage)
     share = args.gpus_per_worker, 1 if args.cpus_per_worker is None else args.cpus_per_worker

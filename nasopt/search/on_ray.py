@@ -120,14 +120,7 @@ def connect(address: str, study: str | None) -> None:
             f"ray={address}: an address of Ray Client, which this does not speak; run the command "
             "on a node of the cluster, or hand it in there: ray job submit -- nasopt run ..."
         )
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", KNOWN)  # read when it is imported
-    os.environ.setdefault("RAY_RUNTIME_ENV_IGNORE_GITIGNORE", "1")  # images are often in there
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise StudyError("ray is not installed; run: pip install 'nasopt[ray]'") from error
+    ray = _imported()
     found = _reached(address)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     shipped = _shipped(study)
@@ -145,6 +138,18 @@ def connect(address: str, study: str | None) -> None:
             ray.init(address=found, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise StudyError(f"ray={found}: {_in_a_line(error)}") from error
+
+
+def _imported() -> Any:
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", KNOWN)  # read when it is imported
+    os.environ.setdefault("RAY_RUNTIME_ENV_IGNORE_GITIGNORE", "1")  # images are often in there
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise StudyError("ray is not installed; run: pip install 'nasopt[ray]'") from error
+    return ray
 
 
 def _reached(address: str) -> str:

@@ -217,7 +217,8 @@ def test_one_node_may_use_a_file_and_a_card_is_shared(tmp_path):
     )
     nodes = Nodes(tmp_path / "nodes", 1, cpus=2, gpus=1)
     try:
-        process = nodes.command("run", str(study), "--gpus-per-worker", "0.5", cwd=tmp_path)
+        words = ("run", str(study), "--sampler", "random", "--gpus-per-worker", "0.5")
+        process = nodes.command(*words, cwd=tmp_path)
         _, err = process.communicate(timeout=300)
         assert process.returncode == 2
         assert err.endswith(
@@ -264,6 +265,7 @@ def test_an_address_without_a_cluster_is_told_at_once(tmp_path, monkeypatch, cap
             ("--ray", "--workers-per-gpu", "2"),
             "workers_per_gpu: Ray deals parts of a GPU; use --gpus-per-worker 0.5",
         ),
+        (("--profile", "--ray"), "profile: needs no workers on Ray; leave out --ray"),
     ],
 )
 def test_what_ray_is_not_asked_for_is_refused_in_a_line(tmp_path, monkeypatch, capsys, words, line):
