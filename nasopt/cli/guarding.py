@@ -27,7 +27,7 @@ def guarded(command: Callable[[], None], *, trains: bool = False, goes_on: bool 
     handler = _Lines()
     logging.getLogger("nasopt").addHandler(handler)
     try:
-        _quieten_optuna()
+        quieten()
         command()
     except Error as error:
         complain(str(error))
@@ -46,7 +46,7 @@ def guarded(command: Callable[[], None], *, trains: bool = False, goes_on: bool 
     return 0
 
 
-def _quieten_optuna() -> None:
+def quieten() -> None:
     """Silence the logs of libraries that would disturb the output.
 
     Optuna's, of each new study, would stand among the tables. SQLAlchemy's has a traceback for

@@ -101,7 +101,7 @@ class Predictions:
         self.pictures = pictures
         self.unreadable: dict[str, str] = {}
         self.confusion = np.zeros((len(model.classes),) * 2, dtype=np.int64)
-        self._scaled = self._recoloured = 0
+        self._scaled = self._cut = self._recoloured = 0
 
     @property
     def scores(self) -> Scores | None:
@@ -140,6 +140,7 @@ class Predictions:
         height, width = self.model.preprocessing.size
         with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
             self._scaled += image.size != (width, height)
+            self._cut += image.width != image.height
             modes = ("L",) if self.model.preprocessing.colour == "grey" else ("RGB",)
             self._recoloured += image.mode not in modes
 
@@ -148,7 +149,9 @@ class Predictions:
         pictures = several(len(self.pictures) - len(self.unreadable), "picture")
         height, width = self.model.preprocessing.size
         if self._scaled:
-            logger.warning("%s of %s scaled to %sx%s pixels", self._scaled, pictures, width, height)
+            scaled = f"{self._scaled} of {pictures} scaled to {width}x{height} pixels"
+            cut = f", the centre square of {self._cut} of them" if self._cut else ""
+            logger.warning("%s%s", scaled, cut)
         if self._recoloured:
             colour = self.model.preprocessing.colour
             logger.warning("%s of %s turned into %s", self._recoloured, pictures, colour)

@@ -89,7 +89,7 @@ def references(
 
 def _of_family(space: Space, problem: Problem, family: Family) -> Reference | None:
     architecture = member(space, problem, family)
-    if architecture is None:
+    if architecture is None or not _convolutions(architecture):  # only blocks of the user's own
         return None
     right, count = _of_its_kind(family, architecture)
     is_like = right > 0 or not count
@@ -154,6 +154,8 @@ def _wished(
             }
         elif isinstance(layer, Dense):
             wish = {"width": width * _most(layer.width)}
+        elif layer.is_own:
+            wish = {"stride": 1, "filters": width * _most(getattr(layer, "filters", 1))}
         else:
             wish = {"kernel_size": 2, "op": "max"}
         for field_name, field in layer.open_fields.items():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+from nasopt.data import Seen
 from nasopt.search.backend import Resources
 from nasopt.search.experiment import Experiment
 from nasopt.space.architecture import Architecture
@@ -35,6 +36,8 @@ class TimedCost(Cost):
 class Evaluator:
     """The parts that a training needs, without the evaluation.
 
+    Images are loaded at once, or, with trains=False, read once to see that it can be done.
+
     Raises an error for a wrong device, data set or database, in this order, before the database is
     made.
     """
@@ -44,11 +47,16 @@ class Evaluator:
         experiment: Experiment,
         storage: str | Path | None = None,
         device: str = "auto",
+        *,
+        trains: bool = True,
     ) -> None:
         self.experiment = experiment
         self.device = find_device(device)
         self.backend = experiment.backend
-        images = self.backend.load(self.device)
+        if trains:
+            self.images = self.backend.load(self.device)
+        else:
+            self.backend.check()
         self.location = default_location(experiment) if storage is None else storage
         self.storage: Storage = open_storage(self.location)
         self.ledger = Ledger(
@@ -56,7 +64,15 @@ class Evaluator:
         )
         self.latencies = Latencies(self.storage.engine)
         self.locks = locks_of(self.storage)
-        self.resources = Resources(self.device, images, self.ledger, self.locks)
+
+    @cached_property
+    def images(self) -> Seen | None:
+        """The images that may be seen, on the device if there is room."""
+        return self.backend.load(self.device)
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(self.device, self.images, self.ledger, self.locks)
 
     @cached_property
     def threads(self) -> int | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sqlalchemy as sa
 
 from nasopt.storage.ledger import inserting
+from nasopt.storage.patience import patient
 
 if TYPE_CHECKING:  # it imports torch
     from nasopt.training.latency import Measured, Setting
@@ -66,6 +67,7 @@ class Latencies:
     def _has_old(self) -> bool:
         return sa.inspect(self.engine).has_table(OLD_TIMINGS.name)
 
+    @patient
     def once(self, key: str, setting: "Setting", measure: Callable[[], "Measured"]) -> Latency:
         """Return what is known of the network of `key`; if nothing is, `measure` and record it.
 
@@ -92,6 +94,7 @@ class Latencies:
             row = connection.execute(query.where(*_of(LATENCIES, key, setting))).first()
         return None if row is None else Latency(**row._mapping)
 
+    @patient
     def _old(self, key: str, setting: "Setting") -> float | None:
         if not self._has_old:
             return None

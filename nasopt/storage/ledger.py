@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt.errors import StorageError
+from nasopt.storage.patience import patient
 from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation
 from nasopt.training.metrics import packed, unpacked
@@ -122,6 +123,7 @@ class Ledger:
     def _is_scored(self, result: EpochResult) -> bool:
         return self.metric == "accuracy" or result.confusion is not None
 
+    @patient
     def _read(self, wanted: sa.ColumnElement[bool]) -> list[tuple[str, EpochResult]]:
         """Return the epochs that are `wanted`, each with its key, in order."""
         columns = [column for column in EPOCHS.c if column.name != "recorded"]
@@ -133,6 +135,7 @@ class Ledger:
             rows = [dict(row._mapping) for row in connection.execute(query)]
         return [(row.pop("key"), _result(**row)) for row in rows]
 
+    @patient
     def append(self, evaluation: Evaluation, result: EpochResult) -> None:
         """Record an epoch; one that is known already stands, but for a matrix that it lacks."""
         described = evaluation.describe()
@@ -270,6 +273,7 @@ class Ledger:
                 total -= size
 
 
+@patient
 def has_tables(engine: sa.Engine) -> bool:
     """Return whether a database has a ledger: one that was opened to read may have none."""
     return sa.inspect(engine).has_table(EPOCHS.name)

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from nasopt.storage.ledger import inserting
+from nasopt.storage.patience import patient
 
 MOST_BYTES = 2**28  # of the labels or predictions of a look: what is more was not written by us
 
@@ -81,6 +82,7 @@ class Looks:
     def _is_made(self) -> bool:
         return sa.inspect(self.engine).has_table(PREDICTIONS.name)
 
+    @patient
     def add(self, key: str, look: Look) -> None:
         """Record a look, all of it at once; one that is known already stands as it is."""
         row = {
@@ -105,6 +107,7 @@ class Looks:
             connection.execute(inserting(LOOKS, dialect), row)
             connection.execute(inserting(PREDICTIONS, dialect), predictions)
 
+    @patient
     def find(self, key: str) -> Look | None:
         """Return a look with all that it showed; None if it was not taken."""
         if not self._is_made:
@@ -130,6 +133,7 @@ class Looks:
             row.recorded,
         )
 
+    @patient
     def count(self) -> int:
         """Return how many looks there were, whatever the test split."""
         if not self._is_made:
@@ -138,6 +142,7 @@ class Looks:
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
+    @patient
     def taken(self, dataset: str) -> list[tuple[str, str]]:
         """Return (when, key) of each look at the test split of `dataset`, the first one first."""
         if not self._is_made:

@@ -17,7 +17,7 @@ from torch import nn
 
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
-from nasopt.space.model import build
+from nasopt.space.model import empty, put_in_own
 from nasopt.text import several
 from nasopt.training.devices import training_on, wait_for
 
@@ -92,12 +92,12 @@ def measured(
 
 
 def _zero(architecture: Architecture, input_shape: Shape, classes: int) -> nn.Module:
-    """Return the network with all weights 0, which draws no random numbers."""
-    with torch.device("meta"):
-        network = build(architecture, input_shape, classes)
+    """Return the network with all weights 0, but for those of the user's own blocks."""
+    network = empty(architecture, input_shape, classes)
     network.to_empty(device="cpu")
     for tensor in network.state_dict().values():
         tensor.zero_()
+    put_in_own(network, architecture, input_shape, seed=lambda place: place)
     return network
 
 

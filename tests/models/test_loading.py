@@ -81,7 +81,7 @@ def test_any_changed_or_missing_byte_is_told_in_one_line(folder, saved, name, da
 
 
 def test_a_newer_format_is_told_with_the_remedy(folder):
-    retold(folder, format=2, nasopt="9.1")
+    retold(folder, format=3, nasopt="9.1")
     with pytest.raises(ModelError, match=r"newer nasopt, 9\.1 .* run: pip install -U nasopt"):
         nasopt.load(folder)
 

@@ -108,7 +108,8 @@ def test_folders_of_other_names_are_pictures_all_the_same(folder, pictures, caps
 def test_what_is_converted_is_said_once(folder, pictures, capsys):
     _, _, err = predicted(capsys, folder, "large.JPG", "large.JPG", "other.png")
     assert err == [
-        "nasopt: 2 of 3 pictures scaled to 8x8 pixels", "nasopt: 2 of 3 pictures turned into grey",
+        "nasopt: 2 of 3 pictures scaled to 8x8 pixels, the centre square of 2 of them",
+        "nasopt: 2 of 3 pictures turned into grey",
     ]  # fmt: skip
     _, _, err = predicted(capsys, folder, "other.png")
     assert err == []

@@ -191,7 +191,9 @@ class Contents:
     @property
     def how_drawn(self) -> str:
         skips = any(block.skips for each in self.drawn for block in each.blocks)
-        return f"{captions.HOW_DRAWN} {captions.SKIPS}" if skips else captions.HOW_DRAWN
+        own = self.space is not None and any(part.layer.is_own for part in self.space.parts)
+        more = [captions.OWN] * own + [captions.SKIPS] * skips
+        return " ".join([captions.HOW_DRAWN, *more])
 
     @property
     def about_examples(self) -> str:
