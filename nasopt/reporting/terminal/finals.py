@@ -14,6 +14,7 @@ from nasopt.training.metrics import METRICS, capital, in_words
 
 MOST_CLASSES = 20  # whose recalls and confusions are printed; a report has all
 SHOWN_MISTAKES = 5
+BAR = 32  # columns of the counts and the bar, which a longer text would push aside
 UNITS = ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (float("inf"), 1.0, "s"))  # below, factor, name
 
 
@@ -23,9 +24,9 @@ def follow_finals(out: Console, finals: Iterable[FinalProgress]) -> None:
         before: FinalProgress | None = None
         for progress in finals:
             if out.is_terminal:
-                left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
-                text = f"{progress.stage}: {_status(progress)}{left}"
-                show(progress.number - 1, progress.total, text)
+                left = f"{duration(progress.seconds_left)} left, " if progress.seconds_left else ""
+                text = f"{progress.stage}: {left}{_status(progress)}"
+                show(progress.number - 1, progress.total, text[: max(1, out.width - BAR)])
             elif before is not None and _place(before) != _place(progress):
                 out.print(finished_training(before), soft_wrap=True)
             before = progress
@@ -85,7 +86,7 @@ def _print_reranking(out: Console, reranking: Reranking) -> None:
 
 def _print_test(out: Console, test: FinalTest) -> None:
     images = test.winner.first.images
-    out.print(f"On the {images:,} test images", style="bold")
+    out.print(f"On the {images:,} test images: {in_words(test.metric)}", style="bold")
     epochs = several(test.epochs, "epoch")
     seeds = several(len(test.winner.scores), "seed")
     out.print(
@@ -93,8 +94,7 @@ def _print_test(out: Console, test: FinalTest) -> None:
         "Nothing was left to validate on.",
         style="dim",
     )
-    score = in_words(test.metric)
-    table = _table(score, "95 % over seeds", "winner's lead", "parameters", first="network")
+    table = _table("mean", "95 % over seeds", "winner's lead", "parameters", first="network")
     for each in test.tested:
         counts = f"{each.contender.parameters:,}"
         table.add_row(each.contender.name, *_of_seeds(each), _lead(each), counts)
