@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from nasopt.reporting.figures.drawing import TALLEST, Block
 from nasopt.reporting.figures.palette import GREY, new_figure
 
-LEAST = 34  # pixels for the words below a block
+LEAST, LETTER = 34, 6.75  # pixels for the words below a block, and for a letter of them
 GAP = 8
 HEIGHT = 190
 PAGE = 640  # pixels across: few blocks are not stretched over it
@@ -17,7 +17,7 @@ SKIP = 10  # pixels that the arc of a residual layer rises above its block
 
 def network_figure(blocks: Sequence[Block]) -> go.Figure:
     """Draw `blocks` from left to right, each with its words below and all of them on hover."""
-    rooms = [max(LEAST, block.width) + GAP for block in blocks]
+    rooms = [max(LEAST, block.width, LETTER * block.letters) + GAP for block in blocks]
     centres = [end - room / 2 for end, room in zip(accumulate(rooms), rooms, strict=True)]
     figure = new_figure(
         go.Bar(

@@ -8,14 +8,14 @@ from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
 
 GAP, LINE = 6, 12  # pixels between blocks; of a line of text
-NARROWEST_CELL = 30
+NARROWEST_CELL, LETTER = 30, 6
 ABOVE = 16  # room for what skips a layer
 
 
 def network_svg(architecture: Architecture, input_shape: Shape) -> str:
     """Return the layers as blocks in a row, with a line or two of text under each."""
     drawn = blocks(architecture, input_shape, most_filters([architecture]))
-    widths = [max(block.width + GAP, NARROWEST_CELL) for block in drawn]
+    widths = [max(block.width + GAP, NARROWEST_CELL, LETTER * block.letters) for block in drawn]
     height = ABOVE + TALLEST + 4 * LINE
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{sum(widths):.0f}" height="{height}" '
