@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasopt.errors import Error, SpaceError
@@ -37,6 +38,10 @@ def _built(layer: Layer, in_shape: Shape) -> nn.Module:
     if not isinstance(module, nn.Module):
         kind = type(module).__name__
         raise SpaceError(f"{_called(layer)}.build returns a {kind}; return a torch.nn.Module")
+    if any(map(is_lazy, module.parameters())):
+        raise SpaceError(
+            f"{_called(layer)}.build returns a lazy module; in_shape[0] is its number of channels"
+        )
     return module
 
 

@@ -1,6 +1,7 @@
 """The figure of a network as a row of blocks."""
 
 from collections.abc import Sequence
+from html import escape
 from itertools import accumulate
 
 import plotly.graph_objects as go
@@ -28,7 +29,7 @@ def network_figure(blocks: Sequence[Block]) -> go.Figure:
                 "color": ["rgba(0, 0, 0, 0)" if b.hollow else b.colour for b in blocks],
                 "line": {"color": [block.colour for block in blocks], "width": 1.5},
             },
-            customdata=[block.words for block in blocks],
+            customdata=[escape(block.words) for block in blocks],
             hovertemplate="%{customdata}<extra></extra>",
         ),
         go.Scatter(

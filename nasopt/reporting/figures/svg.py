@@ -1,6 +1,7 @@
 """A network as an SVG file, drawn as the report draws it."""
 
 from collections.abc import Iterator
+from html import escape
 
 from nasopt.reporting.figures.drawing import TALLEST, Block, blocks, most_filters
 from nasopt.reporting.figures.palette import GREY
@@ -34,7 +35,7 @@ def _drawn(block: Block, middle: float) -> Iterator[str]:
     paint = f'fill="none" stroke="{block.colour}"' if block.hollow else f'fill="{block.colour}"'
     yield (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{block.width:.1f}" height="{block.height:.1f}" '
-        f'rx="2" {paint}><title>{block.words}</title></rect>'
+        f'rx="2" {paint}><title>{escape(block.words)}</title></rect>'
     )
     if block.skips:
         over, right = y - 13, x + block.width
@@ -43,4 +44,4 @@ def _drawn(block: Block, middle: float) -> Iterator[str]:
             f'{y:.1f}" fill="none" stroke="{GREY}"/>'
         )
     for place, line in enumerate(block.lines, 1):
-        yield f'<text x="{middle:.1f}" y="{ABOVE + TALLEST + place * LINE}">{line}</text>'
+        yield f'<text x="{middle:.1f}" y="{ABOVE + TALLEST + place * LINE}">{escape(line)}</text>'
