@@ -236,6 +236,7 @@ BUILDS = "    def build(self, in_shape):\n        "
          r"Mine\(a=1\).build\(\(1, 4, 4\)\): ZeroDivisionError: .*, mine.py:8; fix it"),
         (f"{BUILDS}return 3\n", "Mine()", r"Mine\(\).build returns a int; return a torch.nn.Mod"),
         (f"{BUILDS}return nn.Conv2d(7, 7, 1)\n", "Mine()", r"Mine\(\) on maps of \(1, 4, 4\): Ru"),
+        (f"{BUILDS}return nn.BatchNorm2d(7)\n", "Mine()", r"ValueError: a BatchNorm2d\(7\) on"),
         (f"{BUILDS}return nn.Flatten()\n", "Mine()", r"makes \(2, 16\) .* return \(2, channels, 4"),
         (f"{BUILDS}return nn.MaxPool2d((2, 1))\n", "Mine()", r"makes \(2, 1, 2, 4\) .* only a"),
         (f"    stride: int = 2\n{BUILDS}return nn.Identity()\n", "Mine()",
