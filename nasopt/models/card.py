@@ -170,7 +170,9 @@ def _interval(score: Score) -> str:
 def _network(model: Model) -> str:
     rows = layer_rows(model.architecture.convolutions)
     (label, numbers), *others = rows.items()
-    table = markdown_table([label, *numbers], ([name, *texts] for name, texts in others))
+    table = markdown_table(
+        [label, *numbers], ([name, *map(plain, texts)] for name, texts in others)
+    )
     widths = [layer.wording.filters for layer in model.architecture.dense]
     after = f"Then the mean of each map, {_dense(widths)}and a classifier."
     return f"{table}\n\n{after}"

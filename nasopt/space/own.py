@@ -5,6 +5,7 @@ there without the class can be counted, drawn and compared, but not built.
 """
 
 import keyword
+import math
 from collections.abc import Sequence
 from dataclasses import MISSING, FrozenInstanceError, dataclass, fields
 from functools import cache
@@ -63,6 +64,11 @@ def check_values(cls: "type[Layer]", given: dict[str, Any]) -> None:
         where = f"{cls.__name__}.{each.name}={value!r}"
         if value is not MISSING and not isinstance(value, Choice | Categorical | Integer):
             raise SpaceError(f"{where}: use a number, text or boolean, categorical or integer")
+        for one in getattr(value, "boundary_values", (value,)):
+            if isinstance(one, str) and not one.isprintable():
+                raise SpaceError(f"{where}: a text that cannot be shown; use another")
+            if isinstance(one, float) and not math.isfinite(one):
+                raise SpaceError(f"{where}: not finite; use a number")
         if each.name == "stride" and value is not MISSING:
             strides = getattr(value, "boundary_values", (value,))
             if any(type(stride) is not int or stride < 1 for stride in strides):

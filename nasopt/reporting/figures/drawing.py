@@ -29,6 +29,11 @@ class Block:
     skips: bool = False
     hollow: bool = False
 
+    @property
+    def letters(self) -> int:
+        """The length of the longest line."""
+        return max(map(len, self.lines), default=0)
+
 
 def blocks(architecture: Architecture, input_shape: Shape, most_filters: int) -> list[Block]:
     """Return the layers of `architecture`, in order; `most_filters` is the widest number drawn."""

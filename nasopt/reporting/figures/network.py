@@ -1,6 +1,7 @@
 """The figure of a network as a row of blocks."""
 
 from collections.abc import Sequence
+from html import escape
 from itertools import accumulate
 
 import plotly.graph_objects as go
@@ -8,7 +9,7 @@ import plotly.graph_objects as go
 from nasopt.reporting.figures.drawing import TALLEST, Block
 from nasopt.reporting.figures.palette import GREY, new_figure
 
-LEAST = 34  # pixels for the words below a block
+LEAST, LETTER = 34, 6.75  # pixels for the words below a block, and for a letter of them
 GAP = 8
 HEIGHT = 190
 PAGE = 640  # pixels across: few blocks are not stretched over it
@@ -17,7 +18,7 @@ SKIP = 10  # pixels that the arc of a residual layer rises above its block
 
 def network_figure(blocks: Sequence[Block]) -> go.Figure:
     """Draw `blocks` from left to right, each with its words below and all of them on hover."""
-    rooms = [max(LEAST, block.width) + GAP for block in blocks]
+    rooms = [max(LEAST, block.width, LETTER * block.letters) + GAP for block in blocks]
     centres = [end - room / 2 for end, room in zip(accumulate(rooms), rooms, strict=True)]
     figure = new_figure(
         go.Bar(
@@ -28,7 +29,7 @@ def network_figure(blocks: Sequence[Block]) -> go.Figure:
                 "color": ["rgba(0, 0, 0, 0)" if b.hollow else b.colour for b in blocks],
                 "line": {"color": [block.colour for block in blocks], "width": 1.5},
             },
-            customdata=[block.words for block in blocks],
+            customdata=[escape(block.words) for block in blocks],
             hovertemplate="%{customdata}<extra></extra>",
         ),
         go.Scatter(

@@ -1,6 +1,7 @@
 """A network as an SVG file, drawn as the report draws it."""
 
 from collections.abc import Iterator
+from html import escape
 
 from nasopt.reporting.figures.drawing import TALLEST, Block, blocks, most_filters
 from nasopt.reporting.figures.palette import GREY
@@ -8,14 +9,14 @@ from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
 
 GAP, LINE = 6, 12  # pixels between blocks; of a line of text
-NARROWEST_CELL = 30
+NARROWEST_CELL, LETTER = 30, 6
 ABOVE = 16  # room for what skips a layer
 
 
 def network_svg(architecture: Architecture, input_shape: Shape) -> str:
     """Return the layers as blocks in a row, with a line or two of text under each."""
     drawn = blocks(architecture, input_shape, most_filters([architecture]))
-    widths = [max(block.width + GAP, NARROWEST_CELL) for block in drawn]
+    widths = [max(block.width + GAP, NARROWEST_CELL, LETTER * block.letters) for block in drawn]
     height = ABOVE + TALLEST + 4 * LINE
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{sum(widths):.0f}" height="{height}" '
@@ -34,7 +35,7 @@ def _drawn(block: Block, middle: float) -> Iterator[str]:
     paint = f'fill="none" stroke="{block.colour}"' if block.hollow else f'fill="{block.colour}"'
     yield (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{block.width:.1f}" height="{block.height:.1f}" '
-        f'rx="2" {paint}><title>{block.words}</title></rect>'
+        f'rx="2" {paint}><title>{escape(block.words)}</title></rect>'
     )
     if block.skips:
         over, right = y - 13, x + block.width
@@ -43,4 +44,4 @@ def _drawn(block: Block, middle: float) -> Iterator[str]:
             f'{y:.1f}" fill="none" stroke="{GREY}"/>'
         )
     for place, line in enumerate(block.lines, 1):
-        yield f'<text x="{middle:.1f}" y="{ABOVE + TALLEST + place * LINE}">{line}</text>'
+        yield f'<text x="{middle:.1f}" y="{ABOVE + TALLEST + place * LINE}">{escape(line)}</text>'
