@@ -18,7 +18,7 @@ from nasopt.analysis.outcome import Outcome
 from nasopt.analysis.predictions import Predictions
 from nasopt.analysis.record import Record
 from nasopt.analysis.statistics import TEST_PAIRS
-from nasopt.reporting.names import LAYERS, field_name, kind_name, place_in_prose
+from nasopt.reporting.names import field_name, kind_name, layer_noun, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
 from nasopt.space.layers import Layer
 from nasopt.space.limits import LATENCY
@@ -114,7 +114,7 @@ def space_size(study: Record) -> int | None:
 
 def times(part: Part) -> str:
     """Return a count of layers in words: "3 to 6 layers"."""
-    noun = LAYERS[part.layer.kind]
+    noun = layer_noun(part.layer.kind)
     high = len(part.names)
     return several(high, noun) if part.low == high else f"{part.low} to {several(high, noun)}"
 
@@ -195,6 +195,7 @@ HOW_DRAWN = (
     "tall as its picture; its colour is the size of its filters. Below it: filters, their size, "
     "and ÷2 where the picture is halved."
 )
+OWN = "A block of one's own has its name below."
 SKIPS = "An arc is the input that is added again."
 
 
