@@ -50,7 +50,7 @@ class Crew(Generic[Given]):
         self.signum: int | None = None  # of the signal that asked to stop
         self.listener = Listener()
         self.deaths = 0  # in a row
-        self.processes: dict[int, BaseProcess] = {}
+        self.processes: dict[int, Any] = {}  # whatever can `terminate`
         self._mail: queue.Queue[News] = queue.Queue(UNREAD)
         self._told_end: set[int] = set()
         self._stopping = False
@@ -106,9 +106,8 @@ class Crew(Generic[Given]):
 
     def _news(self) -> Iterator[News]:
         """Yield what is told next, if anything is."""
-        try:
-            news = self._mail.get(timeout=POLL_SECONDS)
-        except queue.Empty:
+        news = self._next()
+        if news is None:
             return
         if news.said is None:
             news = news._replace(said=self._took_leave(news.number))
@@ -122,21 +121,32 @@ class Crew(Generic[Given]):
             self.listener.hear(news.said)
         yield news
 
+    def _next(self) -> News | None:
+        """Return what is told next, None while nothing is; said=None is the end of a process."""
+        try:
+            return self._mail.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return None
+
     def _took_leave(self, number: int) -> Ended | Killed | None:
-        """Wait for the end of a process; start another in its place if it was killed.
+        """Start another in the place of a process that has ended, if it was killed.
 
         Return how it ended, unless it told that itself.
         """
-        process = self.processes.pop(number)
-        process.join()
-        code = process.exitcode or 0
+        left = self._left(self.processes.pop(number))
         if number in self._told_end or self._stopping:
             return None
+        return self._replaced(number, left.by) if isinstance(left, Killed) else left
+
+    def _left(self, process: Any) -> Ended | Killed:
+        """Wait for the end of a process, and return how that was."""
+        process.join()
+        code = process.exitcode or 0
         if code in ASKED_TO_STOP:
             return Ended(128 - code)
         if code >= 0:
             return Ended(1, f"it left with exit code {code}")
-        return self._replaced(number, signal.Signals(-code).name)
+        return Killed(signal.Signals(-code).name)
 
     def _replaced(self, number: int, killer: str) -> Ended | Killed:
         self.deaths += 1
