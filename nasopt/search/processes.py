@@ -20,6 +20,7 @@ from nasopt.search.working import Ended, Killed, Listener, Tell, is_gain
 REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in between
 # exit codes of one that was still starting
 ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
+UNKNOWN = 255  # the exit code of one whose server had died before
 POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
 NEEDED = ("nasopt.search.comparison", "nasopt.search.loading", "nasopt.reporting.notes")
 UNREAD = 1_000  # messages at most: workers wait for a screen that does not go on
@@ -144,6 +145,8 @@ class Crew(Generic[Given]):
         code = process.exitcode or 0
         if code in ASKED_TO_STOP:
             return Ended(128 - code)
+        if code == UNKNOWN:
+            return Killed("an unknown signal")
         if code >= 0:
             return Ended(1, f"it left with exit code {code}")
         return Killed(signal.Signals(-code).name)

@@ -24,6 +24,7 @@ from nasopt.search.search import Search
 from nasopt.search.working import Begun, Ended, Killed
 from tests.crew import (
     be_killed,
+    be_killed_after_its_server,
     be_killed_three_times,
     die_in_a_word,
     leave,
@@ -74,6 +75,13 @@ def test_a_worker_that_is_killed_is_replaced_and_that_is_told(tmp_path, caplog):
     ran(be_killed_three_times, tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
     assert caplog.messages == ["a worker was killed by SIGKILL; another takes its place"] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are no forks")
+def test_a_worker_is_replaced_where_nobody_knows_how_it_died(tmp_path, caplog):
+    ran(be_killed_after_its_server, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert caplog.messages == ["a worker was killed by an unknown signal; another takes its place"]
 
 
 def test_workers_that_die_again_and_again_are_given_up_where_no_trial_ends(
