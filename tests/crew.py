@@ -27,6 +27,13 @@ def be_killed_three_times(folder: Path, tell: Tell) -> None:
     note(folder, tell)
 
 
+def be_killed_after_its_server(folder: Path, tell: Tell) -> None:
+    if not list(folder.iterdir()):
+        os.kill(os.getppid(), signal.SIGKILL)  # which knows how its forks end
+        be_killed(folder, tell)
+    note(folder, tell)
+
+
 def wait(folder: Path, tell: Tell) -> None:
     tell(Begun("here"))
     signal.pause()

@@ -41,6 +41,7 @@ def finals_after(search: Search, args: argparse.Namespace) -> None:
     """Go on from a search to its finals."""
     out = display.console(stderr=args.json)
     if search.out_of_time and isinstance(search.deadline, KeptBack):
+        search.deadline.kept(search.study)  # as it is by the trials of all workers
         done = done_of(search.standing.done, search.trials)
         tables.print_kept_back(out, f"{done}, {search.out_of_time}", search.deadline.kept.seconds)
     else:

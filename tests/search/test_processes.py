@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from nasopt.search.search import Search
 from nasopt.search.working import Begun, Ended, Killed
 from tests.crew import (
     be_killed,
+    be_killed_after_its_server,
     be_killed_three_times,
     die_in_a_word,
     leave,
@@ -74,6 +75,13 @@ def test_a_worker_that_is_killed_is_replaced_and_that_is_told(tmp_path, caplog):
     ran(be_killed_three_times, tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
     assert caplog.messages == ["a worker was killed by SIGKILL; another takes its place"] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are no forks")
+def test_a_worker_is_replaced_where_nobody_knows_how_it_died(tmp_path, caplog):
+    ran(be_killed_after_its_server, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert caplog.messages == ["a worker was killed by an unknown signal; another takes its place"]
 
 
 def test_workers_that_die_again_and_again_are_given_up_where_no_trial_ends(
@@ -182,13 +190,18 @@ def long_run(study) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
 
 
 def workers_of(process: int) -> list[int]:
-    """The processes that search for a command, but for the one that looks after its resources."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [
-        int(child)
-        for child in children
-        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+    """The processes that search for a command: forks of a child of it."""
+    servers = [
+        child
+        for child in children_of(process)
+        if "forkserver" in Path(f"/proc/{child}/cmdline").read_text()
     ]
+    return [worker for server in servers for worker in children_of(server)]
+
+
+def children_of(process: int) -> list[int]:
+    children = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(child) for child in children.split()]
 
 
 def _running() -> int:
@@ -268,15 +281,6 @@ def test_the_ctrl_c_of_a_terminal_is_gentle_while_workers_are_starting(study):
     assert err == "nasopt: stopped by SIGINT; the same command goes on\n"
 
 
-@pytest.fixture
-def no_process(monkeypatch) -> None:
-    def start(self: SpawnProcess) -> None:
-        pytest.fail("a process was started")
-
-    monkeypatch.setattr(SpawnProcess, "start", start)
-
-
-@pytest.mark.usefixtures("no_process")
 @pytest.mark.parametrize(
     "words",
     [
@@ -284,9 +288,18 @@ def no_process(monkeypatch) -> None:
         ["compare", "mine.py", "--samplers", "random", "--seeds", "1", "--replicates", "0"],
     ],
 )
-def test_there_are_no_more_workers_than_there_is_left_to_do(study, capsys, words):
-    assert main([*words, "--device", "cpu", "--workers", "2"]) == 0
-    assert main([*words, "--device", "cpu", "--workers", "2"]) == 0
+def test_there_are_no_more_workers_than_there_is_left_to_do(study, capsys, monkeypatch, words):
+    started = []
+    start = BaseProcess.start
+
+    def noted(self: BaseProcess) -> None:
+        started.append(self)
+        start(self)
+
+    monkeypatch.setattr(BaseProcess, "start", noted)
+    for _ in range(2):  # the second finds nothing to do
+        assert main([*words, "--device", "cpu", "--workers", "2"]) == 0
+        assert len(started) == 1
     assert capsys.readouterr().err == ""
 
 
