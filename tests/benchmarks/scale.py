@@ -37,7 +37,7 @@ from tests.cluster import Cluster
 from tests.hosts import study_file
 
 TURNS = 3
-TRAINED = 40  # trials of a turn
+TRAINED = 16  # trials a worker in a turn
 EPOCHS = 20  # of those: a second each, about
 CROWDS = (1, 2, 4, 8, 16)
 WRITTEN, LEAST = 20, 60  # trials a worker, and in all
