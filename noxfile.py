@@ -68,6 +68,14 @@ def faults(session: nox.Session) -> None:
         session.run(python, "-m", *part, external=True)
 
 
+@nox.session(name="ray")
+def on_ray(session: nox.Session) -> None:
+    """Try a Ray cluster of two nodes on this machine, one of which is killed: a few minutes."""
+    groups = nox.project.dependency_groups(PROJECT, "test")
+    session.install("-q", "-c", "constraints.txt", "-e", ".[ray]", *groups)
+    session.run("pytest", "-m", "long or not long", "tests/search/test_on_ray.py")
+
+
 @nox.session(venv_backend="none")
 def kernels(session: nox.Session) -> None:
     """Check random layers against float64, by each instruction set of oneDNN, 1 and 2 threads."""

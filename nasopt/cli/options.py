@@ -101,6 +101,25 @@ def _workers(sub: Parser, work: str) -> None:
     sub.add_argument(
         "--workers-per-gpu", type=int, metavar="K", help="put so many on each GPU (default: 1)"
     )
+    sub.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="let Ray place the workers on the nodes of the cluster at HOST:PORT (default: of "
+        "RAY_ADDRESS, else of this machine), by default as many as there is room for; with several "
+        "nodes --storage has to be a PostgreSQL server",
+    )
+    sub.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="G",
+        help="with --ray: 0.5 puts two on each GPU (default: 1, or 0 where there are none)",
+    )
+    sub.add_argument(
+        "--cpus-per-worker", type=int, metavar="C",
+        help="with --ray: the cores, and threads, of each worker (default: 1)",
+    )  # fmt: skip
 
 
 def _time(sub: Parser, begun: str) -> None:
@@ -292,7 +311,7 @@ def _folder(sub: Parser) -> None:
 
 def _blocks(sub: Parser) -> None:
     sub.add_argument(
-        "--study", metavar="FILE", help="the study file whose own blocks the network has"
+        "--blocks", metavar="FILE", help="the study file that defines blocks of the network"
     )
 
 

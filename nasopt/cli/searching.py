@@ -9,6 +9,7 @@ from nasopt.errors import StudyError
 if TYPE_CHECKING:
     from nasopt.search.comparison import Comparison
     from nasopt.search.deadline import Deadline
+    from nasopt.search.on_ray import Node
     from nasopt.search.places import Place
     from nasopt.search.search import Search
     from nasopt.search.working import Ended, Tell
@@ -126,38 +127,68 @@ def deadline_of(time: str | None) -> "Deadline":
     return Deadline.after(None if time is None else read_seconds(time))
 
 
-def _places(args: argparse.Namespace) -> "list[Place]":
+def _places(args: argparse.Namespace) -> "list[Place] | list[Node]":
     """Return the places of the worker processes, of which one is here; none if one was asked for.
 
     From here on `args` have one device.
     """
     from nasopt.search.places import find_places
 
+    if args.ray is not None:
+        return _nodes(args)
+    for option in ("gpus_per_worker", "cpus_per_worker"):
+        if getattr(args, option) is not None:
+            raise StudyError(f"{option}: of workers on Ray; give --ray, or leave it out")
     places = find_places(args.device, args.workers, args.workers_per_gpu)
     places[0].take()
     args.device = places[0].device
     return places if len(places) > 1 or (args.workers or 1) > 1 else []
 
 
+def _nodes(args: argparse.Namespace) -> "list[Node]":
+    """Return the places of the workers in the Ray cluster of `args`, once it can be reached.
+
+    From here on the device of `args` is this machine's own, which trains nothing.
+    """
+    from nasopt.search import on_ray
+
+    if args.workers_per_gpu is not None:
+        raise StudyError("workers_per_gpu: Ray deals parts of a GPU; use --gpus-per-worker 0.5")
+    for option in ("profile", "analyse_only", "studies"):
+        if getattr(args, option, None):
+            raise StudyError(f"{option}: needs no workers on Ray; leave out --ray")
+    on_ray.connect(args.ray, args.study)
+    on_ray.check_storage(args.storage)
+    share = args.gpus_per_worker, 1 if args.cpus_per_worker is None else args.cpus_per_worker
+    nodes = on_ray.find_nodes(args.device, args.workers, *share)
+    args.device = "auto"
+    return nodes
+
+
 def _watched(
-    work: Callable[[Any, "Tell"], None], args: argparse.Namespace, places: "Sequence[Place]"
+    work: Callable[[Any, "Tell"], None],
+    args: argparse.Namespace,
+    places: "Sequence[Place] | Sequence[Node]",
 ) -> "Ended":
-    """Watch processes that work at `places` to their end, and return how that was."""
+    """Watch workers at `places` to their end, and return how that was."""
     from nasopt.reporting.terminal import display
     from nasopt.reporting.terminal.workers import follow_workers
+    from nasopt.search.on_ray import Node, RayCrew
     from nasopt.search.processes import Crew
 
-    crew = Crew(work, [(args, place) for place in places])
+    given = [(args, place) for place in places]
+    share = next((place.share for place in places if isinstance(place, Node)), None)
+    crew = Crew(work, given) if share is None else RayCrew(work, given, share)
     follow_workers(display.console(stderr=args.json), iter(crew))
     return crew.done
 
 
-def search_at(told: "tuple[argparse.Namespace, Place]", tell: "Tell") -> None:
+def search_at(told: "tuple[argparse.Namespace, Place | Node]", tell: "Tell") -> None:
     """Run the search of a command as one of several workers, in a process of its own."""
     _work_at(_search, *told, tell)
 
 
-def compare_at(told: "tuple[argparse.Namespace, Place]", tell: "Tell") -> None:
+def compare_at(told: "tuple[argparse.Namespace, Place | Node]", tell: "Tell") -> None:
     """Run the comparison of a command as one of several workers, in a process of its own."""
     _work_at(_comparison, *told, tell)
 
@@ -165,16 +196,22 @@ def compare_at(told: "tuple[argparse.Namespace, Place]", tell: "Tell") -> None:
 def _work_at(
     make: Callable[[argparse.Namespace], Iterable[Any]],
     args: argparse.Namespace,
-    place: "Place",
+    place: "Place | Node",
     tell: "Tell",
 ) -> None:
     from nasopt.cli.guarding import quieten
+    from nasopt.search.on_ray import shipped_file
     from nasopt.search.working import work_on
 
+    def begin() -> Iterable[Any]:
+        if args.ray is not None and args.study is not None:
+            args.study = shipped_file(args.study)
+        place.take()
+        args.device = place.device
+        return make(args)
+
     quieten()
-    place.take()
-    args.device = place.device
-    work_on(lambda: make(args), tell, place.device)
+    work_on(begin, tell, place.where)
 
 
 def _search(args: argparse.Namespace, *, trains: bool = True) -> "Search":

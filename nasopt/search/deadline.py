@@ -39,8 +39,8 @@ def read_seconds(text: str, option: str = "time") -> float:
 class Deadline:
     """The moment at which a budget of `seconds` is used.
 
-    `moment` is of time.monotonic(), which all processes of a machine share: a deadline means the
-    same to each of them.
+    `moment` is of time.monotonic(), which each machine counts for itself. A deadline is pickled by
+    the time of day, so that it means the same to workers on other hosts.
     """
 
     seconds: float
@@ -58,6 +58,12 @@ class Deadline:
         if not number or seconds <= 0:
             raise RecipeError(f"time={seconds!r}: give a number of seconds above 0")
         return cls(float(seconds), time.monotonic() + seconds)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "moment": self.moment - time.monotonic() + time.time()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, moment=time.monotonic() + state["moment"] - time.time())
 
     @property
     def left(self) -> float:

@@ -20,6 +20,11 @@ class Place(NamedTuple):
     device: str
     threads: int | None = None
 
+    @property
+    def where(self) -> str:
+        """The device, in words."""
+        return self.device
+
     def take(self) -> None:
         """Let this process be the worker of this place."""
         if self.threads is not None:

@@ -1,6 +1,5 @@
 """The worker processes of one piece of work, watched by a process that does nothing else."""
 
-import logging
 import multiprocessing
 import os
 import queue
@@ -14,9 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from nasopt.search.interruption import Interrupted, interruptible
-from nasopt.search.working import Ended, Listener, Tell, is_gain
-
-logger = logging.getLogger("nasopt")
+from nasopt.search.working import Ended, Killed, Listener, Tell, is_gain
 
 REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in between
 # exit codes of one that was still starting
@@ -28,7 +25,7 @@ Given = TypeVar("Given")
 
 
 class News(NamedTuple):
-    """A message of worker `number`, as `working` has them; None if its process was replaced."""
+    """A message of worker `number`, as `working` has them."""
 
     number: int  # from 0
     said: Any
@@ -50,7 +47,7 @@ class Crew(Generic[Given]):
         self.signum: int | None = None  # of the signal that asked to stop
         self.listener = Listener()
         self.deaths = 0  # in a row
-        self.processes: dict[int, SpawnProcess] = {}
+        self.processes: dict[int, Any] = {}  # whatever can `terminate`
         self._mail: queue.Queue[News] = queue.Queue(UNREAD)
         self._told_end: set[int] = set()
         self._stopping = False
@@ -106,12 +103,13 @@ class Crew(Generic[Given]):
 
     def _news(self) -> Iterator[News]:
         """Yield what is told next, if anything is."""
-        try:
-            news = self._mail.get(timeout=POLL_SECONDS)
-        except queue.Empty:
+        news = self._next()
+        if news is None:
             return
         if news.said is None:
             news = news._replace(said=self._took_leave(news.number))
+            if news.said is None:
+                return
         if is_gain(news.said):
             self.deaths = 0
         if isinstance(news.said, Ended):
@@ -120,23 +118,34 @@ class Crew(Generic[Given]):
             self.listener.hear(news.said)
         yield news
 
-    def _took_leave(self, number: int) -> Ended | None:
-        """Wait for the end of a process; start another in its place if it was killed.
+    def _next(self) -> News | None:
+        """Return what is told next, None while nothing is; said=None is the end of a process."""
+        try:
+            return self._mail.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return None
 
-        Return how it ended, if it told nothing of that.
+    def _took_leave(self, number: int) -> Ended | Killed | None:
+        """Start another in the place of a process that has ended, if it was killed.
+
+        Return how it ended, unless it told that itself.
         """
-        process = self.processes.pop(number)
-        process.join()
-        code = process.exitcode or 0
+        left = self._left(self.processes.pop(number))
         if number in self._told_end or self._stopping:
             return None
+        return self._replaced(number, left.by) if isinstance(left, Killed) else left
+
+    def _left(self, process: Any) -> Ended | Killed:
+        """Wait for the end of a process, and return how that was."""
+        process.join()
+        code = process.exitcode or 0
         if code in ASKED_TO_STOP:
             return Ended(128 - code)
         if code >= 0:
             return Ended(1, f"it left with exit code {code}")
-        return self._replaced(number, signal.Signals(-code).name)
+        return Killed(signal.Signals(-code).name)
 
-    def _replaced(self, number: int, killer: str) -> Ended | None:
+    def _replaced(self, number: int, killer: str) -> Ended | Killed:
         self.deaths += 1
         if self.deaths > REPLACEMENTS_IN_A_ROW * len(self.given):
             return Ended(
@@ -144,9 +153,8 @@ class Crew(Generic[Given]):
                 f"workers: {self.deaths} in a row were killed, the last by {killer}, and no trial "
                 "ended well in between; see whether the memory suffices, or use --workers 1",
             )
-        logger.warning("a worker was killed by %s; another takes its place", killer)
         self._start(number)
-        return None
+        return Killed(killer)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 A worker is told what to search and where, as picklable arguments of a function that ends in
 `work_on`. It reports by calling `tell` with what can be pickled, too: where it is (`Begun`), each
 `Progress` or `ComparisonProgress`, each line that the library logs (`Line`), and last how it ended
-(`Ended`). Whoever started it gives all of that to a `Listener`.
+(`Ended`). Whoever started it gives all of that to a `Listener`, and adds `Killed` for it.
 """
 
 import logging
@@ -27,6 +27,12 @@ class Begun(NamedTuple):
     """The device at which a worker begins, in words."""
 
     where: str
+
+
+class Killed(NamedTuple):
+    """The end of a worker by a signal, or with its host; another takes its place."""
+
+    by: str
 
 
 class Line(NamedTuple):
@@ -116,6 +122,8 @@ class Listener:
         """Note what a worker told; log what it logged, and that it failed."""
         if isinstance(said, Line):
             logger.warning("%s", said.text)
+        elif isinstance(said, Killed):
+            logger.warning("a worker was killed by %s; another takes its place", said.by)
         elif isinstance(said, Ended) and said.code == 0:
             self.done = said
         elif isinstance(said, Ended):

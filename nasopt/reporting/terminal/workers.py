@@ -13,7 +13,7 @@ from nasopt.reporting.terminal.display import finished_line, live, status
 from nasopt.search.comparison import ComparisonProgress
 from nasopt.search.processes import News
 from nasopt.search.search import Progress
-from nasopt.search.working import Begun, Ended
+from nasopt.search.working import Begun, Ended, Killed
 from nasopt.text import accuracy
 
 
@@ -48,8 +48,8 @@ class Row:
         elif isinstance(said, Ended):
             early = f"ended early: {said.why}" if said.why else "stopped"
             self.doing = (early if said.code else "done",)
-        else:
-            self.doing = ("starting anew",)
+        elif isinstance(said, Killed):
+            self.doing = (f"killed by {said.by}, starting anew",)
 
     def cells(self) -> tuple[str, ...]:
         return self.where, *self.doing

@@ -13,7 +13,7 @@ from nasopt.reporting.terminal.workers import Row, Whole, follow_workers
 from nasopt.search.comparison import ComparisonProgress
 from nasopt.search.processes import News
 from nasopt.search.search import Progress
-from nasopt.search.working import Begun, Ended
+from nasopt.search.working import Begun, Ended, Killed
 
 STANDING = Progress(trials=4, done=1, pruned=0, free=0, best=0.9)
 IN_TRIAL = Progress(4, 1, 0, 0, 0.9, number=2, epoch=3, epochs=10, accuracy=0.8)
@@ -26,7 +26,7 @@ OF_STUDY = [
     (0, STANDING),
     (1, IN_TRIAL),
     (0, FINISHED),
-    (2, None),
+    (2, Killed("SIGKILL")),
 ]
 
 
@@ -46,7 +46,7 @@ def test_in_a_terminal_each_worker_has_a_line_below_that_of_the_study():
     assert "best 0.9500, 1 pruned" in whole
     assert first.split() == ["cuda:0", "between", "trials"]
     assert second.split() == ["cuda:1", "trial", "2", "epoch", "3/10", "0.8000"]
-    assert third.split() == ["starting", "anew"]
+    assert third.split() == ["killed", "by", "SIGKILL,", "starting", "anew"]
 
 
 def test_elsewhere_there_is_a_line_a_trial_as_of_one_worker():
