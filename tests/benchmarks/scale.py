@@ -216,7 +216,7 @@ def simulated(crowd: int, length: float, served: float) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=["workers", "storage", "simulation"])
-    parser.add_argument("--served", type=float, default=50.0, help="trials/s of the simulation")
+    parser.add_argument("--served", type=float, default=13.0, help="trials/s of the simulation")
     args = parser.parse_args()
     missed = 0
     parts = {"workers": workers, "storage": storage, "simulation": lambda: simulation(args.served)}
