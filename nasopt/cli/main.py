@@ -69,8 +69,8 @@ TRAIN = (*KEEP, "reproduce")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    It is 0 if all is done, 2 for an error that the user can fix, and 130, 141 or 143 after Ctrl-C,
-    a closed pipe or SIGTERM.
+    It is 0 if all is done, 2 for an error that the user can fix, and 130, 138, 141 or 143 after
+    Ctrl-C, SIGUSR1, a closed pipe or SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -37,7 +37,7 @@ from tests.cluster import Cluster
 from tests.hosts import study_file
 
 TURNS = 3
-TRAINED = 40  # trials of a turn
+TRAINED = 16  # trials a worker in a turn
 EPOCHS = 20  # of those: a second each, about
 CROWDS = (1, 2, 4, 8, 16)
 WRITTEN, LEAST = 20, 60  # trials a worker, and in all
@@ -216,7 +216,7 @@ def simulated(crowd: int, length: float, served: float) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=["workers", "storage", "simulation"])
-    parser.add_argument("--served", type=float, default=50.0, help="trials/s of the simulation")
+    parser.add_argument("--served", type=float, default=13.0, help="trials/s of the simulation")
     args = parser.parse_args()
     missed = 0
     parts = {"workers": workers, "storage": storage, "simulation": lambda: simulation(args.served)}
