@@ -12,6 +12,7 @@ import pickle
 import socket
 import threading
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -30,6 +31,7 @@ DEVICES = ("auto", "cpu", "cuda")
 OF_DRIVER = ("NASOPT_", "PG")  # variables that workers have as the driver has them: ours, libpq's
 # What a search makes beside its study file is not shipped with it; nor does Ray ship .git and venv.
 NOT_SHIPPED = ["runs/", "*.db", "*.db-*", "*.db.*", "*.checkpoints/", "*.weights/", "*-model/"]
+SHARE = "each node has to have it under the same path"
 KNOWN = r"A worker died or was killed"  # a paragraph of Ray's on what is told in a line here
 
 Given = TypeVar("Given")
@@ -122,21 +124,18 @@ def connect(address: str, study: str | None) -> None:
         )
     ray = _imported()
     found = _reached(address)
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    shipped = _shipped(study)
+    refusals = (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError)
+    init = partial(ray.init, found, log_to_driver=False, logging_level=logging.ERROR)
     try:
         try:
-            ray.init(address=found, runtime_env=shipped, **quiet)
-        except ValueError as error:
-            if not shipped or "exceeds the maximum size" not in str(error):
+            init(runtime_env=_shipped(study))
+        except refusals as error:
+            if "exceeds the maximum size" not in str(error):
                 raise
-            logger.warning(
-                "%s: its folder is too large for Ray to ship (512 MiB); each node has to have it, "
-                "under the same path", study,
-            )  # fmt: skip
             ray.shutdown()
-            ray.init(address=found, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+            logger.warning("%s: Ray ships up to 512 MiB, and its folder has more; %s", study, SHARE)
+            init()
+    except refusals as error:
         raise StudyError(f"ray={found}: {_in_a_line(error)}") from error
 
 
@@ -326,7 +325,7 @@ class _Task:
     def terminate(self) -> None:
         import ray
 
-        ray.cancel(self.ref)
+        ray.cancel(self.ref, recursive=False)  # else it could no longer tell anything
 
     def left(self) -> Ended | Killed:
         """Return how the task ended."""
@@ -367,7 +366,7 @@ def _beside_this() -> dict[str, Any]:
 
 
 def _work(work: Callable[[Given, Tell], None], given: Given, number: int, queue: Any) -> None:
-    from ray.exceptions import RayActorError
+    from ray.exceptions import RayActorError, TaskCancelledError
 
     one_at_a_time = threading.Lock()  # what a tracker logs comes from a thread of its own
 
@@ -375,6 +374,8 @@ def _work(work: Callable[[Given, Tell], None], given: Given, number: int, queue:
         try:
             with one_at_a_time:
                 queue.put((number, pickle.dumps(said)))  # else the queue imports all of nasopt
+        except TaskCancelledError:  # the search stops by the signal, and gives its trial back
+            pass
         except RayActorError as error:  # the driver is gone
             raise BrokenPipeError from error
 
