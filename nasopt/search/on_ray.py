@@ -9,8 +9,10 @@ waits until it is there.
 import logging
 import os
 import pickle
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -26,6 +28,7 @@ from nasopt.text import several
 logger = logging.getLogger("nasopt")
 
 REACH_SECONDS = 10  # until an address that does not answer is given up; Ray takes 14 minutes
+ASK_AGAIN_SECONDS = 30  # after which a worker that was asked to stop, and has not, is ended at once
 POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
 DEVICES = ("auto", "cpu", "cuda")
 OF_DRIVER = ("NASOPT_", "PG")  # variables that workers have as the driver has them: ours, libpq's
@@ -275,6 +278,7 @@ class RayCrew(Crew[Given]):
         super().__init__(work, given)
         self.share = share
         self.processes: dict[int, _Task] = {}
+        self._asked = 0.0  # when, to stop; 0: not yet
 
     def __iter__(self) -> Generator[News]:
         from ray.util.queue import Queue
@@ -298,6 +302,18 @@ class RayCrew(Crew[Given]):
         self.processes[number] = _Task(ref)
         self._told_end.discard(number)
 
+    def _stop(self) -> None:
+        """Ask all to stop, and again those that have lost that, as one may while it begins.
+
+        Where it was not lost, the second time ends the process, and the next run finds its trial.
+        """
+        super()._stop()
+        if time.monotonic() - self._asked > ASK_AGAIN_SECONDS:
+            if self._asked:
+                for task in self.processes.values():
+                    task.terminate()
+            self._asked = time.monotonic()
+
     def _left(self, process: Any) -> Ended | Killed:
         task: _Task = process
         return task.left()
@@ -307,6 +323,8 @@ class RayCrew(Crew[Given]):
         import ray
         from ray.util.queue import Empty
 
+        if self._stopping:
+            self._stop()
         tasks = {task.ref: number for number, task in self.processes.items()}
         ended, _ = ray.wait(list(tasks), timeout=0)  # first: then all that it told is in the queue
         try:
@@ -368,6 +386,8 @@ def _beside_this() -> dict[str, Any]:
 def _work(work: Callable[[Given, Tell], None], given: Given, number: int, queue: Any) -> None:
     from ray.exceptions import RayActorError, TaskCancelledError
 
+    # A node that was begun in the background of a script ignores it, and so would its workers.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     one_at_a_time = threading.Lock()  # what a tracker logs comes from a thread of its own
 
     def tell(said: Any) -> None:
