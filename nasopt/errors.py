@@ -61,15 +61,11 @@ class StorageError(Error):
 
 
 class Unavailable(StorageError):
-    """A server that does not answer, but may again: `what` it says, and the remedy.
+    """A server that does not answer, but may again: `what` it says, and the remedy."""
 
-    It is final once it was waited for.
-    """
-
-    def __init__(self, what: str, remedy: str, *, is_final: bool = False) -> None:
+    def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}; {remedy}")
         self.what = what
-        self.is_final = is_final
 
 
 class TrackerError(Error):

@@ -81,7 +81,7 @@ def reproduce(args: argparse.Namespace) -> None:
 
 def _define_blocks(args: argparse.Namespace) -> None:
     """Run the study file that defines a network's blocks, if one is given."""
-    if args.study is not None:
+    if args.blocks is not None:
         from nasopt.search.loading import load_experiment
 
-        load_experiment(args.study)
+        load_experiment(args.blocks)

@@ -311,7 +311,7 @@ def _folder(sub: Parser) -> None:
 
 def _blocks(sub: Parser) -> None:
     sub.add_argument(
-        "--study", metavar="FILE", help="the study file whose own blocks the network has"
+        "--blocks", metavar="FILE", help="the study file that defines blocks of the network"
     )
 
 

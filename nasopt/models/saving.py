@@ -198,7 +198,13 @@ def _run_source(source: str, folder: Path) -> Answers:
     namespace: dict[str, Any] = {"__name__": "network", "__file__": str(folder / NETWORK)}
     exec(compile(source, NETWORK, "exec"), namespace)
     network, normalised = namespace["load"](), namespace["normalised"]
-    return lambda images: network(normalised(images)).detach()
+
+    def answers(images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():  # as a model answers: an attention may be computed another way
+            logits: torch.Tensor = network(normalised(images))
+        return logits
+
+    return answers
 
 
 @contextmanager

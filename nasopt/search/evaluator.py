@@ -93,8 +93,19 @@ class Evaluator:
 
     @cached_property
     def latency_setting(self) -> Setting | None:
-        """Where and how latencies are measured; None if neither limit nor objective is one."""
-        return setting_on(self.device, self.threads) if self.experiment.is_timed else None
+        """Where and how latencies are measured; None if neither limit nor objective is one.
+
+        None as well where a table has them.
+        """
+        measured = self.experiment.is_timed and self.experiment.benchmark is None
+        return setting_on(self.device, self.threads) if measured else None
+
+    @property
+    def timed_on(self) -> str | None:
+        """Where latencies come from, in words; None if none is asked for."""
+        if self.experiment.is_timed and self.experiment.benchmark is not None:
+            return "as the table has it"
+        return None if self.latency_setting is None else str(self.latency_setting)
 
     def cost(self, network: HasKey) -> Cost:
         """Return the cost of a network, with its latency on this device if that is asked for."""

@@ -123,7 +123,7 @@ class Search:
                 trials=self.trials if epochs_budget is None else None,
                 epochs_budget=epochs_budget,
                 threads=self.evaluator.threads,
-                timed_on=self.evaluator.latency_setting,
+                timed_on=self.evaluator.timed_on,
             )
             study_id = self._study._study_id
             self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]

@@ -25,6 +25,9 @@ EXPANSION = 6  # of the channels within an inverted residual
 POOL_OPS = ("max", "average")
 
 
+COLUMNS = ("filters", "kernel_size", "stride")  # of a table of layers; other fields are a type's
+
+
 def in_pixels(resolution: Shape) -> str:
     """Return the size of a map or an image, or of a kernel, as a text: "3x3"."""
     return "x".join(map(str, resolution))
@@ -147,11 +150,13 @@ class Layer(Spelled, own.Frozen):
         values = own.values(self)
         number = values.get("kernel_size")
         size = in_pixels((number, number)) if type(number) is int else ""
-        listed = [f"{name.replace('_', ' ')} {value}" for name, value in values.items()]
+        told = {name: f"{name.replace('_', ' ')} {value}" for name, value in values.items()}
+        others = [text for name, text in told.items() if name not in COLUMNS]
+        filters, stride = (str(values.get(name, "")) for name in ("filters", "stride"))
         return Wording(
-            self.kind, str(values.get("filters", "")), size, str(values.get("stride", "")),
+            "·".join([self.kind, *others]), filters, size, stride,
             short="·".join([self.kind, *map(str, values.values())]),
-            long=", ".join([self.kind, *listed]),
+            long=", ".join([self.kind, *told.values()]),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:

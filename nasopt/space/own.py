@@ -134,7 +134,7 @@ def missing(cls: "type[Layer]") -> str:
             f"{vars(cls)['_recorded']}); define it as it was"
         )
     return (
-        f"{name}: a block of a study file's own, whose code is not here; give that file (--study "
+        f"{name}: a block of a study file's own, whose code is not here; give that file (--blocks "
         "FILE, or nasopt.load_experiment), or import the class"
     )
 

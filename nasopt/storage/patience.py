@@ -40,6 +40,7 @@ class _State:
         self.at_work = 0  # blocks of `waiting_for_servers` that are open
         self.asked_to_stop = threading.Event()
         self.is_told = False  # that a server is away
+        self.has_given_up = False  # so that what ends a search is not waited for once more
         self.back = -float("inf")  # when it was last waited for with success, by time.monotonic()
         self.renewed: weakref.WeakSet[Renewable] = weakref.WeakSet()
         self.mutex = threading.Lock()
@@ -55,6 +56,7 @@ def waiting_for_servers() -> Iterator[threading.Event]:
         _state.at_work += 1
         if _state.at_work == 1:
             _state.asked_to_stop.clear()
+            _state.is_told = _state.has_given_up = False
     try:
         yield _state.asked_to_stop
     finally:
@@ -96,7 +98,7 @@ def patiently(call: Callable[[bool], T]) -> T:
     try:
         return call(False)
     except Unavailable as error:
-        if not _state.at_work or error.is_final:
+        if not _state.at_work or _state.has_given_up:
             raise
         return _again(call, error)
 
@@ -112,23 +114,21 @@ def seconds_since_back() -> float:
 
 def _again(call: Callable[[bool], T], error: Unavailable) -> T:
     patience = patience_seconds()
-    until, pause = time.monotonic() + patience, 0.0  # the first time at once: it may be back
+    until, pause = time.monotonic() + patience, 0.0
     while True:
-        left = until - time.monotonic()
-        stopped = _state.asked_to_stop.wait(min(pause, max(0.0, left)))
-        if stopped or left <= 0:
-            raise _final(error, 0.0 if stopped else patience) from error
-        try:
+        try:  # the first time at once: the connection may be gone, and the server there
             result = call(True)
         except Unavailable as again:
-            if again.is_final:
+            if _state.has_given_up:  # in a call within this one, or in another thread
                 raise
             error = again
-            _tell(error, patience)
-            pause = _longer(pause)
-            continue
-        _note_return()
-        return result
+        else:
+            _note_return()
+            return result
+        _tell(error, patience)
+        pause, left = _longer(pause), until - time.monotonic()
+        if left <= 0 or _state.asked_to_stop.wait(min(pause, left)):
+            raise _given_up(error, patience if left <= 0 else 0.0) from error
 
 
 def _longer(pause: float) -> float:
@@ -139,7 +139,7 @@ def _longer(pause: float) -> float:
 def _tell(error: Unavailable, patience: float) -> None:
     with _state.mutex:
         told, _state.is_told = _state.is_told, True
-    if not told:
+    if patience and not told:
         what = f"it is waited for, up to {duration(patience)} (--patience)"
         logger.warning("%s; %s", error.what, what)
 
@@ -153,6 +153,7 @@ def _note_return() -> None:
             each.renew()
 
 
-def _final(error: Unavailable, waited: float) -> Unavailable:
+def _given_up(error: Unavailable, waited: float) -> Unavailable:
+    _state.has_given_up = True
     after = f"not back after {duration(waited)} (--patience); " if waited else ""
-    return Unavailable(error.what, f"{after}see to the server and {RUN_AGAIN}", is_final=True)
+    return Unavailable(error.what, f"{after}see to the server and {RUN_AGAIN}")

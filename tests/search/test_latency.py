@@ -157,6 +157,28 @@ def test_a_limit_that_nothing_meets_names_the_fastest(tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("sampler", ["random", "nsga2"])
+def test_a_search_in_nas_bench_201_keeps_within_its_latencies_and_minimises_them(
+    tmp_path, sampler, capsys
+):
+    bound = 12e-3  # which a tenth of them keep; the fastest takes 7e-3
+    experiment = Experiment.on_benchmark(
+        "nasbench201:cifar10", trials=4,
+        limits=(latency <= bound,), objectives=("accuracy", "latency"),
+    )  # fmt: skip
+    study = nasopt.run(experiment, sampler=sampler, storage=tmp_path / "x.db")
+    table = experiment.benchmark
+    done = [each for each in study.trials if each.values]
+    assert len(done) == 4
+    for trial in done:
+        row = table.space.decode(trial.params).row
+        assert trial.values[1] == trial.user_attrs["latency"] == table.latency[row] <= bound
+    again = nasopt.run(experiment, sampler=sampler, storage=tmp_path / "again.db")
+    assert [t.params for t in again.trials] == [t.params for t in study.trials]
+    assert main(["show", str(tmp_path / "x.db")]) == 0
+    assert "(as the table has it)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_benchmark_does_not_know_it(macro):
     with pytest.raises(Error, match="does not know latency"):
         Experiment.on_benchmark(macro, limits=(latency <= 1.0,))

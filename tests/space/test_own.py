@@ -7,6 +7,7 @@ import linecache
 import pickle
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,3 +285,12 @@ def test_a_module_that_computes_with_numbers_is_built_all_the_same(tmp_path):
     assert layer_cost(cls(), (3, 4, 4)).parameters == 8
     network = nasopt.build(Architecture((cls(),)), (3, 4, 4), 2)
     assert network(torch.zeros(1, 3, 4, 4)).shape == (1, 2)
+
+
+def test_the_example_of_the_how_to_is_a_study_file(tmp_path):
+    page = (Path(nasopt.__file__).parents[1] / "docs/how-to/own-block.md").read_text()
+    (tmp_path / "squeezed.py").write_text(page.split("```")[1].partition("\n")[2])
+    experiment = nasopt.load_experiment(tmp_path / "squeezed.py")
+    assert [*experiment.hyperparameters][:2] == ["Squeezed.depth", "Squeezed01.filters"]
+    assert experiment.distinct == 104_589
+    assert "·ratio" in experiment.sample(1, 0)[0].architecture.layers[1].wording.type

@@ -1,6 +1,7 @@
 """Several hosts at one database: who is dead is taken over from, who lives is left alone."""
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from nasopt.storage.leases import WORKERS
 from nasopt.storage.opening import open_storage
+from tests.cluster import Cluster
 from tests.hosts import (
+    IN_HAND,
     Host,
     ended,
     kill_in_mid_trial,
@@ -145,3 +148,27 @@ def test_two_hosts_compare_as_one(tmp_path, postgresql):
     assert len(ours + theirs) == len(once)
     assert {*ours, *theirs} == set(once)
     assert told(url) == told(alone)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [5, 60])
+def test_a_server_that_is_killed_in_mid_study_costs_nothing_but_time(tmp_path, study, seconds):
+    server = Cluster()
+    try:
+        url, hosts = server.new(), [Host(tmp_path / name, name) for name in ("a", "b")]
+        both = [host.start("run", study, *RUN, url, "--trials", "30") for host in hosts]
+        wait_for(both[0], url, IN_HAND)
+        server.stop(signal.SIGQUIT)
+        time.sleep(seconds)
+        server.start()
+        for said in [ended(each)[1] for each in both]:
+            assert said.count("it is waited for") <= 1
+            assert "another worker took" not in said
+        found = open_storage(url).get_all_trials(1)
+        assert sum("free" not in each.user_attrs for each in found) == 30
+        assert {each.state.name for each in found} == {"COMPLETE"}
+        batches = [batch for host in hosts for batch in host.batches()]
+        assert len(batches) == len(set(batches)) > 0
+        assert workers(url) == 0
+    finally:
+        server.close()

@@ -154,7 +154,6 @@ def test_a_server_has_a_minute_to_acknowledge_unless_the_url_says_otherwise(serv
 STOPS: dict[str, Callable[[Cluster, str], object]] = {
     "stopped": lambda server, _: server.stop(),
     "gone": lambda server, _: server.stop(signal.SIGQUIT),
-    "restarted": lambda server, _: server.restart(),
     "dropped": lambda server, name: server.execute(f"DROP DATABASE {name} WITH (FORCE)"),
     "emptied": lambda server, name: server.execute("DROP SCHEMA public CASCADE", database=name),
     "read-only": lambda server, _: server.execute(
@@ -169,7 +168,7 @@ STOPS: dict[str, Callable[[Cluster, str], object]] = {
 STARTED = "SELECT 1 FROM trials WHERE state = 'COMPLETE'"
 
 
-USUAL = ("stopped", "restarted", "dropped")  # of which the default run has tests
+USUAL = ("stopped", "dropped")  # of which the default run has tests
 
 
 @pytest.mark.parametrize(
@@ -193,7 +192,6 @@ def test_workers_whose_server_fails_end_with_a_line_and_go_on_later(server, tmp_
         assert all("could not be refreshed" in each for each in before), said
     if stop in ("stopped", "gone"):
         server.start()
-    if stop in ("stopped", "gone", "restarted"):
         done = len(rows(url, STARTED))
         hosts[0].run(*words, "--storage", url, "--trials", str(done + 2))
         assert len(rows(url, STARTED)) >= done + 2

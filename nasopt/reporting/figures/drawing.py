@@ -68,7 +68,7 @@ def _block(layer: Layer, number: int, resolution: Shape, size: tuple[float, floa
     words += f", map of {in_pixels(resolution)}"
     if isinstance(layer, Pool):
         return Block(12, height, GREY, (text.type, text.size), words, hollow=True)
-    name = text.type if len(text.type) <= LONGEST else f"{text.type[: LONGEST - 1]}…"
+    name = layer.kind if len(layer.kind) <= LONGEST else f"{layer.kind[: LONGEST - 1]}…"
     first = (name, text.filters) if layer.is_own else (text.filters, text.size)
     by = f"÷{text.stride}" if text.stride not in ("", "1") else ""
     colour = kernel_colour(getattr(layer, "kernel_size", None))

@@ -340,7 +340,8 @@ class Contents:
         if devices:
             yield "trained on", trained_on(devices)
         if study.timed_on:
-            yield "latency of", f"{study.timed_on}, float32, untrained"
+            how = "" if study.is_benchmark else ", float32, untrained"
+            yield "latency of", f"{study.timed_on}{how}"
         yield "versions", captions.pairs(study.versions)
 
     @property
