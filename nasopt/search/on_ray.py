@@ -9,9 +9,12 @@ waits until it is there.
 import logging
 import os
 import pickle
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -25,11 +28,13 @@ from nasopt.text import several
 logger = logging.getLogger("nasopt")
 
 REACH_SECONDS = 10  # until an address that does not answer is given up; Ray takes 14 minutes
+ASK_AGAIN_SECONDS = 30  # after which a worker that was asked to stop, and has not, is ended at once
 POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
 DEVICES = ("auto", "cpu", "cuda")
 OF_DRIVER = ("NASOPT_", "PG")  # variables that workers have as the driver has them: ours, libpq's
 # What a search makes beside its study file is not shipped with it; nor does Ray ship .git and venv.
 NOT_SHIPPED = ["runs/", "*.db", "*.db-*", "*.db.*", "*.checkpoints/", "*.weights/", "*-model/"]
+SHARE = "each node has to have it under the same path"
 KNOWN = r"A worker died or was killed"  # a paragraph of Ray's on what is told in a line here
 
 Given = TypeVar("Given")
@@ -122,21 +127,18 @@ def connect(address: str, study: str | None) -> None:
         )
     ray = _imported()
     found = _reached(address)
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    shipped = _shipped(study)
+    refusals = (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError)
+    init = partial(ray.init, found, log_to_driver=False, logging_level=logging.ERROR)
     try:
         try:
-            ray.init(address=found, runtime_env=shipped, **quiet)
-        except ValueError as error:
-            if not shipped or "exceeds the maximum size" not in str(error):
+            init(runtime_env=_shipped(study))
+        except refusals as error:
+            if "exceeds the maximum size" not in str(error):
                 raise
-            logger.warning(
-                "%s: its folder is too large for Ray to ship (512 MiB); each node has to have it, "
-                "under the same path", study,
-            )  # fmt: skip
             ray.shutdown()
-            ray.init(address=found, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+            logger.warning("%s: Ray ships up to 512 MiB, and its folder has more; %s", study, SHARE)
+            init()
+    except refusals as error:
         raise StudyError(f"ray={found}: {_in_a_line(error)}") from error
 
 
@@ -276,6 +278,7 @@ class RayCrew(Crew[Given]):
         super().__init__(work, given)
         self.share = share
         self.processes: dict[int, _Task] = {}
+        self._asked = 0.0  # when, to stop; 0: not yet
 
     def __iter__(self) -> Generator[News]:
         from ray.util.queue import Queue
@@ -299,6 +302,18 @@ class RayCrew(Crew[Given]):
         self.processes[number] = _Task(ref)
         self._told_end.discard(number)
 
+    def _stop(self) -> None:
+        """Ask all to stop, and again those that have lost that, as one may while it begins.
+
+        Where it was not lost, the second time ends the process, and the next run finds its trial.
+        """
+        super()._stop()
+        if time.monotonic() - self._asked > ASK_AGAIN_SECONDS:
+            if self._asked:
+                for task in self.processes.values():
+                    task.terminate()
+            self._asked = time.monotonic()
+
     def _left(self, process: Any) -> Ended | Killed:
         task: _Task = process
         return task.left()
@@ -308,6 +323,8 @@ class RayCrew(Crew[Given]):
         import ray
         from ray.util.queue import Empty
 
+        if self._stopping:
+            self._stop()
         tasks = {task.ref: number for number, task in self.processes.items()}
         ended, _ = ray.wait(list(tasks), timeout=0)  # first: then all that it told is in the queue
         try:
@@ -326,7 +343,7 @@ class _Task:
     def terminate(self) -> None:
         import ray
 
-        ray.cancel(self.ref)
+        ray.cancel(self.ref, recursive=False)  # else it could no longer tell anything
 
     def left(self) -> Ended | Killed:
         """Return how the task ended."""
@@ -367,14 +384,18 @@ def _beside_this() -> dict[str, Any]:
 
 
 def _work(work: Callable[[Given, Tell], None], given: Given, number: int, queue: Any) -> None:
-    from ray.exceptions import RayActorError
+    from ray.exceptions import RayActorError, TaskCancelledError
 
+    # A node that was begun in the background of a script ignores it, and so would its workers.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     one_at_a_time = threading.Lock()  # what a tracker logs comes from a thread of its own
 
     def tell(said: Any) -> None:
         try:
             with one_at_a_time:
                 queue.put((number, pickle.dumps(said)))  # else the queue imports all of nasopt
+        except TaskCancelledError:  # the search stops by the signal, and gives its trial back
+            pass
         except RayActorError as error:  # the driver is gone
             raise BrokenPipeError from error
 
