@@ -28,6 +28,7 @@ def titled(figure: go.Figure, title: str, caption: str, columns: int = 100) -> g
             "x": 0.01, "y": 1, "yanchor": "top", "pad": {"t": 22},
         },
         font={"color": GREY},
+        modebar={"bgcolor": "rgba(0, 0, 0, 0)", "color": GREY},  # Plotly's is black on white
         margin={"t": room, "r": 16, "b": 16},
         height=(figure.layout.height or HEIGHT) + room,
     )  # fmt: skip
