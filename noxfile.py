@@ -62,9 +62,18 @@ def faults(session: nox.Session) -> None:
         ("tests.finals_kills", f"--kills={making}"),
         ("tests.takeover",),
         ("tests.stress", f"--trials={max(100, round(share * 2_000))}"),
+        ("tests.outage", f"--trials={max(100, round(share * 2_000))}"),
         ("tests.crafted",),
     ):
         session.run(python, "-m", *part, external=True)
+
+
+@nox.session(name="ray")
+def on_ray(session: nox.Session) -> None:
+    """Try a Ray cluster of two nodes on this machine, one of which is killed: a few minutes."""
+    groups = nox.project.dependency_groups(PROJECT, "test")
+    session.install("-q", "-c", "constraints.txt", "-e", ".[ray]", *groups)
+    session.run("pytest", "-m", "long or not long", "tests/search/test_on_ray.py")
 
 
 @nox.session(venv_backend="none")
@@ -82,6 +91,22 @@ def bench(session: nox.Session) -> None:
     """
     python = _python_of_tests(session)
     session.run(python, "-m", "tests.benchmarks", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none")
+def scale(session: nox.Session) -> None:
+    """Measure how far one study scales: trainings by workers, trials a second by databases.
+
+    Arguments choose parts, as does `parallel`, the price of parallelism by samplers:
+    nox -s scale -- storage simulation
+    """
+    python = _python_of_tests(session)
+    parts = session.posargs or ["workers", "storage", "simulation"]
+    if "parallel" in parts:
+        session.run(python, "-m", "tests.benchmarks.parallel", external=True)
+        parts = [each for each in parts if each != "parallel"]
+    if parts:
+        session.run(python, "-m", "tests.benchmarks.scale", *parts, external=True)
 
 
 def _python_of_tests(session: nox.Session) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nasopt.space.fields import real as real
     from nasopt.space.layers import Conv as Conv
     from nasopt.space.layers import Dense as Dense
+    from nasopt.space.layers import Layer as Layer
     from nasopt.space.layers import Pool as Pool
     from nasopt.space.limits import latency as latency
     from nasopt.space.limits import macs as macs
@@ -59,6 +60,7 @@ _HOMES = {
     "Error": "errors",
     "Experiment": "search.experiment",
     "Interrupted": "search.interruption",
+    "Layer": "space.layers",
     "Model": "models.model",
     "Objective": "search.objective",
     "Pool": "space.layers",

@@ -120,6 +120,7 @@ def finals(
     output: str | Path | None = None,
     time: float | None = None,
     device: str = "auto",
+    progress: bool | None = None,
 ) -> FinalResult:
     """Turn the finished studies of `experiment` into a tested model.
 
@@ -128,17 +129,18 @@ def finals(
 
     The best networks are trained again with fresh seeds, the first of them on training and
     validation images together, beside reference networks; then the test split is looked at, once.
-    `time` is a budget in seconds, as for `run`; the other arguments are those of `Finals`. Raises
-    an `Error` for a mistake that the user can fix, StudyError if the time was not enough, and
-    Interrupted on Ctrl-C or SIGTERM; after the last two the same call goes on.
+    `time` is a budget in seconds and `progress` is as for `run`, a training in the place of a
+    trial; the other arguments are those of `Finals`. Raises an `Error` for a mistake that the user
+    can fix, StudyError if the time was not enough, and Interrupted on Ctrl-C or SIGTERM; after the
+    last two the same call goes on.
     """
     deadline = Deadline.after(time)
-    stages = Finals(
-        experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs,
-        output=output, deadline=deadline, device=device,
-    )  # fmt: skip
-    for _ in stages:
-        pass
+    with following(progress) as follow:
+        stages = Finals(
+            experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs,
+            output=output, deadline=deadline, device=device,
+        )  # fmt: skip
+        follow(stages)
     if stages.out_of_time:
         raise StudyError(f"time={time}: used, and {stages.out_of_time}; {RUN_AGAIN}")
     return stages.result

@@ -8,6 +8,7 @@
      +- StudyError     a study file, a name, or a study that cannot go on as asked
      |   +- Unsuitable a sampler that cannot handle the experiment
      +- StorageError   a database that cannot be opened, read or written
+     |   +- Unavailable a server that does not answer, but may again
      +- TrackerError   a tracker that is not installed, or cannot be written to
      +- AddressError   a host or port where the dashboard cannot listen
      +- ModelError     a model folder that cannot be written or read
@@ -57,6 +58,14 @@ class Unsuitable(StudyError):
 
 class StorageError(Error):
     """A database that cannot be opened, read or written."""
+
+
+class Unavailable(StorageError):
+    """A server that does not answer, but may again: `what` it says, and the remedy."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
 
 
 class TrackerError(Error):

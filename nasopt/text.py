@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 RUN_AGAIN = "run the same command again"  # a remedy
 GOES_ON = "the same command goes on"  # after an interruption
+BEGINS_ANEW = "the same command begins anew"  # after that of one that keeps nothing
 UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories of invisible characters with an effect
 JOINERS = (
     "\u200c\u200d"  # except these, which join letters, as in Persian, and emoji of several people

@@ -1,36 +1,59 @@
-"""What further workers do in tests: little, since each of them loads this first."""
+"""What worker processes do in tests: little, since each of them loads this first."""
 
+import logging
 import os
 import signal
 from pathlib import Path
 
-import torch
+from nasopt.errors import StudyError
+from nasopt.search.working import Begun, Ended, Tell, work_on
 
 
-def note(folder: Path) -> int:
-    """What a further worker does here: leave its process id and its share of the threads."""
-    (folder / str(os.getpid())).write_text(str(torch.get_num_threads()))
-    return 0
+def note(folder: Path, tell: Tell) -> None:
+    """Leave a process id, and end well."""
+    (folder / str(os.getpid())).touch()
+    tell(Begun("here"))
+    tell(Ended())
 
 
-def fail(folder: Path) -> int:
-    note(folder)
-    return 3
-
-
-def be_killed(folder: Path) -> int:
-    note(folder)
+def be_killed(folder: Path, tell: Tell) -> None:
+    (folder / str(os.getpid())).touch()
     os.kill(os.getpid(), signal.SIGKILL)
-    return 0
 
 
-def be_killed_three_times(folder: Path) -> int:
+def be_killed_three_times(folder: Path, tell: Tell) -> None:
     if len(list(folder.iterdir())) < 3:
-        be_killed(folder)
-    return note(folder)
+        be_killed(folder, tell)
+    note(folder, tell)
 
 
-def wait(folder: Path) -> int:
-    note(folder)
+def wait(folder: Path, tell: Tell) -> None:
+    tell(Begun("here"))
     signal.pause()
-    return 0
+
+
+def leave(folder: Path, tell: Tell) -> None:
+    os._exit(3)
+
+
+def die_in_a_word(folder: Path, tell: Tell) -> None:
+    """Be killed while a message is on its way, which is longer than a pipe holds."""
+    tell(Begun("here"))
+    if not list(folder.iterdir()):
+        signal.setitimer(signal.ITIMER_REAL, 0.2)  # SIGALRM kills
+        (folder / "died").touch()
+        while True:
+            tell(b"x" * 10_000_000)
+    tell(Ended())
+
+
+def log_and_fail(folder: Path, tell: Tell) -> None:
+    """Log a line, and raise the error that a file in `folder` is named by."""
+
+    def fail() -> list[None]:
+        logging.getLogger("nasopt").warning("a line")
+        if (folder / "bug").exists():
+            raise ZeroDivisionError("of ours")
+        raise StudyError("field=1: use 2")
+
+    work_on(fail, tell, "here")

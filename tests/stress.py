@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from nasopt.storage.leases import Owner
 from nasopt.storage.opening import folders, open_storage
+from nasopt.storage.patience import waiting_for_servers
 
 PARAMETERS = {f"conv{i:02}.filters": CategoricalDistribution((24, 36, 48, 64)) for i in range(62)}
 REPORTS = 10
@@ -30,11 +31,11 @@ DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whate
 
 
 def work(database: str, trials: int) -> None:
-    """One worker: trials until the budget is spent."""
+    """One worker: trials until the budget is spent, whatever becomes of the server meanwhile."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(database)
     study = optuna.load_study(study_name=NAME, storage=storage)
-    with Owner(storage.engine, folders(storage).leases) as owner:
+    with waiting_for_servers(), Owner(storage.engine, folders(storage).leases) as owner:
         storage.owner = owner.token
         while (trial_id := storage.next_trial(study._study_id, trials)) is not None:
             params = dict.fromkeys(PARAMETERS, 48)
@@ -79,7 +80,7 @@ def run(trials: int, workers: int, folder: Path) -> tuple[float, int, float]:
         dashboard.wait()
     seconds = time.monotonic() - started
     assert [process.returncode for process in writing] == [0] * workers, errors
-    _check(database, trials)
+    check(database, trials)
     return seconds, answers, slowest
 
 
@@ -96,7 +97,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _check(database: Path, trials: int) -> None:
+def check(database: str | Path, trials: int) -> None:
     study = optuna.load_study(study_name=NAME, storage=open_storage(database, "read"))
     found = study.get_trials(deepcopy=False)
     assert [trial.number for trial in found] == list(range(trials))

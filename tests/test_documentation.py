@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import Command
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(
     r"^```(?P<kind>python|console)(?: title=\"(?P<file>[\w.]+)\")?\n(?P<text>.*?)^```", re.M | re.S
@@ -21,18 +23,13 @@ def test_what_a_page_shows_runs_as_it_stands(page, tmp_path):
     for block in blocks:
         if block["file"]:
             (tmp_path / block["file"]).write_text(block["text"], encoding="utf-8")
-        for command in commands(block):
-            done = subprocess.run(
-                command, cwd=tmp_path, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr}"
-
-
-def commands(block: re.Match[str]) -> list[list[str]]:
-    if block["kind"] == "python":
-        return [[sys.executable, "-c", block["text"]]]
-    lines = re.findall(r"^\$ nasopt (.+)$", block["text"], re.M)
-    return [[sys.executable, "-m", "nasopt", *shlex.split(line)] for line in lines]
+        if block["kind"] == "console":
+            for line in re.findall(r"^\$ nasopt (.+)$", block["text"], re.M):
+                Command(shlex.split(line), tmp_path).end()
+        else:
+            script = [sys.executable, "-c", block["text"]]
+            done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
 
 
 def test_links_of_the_readme_lead_somewhere():

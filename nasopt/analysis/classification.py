@@ -5,9 +5,9 @@ A confusion matrix counts images: a row for each true class, a column for each p
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,13 +35,17 @@ class Scores:
     recalls: tuple[float | None, ...]
     confusion: tuple[tuple[int, ...], ...]
 
+    def by(self, metric: str) -> float:
+        """Return the score by a metric of an experiment."""
+        return float(getattr(self, metric))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of accuracies of several trainings, with its 95 % interval (Student's t).
+    """The mean of the scores of several trainings, with its 95 % interval (Student's t).
 
     It covers the luck of the training seeds, not the draw of the images. Of a single training
     there is none: `low` and `high` are None.
@@ -54,7 +58,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Lead:
-    """The lead of one network's mean accuracy over another's, with its 95 % interval."""
+    """The lead of one network's mean score over another's, with its 95 % interval."""
 
     mean: float
     low: float
@@ -98,27 +102,72 @@ def scores(confusion: Numbers) -> Scores:
     )
 
 
-def over_seeds(accuracies: Sequence[float]) -> Mean:
-    mean = statistics.fmean(accuracies)
-    if len(accuracies) < 2:
+def over_seeds(scored: Sequence[float]) -> Mean:
+    mean = statistics.fmean(scored)
+    if len(scored) < 2:
         return Mean(mean, None, None)
     from scipy.stats import t
 
-    error = statistics.stdev(accuracies) / math.sqrt(len(accuracies))
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(accuracies) - 1)) * error
+    error = statistics.stdev(scored) / math.sqrt(len(scored))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(scored) - 1)) * error
     return Mean(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
-def lead(ours: Sequence[NDArray[np.bool_]], theirs: Sequence[NDArray[np.bool_]]) -> Lead:
-    """Return the lead of one network over another on the same images.
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The score of one training of a network, and what each of the images does to it."""
 
-    Each array says of one training which images it got right. The error has two parts, which are
-    added as variances: the draw of the images (they are paired), and the trainings' seeds.
+    score: float
+    influences: NDArray[np.float64]  # of each image
+
+    @classmethod
+    def of(cls, labels: Numbers, predicted: Numbers, classes: int, metric: str) -> Self:
+        confusion = confusion_matrix(labels, predicted, classes)
+        slopes = INFLUENCES[metric](confusion)
+        return cls(scores(confusion).by(metric), slopes[labels, predicted])
+
+
+def lead(ours: Sequence[Judged], theirs: Sequence[Judged]) -> Lead:
+    """Return the lead of one network over another on the same images, by the same metric.
+
+    The error has two parts, which are added as variances: the draw of the images (they are paired),
+    by the infinitesimal jackknife (Efron 1982), and the trainings' seeds.
     """
-    differences = np.mean(ours, axis=0) - np.mean(theirs, axis=0)
-    variance = float(np.var(differences)) / len(differences)
+    paired = np.mean([each.influences for each in ours], axis=0)
+    paired = paired - np.mean([each.influences for each in theirs], axis=0)
+    variance = float((paired**2).sum())
     for each in (ours, theirs):
         if len(each) > 1:
-            variance += statistics.variance([float(a.mean()) for a in each]) / len(each)
-    mean, half = float(differences.mean()), Z * math.sqrt(variance)
+            variance += statistics.variance([one.score for one in each]) / len(each)
+    mean = statistics.fmean(e.score for e in ours) - statistics.fmean(e.score for e in theirs)
+    half = Z * math.sqrt(variance)
     return Lead(mean, mean - half, mean + half)
+
+
+def _of_accuracy(confusion: Numbers) -> NDArray[np.float64]:
+    """Return how the accuracy grows with each count of a confusion matrix, here and below."""
+    count = confusion.sum()
+    return np.asarray((np.eye(len(confusion)) - np.trace(confusion) / count) / count)
+
+
+def _of_balanced_accuracy(confusion: Numbers) -> NDArray[np.float64]:
+    true = confusion.sum(1)
+    there = np.maximum(true, 1)
+    recalls = np.diag(confusion) / there
+    slopes = (np.eye(len(true)) - recalls[:, None]) / there[:, None]
+    return np.asarray(slopes / np.count_nonzero(true))
+
+
+def _of_macro_f1(confusion: Numbers) -> NDArray[np.float64]:
+    both = confusion.sum(0) + confusion.sum(1)
+    there = np.maximum(both, 1)
+    lost = 2 * np.diag(confusion) / there**2  # by one image more that has, or is taken for, a class
+    slopes = np.diag(2 / there) - lost[:, None] - lost[None, :]
+    return np.asarray(slopes / np.count_nonzero(both))
+
+
+INFLUENCES: dict[str, Callable[[Numbers], NDArray[np.float64]]] = {
+    "accuracy": _of_accuracy,
+    "balanced_accuracy": _of_balanced_accuracy,
+    "macro_f1": _of_macro_f1,
+}

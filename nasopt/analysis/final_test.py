@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Self
 
-import numpy as np
-
 from nasopt.analysis.classification import (
+    Judged,
     Lead,
     Mean,
     Scores,
@@ -22,9 +21,11 @@ from nasopt.analysis.classification import (
 from nasopt.analysis.reranking import Reranking
 from nasopt.errors import SpaceError, StorageError
 from nasopt.space.architecture import Architecture
-from nasopt.storage.looks import Latency, Look, Looks
+from nasopt.storage.latencies import Latency
+from nasopt.storage.looks import Look, Looks
 from nasopt.storage.record import ExperimentRecord
 from nasopt.text import accuracy
+from nasopt.training.metrics import in_words
 
 WINNER = "the winner"
 MOST_MISTAKES = 12  # that are kept
@@ -73,13 +74,13 @@ class Mistake:
 class Tested:
     """A contender on the test split.
 
-    `first` are the scores of its model of the first seed, `accuracies` those of all seeds. `lead`
-    is the winner's over it; None for the winner itself.
+    `first` are the scores of its model of the first seed, `scores` those of all seeds by the metric
+    of the search. `lead` is the winner's over it; None for the winner itself.
     """
 
     contender: Contender
     first: Scores
-    accuracies: tuple[float, ...]
+    scores: tuple[float, ...]
     over_seeds: Mean
     lead: Lead | None
 
@@ -89,7 +90,7 @@ class Tested:
 
 @dataclass(frozen=True)
 class FinalTest:
-    """The result of one look at the test split.
+    """The result of one look at the test split, networks compared by `metric`.
 
     `tested` begins with the winner. `epochs` are those of each training, on training and
     validation images together. `looks` is how many there were at this split in this database up to
@@ -105,10 +106,20 @@ class FinalTest:
     number: int
     looks: int
     left_out: tuple[str, ...] = ()
+    metric: str = "accuracy"
 
     @property
     def winner(self) -> Tested:
         return self.tested[0]
+
+    @property
+    def headline(self) -> str:
+        """The score of the model that is kept, by the metric: "accuracy 0.9806 on test (...)"."""
+        first = self.winner.first
+        told = f"{in_words(self.metric)} {accuracy(first.by(self.metric))} on test"
+        if self.metric != "accuracy":
+            return told
+        return f"{told} (95 % interval {accuracy(first.low)} to {accuracy(first.high)})"
 
     @property
     def about_looks(self) -> str:
@@ -131,7 +142,8 @@ class FinalTest:
         found = best.lead
         assert found is not None
         ends = " to ".join(accuracy(each, sign=True) for each in (found.low, found.high))
-        figures = f"{accuracy(found.mean, sign=True)}, 95 % interval {ends}"
+        ahead = f"{accuracy(found.mean, sign=True)} in {in_words(self.metric)}"
+        figures = f"{ahead}, 95 % interval {ends}"
         name = best.contender.name
         if not found.is_told:
             return f"The winner and the best reference, {name}, cannot be told apart ({figures})."
@@ -183,10 +195,7 @@ class FinalResult:
         return self.test.winner.contender.architecture
 
     def __repr__(self) -> str:
-        first = self.test.winner.first
-        ends = f"{accuracy(first.low)} to {accuracy(first.high)}"
-        told = f"{accuracy(first.accuracy)} on test (95 % interval {ends})"
-        return f"<FinalResult: {self.experiment}, {told}>\n  {self.test.verdict}"
+        return f"<FinalResult: {self.experiment}, {self.test.headline}>\n  {self.test.verdict}"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -209,7 +218,9 @@ class FinalProgress:
     name: str  # of the network
     epoch: int = 0
     epochs: int = 0
-    accuracy: float | None = None  # on validation, by the metric; None where none is left
+    score: float | None = None  # on validation, by the metric; None where none is left
+    metric: str = "accuracy"
+    seconds_left: float = 0.0  # of the stage, as far as that is known; else 0
 
 
 def content_of(
@@ -231,31 +242,38 @@ def content_of(
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """A look, read: which images each training of a contender got right."""
+    """A look, read: how each training of a contender scores by a metric."""
 
     look: Look
+    metric: str
 
     @cached_property
     def contenders(self) -> list[Contender]:
         return [Contender.from_json(each) for each in self.look.content["contenders"]]
 
-    def right(self, contender: Contender) -> list[Any]:
-        predictions = self.look.predictions
-        return [predictions[key].classes == self.look.labels for key in contender.keys]
+    @cached_property
+    def classes(self) -> int:
+        return len(self.look.content["classes"])
+
+    def judged(self, contender: Contender) -> list[Judged]:
+        said = (self.look.predictions[key].classes for key in contender.keys)
+        return [Judged.of(self.look.labels, each, self.classes, self.metric) for each in said]
+
+    @cached_property
+    def winners(self) -> list[Judged]:
+        return self.judged(self.contenders[0])
 
     def tested(self, contender: Contender) -> Tested:
-        classes = len(self.look.content["classes"])
         first = self.look.predictions[contender.keys[0]].classes
-        right = self.right(contender)
-        accuracies = tuple(float(np.mean(each)) for each in right)
-        winner = self.contenders[0]
-        ahead = None if contender is winner else lead(self.right(winner), right)
-        found = scores(confusion_matrix(self.look.labels, first, classes))
-        return Tested(contender, found, accuracies, over_seeds(accuracies), ahead)
+        judged = self.judged(contender)
+        scored = tuple(each.score for each in judged)
+        ahead = None if contender is self.contenders[0] else lead(self.winners, judged)
+        found = scores(confusion_matrix(self.look.labels, first, self.classes))
+        return Tested(contender, found, scored, over_seeds(scored), ahead)
 
 
-def final_test(looks: Looks, key: str) -> FinalTest | None:
-    """Return the result of a look; None if it was not taken.
+def final_test(looks: Looks, key: str, metric: str) -> FinalTest | None:
+    """Return the result of a look, by a metric; None if it was not taken.
 
     Raises StorageError if it is not as nasopt writes one: databases are passed on.
     """
@@ -264,7 +282,7 @@ def final_test(looks: Looks, key: str) -> FinalTest | None:
         return (
             None
             if look is None
-            else _result(look, [each for _, each in looks.taken(look.dataset)], key)
+            else _result(look, [each for _, each in looks.taken(look.dataset)], key, metric)
         )
     except (ValueError, LookupError, TypeError, ArithmeticError, SpaceError) as error:
         reason = " ".join(str(error).split())
@@ -273,8 +291,8 @@ def final_test(looks: Looks, key: str) -> FinalTest | None:
         ) from error
 
 
-def _result(look: Look, taken: Sequence[str], key: str) -> FinalTest:
-    reading, content = _Reading(look), look.content
+def _result(look: Look, taken: Sequence[str], key: str, metric: str) -> FinalTest:
+    reading, content = _Reading(look, metric), look.content
     return FinalTest(
         experiment=look.experiment,
         classes=tuple(content["classes"]),
@@ -285,10 +303,13 @@ def _result(look: Look, taken: Sequence[str], key: str) -> FinalTest:
         number=taken.index(key) + 1,
         looks=len(taken),
         left_out=tuple(content["left_out"]),
+        metric=metric,
     )
 
 
 def latest_test(looks: Looks, experiment: ExperimentRecord, name: str) -> FinalTest | None:
     """Return the last look at the test split of an experiment's data that was taken for it."""
-    found = (final_test(looks, key) for _, key in reversed(looks.taken(experiment.dataset)))
+    metric = experiment.objectives[0]
+    keys = (key for _, key in reversed(looks.taken(experiment.dataset)))
+    found = (final_test(looks, key, metric) for key in keys)
     return next((each for each in found if each is not None and each.experiment == name), None)

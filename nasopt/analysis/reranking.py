@@ -12,6 +12,7 @@ from nasopt.analysis.outcome import rank
 from nasopt.analysis.record import Record
 from nasopt.storage.record import TrialRecord
 from nasopt.text import accuracy, several
+from nasopt.training.metrics import in_words, with_article
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Reranking:
 
     @property
     def ranked(self) -> tuple[Candidate, ...]:
-        """The candidates by their fresh accuracies, best first; of equal ones the least work."""
+        """The candidates by their fresh scores, best first; of equal ones the least work."""
         work = {id(each): math.inf if each.macs is None else each.macs for each in self.candidates}
         return tuple(sorted(self.candidates, key=lambda each: (-each.mean, work[id(each)])))
 
@@ -78,7 +79,8 @@ class Reranking:
         if len(self.candidates) == 1:
             return "There was one network to rank."
         first, seeds = self.candidates[0], several(len(self.candidates[0].fresh), "other seed")
-        fell = f"{first.name}: {accuracy(first.seen)} as seen, {accuracy(first.mean)} with {seeds}"
+        seen = f"{in_words(self.metric)} {accuracy(first.seen)} as seen"
+        fell = f"{first.name}: {seen}, {accuracy(first.mean)} with {seeds}"
         if self.held:
             return f"The order held. The first is {fell}."
         if self.winner == first:
@@ -86,7 +88,8 @@ class Reranking:
         place = self.candidates.index(self.winner) + 1
         return (
             f"The order did not hold: number {place} as the search saw it, {self.winner.name}, "
-            f"comes first with {accuracy(self.winner.mean)}. The first was {fell}."
+            f"comes first with {with_article(self.metric)} of {accuracy(self.winner.mean)}. The "
+            f"first was {fell}."
         )
 
     def to_json(self) -> dict[str, Any]:

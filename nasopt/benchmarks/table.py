@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nasopt.errors import SpaceError
 from nasopt.space.fields import Categorical, Choice, Integer, Suggests
-from nasopt.space.limits import COSTS, Limit
+from nasopt.space.limits import COSTS, LATENCY, Limit
 from nasopt.space.model import Cost
 from nasopt.space.vectorized import Survey
 from nasopt.text import accuracy
@@ -116,6 +116,7 @@ class TableCost(Cost):
     """
 
     unknown: int = 0  # 1 for a network that the table does not have
+    latency: float | None = None  # seconds
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,10 @@ class Benchmark:
 
     `accuracies` (networks, replicates, epochs) are in the benchmark's own unit, nan where a network
     has fewer replicates than others. `seconds` is what each epoch took, of the same shape, 0 where
-    that is not known. `parameters` and `macs` (networks,) are counts, None if the table has no such
-    column. `depth` (networks,) is given if the choices alone do not show it, for models to use.
-    `share` is the part of the space's different networks that the table has.
+    that is not known. `parameters` and `macs` (networks,) are counts, `latency` (networks,) is in
+    seconds; None if the table has no such column. `depth` (networks,) is given if the choices alone
+    do not show it, for models to use. `share` is the part of the space's different networks that
+    the table has.
 
     A search sees one replicate of each network, chosen by (training seed, network) alone: so
     studies of one experiment are paired. The true value of a network is the mean over its
@@ -153,6 +155,7 @@ class Benchmark:
     seconds: Floats
     parameters: Ints | None = None
     macs: Ints | None = None
+    latency: Floats | None = None
     depth: Ints | None = None
     share: float = 1.0
 
@@ -167,8 +170,16 @@ class Benchmark:
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """The quantities that can be limited or minimised."""
+        """The quantities that can be limited or minimised, and that models learn from."""
         return tuple(name for name in COSTS if getattr(self, name) is not None)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All that can be limited or minimised: the latency of a table, which stands for a device.
+
+        A sampler is told it network by network, as if it were measured.
+        """
+        return (*self.costs, *[LATENCY] * (self.latency is not None))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -230,7 +241,8 @@ class Benchmark:
             name: None if column is None else int(column[network.row])
             for name, column in columns.items()
         }
-        return TableCost(**counts)
+        seconds = None if self.latency is None else float(self.latency[network.row])
+        return TableCost(**counts, latency=seconds)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

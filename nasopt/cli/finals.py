@@ -13,6 +13,7 @@ from nasopt.search.deadline import Deadline
 from nasopt.search.experiment import Experiment
 from nasopt.search.loading import load_experiment
 from nasopt.search.search import Search
+from nasopt.space.space import Space
 from nasopt.text import done_of
 
 
@@ -69,8 +70,17 @@ def _follow(args: argparse.Namespace, stages: Finals) -> None:
     display.print_next(
         out,
         [
-            (command("predict", stages.result.folder, "PICTURE"), "what it says of a picture"),
+            (command(*_predict(args, stages)), "what it says of a picture"),
             (command("report", stages.location), "all of it as a page"),
         ],
         stages.location,
     )
+
+
+def _predict(args: argparse.Namespace, stages: Finals) -> list[object]:
+    """Return the words of `nasopt predict`, with the file that blocks of the user's are in."""
+    words: list[object] = ["predict", stages.result.folder, "PICTURE"]
+    space = stages.experiment.space
+    if isinstance(space, Space) and any(part.layer.is_own for part in space.parts):
+        words += ["--blocks", getattr(args, "what", None) or args.study]
+    return words

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from nasopt.cli.options import complain
 from nasopt.errors import Error
-from nasopt.text import GOES_ON
+from nasopt.text import BEGINS_ANEW, GOES_ON
 
 
 class _Lines(logging.Handler):
@@ -18,31 +18,35 @@ class _Lines(logging.Handler):
         complain(record.getMessage())
 
 
-def guarded(command: Callable[[], None], *, trains: bool = False) -> int:
-    """Run `command`, print an error that a user can fix as one line, and return the exit code."""
+def guarded(command: Callable[[], None], *, trains: bool = False, goes_on: bool = True) -> int:
+    """Run `command`, print an error that a user can fix as one line, and return the exit code.
+
+    `goes_on` says whether the same command goes on where this one was stopped.
+    """
+    again = GOES_ON if goes_on else BEGINS_ANEW
     handler = _Lines()
     logging.getLogger("nasopt").addHandler(handler)
     try:
-        _quieten_optuna()
+        quieten()
         command()
     except Error as error:
         complain(str(error))
         return 2
     except KeyboardInterrupt as interrupted:
         signum = getattr(interrupted, "signum", 2)
-        complain(f"{str(interrupted) or 'stopped'}; {GOES_ON}")
+        complain(f"{str(interrupted) or 'stopped'}; {again}")
         return 128 + int(signum)
     except BrokenPipeError:  # `nasopt show DB | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if trains:
-            complain(f"stopped: nothing reads the output any more; {GOES_ON}")
+            complain(f"stopped: nothing reads the output any more; {again}")
             return 128 + signal.SIGPIPE
     finally:
         logging.getLogger("nasopt").removeHandler(handler)
     return 0
 
 
-def _quieten_optuna() -> None:
+def quieten() -> None:
     """Silence the logs of libraries that would disturb the output.
 
     Optuna's, of each new study, would stand among the tables. SQLAlchemy's has a traceback for

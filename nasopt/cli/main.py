@@ -57,7 +57,13 @@ VERBS: dict[str, Verb] = {
 }
 
 
-TRAIN = ("quickstart", "noise", "run", "compare", "finals")
+ENVIRONMENT = {  # of options that are set for this process and those it starts
+    "data_dir": "NASOPT_DATA",
+    "checkpoints": "NASOPT_CHECKPOINTS",
+    "patience": "NASOPT_PATIENCE",
+}
+KEEP = ("quickstart", "noise", "run", "compare", "finals")  # what they have trained
+TRAIN = (*KEEP, "reproduce")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,6 +92,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(completion(parser, verbs.values(), known.print_completion))
         return 0
-    if getattr(known, "data_dir", None):
-        os.environ["NASOPT_DATA"] = known.data_dir
-    return guarded(lambda: known.function(known), trains=known.verb in TRAIN)
+    return guarded(lambda: _call(known), trains=known.verb in TRAIN, goes_on=known.verb in KEEP)
+
+
+def _call(args: argparse.Namespace) -> None:
+    """Call the verb, with the options that its worker processes have from the environment."""
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    if "patience" in given:
+        from nasopt.search.deadline import read_seconds
+
+        given["patience"] = str(read_seconds(args.patience, "patience"))
+    for option, name in ENVIRONMENT.items():
+        if option in given:
+            os.environ[name] = given[option]
+    if args.verb not in TRAIN:
+        args.function(args)
+        return
+    from nasopt.storage.patience import waiting_for_servers
+
+    with waiting_for_servers():
+        args.function(args)

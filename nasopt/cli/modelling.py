@@ -57,6 +57,7 @@ def predict(args: argparse.Namespace) -> None:
     """
     from nasopt.cli import predictions
 
+    _define_blocks(args)
     predictions.predict(args)
 
 
@@ -68,6 +69,7 @@ def reproduce(args: argparse.Namespace) -> None:
     from nasopt.models.reproducing import Reproducing
     from nasopt.reporting.terminal import display
 
+    _define_blocks(args)
     again = Reproducing(args.folder, data=args.data, device=args.device)
     epochs = again.training.recipe.epochs
     display.follow_epochs(display.console(stderr=args.json), again, epochs)
@@ -75,3 +77,11 @@ def reproduce(args: argparse.Namespace) -> None:
         display.print_json(again.result.to_json())
     else:
         display.console().print(again.result.verdict)
+
+
+def _define_blocks(args: argparse.Namespace) -> None:
+    """Run the study file that defines a network's blocks, if one is given."""
+    if args.blocks is not None:
+        from nasopt.search.loading import load_experiment
+
+        load_experiment(args.blocks)

@@ -81,11 +81,12 @@ def _study(sub: Parser, either: Any = None) -> None:
     )
 
 
-def _device(sub: Parser) -> None:
+def _device(sub: Parser, *, several: bool = False) -> None:
     sub.add_argument(
         "--device",
         default="auto",
-        help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say",
+        help="auto (default: cuda, else mps, else cpu), or one of them, cuda:1 say"
+        + (", or several, cuda:0,cuda:1" if several else ""),
     )
 
 
@@ -93,10 +94,32 @@ def _workers(sub: Parser, work: str) -> None:
     sub.add_argument(
         "--workers",
         type=int,
-        default=1,
         metavar="W",
-        help=f"{work}; at most one a core, and one that is killed is replaced (default: 1)",
+        help=f"{work}; at most one a core and one a GPU, and one that is killed is replaced "
+        "(default: 1, or one for each device that is named)",
     )
+    sub.add_argument(
+        "--workers-per-gpu", type=int, metavar="K", help="put so many on each GPU (default: 1)"
+    )
+    sub.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="let Ray place the workers on the nodes of the cluster at HOST:PORT (default: of "
+        "RAY_ADDRESS, else of this machine), by default as many as there is room for; with several "
+        "nodes --storage has to be a PostgreSQL server",
+    )
+    sub.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="G",
+        help="with --ray: 0.5 puts two on each GPU (default: 1, or 0 where there are none)",
+    )
+    sub.add_argument(
+        "--cpus-per-worker", type=int, metavar="C",
+        help="with --ray: the cores, and threads, of each worker (default: 1)",
+    )  # fmt: skip
 
 
 def _time(sub: Parser, begun: str) -> None:
@@ -112,6 +135,21 @@ def _storage(sub: Parser, default: str = BESIDE_THE_STUDY) -> None:
         "--storage",
         metavar="DB",
         help=f"path of a database or SQLAlchemy URL (default: {default})",
+    )
+
+
+def _sharing(sub: Parser) -> None:
+    sub.add_argument(
+        "--checkpoints",
+        metavar="DIR",
+        help="a folder of checkpoints that all hosts share (default: $NASOPT_CHECKPOINTS, else "
+        "beside the database file; of a server in this folder)",
+    )
+    sub.add_argument(
+        "--patience",
+        metavar="T",
+        help="wait so long for a PostgreSQL server that goes away (default: $NASOPT_PATIENCE, else "
+        "10m; a worker that gives no sign for $NASOPT_TAKEOVER, else 120 s, loses its trial)",
     )
 
 
@@ -144,6 +182,7 @@ def _noise(sub: Parser) -> None:
     sub.add_argument("--architectures", type=int, default=8, metavar="N", help="default: 8")
     sub.add_argument("--seeds", type=int, default=3, metavar="K", help="default: 3")
     _storage(sub)
+    _sharing(sub)
     _device(sub)
 
 
@@ -165,7 +204,8 @@ def _run(sub: Parser) -> None:
         "their number then is not)",
     )
     _storage(sub)
-    _device(sub)
+    _sharing(sub)
+    _device(sub, several=True)
     _workers(
         sub,
         "train so many networks at once, each with its share of the cores: sooner done, but "
@@ -227,7 +267,8 @@ def _compare(sub: Parser) -> None:
     sub.add_argument("--analyse-only", action="store_true", help="train nothing")
     sub.add_argument("--csv", metavar="FILE", help="write a row an evaluation")
     _storage(sub, f"{BESIDE_THE_STUDY}, or of the benchmark")
-    _device(sub)
+    _sharing(sub)
+    _device(sub, several=True)
     _workers(sub, "run so many studies at once, each with its share of the cores")
 
 
@@ -260,6 +301,7 @@ def _finals(sub: Parser) -> None:
     )
     _time(sub, f"no training begins that would not end in time, and {GOES_ON}")
     _storage(sub)
+    _sharing(sub)
     _device(sub)
 
 
@@ -267,11 +309,18 @@ def _folder(sub: Parser) -> None:
     sub.add_argument("folder", metavar="FOLDER", help="of a model, as nasopt finals writes it")
 
 
+def _blocks(sub: Parser) -> None:
+    sub.add_argument(
+        "--blocks", metavar="FILE", help="the study file that defines blocks of the network"
+    )
+
+
 def _predict(sub: Parser) -> None:
     _folder(sub)
     sub.add_argument("pictures", metavar="PICTURE", nargs="+", help="a file, folder, pattern or -")
     sub.add_argument("--top", type=int, default=3, metavar="K", help="classes (default: 3)")
     sub.add_argument("--csv", action="store_true", help="print CSV, a row a picture and class")
+    _blocks(sub)
     _device(sub)
 
 
@@ -280,6 +329,7 @@ def _reproduce(sub: Parser) -> None:
     sub.add_argument(
         "--data", metavar="DIR", help="the folder of the images (default: where they were)"
     )
+    _blocks(sub)
     _device(sub)
 
 

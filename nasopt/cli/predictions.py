@@ -59,6 +59,7 @@ def _print_json(predictions: Predictions, top: int) -> None:
         {
             "predictions": answers,
             "scores": None if scores is None else scores.to_json(),
+            "trained_on": predictions.known,
             "unreadable": predictions.unreadable,
         }
     )
@@ -84,7 +85,9 @@ def _print_table(out: Console, predictions: Predictions, top: int) -> None:
         out.print(table, soft_wrap=True)
     if predictions.scores is not None:
         out.print(f"{several(predictions.scores.images, 'picture')} in folders of their classes")
-        print_scores(out, predictions.scores, predictions.model.classes)
+        training = predictions.model.training
+        metric = "accuracy" if training is None else training.metric
+        print_scores(out, predictions.scores, predictions.model.classes, metric)
 
 
 def _tell_unreadable(predictions: Predictions) -> None:

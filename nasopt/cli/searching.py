@@ -1,16 +1,18 @@
 """The verbs that search: what they need of training is imported when they are called."""
 
 import argparse
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nasopt.cli.guarding import guarded
 from nasopt.errors import StudyError
 
 if TYPE_CHECKING:
     from nasopt.search.comparison import Comparison
     from nasopt.search.deadline import Deadline
+    from nasopt.search.on_ray import Node
+    from nasopt.search.places import Place
     from nasopt.search.search import Search
+    from nasopt.search.working import Ended, Tell
 
 
 def describe(args: argparse.Namespace) -> None:
@@ -73,20 +75,20 @@ def run(args: argparse.Namespace) -> None:
     from nasopt.analysis.outcome import result
     from nasopt.reporting.commands import command, same
     from nasopt.reporting.terminal import display, results
-    from nasopt.search.processes import share_cores, worker_processes
-    from nasopt.storage.counts import ended_trials
 
-    if args.profile and args.workers > 1:
-        raise StudyError("--profile: of one worker; leave out --workers")
     args.deadline = deadline_of(args.time)
-    workers = share_cores(args.workers)
-    search = _search(args)
+    places = _places(args)
+    if args.profile and places:
+        raise StudyError("--profile: of one worker; leave out --workers")
+    search = _search(args, trains=not places)
     if args.finals:
         from nasopt.cli.finals import check_place
 
         check_place(search.experiment)
-    ended = partial(ended_trials, search.storage)
-    with worker_processes(_assist_search, args, min(workers, search.left), ended):
+    spent: dict[str, float] = {}
+    if places and search.left:
+        search.taken_over(_watched(search_at, args, places[: search.left]))
+    else:
         spent = display.follow_search(display.console(stderr=args.json), search)
     found = result(search.study)
     if args.finals:
@@ -125,7 +127,94 @@ def deadline_of(time: str | None) -> "Deadline":
     return Deadline.after(None if time is None else read_seconds(time))
 
 
-def _search(args: argparse.Namespace) -> "Search":
+def _places(args: argparse.Namespace) -> "list[Place] | list[Node]":
+    """Return the places of the worker processes, of which one is here; none if one was asked for.
+
+    From here on `args` have one device.
+    """
+    from nasopt.search.places import find_places
+
+    if args.ray is not None:
+        return _nodes(args)
+    for option in ("gpus_per_worker", "cpus_per_worker"):
+        if getattr(args, option) is not None:
+            raise StudyError(f"{option}: of workers on Ray; give --ray, or leave it out")
+    places = find_places(args.device, args.workers, args.workers_per_gpu)
+    places[0].take()
+    args.device = places[0].device
+    return places if len(places) > 1 or (args.workers or 1) > 1 else []
+
+
+def _nodes(args: argparse.Namespace) -> "list[Node]":
+    """Return the places of the workers in the Ray cluster of `args`, once it can be reached.
+
+    From here on the device of `args` is this machine's own, which trains nothing.
+    """
+    from nasopt.search import on_ray
+
+    if args.workers_per_gpu is not None:
+        raise StudyError("workers_per_gpu: Ray deals parts of a GPU; use --gpus-per-worker 0.5")
+    for option in ("profile", "analyse_only", "studies"):
+        if getattr(args, option, None):
+            raise StudyError(f"{option}: needs no workers on Ray; leave out --ray")
+    on_ray.connect(args.ray, args.study)
+    on_ray.check_storage(args.storage)
+    share = args.gpus_per_worker, 1 if args.cpus_per_worker is None else args.cpus_per_worker
+    nodes = on_ray.find_nodes(args.device, args.workers, *share)
+    args.device = "auto"
+    return nodes
+
+
+def _watched(
+    work: Callable[[Any, "Tell"], None],
+    args: argparse.Namespace,
+    places: "Sequence[Place] | Sequence[Node]",
+) -> "Ended":
+    """Watch workers at `places` to their end, and return how that was."""
+    from nasopt.reporting.terminal import display
+    from nasopt.reporting.terminal.workers import follow_workers
+    from nasopt.search.on_ray import Node, RayCrew
+    from nasopt.search.processes import Crew
+
+    given = [(args, place) for place in places]
+    share = next((place.share for place in places if isinstance(place, Node)), None)
+    crew = Crew(work, given) if share is None else RayCrew(work, given, share)
+    follow_workers(display.console(stderr=args.json), iter(crew))
+    return crew.done
+
+
+def search_at(told: "tuple[argparse.Namespace, Place | Node]", tell: "Tell") -> None:
+    """Run the search of a command as one of several workers, in a process of its own."""
+    _work_at(_search, *told, tell)
+
+
+def compare_at(told: "tuple[argparse.Namespace, Place | Node]", tell: "Tell") -> None:
+    """Run the comparison of a command as one of several workers, in a process of its own."""
+    _work_at(_comparison, *told, tell)
+
+
+def _work_at(
+    make: Callable[[argparse.Namespace], Iterable[Any]],
+    args: argparse.Namespace,
+    place: "Place | Node",
+    tell: "Tell",
+) -> None:
+    from nasopt.cli.guarding import quieten
+    from nasopt.search.on_ray import shipped_file
+    from nasopt.search.working import work_on
+
+    def begin() -> Iterable[Any]:
+        if args.ray is not None and args.study is not None:
+            args.study = shipped_file(args.study)
+        place.take()
+        args.device = place.device
+        return make(args)
+
+    quieten()
+    work_on(begin, tell, place.where)
+
+
+def _search(args: argparse.Namespace, *, trains: bool = True) -> "Search":
     from nasopt.reporting.notes import TrialNotes
     from nasopt.search.loading import load_experiment
     from nasopt.search.search import Search
@@ -148,19 +237,12 @@ def _search(args: argparse.Namespace) -> "Search":
         device=args.device,
         profile=args.profile,
         deadline=deadline,
+        trains=trains,
         callbacks=callbacks,
     )
     if args.finals:
         kept(search.study)
     return search
-
-
-def _assist_search(args: argparse.Namespace) -> int:
-    """Run the search as a further worker, in a process of its own; return its exit code."""
-    from nasopt.reporting.terminal import display
-
-    out = display.console(stderr=args.json)
-    return guarded(lambda: display.assist_search(out, _search(args)))
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -176,13 +258,11 @@ def compare(args: argparse.Namespace) -> None:
     from nasopt.reporting.commands import same
     from nasopt.reporting.terminal import comparison as scoreboard
     from nasopt.reporting.terminal import display
-    from nasopt.search.processes import share_cores, worker_processes
-    from nasopt.storage.counts import ended_trials
 
     if args.csv is not None:
         csv_output(args.csv).check()
     args.deadline = deadline_of(args.time)
-    workers = share_cores(args.workers)
+    places = _places(args)
     if args.studies is not None:
         if not args.storage:
             raise StudyError("--studies: of which database? name it with --storage")
@@ -193,9 +273,11 @@ def compare(args: argparse.Namespace) -> None:
             args.storage, args.studies, replicates=args.replicates, baseline=args.baseline
         )
     else:
-        comparison = _comparison(args)
-        ended = partial(ended_trials, comparison.storage)
-        with worker_processes(_assist_comparison, args, min(workers, comparison.left), ended):
+        comparison = _comparison(args, trains=not places)
+        if places and comparison.left:
+            done = _watched(compare_at, args, places[: comparison.left])
+            comparison.out_of_time = done.out_of_time
+        else:
             scoreboard.follow_comparison(display.console(stderr=args.json), comparison)
         if comparison.out_of_time:
             if args.json:
@@ -224,7 +306,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def _comparison(args: argparse.Namespace) -> "Comparison":
+def _comparison(args: argparse.Namespace, *, trains: bool = True) -> "Comparison":
     from nasopt.reporting.notes import TrialNotes
     from nasopt.search.comparison import Comparison
     from nasopt.search.experiment import Experiment
@@ -238,13 +320,5 @@ def _comparison(args: argparse.Namespace) -> "Comparison":
     return Comparison(
         experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
         replicates=args.replicates, baseline=args.baseline, deadline=args.deadline,
-        callbacks=[TrialNotes()], **_given(args),
+        trains=trains, callbacks=[TrialNotes()], **_given(args),
     )  # fmt: skip
-
-
-def _assist_comparison(args: argparse.Namespace) -> int:
-    from nasopt.reporting.terminal import comparison as scoreboard
-    from nasopt.reporting.terminal import display
-
-    out = display.console(stderr=args.json)
-    return guarded(lambda: scoreboard.assist_comparison(out, _comparison(args)))

@@ -127,6 +127,10 @@ class Dataset(Spelled):
         """Read, check and split the images; raise DataError that names the file or the field."""
         return Splits(*(split.to(torch.device(device)) for split in self._splits))
 
+    def forget(self) -> None:
+        """Free the memory of the images; they are read again when they are needed."""
+        self.__dict__.pop("_splits", None)
+
     @property
     def test_files(self) -> tuple[str, ...] | None:
         """The names of the test images, in their order; None where images are no files."""

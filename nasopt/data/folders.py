@@ -4,13 +4,14 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from nasopt.data.pictures import read_picture
+from nasopt.data.pictures import read_all, read_picture
 from nasopt.data.readers import Listing, Raw, Split
 from nasopt.errors import DataError
 
@@ -144,8 +145,9 @@ class ImageFolder:
 
     def _read(self, pictures: list[Picture]) -> Split:
         images = np.empty((len(pictures), 3, self.size, self.size), np.uint8)
-        for place, picture in enumerate(pictures):
-            images[place] = read_picture(picture.file, self.size).transpose(2, 0, 1)
+        files = [picture.file for picture in pictures]
+        for place, pixels in enumerate(read_all(partial(read_picture, size=self.size), files)):
+            images[place] = pixels.transpose(2, 0, 1)
         labels = torch.tensor([each.label for each in pictures], dtype=torch.int64)
         return Split(torch.from_numpy(images), labels)
 

@@ -2,15 +2,16 @@
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasopt.errors import DataError
+from nasopt.text import listed, several
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,7 +25,9 @@ FORMATS = (
 # the exceptions that Pillow raises for damaged files
 DAMAGED = (OSError, EOFError, RuntimeError, SyntaxError, ValueError, LookupError, TypeError,
            AttributeError, OverflowError, struct.error)  # fmt: skip
+MOST_NAMED = 20  # files, in an error of several
 LEAST_WHITE = 4096  # in 16 bits: if all values are below, they have 12 bits or fewer, not 16
+Read = TypeVar("Read")
 ONE_SCALE = "its white is unknown: save all pictures with 8 bits a channel, by one scale for all"
 
 
@@ -53,6 +56,31 @@ def shorter_side(file: Path) -> int:
         return min(image.size)
 
 
+def read_all(read: Callable[[Path], Read], files: Iterable[Path]) -> Iterator[Read]:
+    """Yield what `read` makes of each file.
+
+    Raises DataError at the end if some were refused: that of the first, with the names of the rest,
+    so that a folder from the web is cleaned at one go.
+    """
+    refused: dict[Path, DataError] = {}
+    for file in files:
+        try:
+            yield read(file)
+        except DataError as error:
+            refused[file] = error
+    if refused:
+        (_, first), *others = refused.items()
+        raise DataError(f"{first}{_also([str(file) for file, _ in others])}") from first
+
+
+def _also(files: list[str]) -> str:
+    if not files:
+        return ""
+    more = len(files) - MOST_NAMED
+    shown = files if more <= 0 else [*files[:MOST_NAMED], f"{more:,} more"]
+    return f"; so it is with {several(len(files), 'other file')}: {listed(shown)}"
+
+
 @contextmanager
 def _opened(file: Path) -> Iterator["ImageFile"]:
     """Open a picture; raise DataError, naming the file, if that or what is done with it fails."""
@@ -65,6 +93,8 @@ def _opened(file: Path) -> Iterator["ImageFile"]:
             with Image.open(file, formats=FORMATS) as image:
                 yield image
     except UnidentifiedImageError as error:
+        if not file.stat().st_size:
+            raise DataError(f"{file}: an empty file; replace or remove it") from error
         remedy = "convert it to PNG, say, or remove it from the folder"
         raise DataError(f"{file}: not an image of {', '.join(FORMATS)}; {remedy}") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:

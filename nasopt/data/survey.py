@@ -2,8 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from nasopt.data.datasets import image_folder
 from nasopt.data.folders import TEST, TRAIN, VALIDATION, ImageFolder
-from nasopt.data.pictures import read_picture, shorter_side
+from nasopt.data.pictures import read_all, read_picture, shorter_side
 
 DECODED_SECONDS = 5  # that decoding pictures may take, at most; of all others the heads are read
 LOOKED_AT = 32  # pixels of a side
@@ -81,7 +82,7 @@ def look_at(path: str | Path) -> Survey:
     files = [picture.file for picture in folder.files()]
     labels = [picture.label for picture in folder.files()]
     names = dataset.class_names()
-    sides = [shorter_side(file) for file in files]
+    sides = [*read_all(shorter_side, files)]
     decoded, seconds = _decoded(files)
     return Survey(
         path=folder.path,
@@ -100,10 +101,15 @@ def look_at(path: str | Path) -> Survey:
 def _decoded(files: Sequence[Path]) -> tuple[list[bool], float]:
     """Return whether each of a random sample of pictures is grey, and the seconds that took."""
     started = time.perf_counter()
-    found = []
-    for place in np.random.default_rng(0).permutation(len(files)):
-        pixels = read_picture(files[place], LOOKED_AT).astype(int)
-        found.append(bool(np.ptp(pixels, axis=2).max() <= GREY))
-        if time.perf_counter() - started > DECODED_SECONDS:
-            break
-    return found, time.perf_counter() - started
+
+    def sample() -> Iterator[Path]:
+        for place in np.random.default_rng(0).permutation(len(files)):
+            yield files[place]
+            if time.perf_counter() - started > DECODED_SECONDS:
+                break
+
+    grey = [
+        bool(np.ptp(pixels.astype(int), axis=2).max() <= GREY)
+        for pixels in read_all(partial(read_picture, size=LOOKED_AT), sample())
+    ]
+    return grey, time.perf_counter() - started

@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from nasopt.analysis.outcome import layer_rows
 from nasopt.models.model import Model, Training
 from nasopt.reporting.commands import command
 from nasopt.space.layers import in_pixels
-from nasopt.space.model import cost
+from nasopt.space.model import cost, has_own
 from nasopt.text import accuracy, listed, several, visible
 
 DRAWING = "network.svg"
@@ -23,6 +24,7 @@ FORMS = {
     "network.py": "the network in plain PyTorch, without nasopt",
     "model.onnx": "the network for ONNX: takes bytes, gives logits",
     "model.pt2": "the network for `torch.export.load`: takes bytes, gives logits",
+    "trained-on.txt": "digests of the images that it was trained on",
 }
 
 
@@ -66,7 +68,7 @@ def card_text(model: Model, card: Card, name: str, files: Iterable[str]) -> str:
         "Data": _data(model),
         "Recipe": _recipe(model.training),
         "How it was found": card.found or "The architecture was given; no search is recorded here.",
-        "Reproduce": _reproduce(card, name),
+        "Reproduce": _reproduce(model, card, name),
         "Use": _use(model, name, files),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
@@ -74,8 +76,11 @@ def card_text(model: Model, card: Card, name: str, files: Iterable[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text in which Markdown and HTML see nothing but letters, in one line."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&])", r"\\\1", visible(text))
+    """Return a text in which Markdown and HTML see nothing but letters, in one line.
+
+    It may stand anywhere but at the beginning of a line.
+    """
+    return re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", visible(text))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -115,7 +120,11 @@ def _scores(model: Model, card: Card) -> list[Score]:
 
 
 def _dataset(model: Model) -> str:
-    return "unknown" if model.training is None else str(model.training.dataset["name"])
+    """Return the name of the data set: of pictures of one's own, that of their folder."""
+    if model.training is None:
+        return "unknown"
+    told = model.training.dataset
+    return Path(str(told.get("path", ""))).name or str(told["name"])
 
 
 def _opening(model: Model) -> str:
@@ -211,7 +220,7 @@ def _data(model: Model) -> str:
     what = "both" if training.validation_included else "the training images"
     told = training.dataset
     facts = [
-        ("data set", plain(str(told["name"]))),
+        ("data set", plain(_dataset(model))),
         ("images", f"{train:,} for training, {validation:,} for validation; trained on {what}"),
         ("subset", "all" if told["limit"] is None else f"{told['limit']:,} images"),
         ("seed of the split", str(told["split_seed"])),
@@ -232,31 +241,52 @@ def _recipe(training: Training | None) -> str:
     return markdown_table(("", ""), rows)
 
 
-def _reproduce(card: Card, name: str) -> str:
+def _reproduce(model: Model, card: Card, name: str) -> str:
+    again = f"{command('reproduce', name)}{_study(model)}"
     lines = [
         *([f"{card.command}   # the search and all of this"] if card.command else []),
-        f"{command('reproduce', name)}   # this training; says whether the figures agree",
+        f"{again}   # this training; says whether the figures agree",
     ]
     return _fenced("bash", lines)
+
+
+def _study(model: Model) -> str:
+    """Return the option that names the study file, if blocks of the user's are in the network."""
+    return " --blocks STUDY.py" if has_own(model.architecture) else ""
+
+
+def _defined(model: Model) -> list[str]:
+    """Return the line of Python that defines such blocks."""
+    names = sorted({each.kind for each in model.architecture.layers if each.is_own})
+    return [f'nasopt.load_experiment("STUDY.py")  # defines {listed(names)}'] if names else []
 
 
 def _use(model: Model, name: str, files: Iterable[str]) -> str:
     channels, height, width = model.input_shape
     blocks = [
-        _fenced("bash", [f"{command('predict', name)} picture.jpg"]),
+        _fenced("bash", [f"{command('predict', name)}{_study(model)} picture.jpg"]),
         _fenced(
             "python",
             [
                 "import nasopt",
                 "",
+                *_defined(model),
                 f"model = nasopt.load({visible(name)!r})",
                 'model.predict(["picture.jpg"])[0].label',
             ],
         ),
-        "Without nasopt, `network.py` has the network in plain PyTorch. The other forms take bytes "
-        f"(n, {channels}, {height}, {width}) and normalise them themselves:",
     ]
     names = [each for each in FORMS if each in {*files}]
+    said = []
+    if "network.py" in names:
+        said.append("Without nasopt, `network.py` has the network in plain PyTorch.")
+    if "model.pt2" in names:
+        said.append(
+            f"The other forms take bytes (n, {channels}, {height}, {width}) and normalise them "
+            "themselves:"
+        )
+    if said:
+        blocks.append(" ".join(said))
     if "model.onnx" in names:
         lines = [
             "import onnxruntime",

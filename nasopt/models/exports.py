@@ -8,7 +8,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from nasopt.errors import ModelError
+from nasopt.errors import Error, ModelError
 from nasopt.models.model import Model
+from nasopt.text import listed
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -40,10 +41,13 @@ class WithNormalisation(nn.Module):
 
 
 def exported(model: Model) -> "ExportedProgram":
-    """Return the model, which is on the CPU, as a program for batches of any size."""
+    """Return the model, which is on the CPU, as a program for batches of any size.
+
+    Raises ModelError if a block of the user's cannot be exported.
+    """
     example = torch.zeros((2, *model.input_shape), dtype=torch.uint8)
     batch = torch.export.Dim("batch")
-    with _quiet():
+    with _quiet(), told_of_own(model, "be exported by torch.export"):
         program = torch.export.export(
             WithNormalisation(model).eval(), (example,), dynamic_shapes=({0: batch},), strict=False
         )
@@ -72,7 +76,7 @@ def write_onnx(program: "ExportedProgram", model: Model, file: Path) -> None:
 
     Raises ModelError if the extra is not installed.
     """
-    with _quiet(), _onnx_extra():
+    with _quiet(), told_of_own(model, "be written as ONNX"), _onnx_extra():
         import onnx
 
         converted = torch.onnx.export(
@@ -123,6 +127,23 @@ def run_onnx(file: Path) -> Answers:
 
 
 @contextmanager
+def told_of_own(model: Model, what: str) -> Iterator[None]:
+    """Raise ModelError for an exception of a network with blocks of the user's; others are ours."""
+    try:
+        yield
+    except Error:
+        raise
+    except Exception as error:
+        names = {layer.kind for layer in model.architecture.layers if layer.is_own}
+        if not names:
+            raise
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ModelError(
+            f"a network with {listed(sorted(names))} cannot {what} ({text})"
+        ) from error
+
+
+@contextmanager
 def _onnx_extra() -> Iterator[None]:
     try:
         yield
@@ -137,9 +158,10 @@ def _onnx_extra() -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporters' warnings, of their own deprecations, from those who asked for a file."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    names = ("torch.onnx", "torch.export", "torch.fx", "onnxscript")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # a graph that has no form
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.ERROR)

@@ -4,25 +4,27 @@ from collections.abc import Iterator, Sequence
 
 from nasopt.analysis.final_test import Efficiency, FinalResult, FinalTest
 from nasopt.analysis.reranking import Reranking
-from nasopt.models.card import Card, Score
+from nasopt.models.card import Card, Score, markdown_table, plain
 from nasopt.text import accuracy, memory, several
-from nasopt.training.metrics import in_words
+from nasopt.training.metrics import METRICS, in_words
+
+NAMES = {"macro_f1": "f1"}  # of metrics, as Hugging Face has them
 
 
 def final_card(result: FinalResult, command: str) -> Card:
     """Return the card of the winner's model of the first seed; `command` finds it again."""
-    first = result.test.winner.first
+    first, metric = result.test.winner.first, result.test.metric
+    intervals = {"accuracy": (first.low, first.high)}
     return Card(
         scores=[
-            Score(name="accuracy", value=first.accuracy, interval=(first.low, first.high)),
-            Score(name="balanced_accuracy", value=first.balanced_accuracy),
-            Score(name="f1", value=first.macro_f1),
+            Score(name=NAMES.get(each, each), value=first.by(each), interval=intervals.get(each))
+            for each in sorted(METRICS, key=lambda each: each != metric)
         ],
         found=f"{_found(result.reranking, result.test)}\n",
         command=command,
         sections={
             "Against other networks": "\n".join(_references(result.test)),
-            "Class by class": "\n".join(_classes(result.test)),
+            "Class by class": _classes(result.test),
             "Efficiency": "\n".join(_efficiency(result.efficiency)),
         },
     )
@@ -31,27 +33,27 @@ def final_card(result: FinalResult, command: str) -> Card:
 def _found(reranking: Reranking, test: FinalTest) -> str:
     networks, seeds = len(reranking.candidates), len(reranking.winner.fresh)
     return (
-        f"It is {reranking.winner.name}. The {several(networks, 'best network')} of the search "
-        f"were trained again with {several(seeds, 'other seed')} and ranked by their "
-        f"{in_words(reranking.metric)} on validation images. {reranking.verdict} The first was "
-        f"trained on training and validation images together for {several(test.epochs, 'epoch')}; "
-        f"this model is the one of the first seed, whichever is best on test. {test.about_looks}"
+        f"It is {plain(reranking.winner.name)}. The {several(networks, 'best network')} of the "
+        f"search were trained again with {several(seeds, 'other seed')} and ranked by their "
+        f"{in_words(reranking.metric)} on validation images. {plain(reranking.verdict)} The first "
+        f"was trained on training and validation images together for "
+        f"{several(test.epochs, 'epoch')}; this model is the one of the first seed, whichever is "
+        f"best on test. {test.about_looks}"
     )
 
 
 def _references(test: FinalTest) -> Iterator[str]:
     yield (
         f"All were trained by the same recipe, for {several(test.epochs, 'epoch')} and with "
-        f"{several(len(test.winner.accuracies), 'seed')}, and tested on the same "
+        f"{several(len(test.winner.scores), 'seed')}, and tested on the same "
         f"{test.winner.first.images:,} images."
     )
     yield ""
-    yield from _table(
-        ("network", "test accuracy", "95 % over seeds", "winner's lead (95 %)", "parameters"),
-        _reference_rows(test),
-    )
+    score = f"test {in_words(test.metric)}"
+    header = ("network", score, "95 % over seeds", "winner's lead (95 %)", "parameters")
+    yield markdown_table(header, _reference_rows(test))
     yield ""
-    yield test.verdict
+    yield plain(test.verdict)
 
 
 def _reference_rows(test: FinalTest) -> Iterator[tuple[str, ...]]:
@@ -61,15 +63,15 @@ def _reference_rows(test: FinalTest) -> Iterator[tuple[str, ...]]:
         if each.lead is not None:
             ends = [accuracy(end, sign=True) for end in (each.lead.low, each.lead.high)]
             ahead = f"{accuracy(each.lead.mean, sign=True)} ({' to '.join(ends)})"
-        name = f"{each.contender.name} ({each.contender.how})"
+        name = plain(f"{each.contender.name} ({each.contender.how})")
         yield name, accuracy(mean.mean), over, ahead, f"{each.contender.parameters:,}"
 
 
-def _classes(test: FinalTest) -> Iterator[str]:
+def _classes(test: FinalTest) -> str:
     first = test.winner.first
     known = zip(test.classes, first.recalls, first.confusion, strict=True)
-    rows = ((name, accuracy(recall), f"{sum(counts):,}") for name, recall, counts in known)
-    yield from _table(("class", "recall", "test images"), rows)
+    rows = ((plain(name), accuracy(recall), f"{sum(n):,}") for name, recall, n in known)
+    return markdown_table(("class", "recall", "test images"), rows)
 
 
 def _efficiency(found: Sequence[Efficiency]) -> Iterator[str]:
@@ -86,13 +88,6 @@ def _efficiency(found: Sequence[Efficiency]) -> Iterator[str]:
     here = first.latencies[0]
     threads = f", {several(here.threads, 'thread')}" if here.threads else ""
     counts = f"{first.parameters:,} parameters, {first.macs:,} MACs"
-    yield f"{counts}, measured on {here.device}{threads}."
+    yield f"{counts}, measured on {plain(here.device)}{threads}."
     yield ""
-    yield from _table(("batch", "median", "95th percentile", "memory"), rows)
-
-
-def _table(headers: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(headers)} |"
-    yield f"|{'---|' * len(headers)}"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+    yield markdown_table(("batch", "median", "95th percentile", "memory"), rows)

@@ -85,6 +85,7 @@ class FinalTraining:
         training = Training.of(
             results, evaluation.recipe, self.data, evaluation.seed,
             threads=self.evaluator.threads, validation_included=True,
+            metric=self.evaluator.experiment.metric,
         )  # fmt: skip
         return Model(network, evaluation.architecture, self.preprocessing, training, self.data)
 

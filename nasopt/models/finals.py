@@ -5,7 +5,7 @@ one transaction. So the same command after a kill goes on, and comes to the same
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,20 @@ MEASURING, WRITING = "efficiency", "writing"
 
 Plan = list[tuple[Contender, Sequence[Evaluation]]]  # contenders with their final trainings
 Progressing = Generator[FinalProgress, None, Any]
+
+
+@dataclass(frozen=True)
+class Course:
+    """The trainings of a stage, each with its name, and the seconds that each is to take."""
+
+    stage: str
+    trainings: Sequence[tuple[str, Evaluation]]
+    seconds: Sequence[float]
+
+    def begun(self, place: int) -> FinalProgress:
+        """Return the state before the training at a place, from 0."""
+        name, left = self.trainings[place][0], sum(self.seconds[place:])
+        return FinalProgress(self.stage, place + 1, len(self.trainings), name, seconds_left=left)
 
 
 class OutOfTime(Exception):
@@ -151,17 +165,19 @@ class Finals:
         self._result = result
 
     def _rerank(self) -> Generator[FinalProgress, None, Reranking]:
-        total, number, candidates = len(self.finalists) * self.seeds, 0, []
-        for study, trial in self.finalists:
-            found, fresh = candidate(study, trial, ()), []
-            for evaluation in fresh_seeds(self._evaluation(study, trial.params), self.seeds):
-                number += 1
-                begun = FinalProgress(RERANKING, number, total, found.name)
-                self._check_time(begun, self.pace.seconds(evaluation, self.evaluator.ledger))
-                epochs = self.evaluator.epochs(evaluation, self._is_stopped)
-                last = yield from self._follow(begun, evaluation, epochs)
-                fresh.append(last.score(self.experiment.metric))
-            candidates.append(replace(found, fresh=tuple(fresh)))
+        found = [candidate(study, trial, ()) for study, trial in self.finalists]
+        trainings = [
+            (each.name, evaluation)
+            for each, (study, trial) in zip(found, self.finalists, strict=True)
+            for evaluation in fresh_seeds(self._evaluation(study, trial.params), self.seeds)
+        ]
+        course, fresh = self._course(RERANKING, trainings), []
+        for number, (_, evaluation) in enumerate(trainings):
+            epochs = self.evaluator.epochs(evaluation, self._is_stopped)
+            last = yield from self._follow(course, number, epochs)
+            fresh.append(last.score(self.experiment.metric))
+        rows = [tuple(fresh[n : n + self.seeds]) for n in range(0, len(fresh), self.seeds)]
+        candidates = (replace(each, fresh=row) for each, row in zip(found, rows, strict=True))
         return Reranking(tuple(candidates), self.experiment.metric)
 
     def _evaluation(self, study: Record, params: Mapping[str, Any]) -> Evaluation:
@@ -200,7 +216,7 @@ class Finals:
         """Train all of `plan` and look at the test split, unless that look was taken before."""
         keys = [key for contender, _ in plan for key in contender.keys]
         key = look_key(self.experiment.data.fingerprint, keys)
-        if final_test(self.looks, key) is None:
+        if final_test(self.looks, key, self.experiment.metric) is None:
             trained, unfit = yield from self._train(plan)
             self._stop_if_asked()
             yield FinalProgress(LOOK, 1, 1, "all models")
@@ -208,50 +224,54 @@ class Finals:
         for evaluation in (each for _, evaluations in plan for each in evaluations):
             if evaluation.key != keys[0]:  # the first model of the winner is the one to keep
                 self.training.discard(evaluation)
-        test = final_test(self.looks, key)
+        test = final_test(self.looks, key, self.experiment.metric)
         assert test is not None
         return test
 
     def _train(self, plan: Plan) -> Generator[FinalProgress, None, tuple[Plan, list[str]]]:
         """Train the contenders; return those that fit the device, and a line on each other."""
-        total, number = sum(len(evaluations) for _, evaluations in plan), 0
+        trainings = [(of.name, each) for of, evaluations in plan for each in evaluations]
+        course, number = self._course(TRAINING, trainings), 0
         trained: Plan = []
         unfit: list[str] = []
         for contender, evaluations in plan:
             try:
-                for evaluation in evaluations:
-                    number += 1
-                    begun = FinalProgress(TRAINING, number, total, contender.name)
-                    self._check_time(begun, self.pace.seconds(evaluation, self.evaluator.ledger))
+                for place, evaluation in enumerate(evaluations, number):
                     epochs = self.training.epochs(evaluation, self._is_stopped)
-                    yield from self._follow(begun, evaluation, epochs, validated=False)
+                    yield from self._follow(course, place, epochs, validated=False)
             except OutOfMemory as error:
                 if contender.name == WINNER:
                     raise
                 unfit.append(f"{contender.name} is left out: {error}.")
-                number = sum(len(e) for _, e in plan[: len(trained) + len(unfit)])
             else:
                 trained.append((contender, evaluations))
+            number += len(evaluations)
         return trained, unfit
+
+    def _course(self, stage: str, trainings: Sequence[tuple[str, Evaluation]]) -> Course:
+        seconds = [self.pace.seconds(each, self.evaluator.ledger) for _, each in trainings]
+        return Course(stage, trainings, seconds)
 
     def _follow(
         self,
-        begun: FinalProgress,
-        evaluation: Evaluation,
+        course: Course,
+        place: int,
         epochs: Iterator[EpochResult],
         *,
         validated: bool = True,
     ) -> Generator[FinalProgress, None, EpochResult]:
-        """Yield the progress of one training, and return its last epoch."""
+        """Yield the progress of the training at a place, from 0, and return its last epoch."""
+        begun, seconds = course.begun(place), course.seconds[place]
+        total, metric = course.trainings[place][1].recipe.epochs, self.experiment.metric
+        self._check_time(begun, seconds)
         last = None
         try:
             for last in epochs:
                 yield replace(
-                    begun,
-                    epoch=last.epoch,
-                    epochs=evaluation.recipe.epochs,
-                    accuracy=last.score(self.experiment.metric) if validated else None,
-                )
+                    begun, epoch=last.epoch, epochs=total, metric=metric,
+                    score=last.score(metric) if validated else None,
+                    seconds_left=begun.seconds_left - seconds * last.epoch / total,
+                )  # fmt: skip
         except Stopped:
             self._stop_if_asked(f"{_told(begun)} was under way and goes on from there")
         assert last is not None
@@ -266,21 +286,22 @@ class Finals:
 
     def _measure(self, test: FinalTest) -> Generator[FinalProgress, None, tuple[Efficiency, ...]]:
         data, found = self.experiment.data, []
+        latencies = self.evaluator.latencies
         here = self.evaluator.device, self.evaluator.threads
         for number, each in enumerate(test.tested, 1):
             self._stop_if_asked()
             yield FinalProgress(MEASURING, number, len(test.tested), each.contender.name)
             shape, classes = data.input_shape, data.classes
-            found.append(efficiency(each.contender, shape, classes, self.looks, *here))
+            found.append(efficiency(each.contender, shape, classes, latencies, *here))
         return tuple(found)
 
     def _write(self, result: FinalResult, evaluation: Evaluation) -> Iterator[FinalProgress]:
         """Write the model of `evaluation` into the folder, unless it is there already."""
         self._stop_if_asked()
-        begun = FinalProgress(WRITING, 1, 1, result.folder)
-        yield begun
+        yield FinalProgress(WRITING, 1, 1, result.folder)
+        course = self._course(WRITING, [(result.folder, evaluation)])
         epochs = self.training.epochs(evaluation, self._is_stopped)  # known, unless it was lost
-        yield from self._follow(begun, evaluation, epochs, validated=False)
+        yield from self._follow(course, 0, epochs, validated=False)
         model = self.training.model(evaluation)
         if not holds(self.output, model):
             save(model, self.output, card=final_card(result, self._command))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ from safetensors.torch import load as parse_weights
 from nasopt.errors import Error, ModelError, spelled
 from nasopt.models.model import Model, Training
 from nasopt.models.preprocessing import Preprocessing
+from nasopt.models.trained_on import TRAINED_ON
+from nasopt.space import own
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
-from nasopt.space.model import Network, build
+from nasopt.space.model import Network, empty, has_own, put_in_own
 from nasopt.training.devices import find_device
 
-FORMAT = 1  # of the folder: raise it when an older nasopt could not read it
+# of the folder: raise it when an older nasopt could not read it
+FORMAT = 1
+FORMAT_WITH_OWN = 2  # if blocks of the user's are in the network
 WEIGHTS, ARCHITECTURE, PREPROCESSING = (
     "model.safetensors",
     "architecture.json",
@@ -37,7 +41,11 @@ DAMAGED = (
 def load(folder: str | Path, device: str = "cpu") -> Model:
     """Return the model that `nasopt.save` or `nasopt finals` wrote into `folder`.
 
-    Raises ModelError for a folder that is damaged, incomplete, changed, or of a newer nasopt.
+    A block of your own in it is looked for among the classes of this process: define or import it
+    first. No code is taken from the folder.
+
+    Raises ModelError for a folder that is damaged, incomplete, changed, or of a newer nasopt, or
+    for a block that is not here.
     """
     folder = Path(folder)
     where = find_device(device)
@@ -51,11 +59,26 @@ def load(folder: str | Path, device: str = "cpu") -> Model:
     with _read(folder / ARCHITECTURE):
         architecture = Architecture.from_json(told["layers"])
         training = None if told["training"] is None else Training.from_json(told["training"])
-        with torch.device("meta"):  # so that nothing is allocated before the weights are known
-            classes = len(preprocessing.classes)
-            module = build(architecture, preprocessing.input_shape, classes)
+    module = _unfilled(architecture, preprocessing, folder)
     _fill(module, weights, folder / WEIGHTS)
-    return Model(module.to(where), architecture, preprocessing, training)
+    seen = _content(folder / TRAINED_ON, told) if TRAINED_ON in told["digests"] else b""
+    trained_on = frozenset(seen.decode(errors="replace").split())
+    return Model(module.to(where), architecture, preprocessing, training, None, trained_on)
+
+
+def _unfilled(architecture: Architecture, told: Preprocessing, folder: Path) -> Network:
+    """Return the network without its weights: nothing is allocated before those are known.
+
+    Raises ModelError if a block of the user's is not here.
+    """
+    for layer in architecture.layers:
+        if layer.is_own and not own.is_here(type(layer)):
+            raise ModelError(f"{folder}: {own.missing(type(layer))}")
+    file = nullcontext() if has_own(architecture) else _read(folder / ARCHITECTURE)
+    with file:  # the mistakes of a user's block are no damage
+        module = empty(architecture, told.input_shape, len(told.classes))
+        put_in_own(module, architecture, told.input_shape, seed=lambda place: place)
+    return module
 
 
 def digest(content: bytes) -> str:
@@ -74,10 +97,10 @@ def _told(file: Path) -> dict[str, Any]:
         told = json.loads(_bytes(file))
         if not isinstance(told, dict) or type(told["format"]) is not int:
             raise TypeError("no architecture of nasopt's")
-        if told["format"] > FORMAT:
+        if told["format"] > FORMAT_WITH_OWN:
             raise ModelError(
                 f"{file}: of a newer nasopt, {told['nasopt']} (its format is {told['format']}, "
-                f"this one reads {FORMAT}); run: pip install -U nasopt"
+                f"this one reads {FORMAT_WITH_OWN}); run: pip install -U nasopt"
             )
         unchanged = digest_of(told) == told["digest"]
     if not unchanged:

@@ -1,6 +1,6 @@
 """`Model`: a trained network that answers, with all that it takes to ask it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,7 +32,7 @@ class Training:
     on the validation images as well, and `epochs` scored on images that it had seen. `images` are
     the numbers of training and of validation images. `epochs` are (accuracy, loss, train_loss)
     after each; `device` and `torch` are what those numbers may depend on besides, and `threads`
-    were of the CPU.
+    were of the CPU. `metric` is what the network was chosen by.
     """
 
     recipe: Recipe
@@ -45,15 +45,16 @@ class Training:
     torch: str
     threads: int | None = None
     version: int = VERSION
+    metric: str = "accuracy"
 
     @classmethod
     def of(
         cls, results: Sequence[EpochResult], recipe: Recipe, dataset: Dataset, seed: int,
-        *, threads: int | None = None, validation_included: bool = False,
+        *, threads: int | None = None, validation_included: bool = False, metric: str = "accuracy",
     ) -> Self:  # fmt: skip
         """Return the record of the training that gave `results`, one for each epoch."""
         return cls(
-            recipe=recipe, dataset=dataset.describe(), seed=seed, threads=threads,
+            recipe=recipe, dataset=dataset.describe(), seed=seed, threads=threads, metric=metric,
             validation_included=validation_included,
             images=dataset.counts, epochs=tuple(each.metrics for each in results),
             device=results[-1].device, torch=results[-1].torch,
@@ -117,7 +118,7 @@ class Model:
 
     `module` is a `torch.nn.Module` in evaluation mode. It takes what `preprocessing.normalised`
     returns. `training` is known of all that nasopt has trained; `dataset` only in the process that
-    trained it.
+    trained it, `trained_on` (the digests of its images) only of one that was loaded.
     """
 
     def __init__(
@@ -127,12 +128,14 @@ class Model:
         preprocessing: Preprocessing,
         training: Training | None = None,
         dataset: Dataset | None = None,
+        trained_on: Set[str] = frozenset(),
     ) -> None:
         self.module = module.to(memory_format=torch.contiguous_format).eval()
         self.architecture = architecture
         self.preprocessing = preprocessing
         self.training = training
         self.dataset = dataset
+        self.trained_on = trained_on
 
     @property
     def classes(self) -> tuple[str, ...]:

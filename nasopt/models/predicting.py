@@ -17,6 +17,7 @@ from nasopt.analysis.classification import Scores, scores
 from nasopt.data.folders import LEFTOVERS, class_name
 from nasopt.errors import DataError, closest
 from nasopt.models.model import Classification, Model
+from nasopt.models.trained_on import digest_of_image
 from nasopt.text import several
 
 logger = logging.getLogger("nasopt")
@@ -89,16 +90,18 @@ def _inside(folder: Path) -> list[Path]:
 class Predictions:
     """What `model` says of `pictures`: iterate for pairs, then look at what was left out.
 
-    `unreadable` are errors, a line for each file that is no picture. What had to be converted is
-    logged at the end, once.
+    `unreadable` are errors, a line for each file that is no picture; `known` is how many pictures
+    are among those that the model was trained on. That, and what had to be converted, is logged at
+    the end, once.
     """
 
     def __init__(self, model: Model, pictures: Sequence[Picture]) -> None:
         self.model = model
+        self.known = 0
         self.pictures = pictures
         self.unreadable: dict[str, str] = {}
         self.confusion = np.zeros((len(model.classes),) * 2, dtype=np.int64)
-        self._scaled = self._recoloured = 0
+        self._scaled = self._cut = self._recoloured = 0
 
     @property
     def scores(self) -> Scores | None:
@@ -113,6 +116,7 @@ class Predictions:
             if not read:
                 continue
             images = torch.stack([image for _, image in read])
+            self.known += sum(digest_of_image(each) in self.model.trained_on for each in images)
             names = [str(picture.file) for picture, _ in read]
             answers = self.model.answers(images, names)
             for (picture, _), prediction in zip(read, answers, strict=True):
@@ -136,6 +140,7 @@ class Predictions:
         height, width = self.model.preprocessing.size
         with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
             self._scaled += image.size != (width, height)
+            self._cut += image.width != image.height
             modes = ("L",) if self.model.preprocessing.colour == "grey" else ("RGB",)
             self._recoloured += image.mode not in modes
 
@@ -144,10 +149,15 @@ class Predictions:
         pictures = several(len(self.pictures) - len(self.unreadable), "picture")
         height, width = self.model.preprocessing.size
         if self._scaled:
-            logger.warning("%s of %s scaled to %sx%s pixels", self._scaled, pictures, width, height)
+            scaled = f"{self._scaled} of {pictures} scaled to {width}x{height} pixels"
+            cut = f", the centre square of {self._cut} of them" if self._cut else ""
+            logger.warning("%s%s", scaled, cut)
         if self._recoloured:
             colour = self.model.preprocessing.colour
             logger.warning("%s of %s turned into %s", self._recoloured, pictures, colour)
+        if self.known:
+            known = f"{self.known:,} of {pictures}"
+            logger.warning("%s were among those that it was trained on: that flatters it", known)
 
     def _count(self, picture: Picture, prediction: Classification) -> None:
         if picture.label is not None:

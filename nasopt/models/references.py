@@ -4,6 +4,7 @@ Three are of families from the literature, as near as the space comes to them; o
 network within the limits, one a random network that is typical.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from nasopt.space.architecture import Architecture
 from nasopt.space.fields import Open, Real
 from nasopt.space.layers import Conv, Dense, Layer, Pool
 from nasopt.space.space import Space
+from nasopt.training.metrics import in_words
 
 LARGEST, TYPICAL = "largest", "median random"
 LEAST_MAP = 4  # pixels: a family halves the map while it stays as large as this
 NARROWER = 0.5**0.5  # a step to a narrower member of a family
 STEPS = 9
+KERNELS = (3, 1)  # pixels: that of the families, and where none fits, the smallest
 DEPTHS = (1.0, 0.75, 0.5, 0.25, 0.0)  # shares of the depths that the space has
 FEWEST_RANDOM = 5  # trials by random sampling whose middle is typical
 DRAWN = 101  # random networks, where no study has trained any
@@ -86,7 +89,7 @@ def references(
 
 def _of_family(space: Space, problem: Problem, family: Family) -> Reference | None:
     architecture = member(space, problem, family)
-    if architecture is None:
+    if architecture is None or not _convolutions(architecture):  # only blocks of the user's own
         return None
     right, count = _of_its_kind(family, architecture)
     is_like = right > 0 or not count
@@ -108,18 +111,21 @@ def _joined(alike: Sequence[Reference]) -> Reference:
 def member(space: Space, problem: Problem, family: Family) -> Architecture | None:
     """Return the member of a family that the space comes nearest to; None if none is feasible.
 
-    It is the deepest and widest within the limits: narrower ones are tried first, then shallower.
+    It is the deepest and widest within the limits: narrower ones are tried first, then shallower,
+    and at last those with smaller kernels.
     """
-    for depth in DEPTHS:
-        for step in range(STEPS):
-            architecture = space.decode(dict(_wished(space, family, depth, NARROWER**step)))
-            violations = problem.violations(problem.cost(architecture))
-            if all(each <= 0 for each in violations.values()):
-                return architecture
+    for kernel, depth, step in itertools.product(KERNELS, DEPTHS, range(STEPS)):
+        wished = _wished(space, family, depth, NARROWER**step, kernel)
+        architecture = space.decode(dict(wished))
+        violations = problem.violations(problem.cost(architecture))
+        if all(each <= 0 for each in violations.values()):
+            return architecture
     return None
 
 
-def _wished(space: Space, family: Family, depth: float, width: float) -> Iterator[tuple[str, Any]]:
+def _wished(
+    space: Space, family: Family, depth: float, width: float, kernel: int
+) -> Iterator[tuple[str, Any]]:
     """Yield the value of each parameter that comes nearest to the family's wish."""
     chosen: list[tuple[str, Layer]] = []
     for part in space.parts:
@@ -142,12 +148,14 @@ def _wished(space: Space, family: Family, depth: float, width: float) -> Iterato
             first = place > 0 and stage != (place - 1) * stages // len(convolutions)
             wish: dict[str, Any] = {
                 "op": family.wanted_op(place),
-                "kernel_size": 3,
+                "kernel_size": kernel,
                 "stride": 2 if first and not pooled else 1,
                 "filters": width * _most(layer.filters) / 2 ** (stages - 1 - stage),
             }
         elif isinstance(layer, Dense):
             wish = {"width": width * _most(layer.width)}
+        elif layer.is_own:
+            wish = {"stride": 1, "filters": width * _most(getattr(layer, "filters", 1))}
         else:
             wish = {"kernel_size": 2, "op": "max"}
         for field_name, field in layer.open_fields.items():
@@ -207,7 +215,7 @@ def _largest(problem: Problem) -> Reference | None:
 
 
 def _typical(experiment: Experiment, studies: Sequence[Record]) -> Reference | None:
-    """Return the random network in the middle: by accuracy where a study has trained some."""
+    """Return the random network in the middle: by its score where a study has trained some."""
     by_random = [
         (trial.values[0], study.name, trial.number, trial.params)
         for study in studies
@@ -219,8 +227,8 @@ def _typical(experiment: Experiment, studies: Sequence[Record]) -> Reference | N
         _, name, number, params = ranked[len(ranked) // 2]
         architecture = experiment.space.decode(params)
         assert isinstance(architecture, Architecture)
-        how = f"the middle of {len(ranked)} random networks by accuracy: trial {number} of {name}"
-        return Reference(TYPICAL, how, architecture)
+        by = f"the middle of {len(ranked)} random networks by {in_words(experiment.metric)}"
+        return Reference(TYPICAL, f"{by}: trial {number} of {name}", architecture)
     drawn = experiment.sample(DRAWN, DRAW_SEED)
     networks = [each.architecture for each in drawn if isinstance(each.architecture, Architecture)]
     if not networks:

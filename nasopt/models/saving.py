@@ -20,10 +20,19 @@ from safetensors.torch import save as weights_as_bytes
 
 from nasopt.errors import ModelError, spelled
 from nasopt.models.card import Card, card_text, drawings
-from nasopt.models.exports import Answers, exported, run_onnx, run_pt2, write_onnx, write_pt2
+from nasopt.models.exports import (
+    Answers,
+    exported,
+    run_onnx,
+    run_pt2,
+    told_of_own,
+    write_onnx,
+    write_pt2,
+)
 from nasopt.models.loading import (
     ARCHITECTURE,
     FORMAT,
+    FORMAT_WITH_OWN,
     PREPROCESSING,
     WEIGHTS,
     digest,
@@ -32,6 +41,8 @@ from nasopt.models.loading import (
 )
 from nasopt.models.model import Model
 from nasopt.models.source import network_source
+from nasopt.models.trained_on import TRAINED_ON, trained_on
+from nasopt.space.model import has_own
 
 logger = logging.getLogger("nasopt")
 
@@ -82,33 +93,56 @@ def on_cpu(model: Model) -> Model:
     if model.device.type == "cpu":
         return model
     module = copy.deepcopy(model.module).cpu()
-    return Model(module, model.architecture, model.preprocessing, model.training, model.dataset)
+    return Model(
+        module, model.architecture, model.preprocessing, model.training, model.dataset,
+        model.trained_on,
+    )  # fmt: skip
 
 
 def _write(model: Model, folder: Path, pictures: torch.Tensor, card: Card, name: str) -> None:
     state = {key: value.contiguous() for key, value in model.module.state_dict().items()}
     (folder / WEIGHTS).write_bytes(weights_as_bytes(state, metadata={"format": "pt"}))
     _write_json(folder / PREPROCESSING, model.preprocessing.to_json())
-    source = network_source(model)
-    (folder / NETWORK).write_text(source, encoding="utf-8")
-    program = exported(model)
-    write_pt2(program, folder / PT2)
-    try:
-        write_onnx(program, model, folder / ONNX)
-    except ModelError as error:  # the extra is missing: all else is worth having
-        logger.warning("%s: not written, %s", ONNX, error)
+    with _told_if_missing(NETWORK):
+        _write_source(model, folder)
+    with _told_if_missing(f"{PT2} and {ONNX}"):
+        program = exported(model)
+        write_pt2(program, folder / PT2)
+        with _told_if_missing(ONNX):
+            write_onnx(program, model, folder / ONNX)
+    if known := trained_on(model):
+        (folder / TRAINED_ON).write_text("\n".join([*known, ""]))
     _write_json(folder / ARCHITECTURE, _described(model, folder))
     files = [each.name for each in folder.iterdir()]
     for picture, content in (*drawings(model), *card.figures.items()):
         (folder / picture).write_bytes(content)
     (folder / CARD).write_text(card_text(model, card, name, files), encoding="utf-8")
-    _check(model, folder, source, pictures)
+    _check(model, folder, pictures)
+
+
+@contextmanager
+def _told_if_missing(files: str) -> Iterator[None]:
+    """Say what is not written, and why: all else is worth having.
+
+    It is the extra that is missing, or a block of the user's that cannot be written so.
+    """
+    try:
+        yield
+    except ModelError as error:
+        logger.warning("%s: not written, %s", files, error)
+
+
+def _write_source(model: Model, folder: Path) -> None:
+    source = network_source(model)
+    with told_of_own(model, "run without nasopt"):
+        _run_source(source, folder)
+    (folder / NETWORK).write_text(source, encoding="utf-8")
 
 
 def _described(model: Model, folder: Path) -> dict[str, Any]:
     """Return architecture.json: the network, its training, and digests of the other files."""
     told: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMAT_WITH_OWN if has_own(model.architecture) else FORMAT,
         "nasopt": version("nasopt"),
         "layers": model.architecture.to_json(),
         "training": None if model.training is None else model.training.to_json(),
@@ -131,13 +165,13 @@ def _examples(model: Model) -> torch.Tensor:
     return torch.randint(256, shape, generator=noise, dtype=torch.uint8)
 
 
-def _check(model: Model, folder: Path, source: str, pictures: torch.Tensor) -> None:
+def _check(model: Model, folder: Path, pictures: torch.Tensor) -> None:
     """Raise ModelError unless each form of the model gives the same answers for `pictures`."""
-    forms: dict[str, tuple[Answers, float]] = {
-        WEIGHTS: (load(folder).logits, 0.0),
-        NETWORK: (_run_source(source, folder), 0.0),
-        PT2: (run_pt2(folder / PT2), TOLERANCE),
-    }
+    forms: dict[str, tuple[Answers, float]] = {WEIGHTS: (load(folder).logits, 0.0)}
+    if (folder / NETWORK).exists():  # the text that was made here: no file is executed
+        forms[NETWORK] = (_run_source(network_source(model), folder), 0.0)
+    if (folder / PT2).exists():
+        forms[PT2] = (run_pt2(folder / PT2), TOLERANCE)
     if (folder / ONNX).exists():
         forms[ONNX] = (run_onnx(folder / ONNX), TOLERANCE)
     for batch in _batches(pictures):
@@ -164,7 +198,13 @@ def _run_source(source: str, folder: Path) -> Answers:
     namespace: dict[str, Any] = {"__name__": "network", "__file__": str(folder / NETWORK)}
     exec(compile(source, NETWORK, "exec"), namespace)
     network, normalised = namespace["load"](), namespace["normalised"]
-    return lambda images: network(normalised(images)).detach()
+
+    def answers(images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():  # as a model answers: an attention may be computed another way
+            logits: torch.Tensor = network(normalised(images))
+        return logits
+
+    return answers
 
 
 @contextmanager

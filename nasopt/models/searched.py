@@ -13,6 +13,7 @@ from nasopt.reporting.commands import command
 from nasopt.search.experiment import Experiment
 from nasopt.search.study import refuse_difference
 from nasopt.space.limits import Limit
+from nasopt.space.own import is_here
 from nasopt.space.space import Space
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
@@ -67,6 +68,12 @@ def recalled(study: Record) -> Experiment:
             f"study={study.name}: its images ({known.dataset.split()[0]}) are not in the "
             f"database; give its file instead: {command('finals', f'{name}.py')}"
         )
+    for part in known.network_space.parts:
+        if part.layer.is_own and not is_here(type(part.layer)):
+            raise StudyError(
+                f"study={study.name}: the code of its block {part.layer.kind} is not in the "
+                f"database; give its file instead: {command('finals', f'{name}.py')}"
+            )
     limit = None if named[2] == "None" else int(named[2])
     experiment = Experiment(
         dataset=DATASETS[named[1]](limit=limit),

@@ -1,17 +1,21 @@
 """`network.py`: the module of an architecture as a file of plain PyTorch.
 
-Its blocks are the source of nasopt's own, so there is one truth about what a layer is.
+Its blocks are the source of nasopt's own, so there is one truth about what a layer is. A block of
+the user's is a function around the text of its class, where its names hide none of nasopt's.
 """
 
 import ast
 import inspect
 from collections.abc import Iterator
 from importlib.metadata import version
+from textwrap import indent
 
+from nasopt.errors import ModelError
 from nasopt.models.model import Model
-from nasopt.space import blocks
+from nasopt.space import blocks, own
 from nasopt.space.layers import Layer, Shape
-from nasopt.space.model import Network, layer_table
+from nasopt.space.model import Network, has_own, layer_table
+from nasopt.text import listed
 
 PAGE = '''"""The network of this folder in plain PyTorch, without nasopt {version}, which found it.
 
@@ -20,7 +24,7 @@ PAGE = '''"""The network of this folder in plain PyTorch, without nasopt {versio
     network = load()                       # with the weights of model.safetensors
     logits = network(normalised(images))   # images: uint8 (n, {shape})
 """
-
+{future}
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,7 +45,7 @@ DEVIATION = {deviation}
 {network}
 
 
-def build() -> Network:
+{own}def build() -> Network:
     """Return the network with the weights that torch initialises."""
     return Network(
         [
@@ -68,8 +72,32 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
 '''
 
 
+OWN = '''class NasoptLayer:
+    """What a block of a study file has of nasopt: its fields, all of them chosen."""
+
+    def __init__(self, /, **fields):
+        vars(self).update(fields)
+
+    def chosen(self, name):
+        return getattr(self, name)
+
+
+'''
+OWN_BLOCK = '''def own_{name}(in_shape, /, **fields):
+    """Return the module of a block {name}, as the study file defines it."""
+{text}
+
+    return {name}(**fields).build(in_shape)
+
+
+'''
+
+
 def network_source(model: Model) -> str:
-    """Return the text of `network.py`."""
+    """Return the text of `network.py`.
+
+    Raises ModelError if a block of the user's cannot do without nasopt.
+    """
     convolutions, dense = _calls(model)
     return PAGE.format(
         version=version("nasopt"),
@@ -78,6 +106,8 @@ def network_source(model: Model) -> str:
         mean=model.preprocessing.mean,
         deviation=model.preprocessing.deviation,
         blocks=_body(inspect.getsource(blocks)),
+        future="\nfrom __future__ import annotations\n" if has_own(model.architecture) else "",
+        own=_own_blocks(model),
         network=inspect.getsource(Network).strip(),
         convolutions=_indented(convolutions),
         dense=_indented(dense),
@@ -95,7 +125,25 @@ def _calls(model: Model) -> tuple[list[str], list[str]]:
     return calls[:first], [*calls[first:], classifier]
 
 
+def _own_blocks(model: Model) -> str:
+    classes = {layer.kind: type(layer) for layer in model.architecture.layers if layer.is_own}
+    blocks = []
+    for name, cls in classes.items():
+        code = own.source_of(cls, Layer)
+        if code.of_nasopt:
+            raise ModelError(
+                f"the block {name} uses nasopt itself ({listed(code.of_nasopt)}); write it with "
+                "torch alone to have it"
+            )
+        text = "\n".join([*code.imports, "", "\n\n".join(code.definitions)])
+        blocks.append(OWN_BLOCK.format(name=name, text=indent(text, "    ")))
+    return OWN + "".join(blocks) if blocks else ""
+
+
 def _call(layer: Layer, in_shape: Shape) -> str:
+    if layer.is_own:
+        fields = [f"{name}={value!r}" for name, value in own.values(layer).items()]
+        return f"own_{layer.kind}({', '.join([repr(in_shape), *fields])})"
     make, arguments = layer.construction(in_shape)
     name = make.__name__ if make.__module__ == blocks.__name__ else f"nn.{make.__name__}"
     return f"{name}({', '.join(map(repr, arguments))})"

@@ -18,7 +18,7 @@ from nasopt.analysis.outcome import Outcome
 from nasopt.analysis.predictions import Predictions
 from nasopt.analysis.record import Record
 from nasopt.analysis.statistics import TEST_PAIRS
-from nasopt.reporting.names import LAYERS, field_name, kind_name, place_in_prose
+from nasopt.reporting.names import field_name, kind_name, layer_noun, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
 from nasopt.space.layers import Layer
 from nasopt.space.limits import LATENCY
@@ -61,7 +61,7 @@ def opening(studies: Sequence[Record], tried: int, best: Outcome | None) -> str:
     what = (
         "in a table of networks that were trained before"
         if first.is_benchmark
-        else (f"for the images of {data_name(first)}")
+        else f"for {images_of(first)}"
     )
     possible = (
         f"{tried:,} of endlessly many possible ones"
@@ -90,8 +90,11 @@ def nothing_found(studies: Sequence[Record]) -> str:
     return "none has been trained to its end yet"
 
 
-def data_name(study: Record) -> str:
-    return str(study.experiment.dataset).split()[0]
+def images_of(study: Record) -> str:
+    """Return the images of a study in words; of those of one's own there is no name."""
+    name = str(study.experiment.dataset).split()[0]
+    own = {"image_folder": "a folder of pictures", "tensors": "images of one's own"}
+    return own.get(name, f"the images of {name}")
 
 
 def space_size(study: Record) -> int | None:
@@ -111,7 +114,7 @@ def space_size(study: Record) -> int | None:
 
 def times(part: Part) -> str:
     """Return a count of layers in words: "3 to 6 layers"."""
-    noun = LAYERS[part.layer.kind]
+    noun = layer_noun(part.layer.kind)
     high = len(part.names)
     return several(high, noun) if part.low == high else f"{part.low} to {several(high, noun)}"
 
@@ -192,6 +195,7 @@ HOW_DRAWN = (
     "tall as its picture; its colour is the size of its filters. Below it: filters, their size, "
     "and ÷2 where the picture is halved."
 )
+OWN = "A block of one's own has its name below."
 SKIPS = "An arc is the input that is added again."
 
 

@@ -24,7 +24,7 @@ def same(verb: str, args: Namespace, *more: object) -> str:
     usual: dict[str, object] = {"device": "auto"}
     if verb == args.verb == "compare":
         usual |= {"baseline": "random", "replicates": 3}
-    for option in ("storage", "data_dir", *usual):
+    for option in ("storage", "checkpoints", "data_dir", *usual):
         value = getattr(args, option, None)
         if value not in (None, usual.get(option)):
             words += [f"--{option.replace('_', '-')}", value]

@@ -2,10 +2,12 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import Any, NamedTuple
+
+Rows = Sequence[Sequence[str]]  # of cells, below the bar
 
 SECONDS = 0.2  # between two updates, at least: each is a message to the page
 
@@ -16,14 +18,18 @@ class Bar(NamedTuple):
     done: float
     total: float
     text: str
+    rows: Rows = ()
 
     def _repr_html_(self) -> str:
         share = f'value="{self.done}" max="{max(self.total, 1)}"'
         words = f"{self.done:.0f}/{self.total:.0f} &nbsp; {escape(self.text)}"
-        return f'<progress {share} style="width: 12em"></progress> &nbsp; {words}'
+        bar = f'<progress {share} style="width: 12em"></progress> &nbsp; {words}'
+        lines = (escape("  ".join(row)).replace("  ", " &nbsp; ") for row in self.rows)
+        return "<br>".join((bar, *lines))
 
     def __repr__(self) -> str:
-        return f"{self.done:.0f}/{self.total:.0f} {self.text}"
+        bar = f"{self.done:.0f}/{self.total:.0f} {self.text}"
+        return "\n".join((bar, *map("  ".join, self.rows)))
 
 
 def in_notebook() -> bool:
@@ -33,8 +39,8 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def cell() -> Iterator[Callable[[float, float, str], None]]:
-    """Yield show(done, total, text), which redraws one output of the cell; the last one stays."""
+def cell() -> Iterator[Callable[..., None]]:
+    """Yield show(done, total, text, rows), which redraws one output; the last one stays."""
     from IPython.display import display
 
     publish: Callable[..., Any] = display  # which has no types
@@ -48,9 +54,9 @@ def cell() -> Iterator[Callable[[float, float, str], None]]:
             handle.update(latest)
         shown = time.monotonic()
 
-    def show(done: float, total: float, text: str) -> None:
+    def show(done: float, total: float, text: str, rows: Rows = ()) -> None:
         nonlocal latest
-        latest = Bar(done, total, text)
+        latest = Bar(done, total, text, rows)
         if time.monotonic() - shown > SECONDS:
             update()
 

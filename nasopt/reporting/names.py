@@ -17,6 +17,11 @@ WHOLE = {
 }
 
 
+def layer_noun(kind: str) -> str:
+    """Return "pooling layer" for "pool"; a block of the user's own goes by its name."""
+    return LAYERS.get(kind, f"{kind} layer")
+
+
 def field_name(field: str) -> str:
     """Return "kernel size" for "kernel_size"."""
     return FIELDS.get(field, field.replace("_", " "))

@@ -1,4 +1,4 @@
-"""`following`: a search, a comparison or a noise study run to its end, with its progress shown."""
+"""`following`: a search, a comparison, a noise study or finals, with their progress shown."""
 
 import logging
 import sys
@@ -11,6 +11,7 @@ from typing import Any
 from optuna.storages import RDBStorage
 from rich.console import Console
 
+from nasopt.analysis.final_test import FinalProgress
 from nasopt.reporting.jupyter import in_notebook
 from nasopt.reporting.terminal.comparison import follow_comparison
 from nasopt.reporting.terminal.display import (
@@ -20,6 +21,7 @@ from nasopt.reporting.terminal.display import (
     follow_search,
     paper,
 )
+from nasopt.reporting.terminal.finals import finished_training, follow_finals
 from nasopt.search.comparison import Comparison, ComparisonProgress
 from nasopt.search.noise import NoiseStudy
 from nasopt.search.search import Progress, Search
@@ -27,15 +29,16 @@ from nasopt.search.search import Progress, Search
 logger = logging.getLogger("nasopt")
 
 
-Running = Search | Comparison | NoiseStudy
+Running = Search | Comparison | NoiseStudy | Iterable[FinalProgress]
 
 
 @contextmanager
 def following(progress: bool | None) -> Iterator[Callable[[Running], None]]:
     """Yield a function that runs one to its end; each trial that ends is logged at level INFO.
 
-    `progress` says whether to show how it goes: always (True; a line a trial, where nothing can be
-    redrawn), never (False), or where somebody looks, which is a terminal or a notebook (None).
+    So is each training of finals. `progress` says whether to show how it goes: always (True; a line
+    a trial, where nothing can be redrawn), never (False), or where somebody looks, which is a
+    terminal or a notebook (None).
     """
     out = _screen(progress)
     with _without_optuna():
@@ -52,8 +55,10 @@ def _show(out: Console, running: Running) -> None:
         follow_noise(out, running)
     elif isinstance(running, Comparison):
         follow_comparison(out, _logged(running))
-    else:
+    elif isinstance(running, Search):
         follow_search(out, _logged(running))
+    else:
+        follow_finals(out, _logged(running))
 
 
 def _screen(progress: bool | None) -> Console | None:
@@ -68,8 +73,10 @@ def _screen(progress: bool | None) -> Console | None:
 
 def _logged(running: Iterable[Any]) -> Iterator[Any]:
     for step in running:
-        search: Progress | None = step.search if isinstance(step, ComparisonProgress) else step
-        line = "" if not isinstance(search, Progress) else finished_line(search)
+        search: Any = step.search if isinstance(step, ComparisonProgress) else step
+        line = finished_line(search) if isinstance(search, Progress) else ""
+        if isinstance(step, FinalProgress) and step.epochs and step.epoch == step.epochs:
+            line = finished_training(step)
         if line:
             study = f"{step.study}: " if isinstance(step, ComparisonProgress) else ""
             logger.info("%s%s", study, line)

@@ -80,6 +80,10 @@ class Backend(ABC):
         """Return the images that `epochs` needs, on `device` if there is room."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Raise DataError if `load` would, and keep no images."""
+
+    @abstractmethod
     def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
         """Return the MACs of a batch of each of `sample`, forward; [] if nothing is computed."""
 
@@ -116,6 +120,10 @@ class Trained(Backend):
 
     def load(self, device: "torch.device") -> Seen | None:
         return load_images(self.data, device)
+
+    def check(self) -> None:
+        self.data.load()
+        self.data.forget()
 
     def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
         images = self.data.counts[0]
@@ -180,6 +188,9 @@ class Tabular(Backend):
 
     def load(self, device: "torch.device") -> None:
         return None
+
+    def check(self) -> None:
+        """Return: there are no images."""
 
     def batch_macs(self, sample: Iterable[Evaluation]) -> list[float]:
         return []

@@ -20,7 +20,7 @@ from nasopt.analysis.selection import (
     rows_of,
 )
 from nasopt.analysis.start_up import start_up
-from nasopt.analysis.winners import Retrained, fresh_seeds, quarter_winners
+from nasopt.analysis.winners import fresh_seeds, quarter_winners
 from nasopt.errors import RecipeError, StudyError, Unsuitable
 from nasopt.samplers import SAMPLERS, GivenSampler, make_sampler, sampler_name
 from nasopt.samplers.naming import Named, told_apart, unnamed
@@ -48,15 +48,15 @@ SLOW = ("gp",)  # it takes seconds for a suggestion: not in "all"
 class ComparisonProgress:
     """The state of a comparison: study `number` of `total` runs, or a winner was trained again.
 
-    `search` is the progress of the study; `again` the results of the winner of `study`, and then
-    `number` counts winners.
+    `search` is the progress of the study; `again` the accuracies of the winner of `study` with
+    other seeds, and then `number` counts winners.
     """
 
     number: int  # from 1
     total: int
     study: str
     search: Progress | None = None
-    again: Retrained | None = None
+    again: tuple[float, ...] | None = None
 
 
 class Comparison:
@@ -74,8 +74,9 @@ class Comparison:
     winner. On a benchmark the studies of each seed see replicates of their own (the training seed
     is that of the study), and winners are judged by all replicates instead. Nothing is paid for
     twice: an iteration that was interrupted, or is repeated, goes on.
-    `callbacks` are those of every search. With `analyse_only` it does nothing at all, and the
-    database is only read. At the `deadline` it ends as a search does, and `out_of_time` says so.
+    `callbacks` are those of every search, and `trains` is as there. With `analyse_only` it does
+    nothing at all, and the database is only read. At the `deadline` it ends as a search does, and
+    `out_of_time` says so.
 
     Everything a user can get wrong is raised here, before a database exists. A sampler that cannot
     do with the experiment is left out; `left_out` says why.
@@ -95,6 +96,7 @@ class Comparison:
         device: str = "auto",
         analyse_only: bool = False,
         deadline: Deadline = NO_DEADLINE,
+        trains: bool = True,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         if type(seeds) is not int or seeds < 1:
@@ -113,7 +115,9 @@ class Comparison:
         self.budget = Budget(amount, "evaluations" if epochs_budget is None else "epochs")
         again = len(experiment.objectives) == 1 and experiment.backend.fresh_seeds
         self.replicates = replicates if again else 0
-        self.evaluator = None if analyse_only else Evaluator(experiment, storage, device)
+        self.evaluator = (
+            None if analyse_only else Evaluator(experiment, storage, device, trains=trains)
+        )
         self.location = default_location(experiment) if storage is None else storage
         self.storage = (
             open_storage(self.location, "read")
@@ -253,7 +257,7 @@ class Comparison:
                     raise Interrupted(self.signum) from None
                 self.out_of_time = f"the winner of {study} was being trained again"
                 return
-            yield ComparisonProgress(numbers[key], len(missing), study, again=again)
+            yield ComparisonProgress(numbers[key], len(missing), study, again=again.accuracies)
 
     def _seconds_again(self, study: str, winner: Evaluation) -> float:
         """Return how long the trainings of a winner with other seeds will take."""

@@ -16,7 +16,7 @@ WORDS = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in UNITS))
 ALIKE = 5  # trials that tell how long the next one takes
 
 
-def read_seconds(text: str) -> float:
+def read_seconds(text: str, option: str = "time") -> float:
     """Return a length of time in seconds, from a number of them or from "90m", "2h30m", "45s".
 
     Raises RecipeError for anything else.
@@ -31,7 +31,7 @@ def read_seconds(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise RecipeError(
-            f"time={text!r}: not a length of time; write 90m, 2h30m, 45s or a number of seconds"
+            f"{option}={text!r}: not a length of time; write 90m, 2h30m, 45s or a number of seconds"
         ) from error
 
 
@@ -39,8 +39,8 @@ def read_seconds(text: str) -> float:
 class Deadline:
     """The moment at which a budget of `seconds` is used.
 
-    `moment` is of time.monotonic(), which all processes of a machine share: a deadline means the
-    same to each of them.
+    `moment` is of time.monotonic(), which each machine counts for itself. A deadline is pickled by
+    the time of day, so that it means the same to workers on other hosts.
     """
 
     seconds: float
@@ -58,6 +58,12 @@ class Deadline:
         if not number or seconds <= 0:
             raise RecipeError(f"time={seconds!r}: give a number of seconds above 0")
         return cls(float(seconds), time.monotonic() + seconds)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "moment": self.moment - time.monotonic() + time.time()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, moment=time.monotonic() + state["moment"] - time.time())
 
     @property
     def left(self) -> float:

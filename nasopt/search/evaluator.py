@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+from nasopt.data import Seen
 from nasopt.search.backend import Resources
 from nasopt.search.experiment import Experiment
 from nasopt.space.architecture import Architecture
 from nasopt.space.model import Cost
 from nasopt.storage.attributes import EXPERIMENT
+from nasopt.storage.latencies import Latencies
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, locks_of, open_storage
 from nasopt.storage.rdb import Storage
@@ -34,6 +36,8 @@ class TimedCost(Cost):
 class Evaluator:
     """The parts that a training needs, without the evaluation.
 
+    Images are loaded at once, or, with trains=False, read once to see that it can be done.
+
     Raises an error for a wrong device, data set or database, in this order, before the database is
     made.
     """
@@ -43,18 +47,32 @@ class Evaluator:
         experiment: Experiment,
         storage: str | Path | None = None,
         device: str = "auto",
+        *,
+        trains: bool = True,
     ) -> None:
         self.experiment = experiment
         self.device = find_device(device)
         self.backend = experiment.backend
-        images = self.backend.load(self.device)
+        if trains:
+            self.images = self.backend.load(self.device)
+        else:
+            self.backend.check()
         self.location = default_location(experiment) if storage is None else storage
         self.storage: Storage = open_storage(self.location)
         self.ledger = Ledger(
             self.storage.engine, folders(self.storage).checkpoints, metric=experiment.metric
         )
+        self.latencies = Latencies(self.storage.engine)
         self.locks = locks_of(self.storage)
-        self.resources = Resources(self.device, images, self.ledger, self.locks)
+
+    @cached_property
+    def images(self) -> Seen | None:
+        """The images that may be seen, on the device if there is room."""
+        return self.backend.load(self.device)
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(self.device, self.images, self.ledger, self.locks)
 
     @cached_property
     def threads(self) -> int | None:
@@ -75,8 +93,19 @@ class Evaluator:
 
     @cached_property
     def latency_setting(self) -> Setting | None:
-        """Where and how latencies are measured; None if neither limit nor objective is one."""
-        return setting_on(self.device, self.threads) if self.experiment.is_timed else None
+        """Where and how latencies are measured; None if neither limit nor objective is one.
+
+        None as well where a table has them.
+        """
+        measured = self.experiment.is_timed and self.experiment.benchmark is None
+        return setting_on(self.device, self.threads) if measured else None
+
+    @property
+    def timed_on(self) -> str | None:
+        """Where latencies come from, in words; None if none is asked for."""
+        if self.experiment.is_timed and self.experiment.benchmark is not None:
+            return "as the table has it"
+        return None if self.latency_setting is None else str(self.latency_setting)
 
     def cost(self, network: HasKey) -> Cost:
         """Return the cost of a network, with its latency on this device if that is asked for."""
@@ -89,7 +118,7 @@ class Evaluator:
 
         def seconds() -> float:
             measure = partial(measured, *of, self.device, setting)
-            return self.ledger.latency(network_key(*of), setting, measure)
+            return self.latencies.median(network_key(*of), setting, measure)
 
         return TimedCost(cost.parameters, cost.macs, seconds)
 

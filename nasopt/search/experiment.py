@@ -197,7 +197,7 @@ class Experiment(Spelled):
                 "leave metric=... out"
             )
         for quantity in (*self.objectives[1:], *(limit.quantity for limit in self.limits)):
-            if quantity not in (*benchmark.costs, *(own.quantity for own in benchmark.limits)):
+            if quantity not in (*benchmark.known, *(own.quantity for own in benchmark.limits)):
                 raise RecipeError(
                     f"Experiment: {benchmark.name} does not know {quantity}; leave it out of "
                     "limits and objectives"

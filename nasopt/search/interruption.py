@@ -1,4 +1,4 @@
-"""The requests to stop by Ctrl-C and SIGTERM, which lose nothing."""
+"""The requests to stop by Ctrl-C, SIGTERM and SIGUSR1, which lose nothing."""
 
 import os
 import signal
@@ -9,9 +9,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+from nasopt.errors import Unavailable
+from nasopt.storage.patience import waiting_for_servers
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last is what one has Slurm send
+
 
 class Interrupted(KeyboardInterrupt):
-    """The error after Ctrl-C or SIGTERM: the trial waits in the queue, and the study can go on."""
+    """The error after a signal to stop: the trial waits in the queue, and the study can go on."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -30,12 +35,25 @@ class Interruptible(Protocol):
 
 @contextmanager
 def interruptible(asked: Interruptible) -> Iterator[None]:
-    """Note the number of the first Ctrl-C or SIGTERM; the same once more ends the process at once.
+    """Note the number of the first of SIGNALS; the same once more ends the process at once.
+
+    Within the block a database server that goes away is waited for, until somebody asks to stop.
 
     At a prompt and in a notebook it ends the search at once, but not the process, which has more
     in its memory. A signal other than the first does not count as one more: after the Ctrl-C of a
     terminal, which all of its processes get, the first worker sends the others SIGTERM besides.
     """
+    with waiting_for_servers() as stop_waiting, _noted(asked, stop_waiting):
+        try:
+            yield
+        except Unavailable as error:
+            if asked.signum is not None:
+                raise Interrupted(asked.signum) from error
+            raise
+
+
+@contextmanager
+def _noted(asked: Interruptible, stop_waiting: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -49,8 +67,9 @@ def interruptible(asked: Interruptible) -> Iterator[None]:
             os._exit(128 + signum)
         seen.add(signum)
         asked.signum = asked.signum or signum
+        stop_waiting.set()
 
-    before = {signum: signal.signal(signum, ask) for signum in (signal.SIGINT, signal.SIGTERM)}
+    before = {signum: signal.signal(signum, ask) for signum in SIGNALS}
     try:
         yield
     finally:

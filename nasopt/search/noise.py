@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasopt.errors import OutOfMemory, RecipeError, SpaceError
+from nasopt.storage.patience import waiting_for_servers
 from nasopt.training.evaluation import EpochResult, Evaluation
 
 if TYPE_CHECKING:  # they import torch, which what was measured before can be read without
@@ -72,6 +73,10 @@ class NoiseStudy:
         self.accuracies: list[list[float]] = []
 
     def __iter__(self) -> Iterator[NoiseProgress]:
+        with waiting_for_servers():
+            yield from self._trainings()
+
+    def _trainings(self) -> Iterator[NoiseProgress]:
         self.accuracies = []
         total = sum(map(len, self.evaluations))
         training, metric = 0, self.evaluator.experiment.metric

@@ -1,148 +1,160 @@
-"""The worker processes of one piece of work, each with its share of the cores."""
+"""The worker processes of one piece of work, watched by a process that does nothing else."""
 
-import logging
 import multiprocessing
 import os
+import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, resource_tracker
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import torch
+from nasopt.search.interruption import Interrupted, interruptible
+from nasopt.search.working import Ended, Killed, Listener, Tell, is_gain
 
-from nasopt.errors import Error, StudyError
-from nasopt.training.devices import free_cores
-
-logger = logging.getLogger("nasopt")
-
-REPLACEMENTS_IN_A_ROW = 5  # for each worker, as long as no trial ends in between
-ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM)  # exit codes of one that was still starting
+REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in between
+# exit codes of one that was still starting
+ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
+POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
+UNREAD = 1_000  # messages at most: workers wait for a screen that does not go on
 
 Given = TypeVar("Given")
 
 
-def check_workers(workers: int) -> None:
-    if workers < 1:
-        raise StudyError(f"workers={workers}: use a whole number from 1")
+class News(NamedTuple):
+    """A message of worker `number`, as `working` has them."""
+
+    number: int  # from 0
+    said: Any
 
 
-def share_cores(workers: int) -> int:
-    """Return how many workers there are cores for, at most `workers`, and share the threads.
+class Crew(Generic[Given]):
+    """Processes that call work(given, tell): iterate over it to run them, News by News.
 
-    A warning says if fewer begin than were asked for. OMP_NUM_THREADS stays as it is, if set.
+    There is one for each of `given`. One that is killed is replaced at once, unless that happens
+    again and again while no trial ends well. On Ctrl-C or SIGTERM all are asked to stop, and
+    Interrupted is raised. They are also asked if the iteration is left, or if this process dies.
+
+    `done` tells afterwards how the work ended. The error of the workers is raised if none of them
+    ended normally.
     """
-    check_workers(workers)
-    cores = free_cores()
-    if workers > cores:
-        logger.warning(
-            "workers=%d: %s free to this process; more workers than that would only wait for each "
-            "other, so no more are begun",
-            workers, "1 core is" if cores == 1 else f"{cores} cores are",
-        )  # fmt: skip
-    workers = min(workers, cores)
-    if workers > 1 and not os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(max(1, min(cores, torch.get_num_threads()) // workers))
-    return workers
 
-
-@contextmanager
-def worker_processes(
-    work: Callable[[Given], int], given: Given, workers: int, ended: Callable[[], int] = lambda: 0
-) -> Iterator[None]:
-    """Call work(given) in `workers` - 1 more processes, for its exit code, during the block.
-
-    One that is killed is replaced at once, unless that happens again and again while ended(), the
-    number of trials that have ended, stays the same. They are waited for when the block ends, and
-    stopped by SIGTERM when it is left by an exception, or when this process dies.
-    """
-    if workers <= 1:
-        yield
-        return
-    crew = _Crew(work, given, ended)
-    for _ in range(workers - 1):
-        crew.start()
-    watch = threading.Thread(target=crew.watch, name="nasopt-workers", daemon=True)
-    watch.start()
-    try:
-        yield
-    except BaseException:
-        crew.let_go(watch)
-        for process in crew.processes:
-            process.terminate()
-        raise
-    finally:
-        crew.let_go(watch)
-        while crew.processes:
-            _tell(crew.take_leave(crew.processes[0]))
-
-
-class _Crew(Generic[Given]):
-    """The processes that call work(given)."""
-
-    def __init__(
-        self, work: Callable[[Given], int], given: Given, ended: Callable[[], int]
-    ) -> None:
-        self.work, self.given, self.ended = work, given, ended
-        self.processes: list[SpawnProcess] = []
+    def __init__(self, work: Callable[[Given, Tell], None], given: Sequence[Given]) -> None:
+        self.work, self.given = work, given
+        self.signum: int | None = None  # of the signal that asked to stop
+        self.listener = Listener()
         self.deaths = 0  # in a row
-        self.ended_before = ended()
-        self.over, self._until = connection.Pipe(duplex=False)
+        self.processes: dict[int, Any] = {}  # whatever can `terminate`
+        self._mail: queue.Queue[News] = queue.Queue(UNREAD)
+        self._told_end: set[int] = set()
+        self._stopping = False
 
-    def start(self) -> None:
+    @property
+    def done(self) -> Ended:
+        return self.listener.done or Ended()
+
+    def __iter__(self) -> Generator[News]:
+        with interruptible(self):
+            try:
+                for number in range(len(self.given)):
+                    self._start(number)
+                while self.processes:
+                    if self.signum is not None:
+                        self._stop()
+                    yield from self._news()
+            finally:
+                self._stop()
+                while self.processes:
+                    for _ in self._news():
+                        pass
+        if self.listener.done is None and self.signum is not None:
+            raise Interrupted(self.signum)
+        self.listener.check()
+
+    def _start(self, number: int) -> None:
         spawn = multiprocessing.get_context("spawn")  # a fork would share torch's state, and locks
-        args = self.work, self.given, torch.get_num_threads()
+        ear, mouth = spawn.Pipe(duplex=False)
         with _interrupts_held():
-            process = spawn.Process(target=_work, args=args)
+            process = spawn.Process(target=_work, args=(self.work, self.given[number], mouth))
             process.start()
-        self.processes.append(process)
+        mouth.close()
+        self.processes[number] = process
+        self._told_end.discard(number)
+        hear = threading.Thread(target=self._hear, args=(number, process, ear), daemon=True)
+        hear.start()
 
-    def watch(self) -> None:
-        """Replace those that are killed until they are let go."""
-        while True:
-            by_sentinel = {process.sentinel: process for process in self.processes}
-            ready = connection.wait([self.over, *by_sentinel])
-            if self.over in ready:
+    def _hear(self, number: int, process: SpawnProcess, ear: Connection) -> None:
+        """Pass on what a process tells until it ends; a message that is cut off is its last."""
+        with ear, suppress(EOFError, OSError):
+            while True:
+                self._mail.put(News(number, ear.recv()))
+        connection.wait([process.sentinel])
+        self._mail.put(News(number, None))
+
+    def _stop(self) -> None:
+        """Ask all to stop, once."""
+        if not self._stopping:
+            self._stopping = True
+            for process in self.processes.values():
+                process.terminate()
+
+    def _news(self) -> Iterator[News]:
+        """Yield what is told next, if anything is."""
+        news = self._next()
+        if news is None:
+            return
+        if news.said is None:
+            news = news._replace(said=self._took_leave(news.number))
+            if news.said is None:
                 return
-            for sentinel, process in by_sentinel.items():
-                if sentinel in ready:
-                    code = self.take_leave(process)
-                    _tell(code, self._replaced() if code < 0 else "")
+        if is_gain(news.said):
+            self.deaths = 0
+        if isinstance(news.said, Ended):
+            self._told_end.add(news.number)
+        if not self._stopping or not isinstance(news.said, Ended):
+            self.listener.hear(news.said)
+        yield news
 
-    def let_go(self, watch: threading.Thread) -> None:
-        self._until.close()
-        watch.join()
-
-    def take_leave(self, process: SpawnProcess) -> int:
-        """Wait for its end and return its exit code, 0 if it was asked to stop."""
-        process.join()
-        self.processes.remove(process)
-        code = process.exitcode or 0
-        return 0 if code in ASKED_TO_STOP else code
-
-    def _replaced(self) -> str:
-        """Start another in the place of one that was killed, and return that in words."""
-        before, self.ended_before = self.ended_before, self._ended()
-        self.deaths = 1 if self.ended_before > before else self.deaths + 1
-        if self.deaths > REPLACEMENTS_IN_A_ROW * (len(self.processes) + 1):
-            return f"{self.deaths} were, and no trial ended in between: it is not replaced"
-        self.start()
-        return "another takes its place"
-
-    def _ended(self) -> int:
+    def _next(self) -> News | None:
+        """Return what is told next, None while nothing is; said=None is the end of a process."""
         try:
-            return self.ended()
-        except Error:  # of the database: the first worker meets it as well, and tells it
-            return self.ended_before
+            return self._mail.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return None
 
+    def _took_leave(self, number: int) -> Ended | Killed | None:
+        """Start another in the place of a process that has ended, if it was killed.
 
-def _tell(code: int, then: str = "") -> None:
-    """Log a line for a worker that did not end normally."""
-    if code:
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else "ended early"
-        logger.warning("a worker %s", f"{how}; {then}" if then else f"{how}, exit code {code}")
+        Return how it ended, unless it told that itself.
+        """
+        left = self._left(self.processes.pop(number))
+        if number in self._told_end or self._stopping:
+            return None
+        return self._replaced(number, left.by) if isinstance(left, Killed) else left
+
+    def _left(self, process: Any) -> Ended | Killed:
+        """Wait for the end of a process, and return how that was."""
+        process.join()
+        code = process.exitcode or 0
+        if code in ASKED_TO_STOP:
+            return Ended(128 - code)
+        if code >= 0:
+            return Ended(1, f"it left with exit code {code}")
+        return Killed(signal.Signals(-code).name)
+
+    def _replaced(self, number: int, killer: str) -> Ended | Killed:
+        self.deaths += 1
+        if self.deaths > REPLACEMENTS_IN_A_ROW * len(self.given):
+            return Ended(
+                2,
+                f"workers: {self.deaths} in a row were killed, the last by {killer}, and no trial "
+                "ended well in between; see whether the memory suffices, or use --workers 1",
+            )
+        self._start(number)
+        return Killed(killer)
 
 
 @contextmanager
@@ -156,12 +168,17 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(work: Callable[[Given], int], given: Given, threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first worker passes it on as SIGTERM
+def _work(work: Callable[[Given, Tell], None], given: Given, mouth: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that watches passes it on as SIGTERM
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    raise SystemExit(work(given))
+    one_at_a_time = threading.Lock()  # what a tracker logs comes from a thread of its own
+
+    def tell(said: Any) -> None:
+        with one_at_a_time:
+            mouth.send(said)
+
+    work(given, tell)
 
 
 def _end_with_parent() -> None:

@@ -19,10 +19,12 @@ from nasopt.search.interruption import Interrupted, interruptible
 from nasopt.search.resume import Stopped
 from nasopt.search.study import open_study
 from nasopt.search.worker import TooLong, Worker
+from nasopt.search.working import Ended
 from nasopt.storage.attributes import ENDED, IDENTITY
 from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import Lost
+from nasopt.storage.patience import waiting_for_servers
 from nasopt.storage.record import EndedBy, TrialRecord
 from nasopt.text import RUN_AGAIN, duration, several
 from nasopt.training.devices import wait_for
@@ -73,8 +75,9 @@ class Search:
 
     Its budget is `trials`, or `epochs_budget`: then no trial begins once those that are finished
     cost so many epochs, as if trained; the last one may go beyond. `evaluator` is one of the same
-    experiment, whose images and database are used again. `callbacks` are called with the study
-    and each trial that has ended, as those of Optuna's `optimize`.
+    experiment, whose images and database are used again; trains=False leaves the images out of the
+    memory of a process whose search is run by others (see `taken_over`). `callbacks` are called
+    with the study and each trial that has ended, as those of Optuna's `optimize`.
 
     No trial begins that would not end by the `deadline`, going by what trials like it took. The one
     under way is stopped there within a batch and keeps its place; `out_of_time` says so.
@@ -96,6 +99,7 @@ class Search:
         profile: bool = False,
         deadline: Deadline = NO_DEADLINE,
         evaluator: Evaluator | None = None,
+        trains: bool = True,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.experiment = experiment
@@ -107,21 +111,22 @@ class Search:
         self.seeded: Seeded = make_sampler(sampler, problem, seed)
         self.profile = Profile(lambda: wait_for(self.evaluator.device)) if profile else None
         self.timer: Timer = no_timer if self.profile is None else self.profile.timer
-        self.evaluator = evaluator or Evaluator(experiment, storage, device)
+        self.evaluator = evaluator or Evaluator(experiment, storage, device, trains=trains)
         self.storage = self.evaluator.storage
-        self._study = open_study(
-            experiment,
-            self.storage,
-            sampler=sampler,
-            seed=seed,
-            seeded=self.seeded,
-            trials=self.trials if epochs_budget is None else None,
-            epochs_budget=epochs_budget,
-            threads=self.evaluator.threads,
-            timed_on=self.evaluator.latency_setting,
-        )
-        study_id = self._study._study_id
-        self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
+        with waiting_for_servers():
+            self._study = open_study(
+                experiment,
+                self.storage,
+                sampler=sampler,
+                seed=seed,
+                seeded=self.seeded,
+                trials=self.trials if epochs_budget is None else None,
+                epochs_budget=epochs_budget,
+                threads=self.evaluator.threads,
+                timed_on=self.evaluator.timed_on,
+            )
+            study_id = self._study._study_id
+            self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
         self.callbacks = callbacks
         self.deadline = deadline
         self.worker = Worker(
@@ -147,6 +152,12 @@ class Search:
         """The number of trials that are to be done yet, at most."""
         self.counts.refresh()
         return max(0, self.trials - self.counts.done)
+
+    def taken_over(self, done: Ended) -> None:
+        """Note how the search ended in other processes."""
+        self.standing = self._standing()
+        self.ended, self.out_of_time = done.ended, done.out_of_time
+        self.ran = self.standing.done  # by whichever of them
 
     def __iter__(self) -> Iterator[Progress]:
         self.signum, self.out_of_time = None, ""

@@ -22,7 +22,6 @@ from nasopt.storage.checks import check_study, check_trials
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import StudyRecord, is_begun, threads_of
 from nasopt.training.devices import threads_here
-from nasopt.training.latency import Setting
 
 logger = logging.getLogger("nasopt")
 
@@ -41,7 +40,7 @@ def open_study(
     trials: int | None,
     epochs_budget: int | None,
     threads: int | None,
-    timed_on: Setting | None = None,
+    timed_on: str | None = None,
 ) -> optuna.Study:
     """Open the study of `experiment`, made or taken up.
 
@@ -67,7 +66,7 @@ def open_study(
         trials_budget=trials,
         epochs_budget=epochs_budget,
         threads=None if threads is None else threads_here(threads_of(before) or threads),
-        timed_on=None if timed_on is None else str(timed_on),
+        timed_on=timed_on,
         versions={each: version(each) for each in ("nasopt", "optuna", "torch")},
         **changeable,
     )

@@ -15,8 +15,8 @@ from nasopt.space.layers import Conv, Dense, Layer, Shape, layer_from_json
 class Architecture:
     """The chosen layers of a network, in order: convolutions and pools, then dense ones.
 
-    Raises SpaceError if there is no convolution, a convolution or pool follows a dense layer, or a
-    field is open.
+    Raises SpaceError if there is no convolution or block of one's own, one of them or a pool
+    follows a dense layer, or a field is open.
     """
 
     layers: tuple[Layer, ...]
@@ -29,7 +29,7 @@ class Architecture:
 
     @property
     def convolutions(self) -> tuple[Layer, ...]:
-        """The convolutions and pools."""
+        """The convolutions and pools, and blocks of one's own."""
         return tuple(layer for layer in self.layers if not isinstance(layer, Dense))
 
     @property
@@ -76,7 +76,7 @@ def check_order(layers: Sequence[Layer]) -> None:
     """Raise SpaceError unless `layers` are convolutions and pools, then dense ones."""
     if not layers:
         raise SpaceError("layers=(): zero layers; begin with a Conv")
-    if not any(isinstance(layer, Conv) for layer in layers):
+    if not any(isinstance(layer, Conv) or layer.is_own for layer in layers):
         raise SpaceError("layers: no Conv among them; a network needs at least one")
     kinds = [isinstance(layer, Dense) for layer in layers]
     if kinds != sorted(kinds):

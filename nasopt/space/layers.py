@@ -5,9 +5,10 @@ The checks see through open fields, so that a bad choice fails when the space is
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from nasopt.errors import SpaceError, Spelled, closest
+from nasopt.space import own
 from nasopt.space.fields import Open, Real, field_from_json, field_to_json
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ ACTIVATIONS = ("relu", "gelu", "silu", "hardswish")
 NORMS = ("batch", "group", "none")
 EXPANSION = 6  # of the channels within an inverted residual
 POOL_OPS = ("max", "average")
+
+
+COLUMNS = ("filters", "kernel_size", "stride")  # of a table of layers; other fields are a type's
 
 
 def in_pixels(resolution: Shape) -> str:
@@ -45,14 +49,47 @@ class Wording:
         return self.type, self.filters, self.size, self.stride
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 @dataclass(frozen=True, kw_only=True)
-class Layer(Spelled):
-    """The base of all layers: fields that are chosen or open, and conversion to JSON."""
+class Layer(Spelled, own.Frozen):
+    """The base of all layers: fields that are chosen or open. A block of your own is a subclass.
 
-    kind: ClassVar[str]
+        class Squeezed(nasopt.Layer):
+            filters: int
+            ratio: int = 4
+            stride: int = 1
+
+            def build(self, in_shape):
+                return nn.Sequential(
+                    nn.Conv2d(in_shape[0], self.filters // self.ratio, 1),
+                    nn.Conv2d(self.filters // self.ratio, self.filters, 3, self.stride, 1),
+                )
+
+        Space(repeat(Squeezed(filters=categorical(16, 32), stride=categorical(1, 2)), 2, 6))
+
+    It is a frozen dataclass without saying so. Its fields are numbers, texts or booleans, left open
+    by `categorical` and `integer`. `build` returns the module for maps of `in_shape` (channels,
+    height, width). The module may have any number of output channels; it keeps the map's size, or
+    divides it by the field `stride`, rounded up. It is trained from the weights that it has.
+
+    Results are known by the fields and the code of the class, with all that it refers to.
+    """
+
+    kind: ClassVar[str] = ""
+    is_own: ClassVar[bool] = False  # a block of the user's
     shrinking: ClassVar[tuple[str, ...]] = ()  # the fields that decide the resolution
     # fields that came later are left out of JSON at their default: keys stay as they were
     later: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__module__ != __name__:
+            own.take_in(cls, Layer)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if cls.is_own:
+            own.check_values(cls, kwargs)
+        return super().__new__(cls, *args, **kwargs)
 
     @property
     def open_fields(self) -> dict[str, Open]:
@@ -78,11 +115,19 @@ class Layer(Spelled):
 
         Return None if it does nothing there.
         """
-        return self
+        if "stride" not in self.shrinking:
+            return self
+        # a stride longer than the map's longer side keeps the first pixel only, as that side would
+        stride = min(self.chosen("stride"), max(resolution))
+        if min(self.shrink(resolution)) < min_resolution:
+            stride = 1
+        return self if stride == self.chosen("stride") else replace(self, stride=stride)  # type: ignore[call-arg]
 
     def shrink(self, resolution: Shape) -> Shape:
         """Return the (height, width) that the layer makes of `resolution`, as `build` does."""
-        return resolution
+        if "stride" not in self.shrinking:
+            return resolution
+        return tuple(-(-side // self.chosen("stride")) for side in resolution)
 
     def construction(self, in_shape: Shape) -> "Construction":
         """Return the function that makes the module for inputs of `in_shape`, and its arguments.
@@ -94,13 +139,25 @@ class Layer(Spelled):
 
     def build(self, in_shape: Shape) -> "nn.Module":
         """Return the module for inputs of `in_shape`, on torch's current default device."""
+        if self.is_own:
+            raise SpaceError(own.unbuilt(type(self)))
         make, arguments = self.construction(in_shape)
         return make(*arguments)
 
     @property
     def wording(self) -> Wording:
         """The layer in words, for a table, a line or a sentence."""
-        raise NotImplementedError
+        values = own.values(self)
+        number = values.get("kernel_size")
+        size = in_pixels((number, number)) if type(number) is int else ""
+        told = {name: f"{name.replace('_', ' ')} {value}" for name, value in values.items()}
+        others = [text for name, text in told.items() if name not in COLUMNS]
+        filters, stride = (str(values.get(name, "")) for name in ("filters", "stride"))
+        return Wording(
+            "·".join([self.kind, *others]), filters, size, stride,
+            short="·".join([self.kind, *map(str, values.values())]),
+            long=", ".join([self.kind, *told.values()]),
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         values = {
@@ -108,6 +165,9 @@ class Layer(Spelled):
             for field in fields(self)
             if field.name not in self.later or getattr(self, field.name) != field.default
         }
+        if self.is_own:
+            code = own.digest_of(type(self), Layer)
+            return {"layer": self.kind, "code": code, "fields": values}
         return {"layer": self.kind, **values}
 
 
@@ -153,16 +213,6 @@ class Conv(Layer):
         _one_of(CONV_OPS, "Conv", "op", self.op)
         _one_of(ACTIVATIONS, "Conv", "activation", self.activation)
         _one_of(NORMS, "Conv", "norm", self.norm)
-
-    def effective(self, resolution: Shape, min_resolution: int) -> Self:
-        # a stride longer than the map's longer side keeps the first pixel only, as that side would
-        stride = min(self.chosen("stride"), max(resolution))
-        if min(self.shrink(resolution)) < min_resolution:
-            stride = 1
-        return self if stride == self.stride else replace(self, stride=stride)
-
-    def shrink(self, resolution: Shape) -> Shape:
-        return tuple(-(-side // self.chosen("stride")) for side in resolution)
 
     def construction(self, in_shape: Shape) -> "Construction":
         from nasopt.space import blocks  # it imports torch: two seconds that `nasopt show` saves
@@ -286,9 +336,15 @@ KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Conv, Pool, Den
 
 
 def layer_from_json(value: dict[str, Any]) -> Layer:
-    """Return the layer that `Layer.to_json` wrote."""
-    values = {name: field_from_json(v) for name, v in value.items() if name != "layer"}
-    return KINDS[value["layer"]](**values)
+    """Return the layer that `Layer.to_json` wrote.
+
+    A block whose class is not defined in this process, with that code, can be shown but not built.
+    """
+    kind = value["layer"]
+    if "code" in value:
+        given = {name: field_from_json(each) for name, each in value["fields"].items()}
+        return own.class_of(kind, value["code"], tuple(given), Layer)(**given)
+    return KINDS[kind](**{name: field_from_json(v) for name, v in value.items() if name != "layer"})
 
 
 def _whole_numbers(owner: str, name: str, value: Any) -> Sequence[int]:

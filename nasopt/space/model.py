@@ -1,6 +1,6 @@
 """The `nn.Module` of an architecture, and its cost, measured on that module."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,9 @@ from torch import nn
 from nasopt.errors import SpaceError
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Layer, Shape
+from nasopt.space.own_module import built, run_own
+
+Build = Callable[[Layer, Shape], nn.Module]
 
 
 class Network(nn.Module):
@@ -54,16 +57,47 @@ class Cost:
 
 def build(architecture: Architecture, input_shape: Shape, classes: int) -> Network:
     """Return the network on torch's default device, with the weights that torch initialises."""
+    return _assembled(architecture, input_shape, classes, built)
+
+
+def empty(architecture: Architecture, input_shape: Shape, classes: int) -> Network:
+    """Return the network on torch's meta device; blocks of the user's have yet to be put in."""
+    with torch.device("meta"):
+        return _assembled(architecture, input_shape, classes, lambda *_: nn.Identity())
+
+
+def _assembled(architecture: Architecture, input_shape: Shape, classes: int, own: Build) -> Network:
     shape = input_shape
     convolutions, dense = [], []
     for layer in architecture.convolutions:
-        convolutions.append(layer.build(shape))
-        shape = _measure(layer, shape).out_shape
+        convolutions.append(own(layer, shape) if layer.is_own else layer.build(shape))
+        shape = layer_cost(layer, shape).out_shape
     shape = shape[:1]
     for layer in architecture.dense:
         dense.append(layer.build(shape))
-        shape = _measure(layer, shape).out_shape
+        shape = layer_cost(layer, shape).out_shape
     return Network(convolutions, [*dense, nn.Linear(shape[0], classes)])
+
+
+def has_own(architecture: Architecture) -> bool:
+    """Return whether blocks of the user's are among the layers."""
+    return any(layer.is_own for layer in architecture.layers)
+
+
+def put_in_own(
+    network: Network, architecture: Architecture, input_shape: Shape, seed: Callable[[int], int]
+) -> None:
+    """Put the blocks of the user's into a network that was `empty`.
+
+    They are on the CPU, as they initialise themselves; `seed` (of a place) is that of torch then.
+    """
+    shape = input_shape
+    for place, layer in enumerate(architecture.convolutions):
+        if layer.is_own:
+            with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+                torch.manual_seed(seed(place))
+                network.convolutions[place] = built(layer, shape)
+        shape = layer_cost(layer, shape).out_shape
 
 
 def layer_table(
@@ -73,11 +107,11 @@ def layer_table(
     rows = []
     shape = input_shape
     for layer in architecture.convolutions:
-        rows.append(_measure(layer, shape))
+        rows.append(layer_cost(layer, shape))
         shape = rows[-1].out_shape
     shape = shape[:1]
     for layer in architecture.dense:
-        rows.append(_measure(layer, shape))
+        rows.append(layer_cost(layer, shape))
         shape = rows[-1].out_shape
     return (*rows, _classifier(shape[0], classes))
 
@@ -97,9 +131,12 @@ def cost(architecture: Architecture, input_shape: Shape, classes: int) -> Cost:
 # A search sees the same few hundred (layer, shape) pairs again and again: without the cache a
 # network of 20 layers takes 30 times as long to count, and limits are tested on every draw.
 @lru_cache(maxsize=100_000)
-def _measure(layer: Layer, in_shape: Shape) -> LayerCost:
+def layer_cost(layer: Layer, in_shape: Shape) -> LayerCost:
+    """Count one layer on maps of `in_shape`; its block, if it is the user's, is built and run."""
     try:
         with torch.device("meta"):
+            if layer.is_own:
+                return LayerCost(layer.kind, *run_own(layer, in_shape))
             return _run(layer.kind, layer.build(in_shape), in_shape)
     except RuntimeError as error:
         if "overflow" not in str(error):

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -73,6 +73,18 @@ def _refuse_long_ranges(layer: Layer) -> None:
             )
 
 
+def _has_filters(layer: Layer) -> bool:
+    return layer.kind == "conv" or layer.is_own
+
+
+def _refuse_namesakes(layers: Sequence[Layer]) -> None:
+    """Raise SpaceError for two classes of one name: their parameters would have one name, too."""
+    kinds: dict[str, type[Layer]] = {}
+    for layer in layers:
+        if kinds.setdefault(layer.kind, type(layer)) is not type(layer):
+            raise SpaceError(f"Space(): two classes are called {layer.kind}; rename one of them")
+
+
 @dataclass(frozen=True, init=False)
 class Space(Spelled):
     """The networks of a search: layers with open fields, in order.
@@ -104,19 +116,25 @@ class Space(Spelled):
         most = sum(each.high if isinstance(each, Repeat) else 1 for each in layers)
         if most > MOST_LAYERS:
             raise SpaceError(f"Space(): up to {most:,} layers; use {MOST_LAYERS:,} or fewer")
-        for layer in (each.layer if isinstance(each, Repeat) else each for each in layers):
+        plain = [each.layer if isinstance(each, Repeat) else each for each in layers]
+        for layer in plain:
             _refuse_long_ranges(layer)
+        _refuse_namesakes(plain)
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "min_resolution", min_resolution)
         object.__setattr__(self, "input_shape", input_shape)
         check_order([part.layer for part in self.parts])
-        if not any(part.low and part.layer.kind == "conv" for part in self.parts):
+        if not any(part.low and _has_filters(part.layer) for part in self.parts):
             raise SpaceError(
                 "Space(): it may have zero layers with filters; ask for 1 Conv or more"
             )
 
     def on(self, input_shape: Shape) -> Self:
-        """Return the same space for images of `input_shape`."""
+        """Return the same space for images of `input_shape`.
+
+        Raises SpaceError if the code of a block of the user's is not to be found.
+        """
+        self.to_json()  # here, while all is as the file says
         return type(self)(
             *self.layers, min_resolution=self.min_resolution, input_shape=tuple(input_shape)
         )
@@ -134,7 +152,8 @@ class Space(Spelled):
         for layer, low, high in ((each.layer, each.low, each.high) for each in repeats):
             digits = max(2, len(str(total[layer.kind])))
             numbers = range(used[layer.kind] + 1, used[layer.kind] + high + 1)
-            names = tuple(f"{layer.kind}{number:0{digits}}" for number in numbers)
+            stem = f"{layer.kind}_" if layer.kind[-1].isdecimal() else layer.kind
+            names = tuple(f"{stem}{number:0{digits}}" for number in numbers)
             owner = layer.kind if variable[layer.kind] == 1 else names[0]
             parts.append(Part(layer, low, names, f"{owner}.depth" if low < high else None))
             used[layer.kind] += high

@@ -108,12 +108,16 @@ class Networks:
                     matters = np.any(effects.place, axis=1)[resolution]
                     active[:, shrinking] = np.greater(used, position) & matters
                 stride = effects.stride[resolution, place]
-                before = self._areas[resolution]
+                before, entered = self._areas[resolution], resolution
                 resolution = np.where(works, effects.after[resolution, place], resolution)
                 opened = effects.candidates
                 values = vars(part.layer) | {f: opened[f][places[:, c]] for f, c in columns.items()}
                 areas = before, self._areas[resolution]
-                cost = _cost(part.layer, values, channels, stride, areas)
+                if part.layer.is_own:
+                    chosen = {f: places[:, c] for f, c in columns.items()}
+                    cost = self._measured(part.layer, chosen, stride, channels, entered, works)
+                else:
+                    cost = _cost(part.layer, values, channels, stride, areas)
                 parameters += np.where(works, cost[0], 0)
                 macs += np.where(works, cost[1], 0)
                 depth += works
@@ -124,6 +128,28 @@ class Networks:
         halvings = np.log2(self._areas[0] / self._areas[resolution]) / 2
         features = np.stack([np.log(parameters), np.log(macs), depth, halvings], axis=1)
         return Survey(canonical, active, {"parameters": parameters, "macs": macs}, features)
+
+    def _measured(
+        self, layer: Layer, places: dict[str, Ints], stride: Ints, channels: Floats,
+        resolution: Ints, works: Bools,
+    ) -> tuple[Any, Any, Any]:  # fmt: skip
+        """Return (parameters, MACs, output channels) of a block of the user's, each kind built."""
+        from nasopt.space.model import layer_cost  # it imports torch
+
+        table = np.zeros((len(works), 3))
+        rows = np.column_stack([channels, resolution, stride, *places.values()])[works]
+        kinds, kind_of = np.unique(rows.astype(np.int64), axis=0, return_inverse=True)
+        found = []
+        for channel, place, by, *each in kinds.tolist():
+            fields = layer.open_fields
+            values = {f: _candidates(fields[f])[at] for f, at in zip(places, each, strict=True)}
+            acting = {"stride": by} if "stride" in layer.shrinking else {}
+            chosen = replace(layer, **(values | acting))
+            cost = layer_cost(chosen, (channel, *self._resolutions[place]))
+            found.append((cost.parameters, cost.macs, cost.out_shape[0]))
+        if found:
+            table[works] = np.array(found)[kind_of.reshape(-1)]
+        return table[:, 0], table[:, 1], table[:, 2]
 
     def _all_effects(self) -> dict[Layer, Effects]:
         """Return the effects by open layer; `_resolutions` grows to all that any can leave."""
@@ -149,7 +175,8 @@ class Networks:
             if left not in self._resolutions:
                 self._resolutions.append(left)
             after.append(self._resolutions.index(left))
-            strides.append(each.stride if isinstance(each, Conv) else 1)
+            shrinks = each is not None and "stride" in each.shrinking
+            strides.append(each.chosen("stride") if each is not None and shrinks else 1)
         return [made.index(each) for each in made], strides, after, [each is None for each in made]
 
 

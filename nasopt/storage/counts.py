@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from nasopt.space.limits import Limit
 from nasopt.storage.attributes import EPOCHS, FREE, KEY
 from nasopt.storage.budget import Costs
+from nasopt.storage.patience import patient
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import TRIALS, USER_ATTRS, VALUES, newer_trials, stored_value
 from nasopt.storage.record import TrialRecord
@@ -23,14 +24,7 @@ def is_within(limits: Sequence[Limit], amounts: Mapping[str, Any]) -> bool:
     return all(amounts.get(each.quantity, 0) <= each.bound for each in limits)
 
 
-def ended_trials(storage: Storage) -> int:
-    """Return how many trials of all studies have ended, however they did."""
-    ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
-    count = sa.select(sa.func.count()).select_from(TRIALS).where(ended)
-    with storage.engine.connect() as connection:
-        return int(connection.execute(count).scalar_one())
-
-
+@patient
 def paces(storage: Storage, study_id: int, count: int) -> list[TrialRecord]:
     """Return what the `count` newest finished trials took, the latest first; no other fields."""
     finished = TRIALS.c.state.in_((TrialState.COMPLETE, TrialState.PRUNED))
@@ -79,6 +73,7 @@ class TrialCounts:
         self._unfinished: set[int] = set()
         self._last = -1  # trial id
 
+    @patient
     def refresh(self) -> None:
         """Read the trials that ended since the last time, and nothing of the others."""
         of = newer_trials(self.study_id, self._last, self._unfinished)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from nasopt.errors import StorageError
+from nasopt.errors import StorageError, Unavailable
 from nasopt.storage.columns import Unsound, refuse_other_values, refuse_what_runs, tables_of
 from nasopt.text import RUN_AGAIN
 
@@ -232,9 +232,23 @@ def other_schema(name: str) -> StorageError:
 def name_error(context: sa.engine.ExceptionContext) -> None:
     """Turn errors that a user can fix at run time into a line; the rest stay tracebacks."""
     reason = context.sqlalchemy_exception
-    said = explained(reason) if isinstance(reason, sa.exc.DBAPIError) else None
-    if said is not None:
-        raise StorageError(f"storage: {said[0]}; {said[1]}") from context.original_exception
+    if not isinstance(reason, sa.exc.DBAPIError) or (said := explained(reason)) is None:
+        return
+    what, remedy = f"storage: {said[0]}", said[1]
+    if _may_pass(reason, remedy):
+        raise Unavailable(what, remedy) from context.original_exception
+    raise StorageError(f"{what}; {remedy}") from context.original_exception
+
+
+def _may_pass(error: sa.exc.DBAPIError, remedy: str) -> bool:
+    """Return True for an error of a server that waiting may help against: no SQLite has one.
+
+    A transaction that was chosen to end a deadlock is one, a server that was replaced by its
+    standby another. What somebody has to correct is none.
+    """
+    if isinstance(error.orig, sqlite3.Error):
+        return False
+    return remedy in PASSING
 
 
 def explained(error: sa.exc.DBAPIError) -> tuple[str, str] | None:
@@ -250,8 +264,15 @@ def explained(error: sa.exc.DBAPIError) -> tuple[str, str] | None:
             return line, remedy
     of_server = not isinstance(error.orig, sqlite3.Error)
     if of_server and (error.connection_invalidated or isinstance(error, sa.exc.OperationalError)):
-        return line, f"see to the server and {RUN_AGAIN}"
+        return line, SEE_TO_IT
     return None
+
+
+SEE_TO_IT = f"see to the server and {RUN_AGAIN}"
+CROWDED = f"use fewer workers, or wait, and {RUN_AGAIN}"
+OF_STANDBY = "the server only takes reads; name the one that takes writes"
+OF_NETWORK = "correct the host and the port, or see to the network"
+PASSING = (SEE_TO_IT, CROWDED, OF_STANDBY, OF_NETWORK)  # remedies of what may pass by itself
 
 
 REMEDIES = (  # what a message has in it, or its SQLSTATE
@@ -265,16 +286,16 @@ REMEDIES = (  # what a message has in it, or its SQLSTATE
     ("too big", "the file is damaged; restore a copy, or name another"),
     ("malformed", "the file is damaged; restore a copy, or begin anew with another --storage"),
     ("unable to open database file", f"was its folder removed? {RUN_AGAIN}"),
-    ("timeout expired", "correct the host and the port, or see to the network"),
+    ("timeout expired", OF_NETWORK),
     ("no password supplied", "give it by PGPASSWORD or ~/.pgpass"),
     ("password authentication failed", "correct it in the URL, PGPASSWORD or ~/.pgpass"),
     ("pg_hba.conf", "add ?sslmode=require to the URL, or have pg_hba.conf let you in"),
     ("invalid connection option", "correct the URL"),
     ('FATAL:  database "', "have it made, or name another"),
-    ("too many clients", f"use fewer workers, or wait, and {RUN_AGAIN}"),
-    ("too many connections", f"use fewer workers, or wait, and {RUN_AGAIN}"),
-    ("connection slots", f"use fewer workers, or wait, and {RUN_AGAIN}"),
-    ("25006", "the server only takes reads; name the one that takes writes"),
+    ("too many clients", CROWDED),
+    ("too many connections", CROWDED),
+    ("connection slots", CROWDED),
+    ("25006", OF_STANDBY),
     ("schema public", "have the right to create granted (GRANT CREATE ON SCHEMA public TO ...)"),
     ("42501", "have the right granted, or name another database"),
     ("3F000", "its schema is gone; name another database"),

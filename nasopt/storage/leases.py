@@ -7,6 +7,7 @@ it while the process is paused, and does not hand it to forked children as it wo
 The row tells where the lease is out of sight: other hosts of a server, a container with folders of
 its own. A worker that has not refreshed it for NASOPT_TAKEOVER seconds (default: 120), by the clock
 of the server, is taken for dead. The variable is the worker's own: others go by what it has set.
+While a server is away nobody can refresh a row: once it is back, all have a moment for that.
 """
 
 import fcntl
@@ -28,6 +29,7 @@ import sqlalchemy as sa
 
 from nasopt.errors import StorageError
 from nasopt.storage.locks import unwritable
+from nasopt.storage.patience import patient, renew_when_back, seconds_since_back
 
 logger = logging.getLogger("nasopt")
 
@@ -66,12 +68,13 @@ class Owner:
         _make_folder(self.lease.parent, private=self.engine.dialect.name != "sqlite")
         self._take_lease()
         try:
-            self._refresh()
+            patient(self._refresh)()
         except BaseException:
             self._drop_lease()
             raise
         self.thread = threading.Thread(target=self._beat, name="nasopt-owner", daemon=True)
         self.thread.start()
+        renew_when_back(self)
         return self
 
     def __exit__(
@@ -80,8 +83,7 @@ class Owner:
         self.gone.set()
         self.thread.join()
         try:
-            with self.engine.begin() as connection:
-                connection.execute(WORKERS.delete().where(WORKERS.c.token == self.token))
+            self._remove_row()
         except Exception:
             if error is None:  # else that one is what the user must read, a full disk say
                 raise
@@ -105,13 +107,27 @@ class Owner:
         os.close(self.file)
         _held.discard(self.token)
 
+    def renew(self) -> None:
+        if not self.gone.is_set():
+            self._refresh()
+
+    @patient
+    def _remove_row(self) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(WORKERS.delete().where(WORKERS.c.token == self.token))
+
     def _beat(self) -> None:
+        is_told = False
         while not self.gone.wait(self.silence / BEATS):
             try:
                 self._refresh()
             except Exception as error:  # the training goes on; the next beat may get through
                 reason = str(error).splitlines()[0]
-                logger.warning("the worker's row could not be refreshed (%s)", reason)
+                if not is_told:
+                    logger.warning("the worker's row could not be refreshed (%s)", reason)
+                is_told = True
+            else:
+                is_told = False
 
     def _refresh(self) -> None:
         """Write the row anew; it is gone if a worker was silent for too long."""
@@ -134,7 +150,7 @@ def living(connection: sa.Connection, folder: Path, tokens: Iterable[Any]) -> se
     known = [token for token in tokens if _is_token(token)]
     if not known:
         return set()
-    fresh = _now(connection) - WORKERS.c.seen < SILENCE_SECONDS
+    fresh = (_now(connection) - WORKERS.c.seen < SILENCE_SECONDS) | _is_back_just_now(connection)
     query = sa.select(WORKERS.c.token, WORKERS.c.host, fresh).where(WORKERS.c.token.in_(known))
     rows = {}
     if sa.inspect(connection).has_table(WORKERS.name):  # not in a copy that was never written to
@@ -150,6 +166,7 @@ def living(connection: sa.Connection, folder: Path, tokens: Iterable[Any]) -> se
     return alive
 
 
+@patient
 def forget_dead(engine: sa.Engine, folder: Path) -> None:
     """Remove the rows that dead workers left behind, and their leases in `folder`."""
     with engine.begin() as connection:
@@ -160,6 +177,17 @@ def forget_dead(engine: sa.Engine, folder: Path) -> None:
     for token in filter(_is_token, dead):
         with suppress(OSError):  # another user's
             _lease(folder, token).unlink(missing_ok=True)
+
+
+def _is_back_just_now(connection: sa.Connection) -> sa.ColumnElement[bool]:
+    """Return whether a server is back for so short a time that silence says nothing yet."""
+    if connection.dialect.name == "sqlite":
+        return sa.false()
+    moment = takeover_seconds() / BEATS
+    if seconds_since_back() < moment:
+        return sa.true()
+    started = sa.cast(sa.extract("epoch", sa.func.pg_postmaster_start_time()), sa.Double)
+    return _now(connection) - started < moment
 
 
 def takeover_seconds() -> float:

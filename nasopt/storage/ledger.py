@@ -17,18 +17,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt.errors import StorageError
+from nasopt.storage.patience import patient
 from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation
 from nasopt.training.metrics import packed, unpacked
-
-if TYPE_CHECKING:  # it imports torch
-    from nasopt.training.latency import Setting
 
 logger = logging.getLogger("nasopt")
 
@@ -67,16 +65,6 @@ CONFUSIONS = sa.Table(
     sa.Column("key", sa.String(32), primary_key=True),
     sa.Column("epoch", sa.Integer, primary_key=True),
     sa.Column("matrix", sa.LargeBinary, nullable=False),  # zlib, 32-bit counts, row after row
-)
-TIMINGS = sa.Table(
-    "nasopt_timings",
-    TABLES,
-    sa.Column("key", sa.String(32), primary_key=True),  # of network, image shape and classes
-    sa.Column("device", sa.String(200), primary_key=True),
-    sa.Column("threads", sa.Integer, primary_key=True),  # of the CPU; 0 on another device
-    sa.Column("batch_size", sa.Integer, primary_key=True),
-    sa.Column("seconds", sa.Double, nullable=False),
-    sa.Column("recorded", sa.Text, nullable=False),
 )
 
 
@@ -135,6 +123,7 @@ class Ledger:
     def _is_scored(self, result: EpochResult) -> bool:
         return self.metric == "accuracy" or result.confusion is not None
 
+    @patient
     def _read(self, wanted: sa.ColumnElement[bool]) -> list[tuple[str, EpochResult]]:
         """Return the epochs that are `wanted`, each with its key, in order."""
         columns = [column for column in EPOCHS.c if column.name != "recorded"]
@@ -146,6 +135,7 @@ class Ledger:
             rows = [dict(row._mapping) for row in connection.execute(query)]
         return [(row.pop("key"), _result(**row)) for row in rows]
 
+    @patient
     def append(self, evaluation: Evaluation, result: EpochResult) -> None:
         """Record an epoch; one that is known already stands, but for a matrix that it lacks."""
         described = evaluation.describe()
@@ -178,23 +168,6 @@ class Ledger:
                     epoch=result.epoch,
                     matrix=packed(result.confusion),
                 )
-
-    def latency(self, key: str, setting: "Setting", measure: Callable[[], float]) -> float:
-        """Return the seconds known of the network of `key`; if none are, `measure` and record them.
-
-        What another worker recorded meanwhile stands.
-        """
-        where = [TIMINGS.c.key == key]
-        where += [TIMINGS.c[name] == value for name, value in vars(setting).items()]
-        query = sa.select(TIMINGS.c.seconds).where(*where)
-        with self.engine.connect() as connection:
-            known = connection.execute(query).scalar()
-        if known is not None:
-            return float(known)
-        row = {"key": key, **vars(setting), "seconds": measure(), "recorded": _now()}
-        with self.engine.begin() as connection:
-            self._insert(connection, TIMINGS, **row)
-            return float(connection.execute(query).scalar_one())
 
     def _insert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
         connection.execute(inserting(table, connection.dialect.name), values)
@@ -300,6 +273,7 @@ class Ledger:
                 total -= size
 
 
+@patient
 def has_tables(engine: sa.Engine) -> bool:
     """Return whether a database has a ledger: one that was opened to read may have none."""
     return sa.inspect(engine).has_table(EPOCHS.name)

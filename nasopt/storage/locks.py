@@ -5,12 +5,15 @@ import hashlib
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from nasopt.errors import StorageError
+from nasopt.errors import StorageError, Unavailable
+from nasopt.storage.patience import patient, renew_when_back
 
 
 class Locks(Protocol):
@@ -72,42 +75,65 @@ class ServerLocks:
     """The names held by processes of all hosts, as advisory locks of a PostgreSQL server.
 
     They are those of one connection, which is kept until the process ends. With it they are lost;
-    whoever then asks for one more gets the error of that, and must take all of them again. A
-    pooler in front of the server has to give each client a connection of its own. `engine` is in
-    autocommit, so that nothing stays open in a transaction.
+    whoever then asks for one more gets the error of that, or waits for the server. With the next
+    connection those that nobody else has taken meanwhile are taken again. A pooler in front of the
+    server has to give each client a connection of its own. `engine` is in autocommit, so that
+    nothing stays open in a transaction.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._connection: sa.Connection | None = None
         self._held: set[str] = set()
+        self._lost: set[str] = set()  # with a connection, and not taken again yet
         self._mutex = threading.Lock()
+        renew_when_back(self)
 
+    @patient
     def take(self, name: str) -> bool:
-        with self._mutex:
+        with self._mutex, self._connected():
             if name not in self._held and self._ask(sa.func.pg_try_advisory_lock, name):
                 self._held.add(name)
             return name in self._held
 
     def release(self, name: str) -> None:
-        with self._mutex:
+        with self._mutex, suppress(Unavailable):  # with the connection it is released as well
+            self._lost.discard(name)
             if name in self._held:
                 self._held.discard(name)
-                self._ask(sa.func.pg_advisory_unlock, name)
+                with self._connected():
+                    self._ask(sa.func.pg_advisory_unlock, name)
 
-    def _ask(self, function: Any, name: str) -> bool:
+    def renew(self) -> None:
+        """Take again what was lost with a connection, as far as it is free."""
+        with self._mutex:
+            if self._held or self._lost:
+                with self._connected():
+                    self._ask(lambda place: sa.literal(True), "")
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
                 weakref.finalize(self, self._connection.close).atexit = False
                 self._connection.exec_driver_sql(SESSION)
-            query = sa.select(function(_place(name, 8) - 2**63))
-            return bool(self._connection.execute(query).scalar())
+                for name in sorted(self._lost):
+                    if self._ask(sa.func.pg_try_advisory_lock, name):
+                        self._held.add(name)
+                self._lost.clear()
+            yield
         except BaseException:
             self._forget_connection()
             raise
 
+    def _ask(self, function: Any, name: str) -> bool:
+        assert self._connection is not None
+        query = sa.select(function(_place(name, 8) - 2**63))
+        return bool(self._connection.execute(query).scalar())
+
     def _forget_connection(self) -> None:
+        self._lost |= self._held
         self._held.clear()
         connection, self._connection = self._connection, None
         if connection is not None:

@@ -1,4 +1,4 @@
-"""The looks at the test split, and what was measured of networks: tables beside the ledger.
+"""The looks at the test split: tables beside the ledger.
 
 A look is one transaction: the predictions of all models it was taken for, and the labels. So it was
 taken, or it was not, whenever a process is killed; and what it showed is never looked for again.
@@ -8,19 +8,17 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from nasopt.storage.ledger import inserting
-
-if TYPE_CHECKING:
-    from nasopt.training.latency import Setting
+from nasopt.storage.patience import patient
 
 MOST_BYTES = 2**28  # of the labels or predictions of a look: what is more was not written by us
 
@@ -42,18 +40,6 @@ PREDICTIONS = sa.Table(
     sa.Column("key", sa.String(32), primary_key=True),  # of the evaluation
     sa.Column("classes", sa.LargeBinary, nullable=False),  # zlib, int64
     sa.Column("confidences", sa.LargeBinary, nullable=False),  # zlib, float32
-)
-LATENCIES = sa.Table(
-    "nasopt_latencies",
-    TABLES,
-    sa.Column("key", sa.String(32), primary_key=True),  # of network, image shape and classes
-    sa.Column("device", sa.String(200), primary_key=True),
-    sa.Column("threads", sa.Integer, primary_key=True),  # of the CPU; 0 on another device
-    sa.Column("batch_size", sa.Integer, primary_key=True),
-    sa.Column("median", sa.Double, nullable=False),  # seconds, here and below
-    sa.Column("p95", sa.Double, nullable=False),
-    sa.Column("memory", sa.BigInteger, nullable=False),  # bytes at the peak
-    sa.Column("recorded", sa.Text, nullable=False),
 )
 
 
@@ -80,32 +66,6 @@ class Look:
     recorded: str = ""
 
 
-@dataclass(frozen=True)
-class Latency:
-    """The seconds that a forward pass of a batch takes, after a warm-up, and its peak memory."""
-
-    device: str
-    threads: int  # of the CPU; 0 on another device
-    batch_size: int
-    median: float  # seconds
-    p95: float  # seconds
-    memory: int  # bytes
-
-    @property
-    def setting(self) -> "Setting":
-        from nasopt.training.latency import Setting  # it imports torch
-
-        return Setting(self.device, self.threads, self.batch_size)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def of(cls, row: Any) -> Self:
-        names = ("device", "threads", "batch_size", "median", "p95", "memory")
-        return cls(**{name: getattr(row, name) for name in names})
-
-
 def look_key(dataset: str, evaluations: Sequence[str]) -> str:
     """Return the key of the look at the test split of `dataset` by these evaluations' models."""
     text = json.dumps([dataset, *evaluations])
@@ -113,15 +73,16 @@ def look_key(dataset: str, evaluations: Sequence[str]) -> str:
 
 
 class Looks:
-    """The looks and latencies that a database knows."""
+    """The looks that a database knows."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
 
     @cached_property
     def _is_made(self) -> bool:
-        return sa.inspect(self.engine).has_table(LATENCIES.name)
+        return sa.inspect(self.engine).has_table(PREDICTIONS.name)
 
+    @patient
     def add(self, key: str, look: Look) -> None:
         """Record a look, all of it at once; one that is known already stands as it is."""
         row = {
@@ -146,6 +107,7 @@ class Looks:
             connection.execute(inserting(LOOKS, dialect), row)
             connection.execute(inserting(PREDICTIONS, dialect), predictions)
 
+    @patient
     def find(self, key: str) -> Look | None:
         """Return a look with all that it showed; None if it was not taken."""
         if not self._is_made:
@@ -171,6 +133,16 @@ class Looks:
             row.recorded,
         )
 
+    @patient
+    def count(self) -> int:
+        """Return how many looks there were, whatever the test split."""
+        if not self._is_made:
+            return 0
+        query = sa.select(sa.func.count()).select_from(LOOKS)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    @patient
     def taken(self, dataset: str) -> list[tuple[str, str]]:
         """Return (when, key) of each look at the test split of `dataset`, the first one first."""
         if not self._is_made:
@@ -182,21 +154,6 @@ class Looks:
         )
         with self.engine.connect() as connection:
             return [(row.recorded, row.key) for row in connection.execute(query)]
-
-    def add_latency(self, key: str, latency: Latency) -> None:
-        """Record what was measured; what is known already stands as it is."""
-        with self.engine.begin() as connection:
-            insert = inserting(LATENCIES, connection.dialect.name)
-            connection.execute(insert, {"key": key, "recorded": _now(), **latency.to_json()})
-
-    def latencies(self, key: str) -> list[Latency]:
-        """Return what was measured of a network, by device, threads and batch size."""
-        if not self._is_made:
-            return []
-        order = (LATENCIES.c.device, LATENCIES.c.threads, LATENCIES.c.batch_size)
-        query = sa.select(LATENCIES).where(LATENCIES.c.key == key).order_by(*order)
-        with self.engine.connect() as connection:
-            return [Latency.of(row) for row in connection.execute(query)]
 
 
 def _now() -> str:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 
 from nasopt.errors import StorageError
-from nasopt.storage import leases, ledger, looks
+from nasopt.storage import latencies, leases, ledger, looks
 from nasopt.storage.database import (
     BUSY_SECONDS,
     LONGEST,
@@ -32,6 +32,7 @@ from nasopt.storage.database import (
     storage_url,
 )
 from nasopt.storage.locks import Locks, file_locks, server_locks
+from nasopt.storage.patience import patience_seconds
 from nasopt.storage.rdb import INDICES, Storage, clear_orphans
 from nasopt.text import RUN_AGAIN
 
@@ -88,6 +89,7 @@ def open_storage(
     url = storage_url(location)
     path = file_of(url)
     if path is None:
+        patience_seconds()  # a wrong one is told before anything is begun
         return _connect(url, _patience(url), str(location), mode)
     name = str(path)
     if _is_there(path):
@@ -250,7 +252,7 @@ def _make_tables(storage: Storage) -> None:
     with storage.engine.begin() as connection:
         if connection.dialect.name == "postgresql":  # it does not order two that begin at once
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7230416)"))
-        for tables in (leases.TABLES, ledger.TABLES, looks.TABLES):
+        for tables in (leases.TABLES, ledger.TABLES, looks.TABLES, latencies.TABLES):
             tables.create_all(connection)
         for index in INDICES:
             connection.execute(sa.text(index))
@@ -308,7 +310,7 @@ def _remove(draft: Path) -> None:
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders beside a database; `weights` has networks that are trained to their end."""
+    """The folders of a database; `weights` has networks that are trained to their end."""
 
     checkpoints: Path
     weights: Path
@@ -318,15 +320,14 @@ class Folders:
 def folders(storage: Storage) -> Folders:
     """Return the folders beside a database file; a server's are in the working folder.
 
-    Leases of a server are with the user's.
+    With NASOPT_CHECKPOINTS, the first two are in that. Leases of a server are with the user's.
     One file has one of each, under whatever links it is reached.
     """
     file = storage.path and storage.path.resolve()
-    if file is None:
-        name = sa.make_url(storage.url).database
-        return Folders(Path(f"{name}.checkpoints"), Path(f"{name}.weights"), storage.leases)
-    weights = file.with_name(f"{file.name}.weights")
-    return Folders(file.with_name(f"{file.name}.checkpoints"), weights, storage.leases)
+    beside = file.parent if file is not None else Path()
+    name = file.name if file is not None else sa.make_url(storage.url).database
+    place = Path(os.environ.get("NASOPT_CHECKPOINTS") or beside).expanduser()
+    return Folders(place / f"{name}.checkpoints", place / f"{name}.weights", storage.leases)
 
 
 def locks_of(storage: Storage) -> Locks:

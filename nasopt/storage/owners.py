@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt.storage import leases
 from nasopt.storage.attributes import OWNER
+from nasopt.storage.patience import patiently
 from nasopt.storage.reading import SYSTEM_ATTRS, TRIALS, ReadableStorage, read_attrs
 from nasopt.storage.record import key_of, one_more_death
 
@@ -49,8 +50,16 @@ class OwnedTrials(ReadableStorage):
 
     def requeue(self, trial_id: int) -> None:
         """Give a trial of one's own back: it waits, with all that it has, for whoever asks next."""
-        with self._owned(trial_id) as connection:
-            self._release(connection, trial_id)
+
+        def release(again: bool) -> None:
+            try:
+                with self._owned(trial_id) as connection:
+                    self._release(connection, trial_id)
+            except Lost:
+                if not again:  # else it was given back by a try whose answer did not come
+                    raise
+
+        patiently(release)
 
     def requeue_orphans(
         self, study_id: int, reached: Callable[[str | None], Any] = lambda key: None

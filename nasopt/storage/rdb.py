@@ -19,7 +19,8 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from nasopt.storage.attributes import FIXED_PARAMS, FREE, IDENTITY, OWNER, VERDICT
-from nasopt.storage.owners import OwnedTrials
+from nasopt.storage.owners import Lost, OwnedTrials
+from nasopt.storage.patience import patient, patiently
 from nasopt.storage.reading import (
     PARAMS,
     REPORTS,
@@ -61,8 +62,16 @@ class Storage(OwnedTrials):
 
         The budget counts all trials without the attribute `free`. None: there is nothing to
         claim at the moment. Raises KeyError if the study was deleted.
+
+        An owner has one trial in hand: one more that is its own was claimed by a try whose answer
+        did not come.
         """
+        return patiently(lambda again: self._next_trial(study_id, budget, again))
+
+    def _next_trial(self, study_id: int, budget: int, again: bool) -> int | None:
         with self.changing(study_id) as connection:
+            if again and (known := self._in_hand(connection, study_id)) is not None:
+                return known
             waiting = sa.select(sa.func.min(TRIALS.c.trial_id)).where(
                 TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING
             )
@@ -92,6 +101,19 @@ class Storage(OwnedTrials):
             if claimed is not None and self.owner is not None:
                 self._set_attrs(connection, SYSTEM_ATTRS, claimed, {OWNER: self.owner})
         return claimed
+
+    def _in_hand(self, connection: sa.Connection, study_id: int) -> int | None:
+        query = (
+            sa.select(TRIALS.c.trial_id)
+            .join(SYSTEM_ATTRS, SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id)
+            .where(
+                TRIALS.c.study_id == study_id,
+                TRIALS.c.state == TrialState.RUNNING,
+                SYSTEM_ATTRS.c.key == OWNER,
+                SYSTEM_ATTRS.c.value_json == json.dumps(self.owner),
+            )
+        )
+        return connection.execute(query).scalar()
 
     def _free(self, connection: sa.Connection, study_id: int) -> int:
         """Return the number of trials of a study that do not count.
@@ -200,6 +222,31 @@ class Storage(OwnedTrials):
         `unless` is asked while no other worker of the study can tell one: on True nothing is
         written, and the trial runs on. Returns True if it was told.
         """
+
+        def tell(again: bool) -> bool:
+            try:
+                return self._finish(trial_id, state, values, user_attrs, reports, unless)
+            except Lost:
+                if again and self._was_told(trial_id):
+                    return True
+                raise
+
+        return patiently(tell)
+
+    def _was_told(self, trial_id: int) -> bool:
+        """Return True if a trial of one's own has ended: nobody else can end it."""
+        mine = self.get_trial_system_attrs(trial_id).get(OWNER) == self.owner
+        return mine and self.get_trial(trial_id).state.is_finished()
+
+    def _finish(
+        self,
+        trial_id: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        user_attrs: Mapping[str, Any],
+        reports: Mapping[int, float] | None,
+        unless: Callable[[], bool],
+    ) -> bool:
         with self._owned(trial_id) as connection:
             self._lock_study_of(connection, trial_id)
             if unless():
@@ -326,6 +373,20 @@ class Storage(OwnedTrials):
     @cached_property
     def _insert_report(self) -> Any:
         return self.dialect.insert(REPORTS).on_conflict_do_nothing()
+
+
+REPEATABLE = (  # methods that change nothing more when they are called again
+    *("ask_for_params", "begin", "describe_study", "is_there", "should_prune"),
+    *("has_living_owner", "requeue_orphans", "running_elsewhere", "unfinished"),
+    *("create_new_study", "set_study_system_attr", "set_study_user_attr", "set_trial_param"),
+    *("set_trial_intermediate_value", "set_trial_system_attr", "set_trial_user_attr"),
+    *("get_all_studies", "get_study_directions", "get_study_id_from_name"),
+    *("get_study_name_from_id", "get_study_system_attrs", "get_study_user_attrs"),
+    *("get_trial", "get_trial_id_from_study_id_trial_number", "get_trial_number_from_id"),
+    *("get_trial_system_attrs", "get_trial_user_attrs", "_get_trials"),
+)
+for _name in REPEATABLE:
+    setattr(Storage, _name, patient(getattr(Storage, _name)))
 
 
 def clear_orphans(connection: sa.Connection) -> None:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
-from nasopt.space.model import build
+from nasopt.space.model import empty, put_in_own
 from nasopt.text import several
 from nasopt.training.devices import training_on, wait_for
 
@@ -23,6 +25,14 @@ WARM_UP = 5  # passes that are not counted
 FEWEST, MOST = 10, 200  # passes that are
 SECONDS = 0.3  # after which no more are begun, once there are the fewest
 CPUS = Path("/proc/cpuinfo")
+
+
+class Measured(NamedTuple):
+    """The seconds of a forward pass, and the bytes that it takes at its peak."""
+
+    median: float
+    p95: float
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -69,24 +79,51 @@ def measured(
     classes: int,
     device: torch.device,
     setting: Setting,
-) -> float:
-    """Return the median of the seconds of a forward pass in float32, after a warm-up."""
+) -> Measured:
+    """Measure a forward pass in float32, after a warm-up."""
     network = _zero(architecture, input_shape, classes).eval().to(device)
     network.to(memory_format=torch.channels_last)
     images = torch.zeros((setting.batch_size, *input_shape), device=device)
     images = images.to(memory_format=torch.channels_last)
     with training_on(device, setting.threads or None), torch.inference_mode():
-        return statistics.median(passes(network, images, device))
+        memory = _memory(network, images)
+        seconds = list(passes(network, images, device))
+    return Measured(statistics.median(seconds), float(np.quantile(seconds, 0.95)), memory)
 
 
 def _zero(architecture: Architecture, input_shape: Shape, classes: int) -> nn.Module:
-    """Return the network with all weights 0, which draws no random numbers."""
-    with torch.device("meta"):
-        network = build(architecture, input_shape, classes)
+    """Return the network with all weights 0, but for those of the user's own blocks."""
+    network = empty(architecture, input_shape, classes)
     network.to_empty(device="cpu")
     for tensor in network.state_dict().values():
         tensor.zero_()
+    put_in_own(network, architecture, input_shape, seed=lambda place: place)
     return network
+
+
+def _memory(network: nn.Module, images: torch.Tensor) -> int:
+    """Return the bytes at the peak of a pass: measured on a GPU, counted elsewhere.
+
+    Counted are the weights, and the input and output of the layer for which these are largest.
+    """
+    if images.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(images.device)
+        network(images)
+        wait_for(images.device)
+        return int(torch.cuda.max_memory_allocated(images.device))
+    largest = 0
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        nonlocal largest
+        largest = max(largest, inputs[0].nbytes + output.nbytes)
+
+    leaves = [each for each in network.modules() if not any(True for _ in each.children())]
+    hooks = [each.register_forward_hook(count) for each in leaves]
+    network(images)
+    for hook in hooks:
+        hook.remove()
+    weights = sum(each.nbytes for each in network.state_dict().values())
+    return int(weights + largest)
 
 
 def passes(network: nn.Module, images: torch.Tensor, device: torch.device) -> Iterator[float]:

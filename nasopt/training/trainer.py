@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,10 +18,11 @@ from torch import nn
 from nasopt.data.readers import Split
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
-from nasopt.space.model import Network, build
+from nasopt.space.model import Network, empty, has_own, put_in_own
+from nasopt.space.own_module import told
 from nasopt.training.batches import Batches, Draw, generator
 from nasopt.training.cuda_graph import Captured, CudaGraphs, Recorder
-from nasopt.training.devices import autocast_type, device_name, training_on
+from nasopt.training.devices import autocast_type, device_name, out_of_memory_told, training_on
 from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.training.metrics import Confusion, accuracy
 from nasopt.training.profiling import Timer, no_timer
@@ -61,6 +62,10 @@ class Trainer:
         self.device = device = torch.empty(0, device=device).device
         self.threads = threads
         self.timer = timer
+        self.seed = evaluation.seed
+        self.own = isinstance(evaluation.architecture, Architecture) and has_own(
+            evaluation.architecture
+        )
         self.precision = autocast_type(recipe.precision, device, train.images.shape[-1])
         self.batches_of = Batches(recipe, train, evaluation.seed, device)
         self.steps_per_epoch = self.batches_of.per_epoch
@@ -102,17 +107,19 @@ class Trainer:
                 self.network.train()
                 for draw in self.batches_of.draws(self.epoch, first=self.batch):
                     self._set_learning_rate()
-                    step(draw)
+                    with self._around_own(self.epoch, self.batch):
+                        step(draw)
                     self.batch += 1
                     self.seconds = time.perf_counter() - started
                     yield None
-                confusion, loss = evaluate(
-                    self.forward,
-                    self.validation,
-                    self.batches_of.normalised,
-                    self._autocast,
-                    self.device,
-                )
+                with self._around_own(self.epoch, "evaluation"):
+                    confusion, loss = evaluate(
+                        self.forward,
+                        self.validation,
+                        self.batches_of.normalised,
+                        self._autocast,
+                        self.device,
+                    )
                 train_loss = float(self.train_loss) / self.steps_per_epoch
                 self.timer("evaluation")
                 self.epoch, self.batch, self.seconds = self.epoch + 1, 0, 0.0
@@ -125,6 +132,18 @@ class Trainer:
                 yield result
                 if result.diverged:
                     return
+
+    @contextmanager
+    def _around_own(self, *coordinates: int | str) -> Iterator[None]:
+        """Make what a block of the user's draws follow from the coordinates; tell its mistakes."""
+        if not self.own:
+            yield
+            return
+        devices = [self.device] if self.device.type == "cuda" else []
+        forked = torch.random.fork_rng(devices=devices)
+        with told("a block in training"), out_of_memory_told(self.device), forked:
+            torch.manual_seed(generator(self.seed, "blocks", *coordinates).initial_seed())
+            yield
 
     def _set_learning_rate(self) -> None:
         step = self.epoch * self.steps_per_epoch + self.batch
@@ -286,11 +305,11 @@ def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Ne
     """Return the network on the CPU with weights from (seed, "weights"), equal on every device.
 
     The weights are He normal but for the classifier, whose weights have variance 1 / fan-in: its
-    logits then begin at about one, whatever the width before it.
+    logits then begin at about one, whatever the width before it. A block of the user's has those
+    that it initialises itself.
     """
     assert isinstance(evaluation.architecture, Architecture)  # a benchmark's is never trained
-    with torch.device("meta"):
-        network = build(evaluation.architecture, input_shape, classes)
+    network = empty(evaluation.architecture, input_shape, classes)
     network.to_empty(device="cpu")
     random = generator(evaluation.seed, "weights")
     last = network.dense[-1]
@@ -308,12 +327,17 @@ def _initialised(evaluation: Evaluation, input_shape: Shape, classes: int) -> Ne
                 module.reset_running_stats()
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+    def seed(place: int) -> int:
+        return generator(evaluation.seed, "weights", place).initial_seed()
+
+    put_in_own(network, evaluation.architecture, input_shape, seed)
     return network
 
 
 def _optimizer(recipe: Recipe, network: nn.Module, device: torch.device) -> torch.optim.Optimizer:
     matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim == 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": recipe.chosen("weight_decay")},
         {"params": vectors, "weight_decay": 0.0},

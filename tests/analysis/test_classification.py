@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from nasopt.analysis.classification import confusion_matrix, lead, over_seeds, scores, wilson
+from nasopt.analysis.classification import (
+    Judged,
+    confusion_matrix,
+    lead,
+    over_seeds,
+    scores,
+    wilson,
+)
+from nasopt.training.metrics import METRICS
 
 
 def drawn(seed, classes=4, count=200):
@@ -64,22 +72,48 @@ def test_one_seed_has_no_interval():
     assert (found.mean, found.low, found.high) == (0.8, None, None)
 
 
+def judged(right, metric="accuracy"):
+    """Trainings that got these images of a class right, and took the others for another."""
+    labels = np.zeros(len(right), dtype=np.int64)
+    return Judged.of(labels, (~right).astype(np.int64), 2, metric)
+
+
 def test_a_lead_on_the_same_images_is_told_where_their_draw_leaves_no_doubt():
     random = np.random.default_rng(0)
     right = random.random(1000) < 0.9
     worse = right & (random.random(1000) < 0.9)
-    ahead = lead([right], [worse])
+    ahead = lead([judged(right)], [judged(worse)])
     assert ahead.mean == pytest.approx(right.mean() - worse.mean())
     assert ahead.is_told
     assert ahead.low > 0
-    assert not lead([right], [right]).is_told
+    assert not lead([judged(right)], [judged(right)]).is_told
 
 
 def test_seeds_that_differ_widen_the_interval_of_a_lead():
     random = np.random.default_rng(0)
     images = 1000
-    alike = [random.random(images) < 0.9 for _ in range(2)]
-    unlike = [random.random(images) < share for share in (0.99, 0.81)]
-    theirs = [random.random(images) < 0.85 for _ in range(2)]
+    alike = [judged(random.random(images) < 0.9) for _ in range(2)]
+    unlike = [judged(random.random(images) < share) for share in (0.99, 0.81)]
+    theirs = [judged(random.random(images) < 0.85) for _ in range(2)]
     narrow, wide = lead(alike, theirs), lead(unlike, theirs)
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_interval_of_a_lead_is_that_of_images_drawn_again(metric):
+    random = np.random.default_rng(0)
+    images, classes = 600, 4
+    labels = random.choice(classes - 1, images, p=(0.7, 0.2, 0.1))  # of the last one there is none
+    sayings = [
+        np.where(random.random(images) < share, labels, random.integers(classes, size=images))
+        for share in (0.85, 0.6)
+    ]
+    found = lead(*([Judged.of(labels, each, classes, metric)] for each in sayings))
+    drawn = []
+    for _ in range(400):
+        again = random.integers(images, size=images)
+        ours, theirs = (
+            scores(confusion_matrix(labels[again], each[again], classes)) for each in sayings
+        )
+        drawn.append(ours.by(metric) - theirs.by(metric))
+    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(np.std(drawn), rel=0.15)

@@ -20,8 +20,8 @@ def test_an_order_that_holds_is_said_to():
     assert found.held
     assert found.winner.number == 0
     assert found.verdict == (
-        "The order held. The first is trial 0 of s/random/0: 0.9000 as seen, 0.8500 with 2 other "
-        "seeds."
+        "The order held. The first is trial 0 of s/random/0: accuracy 0.9000 as seen, 0.8500 with "
+        "2 other seeds."
     )
 
 
@@ -30,8 +30,8 @@ def test_a_first_that_falls_is_named_with_what_it_falls_to():
     assert not found.held
     assert found.verdict == (
         "The order did not hold: number 2 as the search saw it, trial 1 of s/random/0, comes first "
-        "with 0.9000. The first was trial 0 of s/random/0: 0.9000 as seen, 0.7000 with 2 other "
-        "seeds."
+        "with an accuracy of 0.9000. The first was trial 0 of s/random/0: accuracy 0.9000 as seen, "
+        "0.7000 with 2 other seeds."
     )
 
 

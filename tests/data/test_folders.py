@@ -63,14 +63,17 @@ def test_a_class_without_images_is_named(tmp_path):
     assert str(raised.value) == f"{tmp_path}/bee: no images; add some or remove the folder"
 
 
-@pytest.mark.parametrize("content", [b"", b"notes about the images"])
-def test_a_file_that_is_no_image_is_named(tmp_path, content):
+def test_files_that_are_no_images_are_named(tmp_path):
     one_image(tmp_path, Image.new("L", (4, 4)))
-    (tmp_path / "b" / "notes.txt").write_bytes(content)
+    (tmp_path / "b" / "notes.txt").write_text("notes about the images")
     with pytest.raises(DataError) as raised:
         ImageFolder(tmp_path, 4).read()
     assert str(raised.value).startswith(f"{tmp_path}/b/notes.txt: not an image of PNG, JPEG, ")
     assert str(raised.value).endswith("; convert it to PNG, say, or remove it from the folder")
+    (tmp_path / "b" / "zero.jpg").touch()
+    with pytest.raises(DataError) as raised:
+        ImageFolder(tmp_path, 4).read()
+    assert str(raised.value).endswith(f"; so it is with 1 other file: {tmp_path}/b/zero.jpg")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "webp", "avif"])

@@ -161,6 +161,11 @@ def test_a_format_for_which_pillow_starts_another_program_is_not_opened(tmp_path
     assert not started.exists()
 
 
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    (tmp_path / "x.jpg").touch()
+    assert refusal(tmp_path / "x.jpg") == f"{tmp_path}/x.jpg: an empty file; replace or remove it"
+
+
 @pytest.mark.parametrize("times", [1.1, 2.2])  # Pillow warns of the first and refuses the second
 def test_a_picture_above_pillow_s_limit_is_refused_before_it_is_decoded(
     tmp_path, monkeypatch, times

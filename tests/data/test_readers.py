@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from nasopt.data.readers import IdxFolder, data_dir, read_digits
 from nasopt.errors import DataError
@@ -16,6 +17,12 @@ def test_digits_are_grey_bytes_from_black_to_white():
     assert raw.images.shape == (1797, 1, 8, 8)
     assert (raw.images.min(), raw.images.max()) == (0, 255)
     assert raw.test is None
+
+
+def test_digits_are_those_of_scikit_learn():
+    bunch, raw = load_digits(), read_digits()
+    assert np.array_equal(raw.images[:, 0], (bunch.images * (255 / 16)).round())
+    assert np.array_equal(raw.labels, bunch.target)
 
 
 def test_downloads_go_where_the_environment_says(monkeypatch, tmp_path):

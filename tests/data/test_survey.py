@@ -85,13 +85,19 @@ def test_pictures_as_the_web_has_them_are_taken(tmp_path):
     assert found.decoded == 20
 
 
-@pytest.mark.parametrize("content", [b"", b"these are notes"])
-def test_a_text_that_is_named_as_a_picture_is_named(tmp_path, content):
+def test_all_files_that_are_no_pictures_are_named_at_once(tmp_path):
     folder_of(tmp_path, {f"{n}.png": noise() for n in range(3)})
-    (tmp_path / "cat" / "notes.jpg").write_bytes(content)
-    assert complaint(lambda: look_at(tmp_path)).startswith(
-        f"{tmp_path}/cat/notes.jpg: not an image of PNG, "
-    )
+    cat, dog = tmp_path / "cat", tmp_path / "dog"
+    (cat / "notes.jpg").write_bytes(b"these are notes")
+    told = complaint(lambda: look_at(tmp_path))
+    assert told.startswith(f"{cat}/notes.jpg: not an image of PNG, ")
+    assert "so it is with" not in told
+    for number in range(22):
+        (dog / f"x{number:02}.jpg").write_bytes(b"")
+    told = complaint(lambda: look_at(tmp_path))
+    assert told.startswith(f"{cat}/notes.jpg: not an image of PNG, ")
+    assert f"; so it is with 22 other files: {dog}/x00.jpg, " in told
+    assert told.endswith(f"{dog}/x19.jpg and 2 more")
 
 
 def test_a_class_with_fewer_pictures_than_splits_is_named_before_any_is_read(tmp_path):

@@ -35,12 +35,12 @@ def untrained(architecture: Architecture, channels: int, side: int = 20, classes
 
 
 def architectures() -> list[Architecture]:
-    """Networks in which each operation stands in every form, before 0, 1 and 2 dense layers.
+    """Networks in which each operation stands in every form, before 0, 1 or 2 dense layers.
 
     Then those in which all operations have each activation and each norm.
     """
     made = []
-    for op, depth in itertools.product(CONV_OPS, range(3)):
+    for op, depth in zip(CONV_OPS, itertools.cycle(range(3)), strict=False):
         forms = itertools.product((1, 3), (1, 2))
         layers: list[Layer] = [Conv(filters=6, op=op, kernel_size=k, stride=s) for k, s in forms]
         layers += [Pool(op=pooling) for pooling in POOL_OPS]

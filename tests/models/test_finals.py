@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import signal
 import sqlite3
@@ -68,7 +69,7 @@ def test_the_references_stand_beside_the_winner_under_the_same_recipe_and_seeds(
     names = " ".join(each.contender.name for each in result.test.tested)
     for name in ("VGG-like", "largest", "median random"):
         assert name in names
-    assert {len(each.accuracies) for each in result.test.tested} == {2}
+    assert {len(each.scores) for each in result.test.tested} == {2}
     assert result.test.winner.lead is None
     for each in result.test.tested[1:]:
         assert each.lead.mean == pytest.approx(
@@ -184,7 +185,7 @@ def test_references_are_within_a_limit_that_is_measured(tmp_path):
     nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     result = finals(tmp_path, experiment, top=1, seeds=1)
     assert len(result.test.tested) > 1
-    measured = rows(tmp_path, "SELECT count(*) FROM nasopt_timings")
+    measured = rows(tmp_path, "SELECT count(*) FROM nasopt_latencies")
     assert measured > [(1,)]
 
 
@@ -246,6 +247,24 @@ def test_the_command_prints_json(whole, capsys):
     assert printed["folder"] == str(folder / "model")
 
 
+def test_python_shows_the_progress_where_it_is_asked_for(whole, capsys, caplog):
+    folder, result = whole
+    with caplog.at_level(logging.INFO, "nasopt"):
+        finals(folder)
+        assert capsys.readouterr() == ("", "")
+        finals(folder, progress=True)
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    first = result.reranking.candidates[0]
+    fresh = f"{first.fresh[0]:.4f}"
+    assert lines[0] == f"re-ranking [1/4] {first.name}, epoch 2/2, accuracy {fresh}"
+    assert lines[-1] == f"writing [1/1] {folder}/model, epoch 2/2"
+    assert [line for line in lines if "epoch" in line] == [
+        each for each in caplog.messages if "epoch" in each
+    ][: len(caplog.messages) // 2]
+
+
 def test_a_request_to_stop_ends_within_a_batch_and_the_same_call_goes_on(searched, tmp_path, whole):
     folder = copied(searched, tmp_path / "it")
     stages = Finals(here(), storage=folder / "x.db", output=folder / "model", **FEW)
@@ -261,6 +280,9 @@ def test_a_request_to_stop_ends_within_a_batch_and_the_same_call_goes_on(searche
         go_on()
     assert seen[-1].stage == "final training"
     assert seen[-1].number == 3
+    left = [each.seconds_left for each in seen if each.stage == "re-ranking"]
+    assert left == sorted(left, reverse=True)
+    assert left[0] > left[-1] == pytest.approx(0)
     assert content(finals(folder)) == content(whole[1])
 
 

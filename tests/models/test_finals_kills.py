@@ -5,6 +5,7 @@ import pytest
 from tests.finals_kills import finish, kill_at, killed_at_random, searched
 
 LEDGER, LOOKS = "nasopt.storage.ledger:Ledger", "nasopt.storage.looks:Looks"
+LATENCIES = "nasopt.storage.latencies:Latencies"
 SAVING = "nasopt.models.saving"
 IN_ORDER = [  # of the stages: each kill finds what the one before has left
     (f"{LEDGER}.append", 3, False),  # re-ranking
@@ -14,7 +15,7 @@ IN_ORDER = [  # of the stages: each kill finds what the one before has left
     (f"{LOOKS}.add", 1, False),  # all images predicted, nothing recorded
     (f"{LOOKS}.add", 1, True),  # recorded, but nobody has seen it
     (f"{LEDGER}.discard_checkpoint", 2, False),
-    (f"{LOOKS}.add_latency", 2, False),
+    (f"{LATENCIES}.once", 2, False),
     (f"{SAVING}:_check", 1, False),  # all files written, in the folder beside
     (f"{SAVING}:_into_place", 1, False),
     (f"{SAVING}:_into_place", 1, True),  # the folder is there, and nothing was said of it

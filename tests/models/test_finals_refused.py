@@ -1,5 +1,6 @@
 import itertools
 import sqlite3
+import sys
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,33 @@ def test_an_output_folder_that_is_not_empty_is_refused_before_anything_is_traine
         finals(searched, output=tmp_path)
     assert rows(searched, "SELECT count(*) FROM nasopt_epochs") == before
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "notes.txt/model", "/proc/here/model"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_trained(
+    searched, tmp_path, capsys, place
+):
+    (tmp_path / "notes.txt").write_text("mine")
+    before = rows(searched, "SELECT count(*) FROM nasopt_epochs")
+    assert run_command(searched, "-o", str(tmp_path / place)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"nasopt: {tmp_path / place}: ")
+    assert "name another folder with -o" in said
+    assert rows(searched, "SELECT count(*) FROM nasopt_epochs") == before
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_that_there_will_be_no_onnx_is_said_before_anything_is_trained(
+    searched, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    folder = copied(searched, tmp_path / "it")
+    assert run_command(folder, "--time", "0.0001s") == 0  # not enough for the first training
+    assert capsys.readouterr().err == (
+        "nasopt: model.onnx: will not be written, onnx is not installed; run: pip install "
+        "'nasopt[onnx]'\n"
+    )
 
 
 def test_a_study_of_a_table_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from nasopt.errors import ModelError
 from nasopt.models.loading import digest, digest_of
 from tests.models.small import changed, trained
 
-READ = ("model.safetensors", "architecture.json", "preprocessing.json")
+READ = ("model.safetensors", "architecture.json", "preprocessing.json", "trained-on.txt")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_any_changed_or_missing_byte_is_told_in_one_line(folder, saved, name, da
 
 
 def test_a_newer_format_is_told_with_the_remedy(folder):
-    retold(folder, format=2, nasopt="9.1")
+    retold(folder, format=3, nasopt="9.1")
     with pytest.raises(ModelError, match=r"newer nasopt, 9\.1 .* run: pip install -U nasopt"):
         nasopt.load(folder)
 

@@ -7,6 +7,7 @@ import nasopt
 from nasopt import Architecture, Conv, Recipe
 from nasopt.data import image_folder
 from nasopt.errors import DataError
+from nasopt.models.card import Card, card_text
 from nasopt.models.preprocessing import Preprocessing
 from tests.models.small import trained, untrained
 
@@ -79,6 +80,7 @@ def test_a_picture_file_is_read_as_in_training(tmp_path):
     assert [each.picture for each in one] == [str(files[0])]
     # a batch of another size may differ in the last bit
     assert one[0].probability == pytest.approx(model.predict(files)[0].probability, rel=1e-5)
+    assert "| data set | photos |" in card_text(model, Card(), "model", ())
 
 
 def test_a_grey_file_becomes_the_bytes_that_it_has(tmp_path):

@@ -108,10 +108,26 @@ def test_folders_of_other_names_are_pictures_all_the_same(folder, pictures, caps
 def test_what_is_converted_is_said_once(folder, pictures, capsys):
     _, _, err = predicted(capsys, folder, "large.JPG", "large.JPG", "other.png")
     assert err == [
-        "nasopt: 2 of 3 pictures scaled to 8x8 pixels", "nasopt: 2 of 3 pictures turned into grey",
+        "nasopt: 2 of 3 pictures scaled to 8x8 pixels, the centre square of 2 of them",
+        "nasopt: 2 of 3 pictures turned into grey",
     ]  # fmt: skip
     _, _, err = predicted(capsys, folder, "other.png")
     assert err == []
+
+
+def test_pictures_that_it_was_trained_on_are_counted_once_for_all(folder, pictures, capsys):
+    train, validation = nasopt.data.digits().load().seen
+    (pictures / "known" / "0").mkdir(parents=True)
+    for number, image in enumerate([*train.images[:3], validation.images[0]]):
+        Image.fromarray(image[0].numpy()).convert("RGB").save(pictures / f"known/0/{number}.png")
+    code, _, err = predicted(capsys, folder, "known")
+    assert code == 0
+    assert err == [
+        "nasopt: 4 of 4 pictures turned into grey",
+        "nasopt: 3 of 4 pictures were among those that it was trained on: that flatters it",
+    ]
+    assert as_json(capsys, folder, "known")[1]["trained_on"] == 3
+    assert as_json(capsys, folder, "sorted")[1]["trained_on"] == 0
 
 
 def test_a_file_that_is_no_picture_is_told_and_the_others_predicted(folder, pictures, capsys):

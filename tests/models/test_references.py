@@ -79,6 +79,21 @@ def test_no_member_within_the_limits_is_said():
     assert "No VGG-like network was found within the limits." in missing
 
 
+def test_where_only_1x1_kernels_fit_the_nearest_member_has_them_and_says_so():
+    conv = Conv(filters=categorical(8, 16), kernel_size=categorical(1, 3))
+    space = Space(repeat(conv, 2, 3))
+    fields = {"dataset": digits(limit=200), "space": space, "recipe": Recipe(epochs=1)}
+    least = Experiment(**fields).cost(space.decode({"conv.depth": 2, **{
+        f"conv{n:02}.{name}": value
+        for n in (1, 2, 3) for name, value in (("filters", 8), ("kernel_size", 1))
+    }})).macs  # fmt: skip
+    experiment = Experiment(**fields, limits=(macs <= least,))
+    found, _ = references(experiment, [])
+    (vgg,) = [each for each in found if "VGG-like" in each.name]
+    assert "2 of 2 convolutions plain, 0 of 2 of 3x3" in vgg.how
+    assert experiment.cost(vgg.architecture).macs <= least
+
+
 def test_fixed_fields_and_pools_are_taken_as_they_are():
     space = Space(Conv(filters=4, kernel_size=5), Pool(), Conv(filters=categorical(2, 8)))
     found = member(Experiment(dataset=digits(), space=space), VGG)

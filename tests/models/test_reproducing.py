@@ -1,5 +1,9 @@
 import json
+import os
 import shutil
+import signal
+import sys
+import time
 
 import pytest
 import torch
@@ -8,6 +12,7 @@ import nasopt
 from nasopt.cli.main import main
 from nasopt.data import image_folder, tensors
 from nasopt.errors import DataError, ModelError
+from tests.commands import Command
 from tests.models.small import RECIPE, SMALL, trained, untrained
 from tests.models.test_loading import retold
 from tests.models.test_model import NET, photos
@@ -94,3 +99,20 @@ def test_a_model_whose_training_is_not_recorded_is_told(tmp_path):
     saved = nasopt.save(untrained(NET, 1), tmp_path / "m")
     with pytest.raises(ModelError, match="its training is not recorded"):
         nasopt.reproduce(saved)
+
+
+def test_one_that_is_interrupted_says_that_it_begins_anew(saved, tmp_path):
+    recipe = {**RECIPE.to_json(), "epochs": 100_000}
+    folder = claimed(saved, tmp_path / "m", recipe=recipe)
+    command = Command(
+        ("reproduce", str(folder), "--device", "cpu", "--json"), tmp_path, _unbuffered
+    )
+    while not command.said.exists() or "[1/100000] epoch 1" not in command.said.read_text():
+        time.sleep(0.01)
+    os.kill(command.process, signal.SIGINT)
+    assert command.wait() == 128 + signal.SIGINT
+    assert command.said.read_text().endswith("nasopt: stopped; the same command begins anew\n")
+
+
+def _unbuffered():
+    sys.stderr = os.fdopen(2, "w", buffering=1)

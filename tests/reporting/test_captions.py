@@ -94,3 +94,9 @@ def test_a_curve_of_a_budget_of_epochs_is_told_in_epochs():
     found = course([study("tpe", 0, [0.1])], study_rows([study("tpe", 0, [0.1])]))
     found = replace(found, curves=(curve,), axis="total_epochs", under_way=frozenset())
     assert captions.about_curves(found, False).endswith("half a point of its end after 4 epochs.")
+
+
+def test_pictures_of_one_s_own_have_no_name_of_a_data_set():
+    one = study("tpe", 0, [0.1])
+    own = replace(one, experiment=replace(one.experiment, dataset="image_folder 8e2a limit=None"))
+    assert captions.images_of(own) == "a folder of pictures"

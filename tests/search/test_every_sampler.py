@@ -30,6 +30,7 @@ from nasopt.samplers import SAMPLERS
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.search import Search
 from nasopt.space.layers import CONV_OPS
+from tests.space.blocks_of_a_user import OPEN
 
 TRIALS = 4
 STEM = Conv(filters=4, stride=2)
@@ -39,7 +40,7 @@ DIGITS = digits(limit=100)
 LIMITS = (parameters <= 600, macs <= 20_000)
 TWO = ("accuracy", "macs")
 FOR_ONE = ("one-epoch", "evolution", "local", "surrogate-frugal")
-RESUMED = ("conv.op alone", "mixed")  # of the kinds below
+RESUMED = ("conv.op alone", "mixed", "own blocks")  # of the kinds below
 
 Kind = tuple[Space, dict[str, Any]]  # and the open fields of the recipe
 
@@ -76,6 +77,7 @@ KINDS: dict[str, Kind] = {
         Space(Conv(filters=categorical(4), stride=integer(2, 2), op=categorical("separable"))),
         {"lr": real(0.1, 0.1)},
     ),
+    "own blocks": (Space(*OPEN[:2], Conv(filters=2), repeat(OPEN[2], 0, 1)), {}),
     "one value beside others": (
         Space(repeat(Conv(filters=categorical(4), op=OPS, stride=categorical(1, 2)), 1, 2)),
         {},

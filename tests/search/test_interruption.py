@@ -23,7 +23,7 @@ from tests.examples import small
 from tests.trials import counted, told
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_at_a_prompt_a_second_signal_ends_the_search_but_not_the_process(monkeypatch, signum):
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     before = signal.getsignal(signum)
@@ -35,7 +35,7 @@ def test_at_a_prompt_a_second_signal_ends_the_search_but_not_the_process(monkeyp
     assert signal.getsignal(signum) is before
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_puts_the_trial_back_and_the_same_command_goes_on(tmp_path, signum):
     experiment = small(recipe=Recipe(epochs=4, batch_size=32), trials=4)
     search = Search(experiment, storage=tmp_path / "x.db", device="cpu")

@@ -2,11 +2,13 @@
 
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy as sa
 import torch
 
 import nasopt
@@ -17,9 +19,9 @@ from nasopt.errors import Error, Unsuitable
 from nasopt.samplers import SAMPLERS
 from nasopt.search.search import Search
 from nasopt.space.architecture import Architecture
-from nasopt.storage.ledger import TIMINGS
+from nasopt.storage.latencies import LATENCIES, Latencies, Latency
 from nasopt.storage.opening import open_storage
-from nasopt.training.latency import Setting, measured, network_key, setting_on
+from nasopt.training.latency import Measured, Setting, measured, network_key, setting_on
 from tests.examples import small
 
 CPU = torch.device("cpu")
@@ -34,7 +36,7 @@ def timed(**fields: object) -> Experiment:
 
 def rows(database: Path) -> dict[str, float]:
     with closing(sqlite3.connect(database)) as opened:
-        return dict(opened.execute("SELECT key, seconds FROM nasopt_timings"))
+        return dict(opened.execute("SELECT key, median FROM nasopt_latencies"))
 
 
 def networks(study: optuna.Study, experiment: Experiment) -> list[str]:
@@ -50,7 +52,9 @@ def test_a_latency_is_the_median_of_passes_of_a_network_that_draws_no_random_num
     before = torch.get_rng_state()
     setting = setting_on(CPU, 1)
     started = time.perf_counter()
-    seconds = measured(network, (1, 28, 28), 10, CPU, setting)
+    seconds, p95, memory = measured(network, (1, 28, 28), 10, CPU, setting)
+    assert p95 >= seconds
+    assert memory > 4 * 64 * 64 * 7 * 7
     assert 0 < 5 * seconds <= time.perf_counter() - started  # half of 10 passes, or more, took it
     assert torch.equal(torch.get_rng_state(), before)
     assert (setting.threads, setting.batch_size) == (1, 1)
@@ -153,6 +157,28 @@ def test_a_limit_that_nothing_meets_names_the_fastest(tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("sampler", ["random", "nsga2"])
+def test_a_search_in_nas_bench_201_keeps_within_its_latencies_and_minimises_them(
+    tmp_path, sampler, capsys
+):
+    bound = 12e-3  # which a tenth of them keep; the fastest takes 7e-3
+    experiment = Experiment.on_benchmark(
+        "nasbench201:cifar10", trials=4,
+        limits=(latency <= bound,), objectives=("accuracy", "latency"),
+    )  # fmt: skip
+    study = nasopt.run(experiment, sampler=sampler, storage=tmp_path / "x.db")
+    table = experiment.benchmark
+    done = [each for each in study.trials if each.values]
+    assert len(done) == 4
+    for trial in done:
+        row = table.space.decode(trial.params).row
+        assert trial.values[1] == trial.user_attrs["latency"] == table.latency[row] <= bound
+    again = nasopt.run(experiment, sampler=sampler, storage=tmp_path / "again.db")
+    assert [t.params for t in again.trials] == [t.params for t in study.trials]
+    assert main(["show", str(tmp_path / "x.db")]) == 0
+    assert "(as the table has it)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_benchmark_does_not_know_it(macro):
     with pytest.raises(Error, match="does not know latency"):
         Experiment.on_benchmark(macro, limits=(latency <= 1.0,))
@@ -180,13 +206,32 @@ def test_it_is_shown_with_where_it_was_measured(tmp_path, monkeypatch, capsys):
 
 def test_what_another_worker_recorded_stands(tmp_path):
     search = Search(timed(), storage=tmp_path / "x.db", device="cpu")
-    ledger, setting = search.evaluator.ledger, Setting("cpu (any)", 1)
+    latencies, setting = search.evaluator.latencies, Setting("cpu (any)", 1)
 
-    def slow() -> float:
-        assert ledger.latency("key", setting, lambda: 0.5) == 0.5  # meanwhile
-        return 0.75
+    def took(seconds: float) -> Callable[[], Measured]:
+        return lambda: Measured(seconds, seconds, 1)
 
-    assert ledger.latency("key", setting, slow) == 0.5
-    assert ledger.latency("key", Setting("cpu (any)", 2), lambda: 0.25) == 0.25
-    with ledger.engine.connect() as connection:
-        assert len(connection.execute(TIMINGS.select()).all()) == 2
+    def slow() -> Measured:
+        assert latencies.median("key", setting, took(0.5)) == 0.5  # meanwhile
+        return took(0.75)()
+
+    assert latencies.median("key", setting, slow) == 0.5
+    assert latencies.median("key", Setting("cpu (any)", 2), took(0.25)) == 0.25
+    with latencies.engine.connect() as connection:
+        assert len(connection.execute(LATENCIES.select()).all()) == 2
+
+
+def test_the_timings_of_an_older_database_stand_for_a_search_and_finals_measure_anew(tmp_path):
+    engine = open_storage(tmp_path / "x.db").engine
+    with engine.begin() as connection:
+        columns = (
+            "key TEXT, device TEXT, threads INT, batch_size INT, seconds DOUBLE, recorded TEXT"
+        )
+        connection.execute(sa.text(f"CREATE TABLE nasopt_timings ({columns})"))
+        row = "'key', 'cpu (any)', 1, 1, 0.5, '2026'"
+        connection.execute(sa.text(f"INSERT INTO nasopt_timings VALUES ({row})"))
+    latencies, setting = Latencies(open_storage(tmp_path / "x.db").engine), Setting("cpu (any)", 1)
+    anew = Measured(0.75, 1.0, 8)
+    assert latencies.once("key", setting, lambda: anew) == Latency("cpu (any)", 1, 1, *anew)
+    assert latencies.median("key", setting, lambda: anew) == 0.5
+    assert latencies.median("other", setting, lambda: anew) == 0.75

@@ -1,6 +1,5 @@
 """`nasopt.search.processes`, and the verbs that use it: several processes at one piece of work."""
 
-import itertools
 import os
 import re
 import signal
@@ -10,19 +9,28 @@ import time
 from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-import torch
 
 from nasopt.cli.main import main
-from nasopt.errors import StorageError, StudyError
+from nasopt.errors import StudyError
 from nasopt.search import processes
 from nasopt.search.comparison import Comparison
 from nasopt.search.loading import load_experiment
-from nasopt.search.processes import share_cores, worker_processes
+from nasopt.search.processes import Crew, News
 from nasopt.search.search import Search
-from tests.crew import be_killed, be_killed_three_times, fail, note, wait
+from nasopt.search.working import Begun, Ended, Killed
+from tests.crew import (
+    be_killed,
+    be_killed_three_times,
+    die_in_a_word,
+    leave,
+    log_and_fail,
+    note,
+    wait,
+)
 from tests.examples import STUDY, study_file
 from tests.trials import counted, told
 
@@ -50,119 +58,65 @@ def ends(pid: int) -> None:
         time.sleep(0.05)
 
 
-def test_the_block_is_one_of_the_workers(tmp_path):
-    with worker_processes(note, tmp_path, 3):
-        pass
+def ran(work: Any, folder: Path, workers: int = 1) -> list[News]:
+    return list(Crew(work, [folder] * workers))
+
+
+def test_workers_are_processes_of_their_own_that_tell_how_it_goes(tmp_path):
+    news = ran(note, tmp_path, 2)
     assert len(list(tmp_path.iterdir())) == 2
-    assert str(os.getpid()) not in {path.name for path in tmp_path.iterdir()}
+    assert not (tmp_path / str(os.getpid())).exists()
+    for number in (0, 1):
+        assert [said for by, said in news if by == number] == [Begun("here"), Ended()]
 
 
-def test_one_worker_needs_no_process(tmp_path):
-    with worker_processes(note, tmp_path, 1):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def six_cores(machine_of) -> None:
-    machine_of(6)
-
-
-@pytest.mark.usefixtures("six_cores")
-def test_workers_divide_the_cores_among_them(tmp_path):
-    assert share_cores(3) == 3
-    with worker_processes(note, tmp_path, 3):
-        assert torch.get_num_threads() == 2
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["2", "2"]
-
-
-@pytest.mark.usefixtures("six_cores")
-def test_one_worker_has_all_cores():
-    assert share_cores(1) == 1
-    assert torch.get_num_threads() == 6
-
-
-@pytest.mark.usefixtures("six_cores")
-def test_there_are_no_more_workers_than_cores_and_that_is_told(caplog):
-    assert share_cores(64) == 6
-    assert caplog.messages == [
-        "workers=64: 6 cores are free to this process; more workers than that would only wait for "
-        "each other, so no more are begun"
-    ]
-    assert torch.get_num_threads() == 1
-
-
-@pytest.mark.usefixtures("six_cores")
-def test_threads_that_the_user_has_set_stay(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    assert share_cores(2) == 2
-    assert torch.get_num_threads() == 6
-
-
-def test_that_a_worker_failed_is_told(tmp_path, caplog):
-    with worker_processes(fail, tmp_path, 2):
-        pass
-    assert caplog.messages == ["a worker ended early, exit code 3"]
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_worker_that_fails_is_not_replaced_while_the_block_runs(tmp_path, caplog):
-    with worker_processes(fail, tmp_path, 2):
-        while not caplog.messages:
-            time.sleep(0.05)
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_worker_that_is_killed_is_replaced_and_that_is_told_at_once(
-    tmp_path, monkeypatch, caplog
-):
-    monkeypatch.setattr(processes, "REPLACEMENTS_IN_A_ROW", 2)
-    trials = itertools.count()
-    with worker_processes(be_killed_three_times, tmp_path, 2, lambda: next(trials)):
-        while len(list(tmp_path.iterdir())) < 4:
-            time.sleep(0.05)
-        told = list(caplog.messages)
-    assert told == ["a worker was killed by SIGKILL; another takes its place"] * 3
+def test_a_worker_that_is_killed_is_replaced_and_that_is_told(tmp_path, caplog):
+    ran(be_killed_three_times, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+    assert caplog.messages == ["a worker was killed by SIGKILL; another takes its place"] * 3
 
 
 def test_workers_that_die_again_and_again_are_given_up_where_no_trial_ends(
     tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(processes, "REPLACEMENTS_IN_A_ROW", 2)
-    answers = iter([7, 7])
-
-    def ended() -> int:
-        for answer in answers:
-            return answer
-        raise StorageError("storage: gone")  # what cannot be read is no progress
-
-    with worker_processes(be_killed, tmp_path, 2, ended):
-        while not any("not replaced" in message for message in caplog.messages):
-            time.sleep(0.05)
+    with pytest.raises(StudyError, match=r"^workers: 3 in a row were killed, the last by SIGKILL"):
+        ran(be_killed, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
-    assert caplog.messages[-1] == (
-        "a worker was killed by SIGKILL; 3 were, and no trial ended in between: it is not replaced"
-    )
-    assert len(caplog.messages) == 3
 
 
-def test_workers_are_stopped_where_the_block_fails(tmp_path):
-    def block() -> None:
-        with worker_processes(wait, tmp_path, 2):
-            while not list(tmp_path.iterdir()):
-                pass
-            raise ValueError("of the block")
+def test_a_word_that_death_cuts_off_is_not_heard_and_stops_nobody(tmp_path):
+    news = [said for _, said in ran(die_in_a_word, tmp_path) if not isinstance(said, bytes)]
+    assert news == [Begun("here"), Killed("SIGALRM"), Begun("here"), Ended()]
 
-    with pytest.raises(ValueError, match="of the block"):
-        block()
-    (worker,) = (int(path.name) for path in tmp_path.iterdir())
+
+def test_a_worker_that_leaves_is_not_replaced(tmp_path, caplog):
+    with pytest.raises(RuntimeError, match="no worker is left: it left with exit code 3"):
+        ran(leave, tmp_path)
+    assert caplog.messages == ["a worker ended early: it left with exit code 3"]
+
+
+def test_the_error_of_all_workers_is_that_of_the_work(tmp_path, caplog):
+    with pytest.raises(StudyError, match=r"^field=1: use 2$"):
+        ran(log_and_fail, tmp_path, 2)
+    assert sorted(caplog.messages) == ["a line"] * 2 + ["a worker ended early: field=1: use 2"]
+
+
+def test_a_bug_in_a_worker_keeps_its_traceback(tmp_path, capfd):
+    (tmp_path / "bug").touch()
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: of ours"):
+        ran(log_and_fail, tmp_path)
+    assert 'raise ZeroDivisionError("of ours")' in capfd.readouterr().err
+
+
+def test_workers_are_stopped_where_nobody_listens_any_more(tmp_path):
+    crew = Crew(wait, [tmp_path])
+    news = iter(crew)
+    assert next(news) == (0, Begun("here"))
+    worker = crew.processes[0].pid
+    assert worker is not None
+    news.close()
     assert not lives(worker)
-
-
-@pytest.mark.parametrize("count", [0, -1])
-def test_there_is_at_least_one_worker(count):
-    with pytest.raises(StudyError, match=rf"^workers={count}: use a whole number from 1$"):
-        share_cores(count)
 
 
 def test_a_run_by_two_workers_has_its_exact_budget(study, capfd):
@@ -213,26 +167,28 @@ def test_too_few_workers_are_refused_before_anything_is_made(study, capsys, verb
 
 
 @pytest.fixture
-def long_run(study) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Two workers, each in a trial that does not end: the first, and the id of the other."""
+def long_run(study) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A command whose two workers are in trials that do not end, and their ids."""
     study.write_text(LONG)
     words = ["run", "mine.py", "--device", "cpu", "--workers", "2"]
     command = [sys.executable, "-m", "nasopt", *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while _running() < 2:
             assert process.poll() is None
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        (other,) = (
-            int(child)
-            for child in children
-            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
-        )
         try:
-            yield process, other
+            yield process, workers_of(process.pid)
         finally:
-            process.kill()
-            if lives(other):
-                os.kill(other, signal.SIGKILL)
+            process.kill()  # at which the workers stop
+
+
+def workers_of(process: int) -> list[int]:
+    """The processes that search for a command, but for the one that looks after its resources."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+    ]
 
 
 def _running() -> int:
@@ -252,29 +208,32 @@ def _states() -> list[str]:
 
 @pytest.mark.parametrize("of_terminal", [False, True])
 def test_a_signal_stops_all_workers_and_both_trials_wait(long_run, of_terminal):
-    process, other = long_run
+    process, workers = long_run
+    assert len(workers) == 2
     signum = signal.SIGINT if of_terminal else signal.SIGTERM
     if of_terminal:  # which sends its Ctrl-C to all processes of the command
-        os.kill(other, signum)
+        for worker in workers:
+            os.kill(worker, signum)
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum
     assert err == f"nasopt: stopped by {signum.name}; the same command goes on\n"
-    assert not lives(other)
+    assert not any(map(lives, workers))
     assert _states() == ["WAITING", "WAITING"]
 
 
-def test_workers_end_when_the_first_is_killed(long_run):
-    process, other = long_run
+def test_workers_give_their_trials_back_when_the_one_that_watches_is_killed(long_run):
+    process, workers = long_run
     process.kill()
     process.wait()
-    ends(other)
-    assert sorted(_states()) == ["RUNNING", "WAITING"]  # the killed one's is found by the next run
+    for worker in workers:
+        ends(worker)
+    assert _states() == ["WAITING", "WAITING"]
 
 
 def test_a_killed_worker_is_replaced_and_its_trial_goes_on(long_run):
-    process, other = long_run
-    os.kill(other, signal.SIGKILL)
+    process, workers = long_run
+    os.kill(workers[1], signal.SIGKILL)
     assert process.stderr is not None
     line = process.stderr.readline()  # at once: the run has no end
     assert line == "nasopt: a worker was killed by SIGKILL; another takes its place\n"

@@ -233,8 +233,13 @@ def test_an_error_of_ours_fails_the_trial_and_keeps_its_traceback(tmp_path, monk
     assert sum(trial.state is TrialState.COMPLETE for trial in study.trials) == 2
 
 
-@pytest.mark.parametrize("pruner", ["median", "hyperband"])
-@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"gp"}))
+@pytest.mark.parametrize(
+    ("name", "pruner"),
+    [
+        *((name, "median") for name in sorted(set(SAMPLERS) - {"gp"})),
+        *((name, "hyperband") for name in ("random", "surrogate", "tpe")),
+    ],
+)
 def test_every_sampler_resumes_as_if_it_had_not_stopped(tmp_path, name, pruner):
     experiment = small(trials=15, pruner=pruner, recipe=Recipe(epochs=4, batch_size=64))
     for done in (4, 9, 15):

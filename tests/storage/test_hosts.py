@@ -1,6 +1,7 @@
 """Several hosts at one database: who is dead is taken over from, who lives is left alone."""
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 
 from nasopt.storage.leases import WORKERS
 from nasopt.storage.opening import open_storage
+from tests.cluster import Cluster
 from tests.hosts import (
+    IN_HAND,
     Host,
     ended,
     kill_in_mid_trial,
-    rows,
     stop_in_mid_trial,
     study_file,
     wait_for,
@@ -24,7 +26,7 @@ TRAINS = (
     "SELECT trial_id FROM trials JOIN trial_intermediate_values USING (trial_id) "
     "WHERE state = 'RUNNING'"
 )
-DONE = "SELECT count(*) FROM trials WHERE state = 'COMPLETE'"
+BOTH_TRAIN = "SELECT 1 WHERE (SELECT count(*) FROM trials WHERE state = 'RUNNING') = 2"
 RUN = ("--sampler", "random", "--device", "cpu", "--storage")
 
 
@@ -110,7 +112,8 @@ def test_what_a_dead_host_had_in_hand_goes_on_when_it_was_silent(
     url = postgresql()
     gone = Host(tmp_path / "a", names[0], ahead=-660.0, NASOPT_TAKEOVER="2")
     kill_in_mid_trial(gone.start("run", study, *RUN, url), url)
-    _, said = Host(tmp_path / "b", names[1], ahead=660.0).run("run", study, *RUN, url)
+    here = Host(tmp_path / "b", names[1], ahead=660.0, NASOPT_TAKEOVER="10")
+    _, said = here.run("run", study, *RUN, url)
     assert "was left by a worker that died; it goes on" in said
     assert told(url) == whole
     assert workers(url) == 0
@@ -138,13 +141,34 @@ def test_two_hosts_compare_as_one(tmp_path, postgresql):
     first, second = (Host(tmp_path / name, name) for name in ("a", "b"))
     slow = first.start(*words, *options, url)
     stop_in_mid_trial(slow, url, TRAINS)
-    ((done,),) = rows(url, DONE)
     other = second.start(*words, *options, url)
-    wait_for(other, url, f"SELECT 1 WHERE ({DONE}) > {done}")
+    wait_for(other, url, BOTH_TRAIN)
     slow.send_signal(signal.SIGCONT)
     (ours, _), (theirs, _) = ended(slow), ended(other)
-    assert ours
-    assert theirs
     assert len(ours + theirs) == len(once)
     assert {*ours, *theirs} == set(once)
     assert told(url) == told(alone)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [5, 60])
+def test_a_server_that_is_killed_in_mid_study_costs_nothing_but_time(tmp_path, study, seconds):
+    server = Cluster()
+    try:
+        url, hosts = server.new(), [Host(tmp_path / name, name) for name in ("a", "b")]
+        both = [host.start("run", study, *RUN, url, "--trials", "30") for host in hosts]
+        wait_for(both[0], url, IN_HAND)
+        server.stop(signal.SIGQUIT)
+        time.sleep(seconds)
+        server.start()
+        for said in [ended(each)[1] for each in both]:
+            assert said.count("it is waited for") <= 1
+            assert "another worker took" not in said
+        found = open_storage(url).get_all_trials(1)
+        assert sum("free" not in each.user_attrs for each in found) == 30
+        assert {each.state.name for each in found} == {"COMPLETE"}
+        batches = [batch for host in hosts for batch in host.batches()]
+        assert len(batches) == len(set(batches)) > 0
+        assert workers(url) == 0
+    finally:
+        server.close()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nasopt.errors import StorageError
-from nasopt.storage.looks import Latency, Look, Looks, Predictions, look_key
+from nasopt.storage.looks import Look, Looks, Predictions, look_key
 from nasopt.storage.opening import open_storage
 
 
@@ -53,16 +53,6 @@ def test_the_key_of_a_look_covers_data_set_and_models():
     assert look_key("d", ["x"]) == look_key("d", ["x"])
 
 
-def test_a_latency_is_measured_once(looks):
-    looks.add_latency("n", Latency("cpu", 1, 256, 0.5, 0.75, 10))
-    looks.add_latency("n", Latency("cpu", 1, 256, 9.0, 9.0, 9))
-    looks.add_latency("n", Latency("cpu", 2, 256, 0.25, 0.5, 10))
-    assert looks.latencies("n") == [
-        Latency("cpu", 1, 256, 0.5, 0.75, 10),
-        Latency("cpu", 2, 256, 0.25, 0.5, 10),
-    ]
-
-
 def test_an_older_database_that_is_only_read_has_no_looks(tmp_path, looks):
     looks.add("a" * 32, look())
     looks.engine.dispose()
@@ -71,7 +61,7 @@ def test_an_older_database_that_is_only_read_has_no_looks(tmp_path, looks):
             database.execute(f"DROP TABLE nasopt_{table}")
     old = Looks(open_storage(tmp_path / "x.db", "read").engine)
     assert old.find("a" * 32) is None
-    assert (old.taken("digits"), old.latencies("n")) == ([], [])
+    assert old.taken("digits") == []
 
 
 def test_labels_that_are_no_bytes_are_refused_when_the_file_is_opened(tmp_path, looks):
@@ -83,14 +73,12 @@ def test_labels_that_are_no_bytes_are_refused_when_the_file_is_opened(tmp_path, 
         open_storage(tmp_path / "x.db", "read")
 
 
-def test_a_server_keeps_looks_and_latencies_as_a_file_does(postgresql):
+def test_a_server_keeps_looks_as_a_file_does(postgresql):
     url = postgresql()
     first, second = (Looks(open_storage(url).engine) for _ in range(2))
     first.add("a" * 32, look())
     second.add("a" * 32, look(classes=(2, 2, 2)))
     assert second.find("a" * 32).predictions["k1"].classes.tolist() == [0, 1, 1]
     assert len(first.taken("digits")) == 1
-    second.add_latency("n", Latency("cpu", 1, 256, 0.5, 0.75, 2**40))
-    assert first.latencies("n") == [Latency("cpu", 1, 256, 0.5, 0.75, 2**40)]
     for each in (first, second):
         each.engine.dispose()

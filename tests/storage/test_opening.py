@@ -321,6 +321,16 @@ def test_what_lies_beside_a_database(tmp_path, postgresql):
     assert beside.leases == Path(os.environ["XDG_STATE_HOME"]) / "nasopt" / "leases"
 
 
+def test_checkpoints_are_where_all_hosts_see_them_if_so_set(tmp_path, postgresql, monkeypatch):
+    monkeypatch.setenv("NASOPT_CHECKPOINTS", str(tmp_path / "shared"))
+    url = postgresql()
+    for location, name in ((tmp_path / "x.db", "x.db"), (url, sa.make_url(url).database)):
+        found = folders(open_storage(location))
+        assert found.checkpoints == tmp_path / "shared" / f"{name}.checkpoints"
+        assert found.weights == tmp_path / "shared" / f"{name}.weights"
+        assert found.leases == open_storage(location).leases
+
+
 def test_the_database_is_the_file_or_none(tmp_path, postgresql):
     assert open_storage(tmp_path / "x.db").path == tmp_path / "x.db"
     assert open_storage(f"sqlite:///{tmp_path / 'x.db'}").path == tmp_path / "x.db"

@@ -1,6 +1,7 @@
 """A database on a file system that is read-only, in a mount namespace of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,30 +11,32 @@ import pytest
 
 import nasopt
 from nasopt.errors import StorageError
+from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from tests.conftest import missing
 from tests.examples import small
 
-KILLED = """
-import os, signal, sys
-from nasopt.search.search import Search
-from tests.examples import small
-for progress in Search(small(trials=4), sampler="random", storage=sys.argv[1], device="cpu"):
-    if progress.done == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
 LEFT = "a killed run left a part of it in x.db-wal, which cannot be read in a folder that is"
 
 
-@pytest.fixture
-def killed(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory) -> Path:
     """What a killed run leaves: a part of the database is in its -wal."""
-    folder = tmp_path / "killed"
-    folder.mkdir()
-    command = [sys.executable, "-c", KILLED, str(folder / "x.db")]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    folder = tmp_path_factory.mktemp("left")
+    process = os.fork()
+    if not process:
+        search = Search(small(trials=4), sampler="random", storage=folder / "x.db", device="cpu")
+        for progress in search:
+            if progress.done == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
     assert (folder / "x.db-wal").stat().st_size
     return folder
+
+
+@pytest.fixture
+def killed(left, tmp_path) -> Path:
+    return shutil.copytree(left, tmp_path / "killed")
 
 
 def read_only(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -154,7 +154,6 @@ def test_a_server_has_a_minute_to_acknowledge_unless_the_url_says_otherwise(serv
 STOPS: dict[str, Callable[[Cluster, str], object]] = {
     "stopped": lambda server, _: server.stop(),
     "gone": lambda server, _: server.stop(signal.SIGQUIT),
-    "restarted": lambda server, _: server.restart(),
     "dropped": lambda server, name: server.execute(f"DROP DATABASE {name} WITH (FORCE)"),
     "emptied": lambda server, name: server.execute("DROP SCHEMA public CASCADE", database=name),
     "read-only": lambda server, _: server.execute(
@@ -169,7 +168,7 @@ STOPS: dict[str, Callable[[Cluster, str], object]] = {
 STARTED = "SELECT 1 FROM trials WHERE state = 'COMPLETE'"
 
 
-USUAL = ("stopped", "restarted", "dropped")  # of which the default run has tests
+USUAL = ("stopped", "dropped")  # of which the default run has tests
 
 
 @pytest.mark.parametrize(
@@ -180,7 +179,8 @@ def test_workers_whose_server_fails_end_with_a_line_and_go_on_later(server, tmp_
     url = server.new()
     words = ("run", study_file(tmp_path, 500), "--sampler", "random", "--device", "cpu")
     # what b had in hand, whose row no server could remove, is to go on soon
-    hosts = [Host(tmp_path / name, name, NASOPT_TAKEOVER="10") for name in ("a", "b")]
+    now = {"NASOPT_PATIENCE": "0", "NASOPT_TAKEOVER": "10"}
+    hosts = [Host(tmp_path / name, name, **now) for name in ("a", "b")]
     workers = [host.start(*words, "--storage", url) for host in hosts]
     while len(rows(url, STARTED)) < 3:
         assert None in [each.poll() for each in workers]
@@ -192,7 +192,6 @@ def test_workers_whose_server_fails_end_with_a_line_and_go_on_later(server, tmp_
         assert all("could not be refreshed" in each for each in before), said
     if stop in ("stopped", "gone"):
         server.start()
-    if stop in ("stopped", "gone", "restarted"):
         done = len(rows(url, STARTED))
         hosts[0].run(*words, "--storage", url, "--trials", str(done + 2))
         assert len(rows(url, STARTED)) >= done + 2

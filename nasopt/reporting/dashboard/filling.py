@@ -11,17 +11,21 @@ from optuna.trial import TrialState
 from optuna_dashboard import save_plotly_graph_object
 
 from nasopt.analysis.choices import preferences
+from nasopt.analysis.final_test import latest_test
 from nasopt.analysis.front import trade_off
 from nasopt.analysis.outcome import result, studies_of
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of, compare_records, is_done, shared_by
 from nasopt.errors import StudyError
 from nasopt.reporting.captions import TITLES, about_choices, about_front, front_title
-from nasopt.reporting.dashboard.artifacts import keep_best
+from nasopt.reporting.dashboard.artifacts import keep, keep_best
+from nasopt.reporting.dashboard.final import final_files, final_note
 from nasopt.reporting.dashboard.study_note import study_note
 from nasopt.reporting.dashboard.view import View, ViewNotebook
 from nasopt.reporting.figures import choices_figure, comparison_figure, front_figure, titled
+from nasopt.reporting.html.final_model import FinalModel
 from nasopt.reporting.notes import Notebook, version_key
+from nasopt.storage.looks import Looks
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDIES, TRIALS
 
@@ -43,7 +47,8 @@ class Filling:
         self.storage = storage
         self.location = location
         self.artifacts = artifacts
-        self.ended: dict[int, int] = {}  # trials of each study, by its id, when last filled in
+        # trials of each study that had ended, by its id, and looks at test splits, when filled in
+        self.ended: dict[int, tuple[int, int]] = {}
 
     def refresh(self) -> None:
         """Fill in the studies that are new or have trials which ended since the last time."""
@@ -77,27 +82,50 @@ class Filling:
                     plots.setdefault(study_id, {}).update(found)
         for study in studies:
             if study._study_id in changed:
-                self._notes(study, records[study._study_id])
+                final = self._final(records[study._study_id])
+                self._notes(study, records[study._study_id], final)
+                if final is not None:
+                    plots[study._study_id]["confusion-of-the-final-model"] = _confusion(final)
             for name, figure in plots.get(study._study_id, {}).items():
                 save_plotly_graph_object(study, figure, graph_object_id=name)
 
-    def _ended(self) -> dict[int, int]:
+    def _ended(self) -> dict[int, tuple[int, int]]:
         ended = TRIALS.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
         mine = (TRIALS.c.study_id == STUDIES.c.study_id) & ended
         query = sa.select(STUDIES.c.study_id, sa.func.count(TRIALS.c.trial_id))
         query = query.outerjoin(TRIALS, mine).group_by(STUDIES.c.study_id)
+        looks = Looks(self.storage.engine).count()
         with self.storage.engine.connect() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            return {row[0]: (row[1], looks) for row in connection.execute(query)}
 
-    def _notes(self, study: optuna.Study, record: Record) -> None:
+    def _final(self, record: Record) -> FinalModel | None:
+        """Return the final model of the study's experiment, if there is one."""
+        name = record.name.rsplit("/", 2)[0]
+        test = latest_test(Looks(self.storage.engine), record.experiment, name)
+        return None if test is None else FinalModel(test)
+
+    def _notes(self, study: optuna.Study, record: Record, final: FinalModel | None) -> None:
         known = self.storage.get_study_system_attrs(study._study_id)
         kind = ViewNotebook if isinstance(self.storage, View) else Notebook
         notebook = kind(self.storage, study._study_id, record)
         notebook.write([t for t in record.finished if version_key(t._trial_id) not in known])
         found = result(study)
-        notebook.write_study(study_note(record, found, study._study_id, self.location))
-        if self.artifacts is not None and found.best:
+        told = None if final is None else final_note(final)
+        notebook.write_study(study_note(record, found, study._study_id, self.location, told))
+        if self.artifacts is None:
+            return
+        if found.best:
             keep_best(study, found.best[-1], self.artifacts)
+        if final is not None:
+            shape = record.experiment.input_shape
+            assert shape is not None  # of networks that are trained
+            for name, content in final_files(final, shape).items():
+                keep(study, name, content, self.artifacts)
+
+
+def _confusion(final: FinalModel) -> go.Figure:
+    (figure,) = final.confusion.figures
+    return _titled(figure, TITLES["confusion"], final.confusion.caption)
 
 
 def study_plots(record: Record) -> dict[str, go.Figure]:

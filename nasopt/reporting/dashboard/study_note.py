@@ -11,12 +11,18 @@ from nasopt.text import accuracy, done_of
 from nasopt.training.metrics import capital, in_words
 
 
-def study_note(study: Record, result: Result, study_id: int, location: str) -> str:
-    """Return the note in Markdown; `location` is the database as a command takes it."""
+def study_note(
+    study: Record, result: Result, study_id: int, location: str, final: str | None = None
+) -> str:
+    """Return the note in Markdown; `location` is the database as a command takes it.
+
+    `final` is the section on the final model, if there is one.
+    """
     return "\n\n".join(
         (
             _standing(study, result),
             _best(result, study_id),
+            *([final] if final else []),
             "### What was searched",
             _searched(study),
             "### How each network was trained",

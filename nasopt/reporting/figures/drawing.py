@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from nasopt.reporting.figures.palette import BLUE, BROWN, GREEN, GREY, PINK, RED, VIOLET
 from nasopt.space.architecture import Architecture
@@ -9,6 +10,7 @@ from nasopt.space.layers import Conv, Dense, Layer, Pool, Shape, in_pixels
 
 WIDEST, TALLEST = 44, 70  # pixels
 NARROWEST, LOWEST = 5, 7
+LONGEST = 8  # letters of a name below a block
 KERNELS = {1: BROWN, 3: BLUE, 5: RED, 7: GREEN, 9: PINK}
 
 
@@ -34,10 +36,11 @@ def blocks(architecture: Architecture, input_shape: Shape, most_filters: int) ->
     drawn = []
     for number, layer in enumerate(architecture.layers, 1):
         skips = isinstance(layer, Conv) and _skips(layer, channels)
-        channels = layer.chosen("filters") if isinstance(layer, Conv) else channels
+        channels = _filters(layer) or channels
         resolution = list(layer.shrink(tuple(resolution)))
         height = max(LOWEST, TALLEST * resolution[0] / input_shape[1])
-        block = _block(layer, number, tuple(resolution), height, most_filters)
+        wide = max(NARROWEST, WIDEST * min(1, channels / most_filters))
+        block = _block(layer, number, tuple(resolution), (wide, height))
         drawn.append(replace(block, skips=skips))
     return drawn
 
@@ -49,7 +52,15 @@ def _skips(layer: Conv, channels: int) -> bool:
     return layer.op in ("residual", "basic")
 
 
-def _block(layer: Layer, number: int, resolution: Shape, height: float, most: int) -> Block:
+def _filters(layer: Layer) -> int:
+    """Return the number of filters of a layer that has such a field, else 0."""
+    filters = getattr(layer, "filters", 0)
+    return filters if type(filters) is int else 0
+
+
+def _block(layer: Layer, number: int, resolution: Shape, size: tuple[float, float]) -> Block:
+    """Return the block of a layer that leaves a map of `resolution`; `size` is in pixels."""
+    width, height = size
     text = layer.wording
     words = f"Layer {number}: {text.long}"
     if isinstance(layer, Dense):
@@ -57,21 +68,17 @@ def _block(layer: Layer, number: int, resolution: Shape, height: float, most: in
     words += f", map of {in_pixels(resolution)}"
     if isinstance(layer, Pool):
         return Block(12, height, GREY, (text.type, text.size), words, hollow=True)
-    assert isinstance(layer, Conv)
-    lines = (text.filters, text.size, *([f"÷{text.stride}"] if text.stride != "1" else []))
-    width = max(NARROWEST, WIDEST * layer.chosen("filters") / most)
-    colour = kernel_colour(layer.chosen("kernel_size"))
-    return Block(width, height, colour, lines, words)
+    name = layer.kind if len(layer.kind) <= LONGEST else f"{layer.kind[: LONGEST - 1]}…"
+    first = (name, text.filters) if layer.is_own else (text.filters, text.size)
+    by = f"÷{text.stride}" if text.stride not in ("", "1") else ""
+    colour = kernel_colour(getattr(layer, "kernel_size", None))
+    return Block(width, height, colour, tuple(filter(None, (*first, by))), words)
 
 
-def kernel_colour(size: int) -> str:
+def kernel_colour(size: Any) -> str:
     return KERNELS.get(size, VIOLET)
 
 
 def most_filters(architectures: Sequence[Architecture]) -> int:
-    return max(
-        int(layer.chosen("filters"))
-        for architecture in architectures
-        for layer in architecture.layers
-        if isinstance(layer, Conv)
-    )
+    layers = (layer for architecture in architectures for layer in architecture.layers)
+    return max(1, *map(_filters, layers))

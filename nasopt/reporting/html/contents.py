@@ -191,7 +191,9 @@ class Contents:
     @property
     def how_drawn(self) -> str:
         skips = any(block.skips for each in self.drawn for block in each.blocks)
-        return f"{captions.HOW_DRAWN} {captions.SKIPS}" if skips else captions.HOW_DRAWN
+        own = self.space is not None and any(part.layer.is_own for part in self.space.parts)
+        more = [captions.OWN] * own + [captions.SKIPS] * skips
+        return " ".join([captions.HOW_DRAWN, *more])
 
     @property
     def about_examples(self) -> str:
@@ -338,7 +340,8 @@ class Contents:
         if devices:
             yield "trained on", trained_on(devices)
         if study.timed_on:
-            yield "latency of", f"{study.timed_on}, float32, untrained"
+            how = "" if study.is_benchmark else ", float32, untrained"
+            yield "latency of", f"{study.timed_on}{how}"
         yield "versions", captions.pairs(study.versions)
 
     @property

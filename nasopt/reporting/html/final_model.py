@@ -8,8 +8,7 @@ from nasopt.analysis.final_test import FinalTest
 from nasopt.reporting.figures import confusion_figure
 from nasopt.reporting.html.sections import Section
 from nasopt.text import accuracy, several
-
-HEADERS = ("network", "test accuracy", "95% over seeds", "winner's lead", "parameters", "MACs")
+from nasopt.training.metrics import METRICS, in_words
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,15 @@ class FinalModel:
     @property
     def told(self) -> str:
         """The outcome in a few sentences."""
-        first = self.test.winner.first
+        first, metric = self.test.winner.first, self.test.metric
         ends = f"{accuracy(first.low)} to {accuracy(first.high)}"
+        others = [f"{in_words(each)} {accuracy(first.by(each))}" for each in METRICS]
+        chosen = "" if metric == "accuracy" else f" Networks were compared by {in_words(metric)}."
         return (
             f"The winner, {self.test.winner.contender.how}, was trained on training and validation "
             f"images together for {several(self.test.epochs, 'epoch')}. Its model of the first "
             f"seed gets {accuracy(first.accuracy)} of the {first.images:,} test images right (95% "
-            f"interval {ends}); balanced accuracy {accuracy(first.balanced_accuracy)}, macro F1 "
-            f"{accuracy(first.macro_f1)}. {self.test.about_looks}"
+            f"interval {ends}); {', '.join(others[1:])}.{chosen} {self.test.about_looks}"
         )
 
     @property
@@ -44,7 +44,8 @@ class FinalModel:
 
     @property
     def headers(self) -> tuple[str, ...]:
-        return HEADERS
+        score = f"test {in_words(self.test.metric)}"
+        return ("network", score, "95% over seeds", "winner's lead", "parameters", "MACs")
 
     @property
     def about_references(self) -> list[str]:

@@ -55,10 +55,11 @@ def pictured(study: Record) -> list[PartPicture]:
 def _choices(name: str, field: Open) -> list[ChoicePicture]:
     if isinstance(field, Real) or field.size > 8:
         return [ChoicePicture(captions.options(field))]
-    if name == "filters":
+    whole = all(type(each) is int and each > 0 for each in field.candidates)
+    if name == "filters" and whole:
         most = max(field.boundary_values)
         return [ChoicePicture(str(each), width=WIDEST * each / most) for each in field.candidates]
-    if name == "kernel_size":
+    if name == "kernel_size" and whole:
         return [
             ChoicePicture(in_pixels((int(each), int(each))), colour=kernel_colour(int(each)))
             for each in field.candidates

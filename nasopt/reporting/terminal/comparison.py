@@ -3,7 +3,6 @@
 import math
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -27,38 +26,28 @@ def follow_comparison(out: Console, comparison: Iterable[ComparisonProgress]) ->
         for progress in comparison:
             if out.is_terminal:
                 show(progress.number - 1, progress.total, f"{progress.study}: {_status(progress)}")
-            elif before is not None and not _goes_on(before, progress):
-                _print_line(out, before)
+            elif before is not None and not goes_on(before, progress):
+                out.print(study_line(before), soft_wrap=True)
             before = progress
         if before is not None and out.is_terminal:
             show(before.total, before.total, f"{before.study}: {_status(before)}")
         elif before is not None:
-            _print_line(out, before)
+            out.print(study_line(before), soft_wrap=True)
 
 
-def _goes_on(before: ComparisonProgress, progress: ComparisonProgress) -> bool:
+def goes_on(before: ComparisonProgress, progress: ComparisonProgress) -> bool:
     """Return True if both are of the search of one study."""
     return before.study == progress.study and before.again is progress.again is None
 
 
-def assist_comparison(out: Console, comparison: Comparison) -> None:
-    """Run it as a further worker; in a terminal the first one shows the bar and the end."""
-    with suppress(KeyboardInterrupt):
-        if out.is_terminal:
-            for _ in comparison:
-                pass
-        else:
-            follow_comparison(out, comparison)
-
-
-def _print_line(out: Console, progress: ComparisonProgress) -> None:
-    place = f"[{progress.number}/{progress.total}]"
-    out.print(f"{place} {progress.study}: {_status(progress)}", soft_wrap=True)
+def study_line(progress: ComparisonProgress) -> str:
+    """Return a line on a study that has ended, or a winner that was trained again."""
+    return f"[{progress.number}/{progress.total}] {progress.study}: {_status(progress)}"
 
 
 def _status(progress: ComparisonProgress) -> str:
     if progress.again is not None:
-        accuracies = ", ".join(map(accuracy, progress.again.accuracies))
+        accuracies = ", ".join(map(accuracy, progress.again))
         return f"its winner with other seeds has {accuracies}"
     search = progress.search
     if search is None:

@@ -5,17 +5,17 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from nasopt.reporting.jupyter import cell, in_notebook
+from nasopt.reporting.jupyter import Rows, cell, in_notebook
 from nasopt.storage.database import password_hint
 from nasopt.storage.record import TrialRecord
 from nasopt.text import GOES_ON, accuracy, big, done_of, duration, visible
@@ -203,18 +203,8 @@ def follow_search(out: Console, search: Iterable["SearchProgress"]) -> dict[str,
                     out.print(line)
                 continue
             elapsed = time.monotonic() - started
-            show(progress.done, progress.trials, _status(progress, elapsed, done_before))
+            show(progress.done, progress.trials, status(progress, elapsed, done_before))
     return spent
-
-
-def assist_search(out: Console, search: "Search") -> None:
-    """Run it as a further worker; in a terminal the first one shows the bar and the end."""
-    with suppress(KeyboardInterrupt):
-        if out.is_terminal:
-            for _ in search:
-                pass
-        else:
-            follow_search(out, search)
 
 
 def _profile_line(number: int, seconds: dict[str, float]) -> str:
@@ -260,7 +250,8 @@ def print_out_of_time(out: Console, deadline: "Deadline", what: str) -> None:
     out.print()
 
 
-def _status(progress: "SearchProgress", elapsed: float, done_before: int) -> str:
+def status(progress: "SearchProgress", elapsed: float, done_before: int) -> str:
+    """Return how a study stands, `elapsed` seconds after `done_before` trials were done."""
     parts = []
     if progress.best is not None:
         parts.append(f"best {accuracy(progress.best)}")
@@ -314,21 +305,41 @@ def follow_epochs(out: Console, training: "Iterable[EpochResult]", epochs: int) 
 
 @contextmanager
 def live(out: Console) -> Iterator[Any]:
-    """Yield show(done, total, text), which redraws one line."""
+    """Yield show(done, total, text, rows), which redraws a line, and one below it for each row."""
     if not out.is_terminal:
         yield lambda *_: None
         return
     if in_notebook():
-        with cell() as show:
-            yield show
+        with cell() as redraw:
+            yield redraw
         return
     bar = Progress(
         TextColumn("{task.completed:.0f}/{task.total:.0f}"), BarColumn(bar_width=20),
         TextColumn("{task.fields[text]}", markup=False), console=out, transient=True,
     )  # fmt: skip
     task = bar.add_task("", total=1, text="")
-    with Live(bar, console=out, transient=True, refresh_per_second=8):
-        yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
+    view = _View(bar)
+
+    def show(done: float, total: float, text: str, rows: Rows = ()) -> None:
+        bar.update(task, completed=done, total=total, text=text)
+        view.rows = rows
+
+    with Live(view, console=out, transient=True, refresh_per_second=8):
+        yield show
+
+
+class _View:
+    """A bar, and rows below it."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.rows: Rows = ()
+
+    def __rich__(self) -> Group:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for row in self.rows:
+            table.add_row(*row)
+        return Group(self.bar, table)
 
 
 def print_next(out: Console, commands: Iterable[tuple[str, str]], *locations: str | None) -> None:

@@ -10,7 +10,7 @@ from nasopt.analysis.final_test import Efficiency, FinalProgress, FinalResult, F
 from nasopt.analysis.reranking import Reranking
 from nasopt.reporting.terminal.display import live
 from nasopt.text import accuracy, duration, memory, several
-from nasopt.training.metrics import in_words
+from nasopt.training.metrics import METRICS, capital, in_words
 
 MOST_CLASSES = 20  # whose recalls and confusions are printed; a report has all
 SHOWN_MISTAKES = 5
@@ -23,26 +23,30 @@ def follow_finals(out: Console, finals: Iterable[FinalProgress]) -> None:
         before: FinalProgress | None = None
         for progress in finals:
             if out.is_terminal:
-                show(progress.number - 1, progress.total, f"{progress.stage}: {_status(progress)}")
+                left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
+                text = f"{progress.stage}: {_status(progress)}{left}"
+                show(progress.number - 1, progress.total, text)
             elif before is not None and _place(before) != _place(progress):
-                _print_line(out, before)
+                out.print(finished_training(before), soft_wrap=True)
             before = progress
         if before is not None and not out.is_terminal:
-            _print_line(out, before)
+            out.print(finished_training(before), soft_wrap=True)
 
 
 def _place(progress: FinalProgress) -> tuple[str, int]:
     return progress.stage, progress.number
 
 
-def _print_line(out: Console, progress: FinalProgress) -> None:
-    place = f"[{progress.number}/{progress.total}]"
-    out.print(f"{progress.stage} {place} {_status(progress)}", soft_wrap=True)
+def finished_training(progress: FinalProgress) -> str:
+    """Return a line on the last state of a training, or of another step."""
+    return f"{progress.stage} [{progress.number}/{progress.total}] {_status(progress)}"
 
 
 def _status(progress: FinalProgress) -> str:
     epoch = f", epoch {progress.epoch}/{progress.epochs}" if progress.epochs else ""
-    scored = "" if progress.accuracy is None else f", accuracy {accuracy(progress.accuracy)}"
+    scored = ""
+    if progress.score is not None:
+        scored = f", {in_words(progress.metric)} {accuracy(progress.score)}"
     return f"{progress.name}{epoch}{scored}"
 
 
@@ -83,13 +87,14 @@ def _print_test(out: Console, test: FinalTest) -> None:
     images = test.winner.first.images
     out.print(f"On the {images:,} test images", style="bold")
     epochs = several(test.epochs, "epoch")
-    seeds = several(len(test.winner.accuracies), "seed")
+    seeds = several(len(test.winner.scores), "seed")
     out.print(
         f"All were trained for {epochs} on training and validation images together, with {seeds}. "
         "Nothing was left to validate on.",
         style="dim",
     )
-    table = _table("accuracy", "95 % over seeds", "winner's lead", "parameters", first="network")
+    score = in_words(test.metric)
+    table = _table(score, "95 % over seeds", "winner's lead", "parameters", first="network")
     for each in test.tested:
         counts = f"{each.contender.parameters:,}"
         table.add_row(each.contender.name, *_of_seeds(each), _lead(each), counts)
@@ -119,7 +124,7 @@ def _lead(each: Tested) -> str:
 def _print_model(out: Console, test: FinalTest) -> None:
     """Print the scores of the model that is written: the winner's of the first seed."""
     out.print("The model: the winner's of the first seed, whichever is best on test", style="bold")
-    print_scores(out, test.winner.first, test.classes)
+    print_scores(out, test.winner.first, test.classes, test.metric)
     if test.mistakes:
         out.print("Its most confident mistakes", style="bold")
         for each in test.mistakes[:SHOWN_MISTAKES]:
@@ -129,15 +134,20 @@ def _print_model(out: Console, test: FinalTest) -> None:
         out.print()
 
 
-def print_scores(out: Console, scores: Scores, classes: Sequence[str]) -> None:
-    """Print the scores of one model, and which classes it takes for which."""
+def print_scores(out: Console, scores: Scores, classes: Sequence[str], metric: str) -> None:
+    """Print the scores of one model, that by `metric` first, and which classes it takes for which.
+
+    Where that is not the accuracy, it is said that networks were chosen by it.
+    """
     facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column()
     ends = f"{accuracy(scores.low)} to {accuracy(scores.high)}"
-    facts.add_row("Accuracy", f"{accuracy(scores.accuracy)} (95 % interval {ends}, Wilson)")
-    facts.add_row("Balanced accuracy", accuracy(scores.balanced_accuracy))
-    facts.add_row("Macro F1", accuracy(scores.macro_f1))
+    notes = {"accuracy": f" (95 % interval {ends}, Wilson)"}
+    if metric != "accuracy":
+        notes[metric] = " (by which it was chosen)"
+    for each in sorted(METRICS, key=lambda each: each != metric):
+        facts.add_row(capital(each), f"{accuracy(scores.by(each))}{notes.get(each, '')}")
     out.print(facts)
     out.print()
     table = confusion_table if len(classes) <= MOST_CLASSES else _hardest

@@ -1,30 +1,7 @@
-import html
 import sqlite3
 
-import pytest
-
-import nasopt
 from nasopt.reporting.figures import confusion_figure
-from nasopt.reporting.html import write_report
-from nasopt.storage.opening import open_storage
-from tests.examples import small
-
-
-@pytest.fixture(scope="module")
-def tested(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tested")
-    experiment = small(name="here")
-    nasopt.run(experiment, sampler="random", storage=folder / "x.db", device="cpu")
-    before = written(folder)
-    result = nasopt.finals(
-        experiment, storage=folder / "x.db", top=1, seeds=2, output=folder / "m", device="cpu"
-    )
-    return folder, before, result
-
-
-def written(folder):
-    write_report(open_storage(folder / "x.db", "read"), folder / "r.html")
-    return html.unescape((folder / "r.html").read_text(encoding="utf-8"))
+from tests.reporting.conftest import written
 
 
 def test_the_page_has_the_final_model_once_there_is_one(tested):

@@ -1,0 +1,94 @@
+"""The modules of the user's own blocks: built, traced and counted, and their mistakes told."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasopt.errors import Error, SpaceError
+from nasopt.space import own
+from nasopt.space.layers import Layer, Shape
+
+TRACED = 2  # images: a batch norm in training has no variance of a single pixel
+
+
+def built(layer: Layer, in_shape: Shape) -> nn.Module:
+    """Return the module of a block for maps of `in_shape`, on torch's current default device.
+
+    Raises SpaceError for what `build` raises, or if it returns no module.
+    """
+    try:
+        return _built(layer, in_shape)
+    except SpaceError:
+        if torch.get_default_device().type != "meta":
+            raise
+        # it computes with numbers, say, which there are none of on meta
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            return _built(layer, in_shape).to("meta")
+
+
+def _built(layer: Layer, in_shape: Shape) -> nn.Module:
+    with told(f"{_called(layer)}.build({in_shape})"):
+        module = layer.build(in_shape)
+    if not isinstance(module, nn.Module):
+        kind = type(module).__name__
+        raise SpaceError(f"{_called(layer)}.build returns a {kind}; return a torch.nn.Module")
+    return module
+
+
+def run_own(layer: Layer, in_shape: Shape) -> tuple[Shape, int, int]:
+    """Return (shape of the output, parameters, MACs) of a block, for one image.
+
+    Counted are convolutions and products of matrices, whatever module or function asks for them.
+
+    Raises SpaceError for what the module raises, and for an output that is no map of that size.
+    """
+    module = built(layer, in_shape)
+    images = torch.empty(TRACED, *in_shape, device="meta")
+    images = images.to(memory_format=torch.channels_last)  # as in a training
+    counter = FlopCounterMode(display=False)
+    with told(f"{_called(layer)} on maps of {in_shape}"), torch.no_grad(), counter:
+        output = module(images)
+    shape = tuple(getattr(output, "shape", ()))
+    expected = TRACED, layer.shrink(in_shape[1:])
+    if len(shape) != 4 or (shape[0], shape[2:]) != expected:
+        height, width = expected[1]
+        raise SpaceError(
+            f"{_called(layer)} makes {shape or type(output).__name__} of {TRACED} maps of "
+            f"{in_shape}; return ({TRACED}, channels, {height}, {width}): only a field named "
+            "stride divides the size of a map"
+        )
+    parameters = sum(each.numel() for each in module.parameters())
+    return shape[1:], parameters, counter.get_total_flops() // (2 * TRACED)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Raise SpaceError, with the line of the user's file, for an exception within a block."""
+    try:
+        yield
+    except Error:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise SpaceError(
+            f"{what}: {text}{_line(error)}; fix it, or leave that choice out of the space"
+        ) from error
+
+
+def _called(layer: Layer) -> str:
+    listed = ", ".join(f"{name}={value!r}" for name, value in own.values(layer).items())
+    return f"{layer.kind}({listed})"
+
+
+def _line(error: Exception) -> str:
+    """Return the last line outside of torch and nasopt that was running, as ", mine.py:12"."""
+    ours = (Path(torch.__file__).parent, Path(__file__).parents[1])
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not any(Path(frame.filename).is_relative_to(each) for each in ours):
+            return f", {Path(frame.filename).name}:{frame.lineno}"
+    return ""
