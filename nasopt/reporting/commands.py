@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from nasopt.analysis.curves import Budget
 from nasopt.analysis.record import Record
 from nasopt.analysis.selection import budget_of
-from nasopt.samplers import SAMPLERS
 from nasopt.storage.database import shown_url
 
 TABLE, FILE = "TABLE", "STUDY.py"  # in place of what the database does not know
@@ -49,10 +48,10 @@ def commands(studies: Sequence[Record], location: str) -> list[str]:
         budgets.setdefault(budget_of(study), []).append(study)
     found = []
     for budget, alike in budgets.items():
-        named = [study for study in alike if study.sampler in SAMPLERS]
+        named = [study for study in alike if study.sampler_settings is None]
         if named:
             found += [command(*words, "--storage", location) for words in _commands(named, budget)]
-        others = [study for study in alike if study.sampler not in SAMPLERS]
+        others = [study for study in alike if study.sampler_settings is not None]
         found += [_call(study, budget, shown_url(location)) for study in others]
     return found
 
