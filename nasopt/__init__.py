@@ -1,5 +1,6 @@
 """Neural architecture search for convolutional networks, as an experiment framework on Optuna."""
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from nasopt.space.space import Space as Space
     from nasopt.space.space import repeat as repeat
     from nasopt.training.evaluation import Recipe as Recipe
+
+# Optuna loads tqdm, which in Jupyter asks for widgets that nothing here uses.
+warnings.filterwarnings("ignore", "IProgress not found", module="tqdm")
 
 # Imported when first used, so that `nasopt --help` loads neither torch nor optuna.
 _HOMES = {

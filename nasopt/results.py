@@ -134,8 +134,9 @@ class StudyResult(Shown):
     def trials(self) -> "pandas.DataFrame":
         """A row a trial, as a pandas frame (extra `nasopt[pandas]`).
 
-        `accuracy` is the last one known; `epochs` and `seconds` are its cost, as if trained;
-        `parameters` and `macs` are those of its network. `ended_by` is the cause of its end and
+        `accuracy` is the last one known, or the metric of the search under its own name; `epochs`
+        and `seconds` are the cost, as if trained; `parameters` and `macs` are those of its network,
+        and so is `latency`, in seconds, if it was measured. `ended_by` is the cause of its end and
         `reason` the words for it; a trial that is `free` does not count to the budget.
         Hyperparameters begin with "params_".
         """
@@ -143,7 +144,7 @@ class StudyResult(Shown):
 
     @property
     def curves(self) -> "pandas.DataFrame":
-        """A row an epoch of each trial that counts, as a pandas frame: its accuracy after it."""
+        """A row an epoch of each trial that counts, as a pandas frame: its score after it."""
         return _frame(epoch_table(self.record))
 
     @cached_property

@@ -83,6 +83,14 @@ def test_a_trial_of_plain_optuna_and_one_that_waits_are_rows_too(tmp_path):
     assert frame["ended_by"].isna().tolist() == [False, True, True]
 
 
+def test_a_table_calls_the_metric_by_its_name_and_has_the_latency_that_was_measured(tmp_path):
+    experiment = small(trials=1, metric="macro_f1", objectives=("accuracy", "latency"))
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
+    frame = nasopt.StudyResult(study).trials
+    assert [frame["macro_f1"][0], frame["latency"][0]] == study.trials[0].values
+    assert "accuracy" not in frame
+
+
 def test_a_row_an_epoch_follows_the_accuracy(database):
     study = database.study(STUDY)
     curves = study.curves

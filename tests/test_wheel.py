@@ -10,12 +10,23 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
+from collections.abc import Iterator
 from typing import assert_type
 
 import optuna
+import pandas
+import plotly.graph_objects as go
+
 import nasopt
-from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
+from nasopt import Architecture, Conv, Experiment, Objective, Recipe, Space, categorical, repeat
 from nasopt.data import digits
+from nasopt.samplers import SurrogateSampler
+from nasopt.trackers import MLflow, TensorBoard
+
+
+def my_epochs(architecture: Architecture, recipe: Recipe, seed: int) -> Iterator[float]:
+    return iter([0.5])
+
 
 experiment = Experiment(
     dataset=digits(limit=200),
@@ -23,16 +34,47 @@ experiment = Experiment(
     recipe=Recipe(epochs=2),
     trials=4,
 )
-study = nasopt.run(experiment, progress=False)
+own = Experiment(space=experiment.space, train=my_epochs, recipe=Recipe(epochs=1))
+callbacks = [TensorBoard("tensorboard"), MLflow("sqlite:///mlflow.db")]
+study = nasopt.run(experiment, sampler={"mine": "tpe"}, callbacks=callbacks, progress=False)
 assert_type(study, optuna.Study)
 result = nasopt.StudyResult(study)
 assert_type(result.best.accuracy, float | None)
+frame: pandas.DataFrame = result.trials
 database = nasopt.open("runs/experiment.db")
 assert_type(database, nasopt.Database)
-comparison = nasopt.compare(experiment, samplers="random,tpe", seeds=2)
+assert_type(database.study("experiment/mine/0"), nasopt.StudyResult)
+print([each.study for each in database.studies], result.why(3), result.noise, result.curves)
+comparison = nasopt.compare(
+    experiment,
+    samplers=[SurrogateSampler(), SurrogateSampler(cost_aware=True), {"mine": "tpe"}, "random"],
+    seeds=2,
+    callbacks=callbacks,
+)
+nasopt.compare(experiment, samplers={"mine": optuna.samplers.TPESampler(), "random": "random"})
 assert_type(comparison.verdict, str)
 assert_type(database.comparison("*"), nasopt.ComparisonResult)
-figure = nasopt.figures.front(comparison, "parameters")
+figure: go.Figure = nasopt.figures.front(comparison, "parameters")
+nasopt.figures.network(study, number=2).show()
+optuna.create_study(direction="maximize").optimize(Objective(experiment), callbacks=callbacks)
+"""
+WRONG = {  # what a user may get wrong, and what mypy says of it
+    '"parameters")': ('"weights")', 'Argument 2 to "front" has incompatible type'),
+    "progress=False": (
+        "progress=1.5",
+        'Argument "progress" to "run" has incompatible type "float"',
+    ),
+    "recipe: Recipe,": ("recipe: int,", 'Argument "train" to "Experiment" has incompatible type'),
+    'TensorBoard("tensorboard")': ("TensorBoard(3)", 'Argument 1 to "TensorBoard" has'),
+    "result.noise": ("result.nois", '"StudyResult" has no attribute "nois"'),
+}
+# The types of these are not ours, and would take most of the time.
+SETTINGS = """
+[mypy]
+strict = True
+[mypy-torch.*,torchvision.*,pandas.*,plotly.*,mlflow.*,sqlalchemy.*]
+follow_imports = skip
+ignore_missing_imports = True
 """
 
 
@@ -48,24 +90,26 @@ def installed(tmp_path_factory):
     return folder / "site"
 
 
-def check(script, installed, tmp_path) -> str:
-    (tmp_path / "mine.py").write_text(script)
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-color-output", "mine.py"]
-    env = {**os.environ, "PYTHONPATH": str(installed)}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-    )
-    return done.stdout + done.stderr
-
-
 def test_the_wheel_has_types_templates_and_studies(installed):
     for name in ("py.typed", "reporting/html/page.html.jinja", "studies/digits.py"):
         assert (installed / "nasopt" / name).is_file()
 
 
 def test_a_users_script_is_checked_against_the_types_of_the_wheel(installed, tmp_path):
-    assert check(SCRIPT, installed, tmp_path).startswith("Success")
-    wrong = SCRIPT.replace('"parameters")', '"weights")').replace("progress=False", "progress=1.5")
-    found = check(wrong, installed, tmp_path)
-    assert 'Argument "progress" to "run" has incompatible type "float"' in found
-    assert "Found 2 errors" in found
+    wrong = SCRIPT
+    for right, (mistake, _) in WRONG.items():
+        assert right in wrong
+        wrong = wrong.replace(right, mistake)
+    (tmp_path / "right.py").write_text(SCRIPT)
+    (tmp_path / "wrong.py").write_text(wrong)
+    (tmp_path / "mypy.ini").write_text(SETTINGS)
+    command = [sys.executable, "-m", "mypy", "--no-color-output", "right.py", "wrong.py"]
+    env = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    found = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(found) == len(WRONG), done.stdout + done.stderr
+    assert all(line.startswith("wrong.py") for line in found)
+    for _, message in WRONG.values():
+        assert any(message in line for line in found), message

@@ -1,5 +1,6 @@
 """Studies as tables of plain values: a row a trial, or a row an epoch of a trial."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from optuna.trial import FrozenTrial
 from nasopt.analysis.learning import learning_curves
 from nasopt.analysis.outputs import Output
 from nasopt.analysis.record import Record
+from nasopt.space.limits import LATENCY
 from nasopt.storage.record import TrialRecord
 
 FACTS = ("epochs", "seconds", "parameters", "macs")
@@ -18,27 +20,36 @@ FIRST = ("study", "sampler", "seed", "number")  # columns of every table of tria
 def trial_table(study: Record) -> list[dict[str, Any]]:
     """Return a row for each trial of `study`, by number, also those that have not ended.
 
-    `accuracy` is the last one known; `epochs` and `seconds` are its cost, as if trained;
-    `parameters` and `macs` are those of the network. `ended_by` is the cause and `reason` the
+    `accuracy` is the last one known, or the metric of the search under its own name; `epochs` and
+    `seconds` are the cost, as if trained; `parameters` and `macs` are those of the network, and so
+    is `latency`, in seconds, if it was measured. `ended_by` is the cause and `reason` the
     words for it; a trial that is `free` does not count to the budget. A hyperparameter stands
     under its name after "params_", as in Optuna's frames. None is what is not known.
     """
     foreign = {trial.number for trial in study.foreign}
-    return [_trial(study, trial, trial.number in foreign) for trial in study.trials]
+    records = [
+        TrialRecord() if trial.number in foreign else TrialRecord.of(trial)
+        for trial in study.trials
+    ]
+    timed = any(record.latency is not None for record in records)
+    facts = (*FACTS, LATENCY) if timed else FACTS
+    pairs = zip(study.trials, records, strict=True)
+    return [_trial(study, trial, record, facts) for trial, record in pairs]
 
 
-def _trial(study: Record, trial: FrozenTrial, foreign: bool) -> dict[str, Any]:
-    record = TrialRecord() if foreign else TrialRecord.of(trial)
+def _trial(
+    study: Record, trial: FrozenTrial, record: TrialRecord, facts: Sequence[str]
+) -> dict[str, Any]:
     reports = sorted(trial.intermediate_values.items())
-    accuracy = trial.values[0] if trial.values else (reports[-1][1] if reports else None)
+    score = trial.values[0] if trial.values else (reports[-1][1] if reports else None)
     return {
         "study": study.name,
         "sampler": study.sampler,
         "seed": study.given_seed,
         "number": trial.number,
         "state": trial.state.name.lower(),
-        "accuracy": accuracy,
-        **{name: getattr(record, name) for name in FACTS},
+        study.metric: score,
+        **{name: getattr(record, name) for name in facts},
         **{name: getattr(record, name) for name in ENDS},
         "ended_by": record.ended_by and str(record.ended_by),
         "started": trial.datetime_start,
@@ -48,11 +59,11 @@ def _trial(study: Record, trial: FrozenTrial, foreign: bool) -> dict[str, Any]:
 
 
 def epoch_table(study: Record) -> list[dict[str, Any]]:
-    """Return a row for each epoch of each trial that counts, with the accuracy after it."""
+    """Return a row for each epoch of each trial that counts, with its score after it."""
     return [
-        {"study": curve.study, "number": curve.number, "epoch": epoch, "accuracy": accuracy}
+        {"study": curve.study, "number": curve.number, "epoch": epoch, study.metric: score}
         for curve in learning_curves([study])
-        for epoch, accuracy in zip(curve.steps, curve.accuracies, strict=True)
+        for epoch, score in zip(curve.steps, curve.accuracies, strict=True)
     ]
 
 

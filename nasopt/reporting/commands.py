@@ -1,5 +1,6 @@
 """The commands that a person is told: those that reproduce studies, and those that come next."""
 
+import json
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -38,15 +39,35 @@ def comparison_options(samplers: Sequence[str], seeds: int, budget: Budget) -> l
 
 
 def commands(studies: Sequence[Record], location: str) -> list[str]:
-    """Return the commands that make `studies` of one experiment in the database at `location`."""
+    """Return the commands that make `studies` of one experiment in the database at `location`.
+
+    A sampler of the user's own has no name on the command line: its line is one of Python.
+    """
     budgets: dict[Budget, list[Record]] = {}
     for study in studies:
         budgets.setdefault(budget_of(study), []).append(study)
-    return [
-        command(*words, "--storage", location)
-        for budget, alike in budgets.items()
-        for words in _commands(alike, budget)
-    ]
+    found = []
+    for budget, alike in budgets.items():
+        named = [study for study in alike if study.sampler_settings is None]
+        if named:
+            found += [command(*words, "--storage", location) for words in _commands(named, budget)]
+        others = [study for study in alike if study.sampler_settings is not None]
+        found += [_call(study, budget, shown_url(location)) for study in others]
+    return found
+
+
+def _call(study: Record, budget: Budget, location: str) -> str:
+    """Return the line of Python that makes a study whose sampler was given a name, or an object."""
+    settings = study.sampler_settings or {}
+    inner = json.dumps(settings["sampler"]) if "sampler" in settings else "sampler"
+    given, storage = f"{{{json.dumps(study.sampler)}: {inner}}}", json.dumps(location)
+    if budget.unit == "epochs":  # only comparisons have it; their seeds begin with 0
+        words = f"samplers={given}, seeds={1 + study.seed}, epochs_budget={budget.amount}"
+        line = f"nasopt.compare(experiment, {words}, storage={storage})"
+    else:
+        words = f"sampler={given}, seed={study.seed}, trials={budget.amount}"
+        line = f"nasopt.run(experiment, {words}, storage={storage})"
+    return f"{line}  # in Python" + (", with your sampler" if inner == "sampler" else "")
 
 
 def needed(study: Record) -> str:

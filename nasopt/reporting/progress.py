@@ -2,12 +2,13 @@
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import optuna
+from optuna.storages import RDBStorage
 from rich.console import Console
 
 from nasopt.analysis.final_test import FinalProgress
@@ -40,11 +41,8 @@ def following(progress: bool | None) -> Iterator[Callable[[Running], None]]:
     terminal or a notebook (None).
     """
     out = _screen(progress)
-    if out is None:
-        yield lambda running: _exhaust(_logged(running))
-        return
     with _without_optuna():
-        yield partial(_show, out)
+        yield partial(_show, out) if out else lambda running: _exhaust(_logged(running))
 
 
 def _exhaust(steps: Iterable[Any]) -> None:
@@ -87,10 +85,15 @@ def _logged(running: Iterable[Any]) -> Iterator[Any]:
 
 @contextmanager
 def _without_optuna() -> Iterator[None]:
-    """Keep Optuna's lines on each new study from among the progress."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+    """Keep Optuna's lines on each new study of this thread from among the progress."""
+    here = threading.get_ident()
+    logger = logging.getLogger(RDBStorage.__module__)
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return record.thread != here or record.levelno > logging.INFO
+
+    logger.addFilter(is_shown)
     try:
         yield
     finally:
-        optuna.logging.set_verbosity(before)
+        logger.removeFilter(is_shown)

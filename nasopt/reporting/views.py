@@ -53,7 +53,7 @@ class View:
 
     def __str__(self) -> str:
         text = io.StringIO()
-        out = paper(text)
+        out = paper(text, terminal=False)  # plain in Jupyter, too, which asks for colours
         for part in parts(self.found, out):
             out.print(part)
         return text.getvalue().rstrip("\n")

@@ -22,6 +22,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.signum = signum
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython and Jupyter show: no place in the code is to blame."""
+        return [f"{type(self).__name__}: {self}; the same call goes on"]
+
 
 class Interruptible(Protocol):
     """An object that can be asked to stop."""

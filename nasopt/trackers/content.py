@@ -17,8 +17,10 @@ from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import StudyRecord, TrialRecord, is_begun, is_own
+from nasopt.training.metrics import METRICS
 
 CURVES = ("accuracy", "loss", "train_loss")
+COSTS = ("parameters", "macs", "latency", "epochs", "seconds")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class TrackedStudy:
     def experiment(self) -> str:
         """The name of its experiment: without the sampler and the seed of one of nasopt's."""
         return self.name if self.record is None else self.name.rsplit("/", 2)[0]
+
+    @property
+    def score(self) -> str:
+        """The name of what a trial is told by: the metric; in plain Optuna "value"."""
+        return "value" if self.record is None else self.record.metric
 
     @classmethod
     def of(cls, study: optuna.Study) -> Self:
@@ -91,7 +98,7 @@ class TrackedTrial:
             params=trial.params,
             curves=curves,
             seconds=seconds,
-            numbers=_numbers(trial, record),
+            numbers=_numbers(study, trial, record),
             tags=_tags(trial, record),
             note=_note(study, trial) if is_known else "",
             began=began.timestamp() if began else 0.0,
@@ -128,10 +135,11 @@ def _curves(
         ledger = Ledger(study.storage.engine, folders(study.storage).checkpoints)
         known = ledger.results(record.key)[: record.epochs or 0]
     if not known:
-        name = "value" if record.key is None else "accuracy"
         reported = _finite(trial.intermediate_values)
-        return ({name: reported} if reported else {}), {}
+        return ({study.score: reported} if reported else {}), {}
     curves = {name: _finite({each.epoch: getattr(each, name) for each in known}) for name in CURVES}
+    if study.score in METRICS and all(each.confusion is not None for each in known):
+        curves[study.score] = {each.epoch: each.score(study.score) for each in known}
     seconds = {each.epoch: sum(e.seconds for e in known[: each.epoch]) for each in known}
     # a loss of 0 all the time is one that was not told
     return {name: curve for name, curve in curves.items() if any(curve.values())}, seconds
@@ -141,17 +149,20 @@ def _finite(values: Mapping[int, float]) -> dict[int, float]:
     return {step: value for step, value in sorted(values.items()) if math.isfinite(value)}
 
 
-def _numbers(trial: FrozenTrial, record: TrialRecord) -> dict[str, float]:
-    """Return the value, by the name of what it is, and the costs that are known."""
-    costs = {name: getattr(record, name) for name in ("parameters", "macs", "epochs", "seconds")}
-    numbers = {name: float(value) for name, value in costs.items() if value is not None}
+def _numbers(study: TrackedStudy, trial: FrozenTrial, record: TrialRecord) -> dict[str, float]:
+    """Return the value, by the name of what it is, then the costs that are known.
+
+    The first one is what the page HParams of TensorBoard shows of each trial.
+    """
+    costs = {name: getattr(record, name) for name in COSTS}
+    known = {name: float(value) for name, value in costs.items() if value is not None}
     values = trial.values or []
-    if record.key is not None:
-        names = ["accuracy"][: len(values)]  # the second is a cost
+    if study.record is not None or len(values) == 1:
+        names = [study.score][: len(values)]  # the second of nasopt's is a cost
     else:
-        names = ["value"] if len(values) == 1 else [f"value_{n}" for n, _ in enumerate(values)]
+        names = [f"{study.score}_{n}" for n, _ in enumerate(values)]
     pairs = zip(names, values, strict=False)
-    return numbers | {name: value for name, value in pairs if math.isfinite(value)}
+    return {name: value for name, value in pairs if math.isfinite(value)} | known
 
 
 def _tags(trial: FrozenTrial, record: TrialRecord) -> dict[str, str]:

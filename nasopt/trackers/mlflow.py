@@ -144,7 +144,7 @@ class MLflow(Tracker):
 
     def _tell_best(self, parent: str, study: TrackedStudy, trial: TrackedTrial) -> None:
         """Note the best value of the study so far, at the number of the trial that has it."""
-        value = trial.numbers.get("accuracy", trial.numbers.get("value"))
+        value = trial.numbers.get(study.score)
         if study.maximized is None or value is None or trial.state is not TrialState.COMPLETE:
             return
         known = self._best.get(parent)

@@ -3,6 +3,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 
 import nasopt
@@ -35,6 +36,23 @@ def test_a_study_is_run_again_in_its_database_whatever_its_name(tmp_path):
         for sampler in ("random", "tpe")
     ]
     assert all(map(is_understood, found))
+
+
+def test_a_sampler_of_ones_own_is_run_again_by_a_line_of_python_that_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sampler, experiment = optuna.samplers.RandomSampler(), small(trials=1)
+    for given in ("random", sampler, {"mine": "tpe"}):
+        nasopt.run(experiment, sampler=given, storage="x.db", device="cpu")
+    first, *others = commands(records("x.db"), "y.db")
+    assert is_understood(first)
+    assert others[0] == (
+        'nasopt.run(experiment, sampler={"RandomSampler": sampler}, seed=0, trials=1, '
+        'storage="y.db")  # in Python, with your sampler'
+    )
+    for line in others:
+        exec(line, {"nasopt": nasopt, "experiment": experiment, "sampler": sampler})
+    names = [study.name for study in records("y.db")]
+    assert names == ["experiment/RandomSampler/0", "experiment/mine/0"]
 
 
 def test_studies_within_a_budget_of_epochs_are_made_by_a_comparison(tmp_path):

@@ -8,27 +8,45 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, suppress
+from logging.handlers import BufferingHandler
 
+import optuna
 import pytest
 from jupyter_client.manager import start_new_kernel
+from optuna.storages import RDBStorage
 
 import nasopt
 from tests.examples import small
 
 SCRIPT = """
+import sys
 import nasopt
 from tests.examples import small
-nasopt.run(small(trials=2), storage={!r}, device="cpu"{})
+nasopt.run(small(trials=2), storage="x.db", device="cpu")
+print("silence", file=sys.stderr)
+nasopt.run(small(trials=2), storage="y.db", device="cpu", progress=False)
+nasopt.noise(small(), architectures=2, seeds=2, storage="y.db", device="cpu", progress=False)
+nasopt.compare(
+    small(trials=2), samplers="random", seeds=1, replicates=1, storage="y.db", device="cpu",
+    progress=False,
+)
 """
 
 
-def test_a_pipe_stays_clean_unless_progress_is_asked_for(tmp_path, capsys):
-    nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu")
-    assert "trial 0" not in capsys.readouterr().err
+@pytest.mark.parametrize("progress", [None, False])
+def test_a_pipe_stays_clean_unless_progress_is_asked_for(progress, tmp_path, capfd):
+    experiment, where = small(trials=1), {"storage": tmp_path / "x.db", "device": "cpu"}
+    nasopt.run(experiment, progress=progress, **where)
+    nasopt.noise(experiment, architectures=2, seeds=2, progress=progress, **where)
+    nasopt.compare(experiment, samplers="random", seeds=1, replicates=1, progress=progress, **where)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_line_a_trial_is_written_to_a_pipe_if_it_is_asked_for(tmp_path, capsys):
     nasopt.run(small(trials=2), storage=tmp_path / "x.db", device="cpu", progress=True)
     found = capsys.readouterr()
     assert found.out == ""
-    assert [line for line in found.err.splitlines() if "trial" in line][-1].startswith("[2/2]")
+    assert [line[:5] for line in found.err.splitlines()] == ["[1/2]", "[2/2]"]
 
 
 def test_compare_and_noise_show_theirs_as_well(tmp_path, capsys):
@@ -44,12 +62,12 @@ def test_compare_and_noise_show_theirs_as_well(tmp_path, capsys):
     assert "[4/4] epoch 2, accuracy" in lines
 
 
-@pytest.mark.parametrize(("option", "seen"), [("", True), (", progress=False", False)])
-def test_a_terminal_shows_a_bar_unless_told_not_to(option, seen, tmp_path):
+def test_a_terminal_shows_a_bar_unless_told_not_to(tmp_path):
     master, terminal = pty.openpty()
-    code = SCRIPT.format(str(tmp_path / "x.db"), option)
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=terminal, env=env)
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONPATH": os.getcwd()}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stderr=terminal, env=env, cwd=tmp_path
+    )
     os.close(terminal)
     shown = b""
     with suppress(OSError):  # EIO is the end of a terminal
@@ -57,7 +75,9 @@ def test_a_terminal_shows_a_bar_unless_told_not_to(option, seen, tmp_path):
             shown += part
     os.close(master)
     assert process.wait() == 0
-    assert (b"/2" in shown) is seen
+    bar, after = shown.split(b"silence")
+    assert b"/2" in bar
+    assert after.strip() == b""
 
 
 def test_each_trial_that_ends_is_logged(tmp_path, caplog):
@@ -81,6 +101,31 @@ def test_a_search_runs_in_a_thread_and_beside_an_event_loop(tmp_path):
     assert count == 3
     assert first == again
     assert threading.active_count() == before
+
+
+def test_optuna_is_silent_in_the_thread_of_a_search_alone(tmp_path):
+    heard, handler = logging.getLogger(RDBStorage.__module__), BufferingHandler(100)
+    heard.addHandler(handler)
+    heard.setLevel(logging.INFO)
+    mine = f"sqlite:///{tmp_path}/mine.db"
+
+    def meanwhile(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        _in_a_thread(optuna.create_study, storage=mine, study_name="meanwhile")
+
+    try:
+        nasopt.run(small(trials=1), storage=tmp_path / "x.db", device="cpu", callbacks=[meanwhile])
+        optuna.create_study(storage=mine, study_name="afterwards")
+    finally:
+        heard.removeHandler(handler)
+        heard.setLevel(logging.NOTSET)
+    names = [each.getMessage().rpartition(" ")[2] for each in handler.buffer]
+    assert names == ["meanwhile", "afterwards"]
+
+
+def _in_a_thread(function, *args, **options):
+    thread = threading.Thread(target=function, args=args, kwargs=options)
+    thread.start()
+    thread.join()
 
 
 class Kernel:
@@ -125,18 +170,42 @@ print(len(study.trials), kept)
 
 def test_an_interrupted_cell_goes_on_when_it_is_run_again(kernel):
     stopped = kernel.run(CELL.format(500), kernel.manager.interrupt_kernel)
-    assert [error["ename"] for error in stopped["error"]] == ["Interrupted"]
+    (error,) = stopped["error"]
+    assert error["ename"] == "Interrupted"
+    assert error["traceback"] == ["Interrupted: stopped by SIGINT; the same call goes on"]
     done = kernel.run(CELL.format(8))
     assert not done["error"]
     assert done["stream"][-1]["text"].endswith("kept\n")
 
 
-def test_a_cell_has_one_output_that_is_updated(kernel):
-    found = kernel.run(CELL.format(6).replace("x.db", "z.db"))
-    (first,) = found["display_data"]
-    assert "<progress" in first["data"]["text/html"]
-    updates = found["update_display_data"]
-    assert updates[-1]["data"]["text/plain"].startswith("6/6")
-    places = {each["transient"]["display_id"] for each in [first, *updates]}
-    assert len(places) == 1
+THREAD = """
+import asyncio, threading
+thread = threading.Thread(target=nasopt.run, args=[small(trials=4)], kwargs={"storage": "t.db"})
+thread.start()
+thread.join()
+found = await asyncio.to_thread(nasopt.run, small(trials=4), storage="a.db")
+"""
+
+
+@pytest.mark.parametrize("code", [CELL.format(6).replace("x.db", "z.db"), THREAD])
+def test_a_search_has_one_output_that_is_updated(code, kernel):
+    found = kernel.run(code)
+    assert not found["error"]
+    shown = found["display_data"] + found["update_display_data"]
+    assert len(found["display_data"]) == code.count("nasopt.run")
+    assert "<progress" in shown[0]["data"]["text/html"]
+    last = {each["transient"]["display_id"]: each["data"]["text/plain"][:3] for each in shown}
+    assert len(last) == len(found["display_data"])
+    assert set(last.values()) <= {"6/6", "4/4"}
     assert "trial" not in "".join(each["text"] for each in found["stream"])
+
+
+def test_a_silent_cell_has_no_output_at_all(kernel):
+    code = CELL.replace('"cpu"', '"cpu", progress=False').replace("print", "(lambda *_: None)")
+    found = kernel.run(code.format(2).replace("x.db", "silent.db"))
+    assert found == {**found, "display_data": [], "error": [], "stream": []}
+
+
+def test_print_is_plain_text_in_a_notebook_too(kernel):
+    found = kernel.run("print(nasopt.StudyResult(study)); print(nasopt.open('x.db'))")
+    assert "\x1b" not in "".join(each["text"] for each in found["stream"])

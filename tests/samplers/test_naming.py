@@ -5,6 +5,7 @@ import pytest
 from optuna.samplers import RandomSampler, TPESampler
 
 import nasopt
+from nasopt import parameters
 from nasopt.errors import StudyError
 from nasopt.samplers import SurrogateSampler, sampler_name
 from nasopt.samplers.naming import told_apart
@@ -130,3 +131,16 @@ def test_a_run_takes_one_sampler():
 def test_the_default_comparison_has_the_default_sampler(tmp_path):
     comparison = Comparison(small(), storage=tmp_path / "x.db", device="cpu")
     assert set(comparison.samplers) == {"random", "largest", "one-epoch", "tpe", "surrogate"}
+
+
+def test_an_object_learns_the_problem_in_each_study_and_goes_on_as_one_by_name(tmp_path):
+    sampler, path = SurrogateSampler(), tmp_path / "x.db"
+
+    def suggested(given, trials, storage):
+        experiment = small(trials=trials, limits=(parameters <= 600,))
+        study = nasopt.run(experiment, sampler=given, storage=storage, device="cpu")
+        return [trial.params for trial in study.trials]
+
+    suggested(sampler, 9, path)
+    assert not sampler.has_problem  # a study has a copy
+    assert suggested(sampler, 13, path) == suggested("surrogate", 13, tmp_path / "y.db")

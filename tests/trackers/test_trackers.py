@@ -72,6 +72,15 @@ class Events:
         return {name: getattr(v, v.WhichOneof("kind")) for name, v in given.items()}
 
     @property
+    def first_metric(self) -> str:
+        """The one that the page HParams shows of each trial, unless one asks for more."""
+        from tensorboard.plugins.hparams import plugin_data_pb2
+
+        content = self.read.SummaryMetadata("_hparams_/experiment").plugin_data.content
+        data = plugin_data_pb2.HParamsPluginData.FromString(content)
+        return str(data.experiment.metric_infos[0].name.tag)
+
+    @property
     def text(self) -> str:
         tensors = self.read.Tensors("outcome/text_summary")
         return tensors[0].tensor_proto.string_val[0].decode()
@@ -106,6 +115,7 @@ def test_tensorboard_has_each_trial_with_its_curves_costs_and_hyperparameters(ra
         assert events.curve("parameters") == {0: trial.user_attrs["parameters"]}
         assert events.curve("macs") == {0: trial.user_attrs["macs"]}
         assert events.hyperparameters == trial.params
+        assert events.first_metric == "accuracy"
         assert "Validation accuracy" in events.text
     assert not [path for path in (ran / "tb").rglob(".*") if path.is_dir()]
 
@@ -265,7 +275,21 @@ def test_an_objective_in_plain_optuna_shows_its_costs(tmp_path):
     tracker.flush()
     events = Events(tmp_path / "tb/mine/trial-0000")
     assert events.curve("macs") == {0: study.trials[0].user_attrs["macs"]}
-    assert events.curve("accuracy") == pytest.approx({1: study.best_value})
+    assert events.curve("value") == pytest.approx({1: study.best_value})
+
+
+def test_a_metric_has_its_own_name_beside_the_accuracy(tmp_path):
+    study = nasopt.run(
+        small(trials=1, metric="macro_f1"), storage=tmp_path / "x.db", device="cpu",
+        callbacks=[TensorBoard(tmp_path / "tb"), MLflow(f"sqlite:///{tmp_path}/ml.db")],
+    )  # fmt: skip
+    (trial,) = study.trials
+    events = Events(next((tmp_path / "tb").rglob("trial-0000")))
+    assert events.curve("macro_f1") == pytest.approx(trial.intermediate_values)
+    assert events.curve("accuracy").keys() == trial.intermediate_values.keys()
+    assert events.curve("accuracy") != pytest.approx(trial.intermediate_values)
+    (parent,), (run,) = runs(tmp_path)
+    assert run.data.metrics["macro_f1"] == parent.data.metrics["best"] == study.best_value
 
 
 def test_two_objectives_have_their_curves_too(tmp_path):

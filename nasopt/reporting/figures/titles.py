@@ -5,7 +5,7 @@ import textwrap
 
 import plotly.graph_objects as go
 
-from nasopt.reporting.figures.palette import HEIGHT
+from nasopt.reporting.figures.palette import BLUE, HEIGHT
 
 TITLE_SIZE, CAPTION_SIZE = 15, 13  # pixels
 LINE = 18  # pixels
@@ -28,6 +28,8 @@ def titled(figure: go.Figure, title: str, caption: str, columns: int = 100) -> g
             "x": 0.01, "y": 1, "yanchor": "top", "pad": {"t": 22},
         },
         font={"color": GREY},
+        # Plotly's own are a black box on white, or cannot be seen there
+        modebar={"bgcolor": "rgba(0, 0, 0, 0)", "color": GREY, "activecolor": BLUE},
         margin={"t": room, "r": 16, "b": 16},
         height=(figure.layout.height or HEIGHT) + room,
     )  # fmt: skip

@@ -59,11 +59,14 @@ def console(stderr: bool = False) -> Console:
     return paper(file)
 
 
-def paper(file: TextIO, width: int = 80, *, terminal: bool = False) -> Console:
-    """Return a console that writes to `file`: plain text, or as in a `terminal`."""
+def paper(file: TextIO, width: int = 80, *, terminal: bool | None = None) -> Console:
+    """Return a console that writes to `file`: as in a `terminal`, plain text, or as Rich decides.
+
+    Rich decides for plain text, unless $FORCE_COLOR asks for more.
+    """
     plain = cast("TextIO", _Trimmed(file))
     return _Console(
-        file=plain, width=width, force_terminal=terminal or None,
+        file=plain, width=width, force_terminal=terminal,
         force_jupyter=False, highlight=False, markup=False, emoji=False,
     )  # fmt: skip
 
