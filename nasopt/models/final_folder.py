@@ -9,6 +9,7 @@ from nasopt.errors import ModelError
 from nasopt.models.loading import ARCHITECTURE, load
 from nasopt.models.model import Model
 from nasopt.models.saving import ONNX, check_output
+from nasopt.text import RUN_AGAIN
 
 logger = logging.getLogger("nasopt")
 
@@ -70,7 +71,7 @@ def holds(folder: Path, model: Model) -> bool:
             weights[0][name].equal(weights[1][name].cpu()) for name in weights[0]
         ):
             if not (folder / ONNX).exists() and _missing_for_onnx() is None:
-                remedy = "remove the folder and run the same command again: nothing is trained anew"
+                remedy = f"remove the folder and {RUN_AGAIN}: nothing is trained anew"
                 logger.warning("%s: has no %s; %s", folder, ONNX, remedy)
             return True
     check_output(folder)

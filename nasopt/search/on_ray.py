@@ -297,7 +297,7 @@ class RayCrew(Crew[Given]):
             "max_retries": 0,  # who is replaced, and when no more, is decided here
             "max_calls": 1,  # a process for each: nothing is left of the one before
         }
-        task = ray.remote(**options)(_work).options(name=f"nasopt worker {number}")
+        task = ray.remote(**options)(_work).options(name=f"worker {number} of nasopt")
         ref = task.remote(self.work, self.given[number], number, self._queue)
         self.processes[number] = _Task(ref)
         self._told_end.discard(number)
