@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import shtab
 
-from nasopt.cli.options import Parser
+from nasopt.cli.parser import Parser
 from nasopt.samplers import SAMPLERS
 from nasopt.training.devices import DEVICES
 

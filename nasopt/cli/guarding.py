@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from nasopt.cli.options import complain
+from nasopt.cli.parser import complain
 from nasopt.errors import Error
 from nasopt.text import BEGINS_ANEW, GOES_ON
 

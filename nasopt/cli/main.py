@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from nasopt.cli.guarding import guarded
 from nasopt.cli.modelling import finals, init, predict, reproduce
-from nasopt.cli.options import Verb, complain, make_parser
+from nasopt.cli.options import Verb, make_parser
+from nasopt.cli.parser import complain
 from nasopt.cli.reading import dashboard, log, report, show
 from nasopt.cli.searching import compare, describe, noise, run
 from nasopt.errors import closest
