@@ -108,10 +108,11 @@ def run(args: argparse.Namespace) -> None:
     results.print_result(out, found)
     other = "random" if args.sampler.lower() != "random" else "surrogate"
     location = search.evaluator.location
+    finals = (same("finals", args), "the best networks trained again, the first tested and written")
     display.print_next(
         out,
         [
-            (same("finals", args), "the best networks trained again, the first tested and written"),
+            *([finals] if found.best else []),
             (command("show", location, "--trial", "N"), "any trial"),
             (same("run", args, "--sampler", other), "the same search by another sampler"),
             (command("dashboard", location), "browse it"),
