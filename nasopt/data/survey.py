@@ -13,9 +13,12 @@ import numpy as np
 from nasopt.data.datasets import image_folder
 from nasopt.data.folders import TEST, TRAIN, VALIDATION, ImageFolder
 from nasopt.data.pictures import read_all, read_picture, shorter_side
+from nasopt.errors import DataError
+from nasopt.text import several
 
 DECODED_SECONDS = 5  # that decoding pictures may take, at most; of all others the heads are read
 LOOKED_AT = 32  # pixels of a side
+SPLITS = 3  # that a folder without any is divided into
 UNBALANCED = 3  # pictures of the largest class for each one of the smallest
 GREY = 6  # levels of 255 that the channels of a grey picture may differ by, after JPEG
 
@@ -82,11 +85,15 @@ def look_at(path: str | Path) -> Survey:
     files = [picture.file for picture in folder.files()]
     labels = [picture.label for picture in folder.files()]
     names = dataset.class_names()
+    counts = np.bincount(labels, minlength=len(names)).tolist()
+    classes = dict(zip(names, counts, strict=True))
+    if not folder.splits:
+        _check_for_splits(classes, folder.path)
     sides = [*read_all(shorter_side, files)]
     decoded, seconds = _decoded(files)
     return Survey(
         path=folder.path,
-        classes=dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True)),
+        classes=classes,
         brought=tuple(name for name in (TRAIN, VALIDATION, TEST) if name in folder.splits),
         training=training,
         validation=validation,
@@ -96,6 +103,16 @@ def look_at(path: str | Path) -> Survey:
         decoded=len(decoded),
         seconds_a_picture=seconds / len(decoded),
     )
+
+
+def _check_for_splits(classes: dict[str, int], path: Path) -> None:
+    """Raise DataError for a class that has not a picture for each of the three splits."""
+    name = min(classes, key=lambda each: classes[each])
+    if classes[name] < SPLITS:
+        raise DataError(
+            f"{path}: class {name!r} has {several(classes[name], 'image')} for training, "
+            "validation and test; give it more, or leave it out"
+        )
 
 
 def _decoded(files: Sequence[Path]) -> tuple[list[bool], float]:

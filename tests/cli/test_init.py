@@ -37,3 +37,14 @@ def test_a_folder_that_is_none_is_one_line(tmp_path, monkeypatch, capsys, words)
     Path("photos").mkdir()
     fails(capsys, "init", *words)
     assert not list(tmp_path.glob("*.py"))
+
+
+def test_a_class_with_fewer_pictures_than_splits_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("cat", 5), ("dog", 2)):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8)).save(f"photos/{name}/{number}.png")
+    line = fails(capsys, "init", "photos", "--device", "cpu")
+    assert "class 'dog' has 2 images for training, validation and test; give it more" in line
+    assert not list(tmp_path.glob("*.py"))
