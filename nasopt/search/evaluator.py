@@ -97,13 +97,13 @@ class Evaluator:
 
         None as well where a table has them.
         """
-        measured = self.experiment.is_timed and self.experiment.benchmark is None
+        measured = self.experiment.is_timed and self.experiment.backend.takes_time
         return setting_on(self.device, self.threads) if measured else None
 
     @property
     def timed_on(self) -> str | None:
         """Where latencies come from, in words; None if none is asked for."""
-        if self.experiment.is_timed and self.experiment.benchmark is not None:
+        if self.experiment.is_timed and not self.experiment.backend.takes_time:
             return "as the table has it"
         return None if self.latency_setting is None else str(self.latency_setting)
 
