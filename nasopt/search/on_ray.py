@@ -2,8 +2,7 @@
 
 Ray places, starts and cancels; what is ours is in `processes`: who is replaced, what is told, how
 it ends. Two facts of Ray carry this. Cancelling a task is a SIGINT in it, which stops a search
-within a batch. A task that has ended has told all it had to tell, since putting into Ray's queue
-waits until it is there.
+within a batch. A task that has ended has told all: putting into Ray's queue waits for it.
 """
 
 import logging
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from nasopt.errors import StudyError
-from nasopt.search.processes import UNREAD, Crew, News
+from nasopt.search.processes import POLL_SECONDS, UNREAD, Crew, News
 from nasopt.search.working import Begun, Ended, Killed, Tell
 from nasopt.storage.database import file_of, storage_url
 from nasopt.text import several
@@ -29,7 +28,6 @@ logger = logging.getLogger("nasopt")
 
 REACH_SECONDS = 10  # until an address that does not answer is given up; Ray takes 14 minutes
 ASK_AGAIN_SECONDS = 30  # after which a worker that was asked to stop, and has not, is ended at once
-POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
 DEVICES = ("auto", "cpu", "cuda")
 OF_DRIVER = ("NASOPT_", "PG")  # variables that workers have as the driver has them: ours, libpq's
 # What a search makes beside its study file is not shipped with it; nor does Ray ship .git and venv.

@@ -13,9 +13,11 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
+from optuna.storages._rdb import models
 
 from nasopt.errors import StorageError
 from nasopt.storage import latencies, leases, ledger, looks
+from nasopt.storage.attributes import FREE
 from nasopt.storage.database import (
     BUSY_SECONDS,
     LONGEST,
@@ -33,11 +35,20 @@ from nasopt.storage.database import (
 )
 from nasopt.storage.locks import Locks, file_locks, server_locks
 from nasopt.storage.patience import patience_seconds
-from nasopt.storage.rdb import INDICES, Storage, clear_orphans
+from nasopt.storage.rdb import Storage
+from nasopt.storage.reading import STUDIES, TRIALS
 from nasopt.text import RUN_AGAIN
 
 CONNECT_SECONDS = 10  # until a server that does not answer is given up
 SILENT_SECONDS = 60  # until one that no longer acknowledges what it is sent is
+
+# What a worker asks of every trial must not take longer as the study grows.
+INDICES = (
+    "CREATE INDEX IF NOT EXISTS nasopt_state ON trials (study_id, state)",
+    "CREATE INDEX IF NOT EXISTS nasopt_number ON trials (study_id, number)",
+    "CREATE INDEX IF NOT EXISTS nasopt_free ON trial_user_attributes (trial_id) "
+    f"WHERE key = '{FREE}'",
+)
 
 _making = threading.Lock()  # the lock of a file is one for all threads of a process
 
@@ -256,7 +267,7 @@ def _make_tables(storage: Storage) -> None:
             tables.create_all(connection)
         for index in INDICES:
             connection.execute(sa.text(index))
-        clear_orphans(connection)
+        _clear_orphans(connection)
         if connection.dialect.name == "sqlite":
             mark(connection)
 
@@ -342,3 +353,23 @@ def locks_of(storage: Storage) -> Locks:
     )
     sa.event.listen(engine, "handle_error", name_error)
     return server_locks(engine)
+
+
+def _clear_orphans(connection: sa.Connection) -> None:
+    """Remove the rows that belong to no study or trial any more.
+
+    SQLite checks no foreign keys, and gives the ids of what was deleted again: the trials that a
+    worker made of a deleted study would be those of the next one.
+    """
+    studies = sa.select(STUDIES.c.study_id)
+    lost = sa.select(TRIALS.c.trial_id).where(TRIALS.c.study_id.not_in(studies))
+    for table in reversed(models.BaseModel.metadata.sorted_tables):  # a trial after what it has
+        for key in table.foreign_keys:
+            newest = sa.select(sa.func.coalesce(sa.func.max(key.column), 0)).scalar_subquery()
+            orphan = key.parent > newest
+            if key.parent.name == "trial_id":
+                orphan |= key.parent.in_(lost)
+            elif table is TRIALS:
+                orphan = TRIALS.c.trial_id.in_(lost)
+            if connection.execute(sa.select(sa.exists().where(orphan))).scalar():
+                connection.execute(sa.delete(table).where(orphan))

@@ -1,7 +1,7 @@
 """`Storage`: Optuna's own, with claims, an exact budget, and writes fenced by an owner.
 
 Optuna's schema and class are made safe here for several processes and for death at any moment. The
-private names of Optuna that this needs are touched here and in `samplers` alone;
+private names of Optuna that this needs are touched in this wing and in `samplers` alone;
 `test_optuna_canary.py` of their tests tells when one moves.
 """
 
@@ -33,14 +33,6 @@ from nasopt.storage.reading import (
 )
 
 STUDY_USER_ATTRS = models.StudyUserAttributeModel.__table__
-
-# What a worker asks of every trial must not take longer as the study grows.
-INDICES = (
-    "CREATE INDEX IF NOT EXISTS nasopt_state ON trials (study_id, state)",
-    "CREATE INDEX IF NOT EXISTS nasopt_number ON trials (study_id, number)",
-    "CREATE INDEX IF NOT EXISTS nasopt_free ON trial_user_attributes (trial_id) "
-    f"WHERE key = '{FREE}'",
-)
 
 
 class Storage(OwnedTrials):
@@ -387,26 +379,6 @@ REPEATABLE = (  # methods that change nothing more when they are called again
 )
 for _name in REPEATABLE:
     setattr(Storage, _name, patient(getattr(Storage, _name)))
-
-
-def clear_orphans(connection: sa.Connection) -> None:
-    """Remove the rows that belong to no study or trial any more.
-
-    SQLite checks no foreign keys, and gives the ids of what was deleted again: the trials that a
-    worker made of a deleted study would be those of the next one.
-    """
-    studies = sa.select(STUDIES.c.study_id)
-    lost = sa.select(TRIALS.c.trial_id).where(TRIALS.c.study_id.not_in(studies))
-    for table in reversed(models.BaseModel.metadata.sorted_tables):  # a trial after what it has
-        for key in table.foreign_keys:
-            newest = sa.select(sa.func.coalesce(sa.func.max(key.column), 0)).scalar_subquery()
-            orphan = key.parent > newest
-            if key.parent.name == "trial_id":
-                orphan |= key.parent.in_(lost)
-            elif table is TRIALS:
-                orphan = TRIALS.c.trial_id.in_(lost)
-            if connection.execute(sa.select(sa.exists().where(orphan))).scalar():
-                connection.execute(sa.delete(table).where(orphan))
 
 
 def _now() -> datetime:
