@@ -1,3 +1,4 @@
+import html
 import json
 import logging
 import os
@@ -89,6 +90,21 @@ def test_the_scores_are_those_of_the_model_that_was_written(whole):
     mistake = result.test.mistakes[0]
     assert found[mistake.image].label == mistake.predicted != mistake.label
     assert found[mistake.image].probability == pytest.approx(mistake.confidence, abs=1e-5)
+
+
+def test_the_result_shows_itself_in_print_and_in_a_notebook(whole):
+    _, result = whole
+    printed, page = str(result), result._repr_html_()
+    assert printed.startswith("The finals of here\n\nThe best networks, trained again with 2 other")
+    assert page.startswith('<p style="margin: 0.4em 0"><b>The finals of here</b></p>')
+    for text in (
+        result.test.verdict,
+        result.folder,
+        *(t.contender.name for t in result.test.tested),
+    ):
+        assert text in " ".join(printed.split())
+        assert html.escape(text) in page
+    assert repr(result).startswith("<FinalResult: here, accuracy 0.")
 
 
 def test_mistakes_are_the_most_confident_ones_first(whole):

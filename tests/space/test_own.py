@@ -243,6 +243,7 @@ BUILDS = "    def build(self, in_shape):\n        "
          r"makes \(2, 1, 4, 4\) of 2 maps .*; return \(2, channels, 2, 2\)"),
         (f"{BUILDS}return width\n", "Mine()", "Mine: it uses width, which is not at the top"),
         ("    wording: str = ''\n", "Mine()", "Mine.wording: a name of nasopt.Layer's own; rename"),
+        (f"    build: int\n{BUILDS}return 3\n", "Mine()", "Mine.build: a name of nasopt.Layer"),
         ("    def shrink(self):\n        pass\n", "Mine()", "Mine.shrink: a name of nasopt.Layer"),
         ("    a: float\n", "Mine(a=real(0, 1))", r"Mine.a=real\(0.0, 1.0\): use a number, text"),
         ("    a: tuple = (1, 2)\n", "Mine()", r"Mine.a=\(1, 2\): use a number, text or boolean"),
