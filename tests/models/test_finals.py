@@ -149,6 +149,23 @@ def test_weights_that_were_lost_or_damaged_are_trained_anew_to_the_same(whole, t
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+def test_weights_that_other_finals_have_removed_meanwhile_are_one_line(searched, tmp_path):
+    folder = copied(searched, tmp_path / "it")
+    stages = Finals(here(), storage=folder / "x.db", output=folder / "model", **FEW)
+
+    def until_the_look():
+        for progress in stages:
+            if progress.stage == "test":
+                for file in (folder / "x.db.weights").iterdir():
+                    file.unlink()
+
+    with pytest.raises(
+        StudyError, match=r"seed=1: the weights .* are gone, .*; run the same comma"
+    ):
+        until_the_look()
+    assert finals(folder).test.looks == 1
+
+
 def test_a_database_is_enough_where_the_images_come_by_a_name(whole):
     folder, result = whole
     again = nasopt.finals(storage=folder / "x.db", output=folder / "model", **FEW)
