@@ -71,3 +71,13 @@ def test_a_pipe_that_closes_early_is_no_error(study):
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("verb", ["run", "finals"])
+def test_sigterm_before_anything_is_trained_is_told_as_well(study, capsys, verb):
+    """While the study file or its images are read, say: as Ctrl-C is."""
+    before = signal.getsignal(signal.SIGTERM)
+    study.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    assert main([verb, "mine.py", "--device", "cpu"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "nasopt: stopped by SIGTERM; the same command goes on\n"
+    assert signal.getsignal(signal.SIGTERM) == before
