@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasopt.errors import Error, SpaceError
 from nasopt.space import own
+from nasopt.space.blocks import protect
 from nasopt.space.layers import Layer, Shape
 
 TRACED = 2  # images: a batch norm in training has no variance of a single pixel
@@ -43,6 +44,7 @@ def _built(layer: Layer, in_shape: Shape) -> nn.Module:
         raise SpaceError(
             f"{_called(layer)}.build returns a lazy module; in_shape[0] is its number of channels"
         )
+    protect(module)
     return module
 
 
