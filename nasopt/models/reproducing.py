@@ -15,7 +15,7 @@ from nasopt.models.fitting import Fit
 from nasopt.models.loading import load
 from nasopt.models.model import Training
 from nasopt.search.interruption import Interrupted, interruptible
-from nasopt.text import BEGINS_ANEW, accuracy, listed
+from nasopt.text import BEGINS_ANEW, accuracy, listed, several
 from nasopt.training.evaluation import EpochResult
 
 
@@ -49,8 +49,8 @@ class Reproduction:
     def verdict(self) -> str:
         """One sentence on whether the figures agree, and how far."""
         if self.exactly:
-            count = len(self.found)
-            return f"The figures agree bit for bit: those of {count} epochs, and all weights."
+            epochs = several(len(self.found), "epoch")
+            return f"The figures agree bit for bit: those of {epochs}, and all weights."
         both = f"{accuracy(self.found[-1])} now, {accuracy(self.recorded[-1])} as recorded"
         agree = "agree, as far as chance allows" if self.agrees else "do not agree"
         why = (

@@ -43,6 +43,14 @@ def test_a_folder_that_is_none_is_one_line(tmp_path, monkeypatch, capsys, words)
     assert not list(tmp_path.glob("*.py"))
 
 
+def test_a_study_file_ends_in_py(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    two_classes(3)
+    line = fails(capsys, "init", "photos", "-o", "mine.txt", "--device", "cpu")
+    assert line == "nasopt: output=mine.txt: no name of a study file; let it end in .py"
+    assert [each.name for each in tmp_path.iterdir()] == ["photos"]
+
+
 def test_a_size_beyond_the_memory_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     two_classes(4)
