@@ -234,6 +234,7 @@ BUILDS = "    def build(self, in_shape):\n        "
         ("    filters: int\n", "Mine(filters=2)", "Mine.build: missing; define build"),
         (f"    a: int = 1\n{BUILDS}return 1 / 0\n", "Mine()",
          r"Mine\(a=1\).build\(\(1, 4, 4\)\): ZeroDivisionError: .*, mine.py:8; fix it"),
+        (f"{BUILDS}raise SystemExit(3)\n", "Mine()", r"SystemExit: 3, mine.py:7; fix it"),
         (f"{BUILDS}return 3\n", "Mine()", r"Mine\(\).build returns a int; return a torch.nn.Mod"),
         (f"{BUILDS}return nn.Conv2d(7, 7, 1)\n", "Mine()", r"Mine\(\) on maps of \(1, 4, 4\): Ru"),
         (f"{BUILDS}return nn.BatchNorm2d(7)\n", "Mine()", r"ValueError: a BatchNorm2d\(7\) on"),
