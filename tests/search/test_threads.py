@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from nasopt.cli.searching import _apart_if_needed
 from nasopt.errors import StudyError
 from nasopt.search.comparison import Comparison
 from nasopt.search.evaluator import Evaluator
+from nasopt.search.interruption import Interrupted
 from nasopt.search.places import Place
 from nasopt.search.search import Progress, Search
 from nasopt.search.threads import Running, work_together
@@ -174,18 +176,23 @@ def test_a_signal_stops_all_and_every_trial_waits(tmp_path, signum):
     assert states == [TrialState.WAITING] * WORKERS
 
 
-def test_a_signal_is_not_forgotten_by_one_that_only_begins(tmp_path):
-    running = searches(LONG, tmp_path / "x.db")
+class Late:
+    """One that begins after it was asked to stop, and forgets that, as a search does."""
 
-    asked: list[Of] = []
+    signum: int | None = None
 
-    def ask(said: Any) -> None:
-        if isinstance(said, Of) and not asked:  # the first message: others are about to begin
-            asked.append(said)
-            os.kill(os.getpid(), signal.SIGTERM)
+    def __iter__(self) -> Iterator[str]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(2):
+            while self.signum is None:
+                time.sleep(0.01)
+            yield "asked"
+            self.signum = None
+        raise Interrupted(signal.SIGTERM)
 
-    assert ends(ran(running, ask)) == [Ended(143)] * WORKERS
-    assert TrialState.RUNNING not in [trial.state for trial in running[0].study.trials]
+
+def test_a_signal_is_not_forgotten_by_one_that_only_begins():
+    assert ends(ran([Late()])) == [Ended(143)]
 
 
 def test_an_error_ends_one_worker_and_the_others_do_the_rest(tmp_path):
@@ -245,6 +252,23 @@ def test_a_trial_that_lost_its_worker_is_trained_alone(tmp_path, caplog):
     lines = [said.text for said in news if isinstance(said, Line)]
     for number in (0, 1):
         assert f"trial {number}: its worker died; nothing is trained beside it" in lines
+
+
+def test_a_trial_that_loses_its_worker_in_that_moment_is_not_taken_beside_others(tmp_path):
+    (search, _) = searches(small(trials=2), tmp_path / "x.db", 2)
+    storage, room = search.storage, search.evaluator.room
+    assert room is not None
+    storage.owner = "dead"
+    lost = storage.next_trial(1, 2)
+    assert not storage.next_has_died(1)
+    storage.requeue_orphans(1)
+    storage.owner = "alive"
+    assert storage.next_has_died(1)
+    assert room.enter()
+    assert search._claimed_within(room, 1) is None
+    room.leave()
+    assert search._claimed(1) == lost
+    assert room.is_closed
 
 
 def test_a_comparison_by_threads_equals_that_by_one(tmp_path):
