@@ -24,7 +24,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from nasopt.space.blocks import Pointwise
-from nasopt.space.layers import ACTIVATIONS, CONV_OPS, EXPANSION, NORMS, Conv, Shape
+from nasopt.space.layers import ACTIVATIONS, CONV_OPS, EXPANSION, NORMS, Conv, Layer, Shape
+from nasopt.space.own_module import built
+from tests.space.blocks_of_a_user import Plain
 
 ISAS = ("native", "AVX2", "AVX", "SSE41")  # the values of ONEDNN_MAX_CPU_ISA, and none
 THREADS = (1, 2)
@@ -32,11 +34,12 @@ FEW = (1, 2, 3, 4, 5, 6, 7)  # channels, where kernels have their special cases
 CHANNELS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 16, 17, 24, 32, 33, 48, 64, 96)
 SIDES = (1, 2, 3, 4, 5, 7, 8, 9, 12, 14, 16, 17, 28, 32)
 BATCHES = (1, 2, 3, 7, 16, 31, 32, 64)
+USERS = 0.2  # of the cases are convolutions in a block of the user's
 MACS = 1e8  # of a case at most: the reference is slow
 # as a share of the sum of the absolute values of the terms: batch norm makes gradients cancel
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
-Case = tuple[Conv, Shape, int, str, torch.dtype]  # ..., images in a batch, layout, precision
+Case = tuple[Layer, Shape, int, str, torch.dtype]  # ..., images in a batch, layout, precision
 
 USUAL = "channels_last", torch.float32
 BFLOAT16 = torch.bfloat16
@@ -47,12 +50,14 @@ KNOWN: list[Case] = [
         for kernel_size, op in ((1, "conv"), (3, "residual"))
         for channels in (2, 7)
     ),
+    *((Plain(filters=8, kernel_size=1, stride=2), (few, 8, 8), 64, *USUAL) for few in (2, 4, 7)),
     # whose gradients were garbage on processors that compute in bfloat16
     *(
         (Conv(filters=32, kernel_size=size, stride=2), (16, *side), 16, "channels_last", BFLOAT16)
         for size in (3, 5)
         for side in ((1, 1), (5, 1), (1, 4), (2, 1))
     ),
+    (Plain(filters=32, stride=2), (16, 1, 1), 16, "channels_last", BFLOAT16),
 ]
 
 
@@ -74,6 +79,9 @@ def drawn(chance: random.Random) -> Case:
         dtype = chance.choice((torch.float32, torch.float32, torch.bfloat16))
         kernel = layer.chosen("kernel_size") ** 2 * layer.chosen("filters")
         kernel *= {"inverted": EXPANSION, "basic": 2}.get(layer.chosen("op"), 1)
+        if chance.random() < USERS:
+            usual = ("filters", "kernel_size", "stride")
+            layer = Plain(**{field: layer.chosen(field) for field in usual})
         if batch * shape[0] * shape[1] * shape[2] * kernel <= MACS:
             return layer, shape, batch, layout, dtype
 
@@ -83,7 +91,8 @@ def faults(case: Case, seed: int) -> list[str]:
     layer, shape, batch, layout, dtype = case
     memory = getattr(torch, layout)
     torch.manual_seed(seed)
-    module = layer.build(shape).to(memory_format=memory)
+    own = isinstance(layer, Plain)
+    module = (built(layer, shape) if own else layer.build(shape)).to(memory_format=memory)
     images = torch.randint(0, 256, (batch, *shape), dtype=torch.uint8)
     inputs = images.to(torch.float32, memory_format=memory).div_(64).sub_(2)
     inputs.requires_grad_(seed % 2 == 0)  # those of a first layer do not
@@ -100,7 +109,7 @@ def faults(case: Case, seed: int) -> list[str]:
     return [fault for check in checks for fault in check()]
 
 
-def output_pixels(layer: Conv, shape: Shape) -> int:
+def output_pixels(layer: Layer, shape: Shape) -> int:
     height, width = layer.shrink(shape[1:])
     return height * width
 

@@ -23,7 +23,13 @@ REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in 
 ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
 UNKNOWN = 255  # the exit code of one whose server had died before
 POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
-NEEDED = ("nasopt.search.comparison", "nasopt.search.loading", "nasopt.reporting.notes")
+NEEDED = (
+    "nasopt.search.comparison",
+    "nasopt.search.loading",
+    "nasopt.reporting.notes",
+    "nasopt.training.trainer",
+    "torch._dynamo",  # which torch imports at the first optimizer: 1.1 s of CPU in each worker
+)
 UNREAD = 1_000  # messages at most: workers wait for a screen that does not go on
 
 Given = TypeVar("Given")

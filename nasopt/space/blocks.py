@@ -162,6 +162,37 @@ class Pointwise(nn.Conv2d):
         return super().forward(picked)
 
 
+class Strided(nn.Conv2d):
+    """A convolution with a stride, of a block of the user's, computed as ours are.
+
+    A stride picks pixels before a 1x1 convolution, as in `Pointwise`, and an axis of one pixel is
+    not strided where that changes nothing: there oneDNN's gradients in bfloat16 are garbage.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        edges = (0, 0) if isinstance(self.padding, str) else self.padding  # "same" has no stride
+        strides = [
+            1 if side == 1 and 2 * edge == apart * (size - 1) else stride
+            for side, size, stride, edge, apart in zip(
+                x.shape[-2:], self.kernel_size, self.stride, edges, self.dilation,
+                strict=True,
+            )
+        ]  # fmt: skip
+        if self.kernel_size == (1, 1) and edges == (0, 0):
+            x, strides = F.avg_pool2d(x, 1, strides), [1, 1]
+        return F.conv2d(
+            x, self.weight, self.bias, strides, self.padding, self.dilation, self.groups
+        )
+
+
+def protect(module: nn.Module) -> None:
+    """Let the strided convolutions of a block of the user's be computed as ours are."""
+    for part in module.modules():
+        strided = type(part) is nn.Conv2d and part.stride != (1, 1)
+        if strided and part.padding_mode == "zeros":
+            part.__class__ = Strided
+
+
 def _convolved(
     channels: int, filters: int, kernel_size: int, strides: Strides, look: Look, groups: int = 1
 ) -> list[nn.Module]:

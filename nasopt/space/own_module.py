@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasopt.errors import Error, SpaceError
 from nasopt.space import own
+from nasopt.space.blocks import protect
 from nasopt.space.layers import Layer, Shape
 
 _running = threading.RLock()  # code of the user's may draw from generators of the whole process
@@ -57,6 +58,7 @@ def _built(layer: Layer, in_shape: Shape) -> nn.Module:
         raise SpaceError(
             f"{_called(layer)}.build returns a lazy module; in_shape[0] is its number of channels"
         )
+    protect(module)
     return module
 
 

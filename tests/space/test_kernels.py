@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from nasopt.space.blocks import Pointwise
+from nasopt.space.blocks import Pointwise, protect
 from tests.kernels import failures
 
 
@@ -20,3 +21,19 @@ def test_a_strided_1x1_convolution_is_that_of_a_slice_bit_for_bit(side, stride):
     images = torch.randn(2, 3, *side).to(memory_format=torch.channels_last)
     chosen = images[..., ::stride, ::stride].contiguous(memory_format=torch.channels_last)
     assert torch.equal(strided(images), plain(chosen))
+
+
+@pytest.mark.parametrize("padding", [0, 2, "valid"])
+@pytest.mark.parametrize("kernel_size", [1, 3, (1, 5)])
+def test_a_strided_convolution_of_the_user_is_what_torch_makes_of_it(kernel_size, padding):
+    made = {"stride": (2, 3), "padding": padding, "dilation": (1, 2), "groups": 2}
+    plain, ours = (nn.Conv2d(4, 6, kernel_size, **made).double() for _ in range(2))
+    ours.load_state_dict(plain.state_dict())
+    protect(ours)
+    for side in [(9, 12), (5, 1), (1, 11), (1, 1)]:
+        images = torch.randn(2, 4, *side, dtype=torch.float64)
+        try:
+            expected = plain(images)
+        except RuntimeError:  # the kernel is larger than the map
+            continue
+        torch.testing.assert_close(ours(images), expected)
