@@ -5,6 +5,7 @@ other, with a storage, a lease and a sampler of its own; the study file and the 
 once. Signals come to the main thread, which does nothing but pass them on.
 """
 
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -64,6 +65,8 @@ def work_together(
 
 def _all_run(running: Sequence[Running], tell: Tell, device: str) -> Ended:
     """Run all to their ends, whatever these are: each of them is told."""
+    # the first optimizer imports it: not by several threads at once
+    importlib.import_module("torch._dynamo")
     place = find_device(device)
     threads = [
         threading.Thread(target=_run, args=(each, number, tell, place), name=f"training {number}")
