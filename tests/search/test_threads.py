@@ -14,6 +14,7 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from optuna.pruners import HyperbandPruner
 from optuna.trial import TrialState
 
@@ -391,3 +392,30 @@ def _workers_of(process: int) -> list[int]:
     from tests.search.test_processes import workers_of
 
     return workers_of(process)
+
+
+@pytest.mark.long
+def test_a_signal_to_the_command_stops_the_trainings_of_its_process_and_they_go_on(tmp_path):
+    file = study_file(tmp_path)
+    file.write_text(STUDY.replace("epochs=2", "epochs=3000").replace("trials=4", "trials=3"))
+    with command(tmp_path, "mine.py", "--sampler", "random") as process:
+        while _in_training(tmp_path) < 3:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err == "nasopt: stopped by SIGTERM; the same command goes on\n"
+    trials = study_in(tmp_path, "mine/random/0").trials
+    assert [trial.state for trial in trials] == [TrialState.WAITING] * 3
+    assert "nasopt:deaths" not in {name for trial in trials for name in trial.system_attrs}
+
+
+def _in_training(folder: Path) -> int:
+    if not (folder / "x.db").exists():
+        return 0
+    try:
+        trials = study_in(folder, "mine/random/0").trials
+    except (KeyError, optuna.exceptions.StorageInternalError, sa.exc.OperationalError):
+        return 0
+    return sum(bool(trial.intermediate_values) for trial in trials)
