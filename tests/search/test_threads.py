@@ -44,6 +44,7 @@ def searches(
     experiment: Experiment, storage: Path, count: int = WORKERS, **given: Any
 ) -> list[Search]:
     """The searches of as many workers in one process, as a command has them."""
+    given = {"sampler": "random", **given}
     first = Search(experiment, storage=storage, device="cpu", **given)
     evaluators = (first.evaluator.beside() for _ in range(1, count))
     return [first, *(Search(experiment, evaluator=each, **given) for each in evaluators)]
@@ -90,28 +91,18 @@ def trainers(monkeypatch) -> Counter[str]:
     return begun
 
 
-@pytest.fixture
-def often() -> Iterator[None]:
-    """Let threads take turns a thousand times as often as usual."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
 def metrics(known: Sequence[EpochResult]) -> list[tuple[Any, ...]]:
     return [(*each.metrics, each.confusion, each.device) for each in known]
 
 
-@pytest.mark.usefixtures("often")
 def test_a_study_by_threads_has_its_exact_budget_and_trains_each_network_as_one_alone(
     tmp_path, trainers
 ):
-    experiment = small(space=WITH_OWN, trials=10)
-    running = searches(experiment, tmp_path / "x.db", sampler="random")
+    experiment = small(space=WITH_OWN, trials=7)
+    running = searches(experiment, tmp_path / "x.db")
     news = ran(running)
     study = running[0].study
-    assert len(counted(study)) == 10
+    assert len(counted(study)) == 7
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
     assert ends(news) == [Ended()] * WORKERS
     assert news[0] == Begun("here")
@@ -132,23 +123,19 @@ def _finished(said: Any) -> bool:
     return isinstance(said, Of) and getattr(said.said, "finished", None) is not None
 
 
-def test_images_are_loaded_once_and_a_line_is_told_once(tmp_path):
+def test_images_are_loaded_once_a_line_is_told_once_and_pruners_are_not_shared(tmp_path):
     def log(study: optuna.Study, trial: Any) -> None:
         logging.getLogger("nasopt").warning("trial %d", trial.number)
 
-    running = searches(small(trials=6), tmp_path / "x.db", callbacks=[log])
+    experiment = small(trials=3, pruner=HyperbandPruner(min_resource=1, max_resource=2))
+    running = searches(experiment, tmp_path / "x.db", callbacks=[log])
+    assert len({id(each._study.pruner) for each in running}) == WORKERS
     evaluators = [each.evaluator for each in running]
     assert all(each.images is evaluators[0].images for each in evaluators)
     assert len({id(each.storage) for each in evaluators}) == WORKERS
     lines = [said.text for said in ran(running) if isinstance(said, Line)]
     trials = running[0].study.trials
     assert sorted(lines) == sorted(f"trial {trial.number}" for trial in trials)
-
-
-def test_each_has_a_pruner_of_its_own(tmp_path):
-    experiment = small(pruner=HyperbandPruner(min_resource=1, max_resource=2))
-    pruners = [each._study.pruner for each in searches(experiment, tmp_path / "x.db")]
-    assert len({id(each) for each in pruners}) == WORKERS
 
 
 class Count:
@@ -168,11 +155,10 @@ class Count:
 LONG = small(recipe=Recipe(epochs=100_000, batch_size=32), trials=9)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_stops_all_and_every_trial_waits(tmp_path, signum):
+def test_a_signal_stops_all_and_every_trial_waits(tmp_path):
     running = searches(LONG, tmp_path / "x.db")
-    news = ran(running, Count(WORKERS, signum))
-    assert ends(news) == [Ended(128 + signum)] * WORKERS
+    news = ran(running, Count(WORKERS, signal.SIGUSR1))
+    assert ends(news) == [Ended(128 + signal.SIGUSR1)] * WORKERS
     states = [trial.state for trial in running[0].study.trials]
     assert states == [TrialState.WAITING] * WORKERS
 
@@ -200,11 +186,11 @@ def test_an_error_ends_one_worker_and_the_others_do_the_rest(tmp_path):
     def refuse(study: optuna.Study, trial: Any) -> None:
         raise StudyError("callback=1: use 2")
 
-    running = searches(small(trials=6), tmp_path / "x.db")
+    running = searches(small(trials=4), tmp_path / "x.db")
     running[1].callbacks = [refuse]
     first, second, third = ends(ran(running))
     assert (first, second, third) == (Ended(), Ended(2, "callback=1: use 2"), Ended())
-    assert len(counted(running[0].study)) == 6
+    assert len(counted(running[0].study)) == 4
 
 
 def test_an_error_of_all_is_told_once_for_all(tmp_path):
@@ -227,7 +213,7 @@ def test_nobody_to_listen_ends_all(tmp_path):
 
 
 def test_a_trial_that_lost_its_worker_is_trained_alone(tmp_path, caplog):
-    experiment = small(recipe=Recipe(epochs=3, batch_size=32), trials=8)
+    experiment = small(recipe=Recipe(epochs=3, batch_size=32), trials=4)
     left: list[Any] = [*searches(experiment, tmp_path / "x.db", 2)]
     process = os.fork()
     if not process:  # with two trials in hand, as a process of two workers has
@@ -249,7 +235,7 @@ def test_a_trial_that_lost_its_worker_is_trained_alone(tmp_path, caplog):
     news = ran(running, look)
     assert beside == {0: {0}, 1: {1}}
     assert ends(news) == [Ended()] * WORKERS
-    assert len(counted(running[0].study)) == 8
+    assert len(counted(running[0].study)) == 4
     lines = [said.text for said in news if isinstance(said, Line)]
     for number in (0, 1):
         assert f"trial {number}: its worker died; nothing is trained beside it" in lines
@@ -272,10 +258,11 @@ def test_a_trial_that_loses_its_worker_in_that_moment_is_not_taken_beside_others
     assert room.is_closed
 
 
+@pytest.mark.long
 def test_a_comparison_by_threads_equals_that_by_one(tmp_path):
     def one(storage: str, evaluator: Evaluator | None = None) -> Comparison:
         return Comparison(
-            small(trials=4), samplers="random,tpe", seeds=1, replicates=1,
+            small(trials=3), samplers="random,tpe", seeds=1, replicates=1,
             storage=tmp_path / storage, device="cpu", evaluator=evaluator,
         )  # fmt: skip
 
