@@ -60,7 +60,7 @@ def run(
     deadline = Deadline.after(time)
     with following(progress) as follow:
         search = Search(
-            experiment,
+            _checked_experiment(experiment),
             sampler=sampler,
             seed=seed,
             storage=storage,
@@ -97,9 +97,9 @@ def compare(
     deadline = Deadline.after(time)
     with following(progress) as follow:
         comparison = Comparison(
-            experiment, samplers=samplers, seeds=seeds, trials=trials, epochs_budget=epochs_budget,
-            storage=storage, replicates=replicates, baseline=baseline, device=device,
-            analyse_only=analyse_only, deadline=deadline,
+            _checked_experiment(experiment), samplers=samplers, seeds=seeds, trials=trials,
+            epochs_budget=epochs_budget, storage=storage, replicates=replicates, baseline=baseline,
+            device=device, analyse_only=analyse_only, deadline=deadline,
             callbacks=[TrialNotes(), *_checked(callbacks)],
         )  # fmt: skip
         follow(comparison)
@@ -136,8 +136,9 @@ def finals(
     """
     deadline = Deadline.after(time)
     with following(progress) as follow:
+        given = None if experiment is None else _checked_experiment(experiment)
         stages = Finals(
-            experiment, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs,
+            given, storage=storage, study=study, top=top, seeds=seeds, epochs=epochs,
             output=output, deadline=deadline, device=device,
         )  # fmt: skip
         follow(stages)
@@ -185,10 +186,20 @@ def noise(
     So many random networks are trained with so many seeds each. The trainings are kept in the
     database: asking again costs nothing. The other arguments, and what is raised, are as in `run`.
     """
-    study = NoiseStudy(experiment, storage, device, architectures=architectures, seeds=seeds)
+    study = NoiseStudy(
+        _checked_experiment(experiment), storage, device, architectures=architectures, seeds=seeds
+    )
     with following(progress) as follow:
         follow(study)
     return study.noise
+
+
+def _checked_experiment(value: object) -> Experiment:
+    if isinstance(value, Experiment):
+        return value
+    raise StudyError(
+        f"experiment={value!r}: give an Experiment, as nasopt.load_experiment(file) returns it"
+    )
 
 
 def _checked(callbacks: Sequence[Callback]) -> Sequence[Callback]:

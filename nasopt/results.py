@@ -24,7 +24,7 @@ from nasopt.space.architecture import Architecture
 from nasopt.storage.database import shown_url
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, open_storage
-from nasopt.text import several
+from nasopt.text import installing, several
 
 if TYPE_CHECKING:
     import pandas
@@ -167,7 +167,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> "pandas.DataFrame":
     except ModuleNotFoundError as error:
         if error.name != "pandas":
             raise
-        raise StudyError("pandas is not installed; run: pip install 'nasopt[pandas]'") from error
+        raise StudyError(f"pandas is not installed; run: {installing('pandas')}") from error
     return pandas.DataFrame(rows)
 
 

@@ -14,6 +14,11 @@ JOINERS = (
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def installing(extra: str) -> str:
+    """Return the command that installs an extra, in quotes that every shell takes."""
+    return f'pip install "nasopt[{extra}]"'
+
+
 def visible(text: str) -> str:
     """Return `text` in one line, with control characters spelled out: a terminal would obey them.
 

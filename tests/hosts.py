@@ -2,12 +2,20 @@
 
 import os
 import signal
+import socket
 import subprocess
-import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
+
+from nasopt.cli.main import main
+from nasopt.training import trainer
+from tests.faults import log_batches
+from tests.forked import Forked
 
 STUDY = """
 from nasopt import Conv, Experiment, Recipe, Space, categorical
@@ -21,29 +29,21 @@ experiment = Experiment(
 )
 """
 
-MAIN = """
-import socket, sys, time
-from pathlib import Path
 
-name, ahead, *words = sys.argv[1:]
-clock = time.time
-socket.gethostname = lambda: name
-time.time = lambda: clock() + float(ahead)
+def _main(name: str, ahead: float, words: Sequence[str]) -> int:
+    """What a process of a host does, in a process of its own."""
+    clock = time.time
+    socket.gethostname = lambda: name
+    time.time = lambda: clock() + ahead
+    log_batches(Path("batches"))
 
-from nasopt.training import trainer
-from nasopt.cli.main import main
-from tests.faults import log_batches
+    class Trainer(trainer.Trainer):
+        def __init__(self, evaluation: Any, *arguments: Any, **options: Any) -> None:
+            print("trains", evaluation.key, flush=True)
+            super().__init__(evaluation, *arguments, **options)
 
-log_batches(Path("batches"))
-
-class Trainer(trainer.Trainer):
-    def __init__(self, evaluation, *arguments, **options):
-        print("trains", evaluation.key, flush=True)
-        super().__init__(evaluation, *arguments, **options)
-
-trainer.Trainer = Trainer
-sys.exit(main(words))
-"""
+    trainer.Trainer = Trainer  # type: ignore[misc]
+    return main(words)
 
 
 class Host:
@@ -58,13 +58,12 @@ class Host:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", MAIN, self.name, str(self.ahead), *words],
+        return Forked(
+            partial(_main, self.name, self.ahead, words),
             cwd=self.folder,
-            env={**self.environment, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
 
     def run(self, *words: str) -> tuple[list[str], str]:

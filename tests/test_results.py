@@ -51,6 +51,7 @@ def test_a_study_has_its_best_network_and_any_other(database):
     study = database.study(STUDY)
     assert study.best == study.outcome.best[0]
     assert study.architecture == study.best.architecture
+    assert nasopt.best(study) == nasopt.best(study.outcome) == study.architecture
     assert study.trial(3).number == 3
     assert study.why(11).seen == study.trial(11).accuracy
 
@@ -109,7 +110,7 @@ def test_the_noise_is_that_which_was_measured(tmp_path):
 
 def test_without_pandas_an_error_says_how_to_get_it(database, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(StudyError, match=r"pip install 'nasopt\[pandas\]'"):
+    with pytest.raises(StudyError, match=r'pip install "nasopt\[pandas\]"'):
         database.study(STUDY).trials  # noqa: B018
 
 

@@ -19,6 +19,7 @@ from nasopt.analysis.classification import (
     scores,
 )
 from nasopt.analysis.reranking import Reranking
+from nasopt.analysis.shown import Shown
 from nasopt.errors import SpaceError, StorageError
 from nasopt.space.architecture import Architecture
 from nasopt.storage.latencies import Latency
@@ -176,7 +177,7 @@ class Efficiency:
 
 
 @dataclass(frozen=True)
-class FinalResult:
+class FinalResult(Shown):
     """What became of a search: its best networks trained again, and the winner tested.
 
     `folder` is where the winner's model was written.

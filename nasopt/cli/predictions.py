@@ -14,7 +14,7 @@ from nasopt.models.loading import load
 from nasopt.models.model import Classification
 from nasopt.models.predicting import Picture, Predictions, named
 from nasopt.reporting.terminal import display
-from nasopt.reporting.terminal.finals import print_scores
+from nasopt.reporting.terminal.finals import score_parts
 from nasopt.text import several
 
 logger = logging.getLogger("nasopt")
@@ -44,9 +44,19 @@ def _given(names: Sequence[str]) -> Iterator[str]:
     """Yield the names, and in the place of - those of standard input, a line each."""
     for name in names:
         if name == "-":
-            yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
-        else:
+            yield from _listed()
+        elif name:
             yield name
+        else:
+            raise DataError("PICTURE='': an empty name; name pictures, or . for the working folder")
+
+
+def _listed() -> list[str]:
+    """Return the names on standard input; raise DataError if there are none."""
+    found = [name for line in sys.stdin if (name := line.rstrip("\r\n"))]
+    if not found:
+        raise DataError("-: no name on standard input; give one a line")
+    return found
 
 
 def _print_json(predictions: Predictions, top: int) -> None:
@@ -77,17 +87,20 @@ def _print_csv(predictions: Predictions, top: int) -> None:
 def _print_table(out: Console, predictions: Predictions, top: int) -> None:
     """Print a row for each picture; of those that are sorted already the scores, not each one."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    for _ in range(1 + min(top, len(predictions.model.classes))):
+        table.add_column(overflow="fold")  # a path is never cut
     for picture, prediction in predictions:
         if picture.label is None:
             cells = (f"{name} {share:.1%}" for name, share in prediction.ranked[:top])
             table.add_row(prediction.picture, *cells)
     if table.row_count:
-        out.print(table, soft_wrap=True)
+        display.print_rows(out, table)
     if predictions.scores is not None:
         out.print(f"{several(predictions.scores.images, 'picture')} in folders of their classes")
         training = predictions.model.training
         metric = "accuracy" if training is None else training.metric
-        print_scores(out, predictions.scores, predictions.model.classes, metric)
+        parts = score_parts(out, predictions.scores, predictions.model.classes, metric)
+        display.print_parts(out, parts)
 
 
 def _tell_unreadable(predictions: Predictions) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 
 from nasopt.errors import Error, ModelError
 from nasopt.models.model import Model
-from nasopt.text import listed
+from nasopt.text import installing, listed
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -150,9 +150,7 @@ def _onnx_extra() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in ("onnx", "onnxscript"):
             raise
-        raise ModelError(
-            f"{error.name} is not installed; run: pip install 'nasopt[onnx]'"
-        ) from error
+        raise ModelError(f"{error.name} is not installed; run: {installing('onnx')}") from error
 
 
 @contextmanager

@@ -35,8 +35,8 @@ def _found(reranking: Reranking, test: FinalTest) -> str:
     return (
         f"It is {plain(reranking.winner.name)}. The {several(networks, 'best network')} of the "
         f"search were trained again with {several(seeds, 'other seed')} and ranked by their "
-        f"{in_words(reranking.metric)} on validation images. {plain(reranking.verdict)} The first "
-        f"was trained on training and validation images together for "
+        f"{in_words(reranking.metric)} on validation images. {plain(reranking.verdict)} "
+        "This network was then trained on training and validation images together for "
         f"{several(test.epochs, 'epoch')}; this model is the one of the first seed, whichever is "
         f"best on test. {test.about_looks}"
     )

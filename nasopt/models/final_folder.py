@@ -9,7 +9,7 @@ from nasopt.errors import ModelError
 from nasopt.models.loading import ARCHITECTURE, load
 from nasopt.models.model import Model
 from nasopt.models.saving import ONNX, check_output
-from nasopt.text import RUN_AGAIN
+from nasopt.text import RUN_AGAIN, installing
 
 logger = logging.getLogger("nasopt")
 
@@ -56,7 +56,7 @@ def _check_writable(folder: Path) -> None:
 def _missing_for_onnx() -> str | None:
     """Return the package that is missing, with the remedy; None if ONNX can be written."""
     missing = [name for name in ONNX_EXTRA if find_spec(name) is None]
-    return f"{missing[0]} is not installed; run: pip install 'nasopt[onnx]'" if missing else None
+    return f"{missing[0]} is not installed; run: {installing('onnx')}" if missing else None
 
 
 def holds(folder: Path, model: Model) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from nasopt.analysis.winners import fresh_seeds
 from nasopt.data import Seen
+from nasopt.errors import StudyError
 from nasopt.models.fitting import joined
 from nasopt.models.model import Model, Training
 from nasopt.models.preprocessing import Preprocessing
@@ -18,6 +19,7 @@ from nasopt.space.model import Network, build
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders
 from nasopt.storage.record import Data
+from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import EpochResult, Evaluation
 
 ALL_IMAGES = "train+validation"  # in the fingerprint of what such a training is on
@@ -75,9 +77,16 @@ class FinalTraining:
         self.kept.discard_checkpoint(evaluation.key)
 
     def model(self, evaluation: Evaluation) -> Model:
-        """Return the network that `epochs` has trained, on the CPU."""
+        """Return the network that `epochs` has trained, on the CPU.
+
+        Raises StudyError if its weights are gone since: the same finals elsewhere may end first.
+        """
         weights = self._weights(evaluation)
-        assert weights is not None
+        if weights is None:
+            raise StudyError(
+                f"seed={evaluation.seed}: the weights of its final training are gone, as if the "
+                f"same finals ran twice at a time; {RUN_AGAIN}"
+            )
         network = self._network(evaluation)
         network.load_state_dict(weights)
         assert isinstance(evaluation.architecture, Architecture)

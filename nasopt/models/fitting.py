@@ -61,10 +61,15 @@ class Fit:
 
     def __iter__(self) -> Iterator[EpochResult]:
         """Train to the end; raise ModelError if a loss is not finite."""
-        for result in self.trainer.epochs():
-            self.results.append(result)
+        return filter(None, self.batches())
+
+    def batches(self) -> Iterator[EpochResult | None]:
+        """Train likewise, but yield None after each batch as well."""
+        for result in self.trainer.batches():
+            if result is not None:
+                self.results.append(result)
             yield result
-            if result.diverged:
+            if result is not None and result.diverged:
                 raise ModelError(
                     f"lr={self.recipe.lr}: the loss is not finite after epoch {result.epoch}; "
                     "use a smaller one"

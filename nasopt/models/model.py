@@ -21,7 +21,7 @@ from nasopt.training.evaluation import VERSION, EpochResult, Recipe
 T = TypeVar("T")
 
 PIXELS_AT_ONCE = 2**20  # channels not counted
-Pictures = str | Path | np.ndarray[Any, Any] | torch.Tensor | Sequence[str | Path]
+Pictures = str | Path | np.ndarray[Any, Any] | torch.Tensor | Iterable[str | Path]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +183,7 @@ class Model:
         if isinstance(pictures, np.ndarray | torch.Tensor):
             images = self.checked(pictures)
             return list(self.answers(images, [None] * len(images)))
-        paths = [pictures] if isinstance(pictures, str | Path) else pictures
-        for path in paths:
-            if not isinstance(path, str | Path):
-                raise DataError(f"pictures={type(path).__name__}: give paths, or one array of all")
+        paths = _paths(pictures)
         return [each for batch in self.batched(paths) for each in self._read_and_answered(batch)]
 
     def _read_and_answered(self, paths: Sequence[str | Path]) -> Iterator[Classification]:
@@ -229,3 +226,13 @@ class Model:
                 f"(n, {', '.join(map(str, self.input_shape))})"
             )
         return images
+
+
+def _paths(pictures: object) -> list[str | Path]:
+    """Return the paths that are given; raise DataError for anything that is none."""
+    given = pictures if isinstance(pictures, Iterable) else [pictures]
+    paths = [pictures] if isinstance(pictures, str | Path) else [*given]
+    for path in paths:
+        if not isinstance(path, str | Path):
+            raise DataError(f"pictures={type(path).__name__}: give paths, or one array of all")
+    return paths

@@ -156,8 +156,8 @@ class Predictions:
             colour = self.model.preprocessing.colour
             logger.warning("%s of %s turned into %s", self._recoloured, pictures, colour)
         if self.known:
-            known = f"{self.known:,} of {pictures}"
-            logger.warning("%s were among those that it was trained on: that flatters it", known)
+            known = f"{self.known:,} of {pictures} {'was' if self.known == 1 else 'were'}"
+            logger.warning("%s among those that it was trained on: that flatters it", known)
 
     def _count(self, picture: Picture, prediction: Classification) -> None:
         if picture.label is not None:

@@ -18,6 +18,7 @@ from nasopt.space.architecture import Architecture
 from nasopt.space.fields import Open, Real
 from nasopt.space.layers import Conv, Dense, Layer, Pool
 from nasopt.space.space import Space
+from nasopt.text import listed
 from nasopt.training.metrics import in_words
 
 LARGEST, TYPICAL = "largest", "median random"
@@ -35,13 +36,13 @@ DRAW_SEED = 0
 class Reference:
     """A network to compare with; `how` says how near it is to its name, or where it is from.
 
-    One that `is_like` none of the family that it is nearest to does not go by that name alone.
+    One that `lacks` what its family consists of does not go by that name alone.
     """
 
     name: str
     how: str
     architecture: Architecture
-    is_like: bool = True
+    lacks: str = ""  # the word for the family's convolutions, if it has none of them
 
 
 @dataclass(frozen=True)
@@ -92,20 +93,28 @@ def _of_family(space: Space, problem: Problem, family: Family) -> Reference | No
     if architecture is None or not _convolutions(architecture):  # only blocks of the user's own
         return None
     right, count = _of_its_kind(family, architecture)
-    is_like = right > 0 or not count
-    return Reference(family.name, nearness(family, architecture), architecture, is_like)
+    lacks = family.word if count and not right else ""
+    return Reference(family.name, nearness(family, architecture), architecture, lacks)
 
 
 def _joined(alike: Sequence[Reference]) -> Reference:
     """Return references that are one network as one, after those of them that it is like."""
-    named = [each for each in alike if each.is_like] or alike[:1]
-    others = [f"also the nearest to {e.name} ({e.how})" for e in alike if e not in named]
+    named = [each for each in alike if not each.lacks] or alike[:1]
+    others = [each for each in alike if each not in named]
     if len(named) == 1:
         how = named[0].how
     else:
         how = "; ".join(f"{each.name}: {each.how}" for each in named)
     name = " = ".join(each.name for each in named)
-    return Reference(name, "; ".join([how, *others]), named[0].architecture)
+    return Reference(name, "; ".join([how, *_also(others)]), named[0].architecture)
+
+
+def _also(others: Sequence[Reference]) -> Iterator[str]:
+    """Yield a clause on the families that the space has no network of, if there are any."""
+    if others:
+        words = " or ".join(each.lacks for each in others)
+        names = listed([each.name for each in others])
+        yield f"also the nearest to {names}, though none of its convolutions is {words}"
 
 
 def member(space: Space, problem: Problem, family: Family) -> Architecture | None:
@@ -190,13 +199,13 @@ def _of_its_kind(family: Family, architecture: Architecture) -> tuple[int, int]:
 
 
 def nearness(family: Family, architecture: Architecture) -> str:
-    """Return how near a network is to its family: "4 of 4 convolutions plain, 4 of 4 of 3x3"."""
+    """Return how near it is to its family: "4 of 4 convolutions are plain, 4 of 4 are 3x3"."""
     right, count = _of_its_kind(family, architecture)
     kernels = [each.kernel_size for each in _convolutions(architecture)]
     behind = "" if count == len(kernels) else " after the first"
     return (
-        f"{right} of {count} convolutions{behind} {family.word}, "
-        f"{kernels.count(3)} of {len(kernels)} of 3x3"
+        f"{right} of {count} convolutions{behind} are {family.word}, "
+        f"{kernels.count(3)} of {len(kernels)} are 3x3"
     )
 
 

@@ -14,7 +14,8 @@ from nasopt.errors import ModelError, spelled
 from nasopt.models.fitting import Fit
 from nasopt.models.loading import load
 from nasopt.models.model import Training
-from nasopt.text import accuracy, listed
+from nasopt.search.interruption import Interrupted, interruptible
+from nasopt.text import BEGINS_ANEW, accuracy, listed, several
 from nasopt.training.evaluation import EpochResult
 
 
@@ -48,8 +49,8 @@ class Reproduction:
     def verdict(self) -> str:
         """One sentence on whether the figures agree, and how far."""
         if self.exactly:
-            count = len(self.found)
-            return f"The figures agree bit for bit: those of {count} epochs, and all weights."
+            epochs = several(len(self.found), "epoch")
+            return f"The figures agree bit for bit: those of {epochs}, and all weights."
         both = f"{accuracy(self.found[-1])} now, {accuracy(self.recorded[-1])} as recorded"
         agree = "agree, as far as chance allows" if self.agrees else "do not agree"
         why = (
@@ -75,7 +76,8 @@ class Reproducing:
     The images are those that the folder describes, in `data` if they are in another folder now, or
     `dataset`, if it is given.
 
-    Raises an Error if the training is not recorded, or the images are others.
+    Raises an Error if the training is not recorded, or the images are others. Iterating raises
+    Interrupted on Ctrl-C or SIGTERM; the same call begins anew.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Reproducing:
         dataset: Dataset | None = None,
         device: str = "auto",
     ) -> None:
+        self.signum: int | None = None  # of the signal that asked to stop
         self.model = load(folder)
         if self.model.training is None:
             raise ModelError(f"{folder}: its training is not recorded; train it with nasopt.train")
@@ -101,7 +104,12 @@ class Reproducing:
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[EpochResult]:
-        return iter(self.fit)
+        with interruptible(self):
+            for result in self.fit.batches():
+                if self.signum is not None:
+                    raise Interrupted(self.signum, BEGINS_ANEW)
+                if result is not None:
+                    yield result
 
     @property
     def result(self) -> Reproduction:
@@ -148,7 +156,8 @@ def reproduce(
     `data` is the folder of the images, if it is not where it was; `dataset` the data set itself, if
     its images were in memory.
 
-    Raises an `Error` if the training is not recorded, or the images are others.
+    Raises an `Error` if the training is not recorded, or the images are others; Interrupted on
+    Ctrl-C or SIGTERM.
     """
     again = Reproducing(folder, data=data, dataset=dataset, device=device)
     for _ in again:

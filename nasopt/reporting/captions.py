@@ -18,7 +18,7 @@ from nasopt.analysis.outcome import Outcome
 from nasopt.analysis.predictions import Predictions
 from nasopt.analysis.record import Record
 from nasopt.analysis.statistics import TEST_PAIRS
-from nasopt.reporting.names import field_name, kind_name, layer_noun, place_in_prose
+from nasopt.reporting.names import OWN_IMAGES, field_name, kind_name, layer_noun, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
 from nasopt.space.layers import Layer
 from nasopt.space.limits import LATENCY
@@ -93,8 +93,7 @@ def nothing_found(studies: Sequence[Record]) -> str:
 def images_of(study: Record) -> str:
     """Return the images of a study in words; of those of one's own there is no name."""
     name = str(study.experiment.dataset).split()[0]
-    own = {"image_folder": "a folder of pictures", "tensors": "images of one's own"}
-    return own.get(name, f"the images of {name}")
+    return OWN_IMAGES.get(name, f"the images of {name}")
 
 
 def space_size(study: Record) -> int | None:

@@ -1,4 +1,4 @@
-"""The words for a search space's parameters: the fields of layers, and their places."""
+"""The words for a search space's parameters (fields of layers, their places) and for images."""
 
 FIELDS = {
     "layer": "type",
@@ -10,6 +10,7 @@ FIELDS = {
     "lr": "learning rate",
 }
 LAYERS = {"conv": "layer", "pool": "pooling layer", "dense": "fully connected layer"}
+OWN_IMAGES = {"image_folder": "a folder of pictures", "tensors": "images of one's own"}
 WHOLE = {
     "conv": "the number of layers",
     "dense": "the number of fully connected layers",
@@ -49,3 +50,16 @@ def place_in_prose(place: str) -> str:
         return WHOLE.get(place, place)
     kind = name.rstrip("_ ")
     return f"{LAYERS.get(kind, kind)} {int(place.removeprefix(name))}"
+
+
+def data_name(fingerprint: str) -> str:
+    """Return what tells images from all others: a fingerprint, of those of one's own in words."""
+    name, *details = fingerprint.split()
+    known = dict(each.split("=", 1) for each in details if "=" in each)
+    digests = [each for each in details if "=" not in each]
+    if name not in OWN_IMAGES or not digests:
+        return fingerprint
+    limit = known.get("limit", "None")
+    which = "all of them" if limit == "None" else f"{limit} of them"
+    split = f"split by seed {known.get('split', '0')}"
+    return f"{OWN_IMAGES[name]}, {which}, {split}; the digest of their content is {digests[0]}"

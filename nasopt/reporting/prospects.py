@@ -70,7 +70,14 @@ def prospects(proposal: Proposal) -> list[str]:
             f"Reading the pictures takes {duration(survey.seconds_to_read)} at each start: scale "
             "them down once, beforehand."
         )
-    validation = proposal.experiment.data.counts[1]
+    data = proposal.experiment.data
+    if data.limit is not None:
+        seen = survey.training + survey.validation
+        told.append(
+            f"So that trials are short, {data.limit:,} of the {seen:,} pictures for training and "
+            "validation are searched with."
+        )
+    validation = data.counts[1]
     told.append(
         f"With {several(validation, 'validation picture')}, an accuracy is uncertain by "
         f"{2 * proposal.standard_error:.3f} either way (95 %, at most)."

@@ -68,6 +68,8 @@ def make_study(
         raise DataError(f"size={size!r}: use 1, 2, 3, ... pixels")
     path = Path(study_name(folder) if output is None else output)
     if output is not None:
+        if path.suffix != ".py":
+            raise StudyError(f"output={path}: no name of a study file; let it end in .py")
         _refuse_existing(path)
     proposal = propose(look_at(folder), name=path.stem, size=size, device=device)
     if output is not None:

@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from nasopt.analysis.compared import ComparisonResult
+from nasopt.analysis.final_test import FinalResult
 from nasopt.analysis.noise import Noise
 from nasopt.analysis.outcome import Outcome, Result
 from nasopt.analysis.shown import Shown, view
 from nasopt.analysis.why import Why
 from nasopt.reporting.terminal.comparison import comparison_parts
-from nasopt.reporting.terminal.display import noise_parts, paper
+from nasopt.reporting.terminal.display import noise_parts, paper, print_parts
+from nasopt.reporting.terminal.finals import final_parts
 from nasopt.reporting.terminal.results import outcome_parts, result_parts, why_parts
 from nasopt.text import visible
 
@@ -31,6 +33,7 @@ def parts(found: Any, out: Console) -> Iterator[RenderableType]:
 
 
 parts.register(ComparisonResult, lambda found, out: comparison_parts(found))
+parts.register(FinalResult, lambda found, out: final_parts(out, found))
 parts.register(Noise, lambda found, out: noise_parts(found))
 parts.register(Outcome, lambda found, out: outcome_parts(out, found))
 parts.register(Result, lambda found, out: result_parts(out, found))
@@ -54,8 +57,7 @@ class View:
     def __str__(self) -> str:
         text = io.StringIO()
         out = paper(text, terminal=False)  # plain in Jupyter, too, which asks for colours
-        for part in parts(self.found, out):
-            out.print(part)
+        print_parts(out, parts(self.found, out))
         return text.getvalue().rstrip("\n")
 
 

@@ -13,7 +13,12 @@ from nasopt.errors import OutOfMemory, SpaceError
 from nasopt.search.experiment import Experiment
 from nasopt.space.architecture import Architecture
 from nasopt.space.fields import RandomTrial
-from nasopt.training.devices import find_device, suitable_threads, threads_here
+from nasopt.training.devices import (
+    find_device,
+    out_of_memory_told,
+    suitable_threads,
+    threads_here,
+)
 from nasopt.training.evaluation import Evaluation
 from nasopt.training.trainer import Trainer
 
@@ -122,10 +127,11 @@ def _seconds(experiment: Experiment, evaluation: Evaluation, device: torch.devic
 
     recipe = replace(evaluation.recipe, epochs=2, batch_size=batch)  # the first warms up
     try:
+        with out_of_memory_told(device):
+            drawn = images(batch * TIMED_BATCHES), images(scored)
         trainer = Trainer(
             Evaluation(evaluation.architecture, recipe, experiment.data, 0),
-            images(batch * TIMED_BATCHES),
-            images(scored),
+            *drawn,
             experiment.data.classes,
             threads=threads_here(suitable_threads(experiment.batch_macs or 0)),
         )

@@ -11,20 +11,24 @@ from typing import Protocol
 
 from nasopt.errors import Unavailable
 from nasopt.storage.patience import waiting_for_servers
+from nasopt.text import GOES_ON
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last is what one has Slurm send
 
 
 class Interrupted(KeyboardInterrupt):
-    """The error after a signal to stop: the trial waits in the queue, and the study can go on."""
+    """The error after a signal to stop: the trial waits in the queue, and the study can go on.
 
-    def __init__(self, signum: int) -> None:
+    `again` says what the same command, or call, does then.
+    """
+
+    def __init__(self, signum: int, again: str = GOES_ON) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
-        self.signum = signum
+        self.signum, self.again = signum, again
 
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython and Jupyter show: no place in the code is to blame."""
-        return [f"{type(self).__name__}: {self}; the same call goes on"]
+        return [f"{type(self).__name__}: {self}; {self.again.replace('command', 'call')}"]
 
 
 class Interruptible(Protocol):

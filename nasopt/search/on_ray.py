@@ -22,7 +22,7 @@ from nasopt.errors import StudyError
 from nasopt.search.processes import POLL_SECONDS, UNREAD, Crew, News
 from nasopt.search.working import Begun, Ended, Killed, Tell
 from nasopt.storage.database import file_of, storage_url
-from nasopt.text import several
+from nasopt.text import installing, several
 
 logger = logging.getLogger("nasopt")
 
@@ -148,7 +148,7 @@ def _imported() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise StudyError("ray is not installed; run: pip install 'nasopt[ray]'") from error
+        raise StudyError(f"ray is not installed; run: {installing('ray')}") from error
     return ray
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from nasopt.data import image_folder
 from nasopt.data.survey import Survey
+from nasopt.errors import DataError
 from nasopt.search.describe import SAMPLE, describe
 from nasopt.search.experiment import Experiment
 from nasopt.space.fields import RandomTrial, categorical
@@ -76,11 +77,18 @@ def propose(
 
     It is measured here: where a typical trial would take more than a minute, there are fewer
     epochs, then smaller pictures, then fewer of them.
+
+    Raises DataError if pictures of that size do not fit into memory.
     """
     for side in _sizes(survey) if size is None else [size]:
         proposal = _with_fewer_epochs(_measured(survey, name, side, device))
         if proposal.seconds_per_trial <= TRIAL_SECONDS:
             break
+    if math.isinf(proposal.seconds_per_trial):
+        raise DataError(
+            f"size={proposal.size}: too large for the memory of {proposal.device}; "
+            "use a smaller one"
+        )
     proposal = _with_fewer_pictures(proposal)
     trials = _trials(proposal.seconds_per_trial)
     return replace(proposal, experiment=replace(proposal.experiment, trials=trials))

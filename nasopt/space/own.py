@@ -48,7 +48,7 @@ def take_in(cls: "type[Layer]", base: "type[Layer]") -> None:
     for each in ("__setattr__", "__delattr__"):  # Frozen has them, and a decorator would refuse
         delattr(cls, each)
     names = [each.name for each in fields(cls)]
-    for each in sorted({*written, *names} - {*OVERRIDDEN, "_recorded"}):
+    for each in sorted((written - {*OVERRIDDEN, "_recorded"}) | {*names}):
         if hasattr(base, each):
             raise SpaceError(f"{name}.{each}: a name of nasopt.Layer's own; rename it")
     cls.kind, cls.is_own = name, True

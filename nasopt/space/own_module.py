@@ -105,7 +105,7 @@ def told(what: str) -> Iterator[None]:
         yield
     except Error:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a block that calls exit() ends no search
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         raise SpaceError(
             f"{what}: {text}{_line(error)}; fix it, or leave that choice out of the space"
@@ -117,7 +117,7 @@ def _called(layer: Layer) -> str:
     return f"{layer.kind}({listed})"
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """Return the last line outside of torch and nasopt that was running, as ", mine.py:12"."""
     ours = (Path(torch.__file__).parent, Path(__file__).parents[1])
     for frame in reversed(traceback.extract_tb(error.__traceback__)):

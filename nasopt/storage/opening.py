@@ -37,7 +37,7 @@ from nasopt.storage.locks import Locks, file_locks, server_locks
 from nasopt.storage.patience import patience_seconds
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDIES, TRIALS
-from nasopt.text import RUN_AGAIN
+from nasopt.text import RUN_AGAIN, installing
 
 CONNECT_SECONDS = 10  # until a server that does not answer is given up
 SILENT_SECONDS = 60  # until one that no longer acknowledges what it is sent is
@@ -168,7 +168,7 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
     except ImportError as error:
         raise StorageError(
             f"storage={shown}: {error.name or error.__cause__.name} is not installed; "  # type: ignore[union-attr]
-            "run: pip install 'nasopt[postgresql]'"
+            f"run: {installing('postgresql')}"
         ) from error
     except (sa.exc.DBAPIError, StorageInternalError) as error:
         cause = error if isinstance(error, sa.exc.DBAPIError) else error.__cause__

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from nasopt.errors import Error, TrackerError
-from nasopt.text import several
+from nasopt.text import installing, several
 from nasopt.trackers.content import TrackedStudy, TrackedTrial
 
 logger = logging.getLogger("nasopt")
@@ -33,9 +33,7 @@ class Tracker(ABC):
 
     def __init__(self) -> None:
         if importlib.util.find_spec(self.module) is None:
-            raise TrackerError(
-                f"{self.module} is not installed; run: pip install 'nasopt[{self.extra}]'"
-            )
+            raise TrackerError(f"{self.module} is not installed; run: {installing(self.extra)}")
         self._waiting: Queue[tuple[optuna.Study, FrozenTrial]] = Queue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()  # of searches in several threads

@@ -84,7 +84,7 @@ def suitable_threads(macs: float) -> int:
     """Return the number of threads for a network whose batch takes so many `macs`, forward.
 
     Threads wait for each other after every operation. On two idle cores a second one gains nothing
-    below 1e7 MACs, 8 to 50 % up to 5e8 and 40 to 70 % from 1e9 on. Beside busy processes it costs
+    below 1e7 MACs, -9 to 41 % up to 5e8 and 55 to 92 % from 2e9 on. Beside busy processes it costs
     a factor of 3 to 30 at all of these sizes, least at the largest (`tests.benchmarks.threads`).
     """
     return max(1, int(macs / MACS_A_THREAD))

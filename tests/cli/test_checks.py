@@ -80,5 +80,5 @@ def test_a_person_reads_a_line_each(capsys, part):
 def test_what_is_missing_has_its_remedy(capsys):
     found = checks() | {"extras": {"mlflow": ["mlflow-skinny>=3.1"]}}
     print_checks(console(), found)
-    said = "nasopt[mlflow] missing mlflow-skinny>=3.1: pip install 'nasopt[mlflow]'"
+    said = 'nasopt[mlflow] missing mlflow-skinny>=3.1: pip install "nasopt[mlflow]"'
     assert said in " ".join(capsys.readouterr().out.split())

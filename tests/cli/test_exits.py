@@ -3,19 +3,21 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from nasopt.cli.main import main
 from tests.examples import STUDY
+from tests.forked import Forked
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_how_to_go_on_and_leaves_nothing_running(study, signum, code):
+def test_a_stopped_run_says_how_to_go_on_and_leaves_nothing_running(study, signum, code, capsys):
     study.write_text(STUDY.replace("epochs=2", "epochs=100_000").replace("trials=4", "trials=2"))
-    command = [sys.executable, "-m", "nasopt", "run", "mine.py", "--device", "cpu", "--json"]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    words = ["run", "mine.py", "--device", "cpu", "--json"]
+    running = Forked(partial(main, words), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     database = Path("runs/mine.db")
     while not _epochs(database):
         assert running.poll() is None
@@ -23,7 +25,8 @@ def test_a_stopped_run_says_how_to_go_on_and_leaves_nothing_running(study, signu
     _, err = running.communicate(timeout=60)
     assert running.returncode == code
     assert err.splitlines()[-1].startswith(f"nasopt: stopped by {signal.Signals(signum).name}; ")
-    (summary,) = json.loads(_output(["show", "runs/mine.db", "--studies", "--json"]))
+    assert main(["show", "runs/mine.db", "--studies", "--json"]) == 0
+    (summary,) = json.loads(capsys.readouterr().out)
     assert (summary["running"], summary["queued"]) == (0, 1)
 
 
@@ -38,11 +41,6 @@ def _epochs(database: Path) -> int:
             return connection.execute("SELECT count(*) FROM nasopt_epochs").fetchone()[0]
     except sqlite3.OperationalError:  # the table is not made yet
         return 0
-
-
-def _output(words: list[str]) -> str:
-    command = [sys.executable, "-m", "nasopt", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_search_whose_reader_goes_says_that_it_stopped(study):
@@ -71,3 +69,13 @@ def test_a_pipe_that_closes_early_is_no_error(study):
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("verb", ["run", "finals"])
+def test_sigterm_before_anything_is_trained_is_told_as_well(study, capsys, verb):
+    """While the study file or its images are read, say: as Ctrl-C is."""
+    before = signal.getsignal(signal.SIGTERM)
+    study.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    assert main([verb, "mine.py", "--device", "cpu"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "nasopt: stopped by SIGTERM; the same command goes on\n"
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -8,12 +8,16 @@ from nasopt.cli.main import main
 from tests.commands import fails
 
 
-def test_a_folder_of_pictures_becomes_a_study_file_that_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def two_classes(count):
     for name, colour in (("cat", "red"), ("dog", "blue")):
         Path("photos", name).mkdir(parents=True)
-        for number in range(4):
+        for number in range(count):
             Image.new("RGB", (8, 8), colour).save(f"photos/{name}/{number}.JPG")
+
+
+def test_a_folder_of_pictures_becomes_a_study_file_that_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    two_classes(4)
     assert main(["init", "photos", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("8 pictures of 2 classes, 4 of each; 8 pixels on the shorter side")
@@ -36,6 +40,22 @@ def test_a_folder_that_is_none_is_one_line(tmp_path, monkeypatch, capsys, words)
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     fails(capsys, "init", *words)
+    assert not list(tmp_path.glob("*.py"))
+
+
+def test_a_study_file_ends_in_py(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    two_classes(3)
+    line = fails(capsys, "init", "photos", "-o", "mine.txt", "--device", "cpu")
+    assert line == "nasopt: output=mine.txt: no name of a study file; let it end in .py"
+    assert [each.name for each in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_size_beyond_the_memory_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    two_classes(4)
+    line = fails(capsys, "init", "photos", "--size", "9999999", "--device", "cpu")
+    assert line == "nasopt: size=9999999: too large for the memory of cpu; use a smaller one"
     assert not list(tmp_path.glob("*.py"))
 
 

@@ -1,3 +1,4 @@
+import html
 import json
 import logging
 import os
@@ -91,6 +92,21 @@ def test_the_scores_are_those_of_the_model_that_was_written(whole):
     assert found[mistake.image].probability == pytest.approx(mistake.confidence, abs=1e-5)
 
 
+def test_the_result_shows_itself_in_print_and_in_a_notebook(whole):
+    _, result = whole
+    printed, page = str(result), result._repr_html_()
+    assert printed.startswith("The finals of here\n\nThe best networks, trained again with 2 other")
+    assert page.startswith('<p style="margin: 0.4em 0"><b>The finals of here</b></p>')
+    for text in (
+        result.test.verdict,
+        result.folder,
+        *(t.contender.name for t in result.test.tested),
+    ):
+        assert text in " ".join(printed.split())
+        assert html.escape(text) in page
+    assert repr(result).startswith("<FinalResult: here, accuracy 0.")
+
+
 def test_mistakes_are_the_most_confident_ones_first(whole):
     confidences = [each.confidence for each in whole[1].test.mistakes]
     assert confidences == sorted(confidences, reverse=True)
@@ -131,6 +147,23 @@ def test_weights_that_were_lost_or_damaged_are_trained_anew_to_the_same(whole, t
     finals(folder, output=tmp_path / "model")
     weights = [each / "model.safetensors" for each in (folder / "model", tmp_path / "model")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_weights_that_other_finals_have_removed_meanwhile_are_one_line(searched, tmp_path):
+    folder = copied(searched, tmp_path / "it")
+    stages = Finals(here(), storage=folder / "x.db", output=folder / "model", **FEW)
+
+    def until_the_look():
+        for progress in stages:
+            if progress.stage == "test":
+                for file in (folder / "x.db.weights").iterdir():
+                    file.unlink()
+
+    with pytest.raises(
+        StudyError, match=r"seed=1: the weights .* are gone, .*; run the same comma"
+    ):
+        until_the_look()
+    assert finals(folder).test.looks == 1
 
 
 def test_a_database_is_enough_where_the_images_come_by_a_name(whole):

@@ -98,8 +98,8 @@ def test_that_there_will_be_no_onnx_is_said_before_anything_is_trained(
     folder = copied(searched, tmp_path / "it")
     assert run_command(folder, "--time", "0.0001s") == 0  # not enough for the first training
     assert capsys.readouterr().err == (
-        "nasopt: model.onnx: will not be written, onnx is not installed; run: pip install "
-        "'nasopt[onnx]'\n"
+        "nasopt: model.onnx: will not be written, onnx is not installed; run: "
+        'pip install "nasopt[onnx]"\n'
     )
 
 

@@ -35,6 +35,12 @@ def test_the_best_of_a_study_without_a_finished_trial_is_told():
         nasopt.best(empty_study("x/random/0"))
 
 
+@pytest.mark.parametrize("thing", ["x.db", None, SMALL], ids=lambda each: type(each).__name__)
+def test_the_best_of_what_is_no_study_is_one_line(thing):
+    with pytest.raises(StudyError, match=f"study={type(thing).__name__}: give a study, as"):
+        nasopt.best(thing)
+
+
 def test_with_the_validation_images_it_is_trained_on_more():
     images = digits().load()
     fit = Fit(SMALL, digits(), RECIPE, 0, "cpu", validation_included=True)
@@ -81,3 +87,13 @@ def test_open_fields_of_the_recipe_have_to_be_chosen():
 def test_a_mistyped_keyword_names_the_closest():
     with pytest.raises(ModelError, match=r"train\(sede=...\): no such argument; did you mean seed"):
         nasopt.train(Architecture((Conv(filters=1),)), "digits", sede=1)
+
+
+@pytest.mark.parametrize("verb", [nasopt.run, nasopt.compare, nasopt.noise, nasopt.finals])
+def test_a_file_is_no_experiment(verb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        StudyError, match=r"experiment='mine\.py': give an Experiment, as nasopt\.l"
+    ):
+        verb("mine.py")
+    assert not any(tmp_path.iterdir())

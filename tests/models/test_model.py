@@ -102,8 +102,17 @@ def test_what_is_no_path_is_told(digits, tmp_path):
     for path in (tmp_path, tmp_path / "a.png"):
         with pytest.raises(DataError, match="no such file; name a picture"):
             digits.predict(path)
-    with pytest.raises(DataError, match="pictures=ndarray: give paths, or one array of all"):
-        digits.predict([np.zeros((1, 8, 8), np.uint8)])
+    array = np.zeros((1, 8, 8), np.uint8)
+    for given, kind in (([array], "ndarray"), (3, "int"), (None, "NoneType"), (b"a", "int")):
+        with pytest.raises(DataError, match=f"pictures={kind}: give paths, or one array of all"):
+            digits.predict(given)
+
+
+def test_paths_may_come_one_by_one(digits, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    paths = [tmp_path / "a.png"] * 3
+    assert digits.predict(each for each in paths) == digits.predict(paths)
+    assert len(digits.predict(paths)) == 3
 
 
 def test_a_file_that_is_no_picture_is_named(digits, tmp_path):

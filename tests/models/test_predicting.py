@@ -66,6 +66,15 @@ def test_the_top_classes_are_in_order_with_their_probabilities(folder, pictures,
     assert (code, out.split()) == (0, f"other.png {first} {second}".split())
 
 
+def test_long_names_are_whole_in_a_pipe(folder, pictures, capsys):
+    long = pictures / f"{'a_long_name_' * 9}.png"
+    long.write_bytes((pictures / "other.png").read_bytes())
+    _, out, _ = predicted(capsys, folder, long, "--top", "10")
+    (line,) = out.splitlines()
+    assert line.startswith(f"{long}  ")
+    assert line.count("%") == 10
+
+
 def test_csv_has_a_row_a_picture_and_class(folder, pictures, capsys):
     code, out, _ = predicted(capsys, folder, "large.JPG", "other.png", "--csv", "--top", "2")
     rows = list(csv.DictReader(out.splitlines()))
@@ -150,13 +159,16 @@ def test_a_file_that_is_no_picture_is_told_and_the_others_predicted(folder, pict
         (["nothing.png"], "nothing.png: no such file or folder; name pictures"),
         (["*.gif"], "*.gif: no file is called like that; name pictures"),
         (["empty"], "empty: no picture in it; name another folder"),
+        ([""], "PICTURE='': an empty name; name pictures, or . for the working folder"),
+        (["-"], "-: no name on standard input; give one a line"),
         (["other.png", "--top", "0"], "--top=0: use a whole number from 1"),
         (["other.png", "--csv", "--json"],
          "--csv: --json is asked for as well; leave one of them out"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line(folder, pictures, capsys, words, message):
+def test_a_mistake_is_one_line(folder, pictures, capsys, monkeypatch, words, message):
     (pictures / "empty").mkdir()
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     code, out, err = predicted(capsys, folder, *words)
     assert (code, out, err) == (2, "", [f"nasopt: {message}"])
 

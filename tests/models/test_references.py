@@ -53,7 +53,7 @@ def test_resnet_is_a_plain_convolution_and_residual_ones():
     assert [op for op, *_ in layers(found)] == ["conv", "residual", "residual", "residual"]
     assert found.dense == ()
     assert nearness(RESNET, found) == (
-        "3 of 3 convolutions after the first residual, 4 of 4 of 3x3"
+        "3 of 3 convolutions after the first are residual, 4 of 4 are 3x3"
     )
 
 
@@ -90,7 +90,7 @@ def test_where_only_1x1_kernels_fit_the_nearest_member_has_them_and_says_so():
     experiment = Experiment(**fields, limits=(macs <= least,))
     found, _ = references(experiment, [])
     (vgg,) = [each for each in found if "VGG-like" in each.name]
-    assert "2 of 2 convolutions plain, 0 of 2 of 3x3" in vgg.how
+    assert "2 of 2 convolutions are plain, 0 of 2 are 3x3" in vgg.how
     assert experiment.cost(vgg.architecture).macs <= least
 
 
@@ -98,15 +98,16 @@ def test_fixed_fields_and_pools_are_taken_as_they_are():
     space = Space(Conv(filters=4, kernel_size=5), Pool(), Conv(filters=categorical(2, 8)))
     found = member(Experiment(dataset=digits(), space=space), VGG)
     assert layers(found) == [("conv", 4, 5, 1), ("conv", 8, 3, 1)]
-    assert nearness(VGG, found) == "2 of 2 convolutions plain, 1 of 2 of 3x3"
+    assert nearness(VGG, found) == "2 of 2 convolutions are plain, 1 of 2 are 3x3"
 
 
 def test_a_space_without_residuals_says_how_near_it_comes_and_names_no_resnet():
     found, _ = references(small(), [])
     (vgg,) = [each for each in found if "VGG-like" in each.name]
     assert "ResNet-like" not in vgg.name
-    assert (
-        "also the nearest to ResNet-like (0 of 2 convolutions after the first residual" in vgg.how
+    assert vgg.how.endswith(
+        "; also the nearest to ResNet-like and MobileNet-like, though none of its convolutions is "
+        "residual or separable"
     )
 
 

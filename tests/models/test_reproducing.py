@@ -101,7 +101,8 @@ def test_a_model_whose_training_is_not_recorded_is_told(tmp_path):
         nasopt.reproduce(saved)
 
 
-def test_one_that_is_interrupted_says_that_it_begins_anew(saved, tmp_path):
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_interrupted_says_that_it_begins_anew(saved, tmp_path, signum):
     recipe = {**RECIPE.to_json(), "epochs": 100_000}
     folder = claimed(saved, tmp_path / "m", recipe=recipe)
     command = Command(
@@ -109,9 +110,10 @@ def test_one_that_is_interrupted_says_that_it_begins_anew(saved, tmp_path):
     )
     while not command.said.exists() or "[1/100000] epoch 1" not in command.said.read_text():
         time.sleep(0.01)
-    os.kill(command.process, signal.SIGINT)
-    assert command.wait() == 128 + signal.SIGINT
-    assert command.said.read_text().endswith("nasopt: stopped; the same command begins anew\n")
+    os.kill(command.process, signum)
+    assert command.wait() == 128 + signum
+    said = command.said.read_text().splitlines()[-1]
+    assert said == f"nasopt: stopped by {signum.name}; the same command begins anew"
 
 
 def _unbuffered():

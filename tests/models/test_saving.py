@@ -153,7 +153,7 @@ def test_without_the_extra_all_but_the_onnx_file_is_written(model, tmp_path, mon
     assert {file.name for file in folder.iterdir()} == FILES - {"model.onnx"}
     (said,) = caplog.messages
     assert said == (
-        "model.onnx: not written, onnx is not installed; run: pip install 'nasopt[onnx]'"
+        'model.onnx: not written, onnx is not installed; run: pip install "nasopt[onnx]"'
     )
     assert "model.onnx" not in (folder / "README.md").read_text()
 

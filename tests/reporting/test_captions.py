@@ -9,6 +9,7 @@ from nasopt.analysis.incumbents import course
 from nasopt.analysis.learning import Savings
 from nasopt.analysis.outcome import Outcome
 from nasopt.reporting import captions
+from nasopt.reporting.names import data_name
 from tests.analysis.test_incumbents import study
 
 
@@ -100,3 +101,17 @@ def test_pictures_of_one_s_own_have_no_name_of_a_data_set():
     one = study("tpe", 0, [0.1])
     own = replace(one, experiment=replace(one.experiment, dataset="image_folder 8e2a limit=None"))
     assert captions.images_of(own) == "a folder of pictures"
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "told"),
+    [
+        ("image_folder 8e2a limit=None split=0",
+         "a folder of pictures, all of them, split by seed 0; the digest of their content is 8e2a"),
+        ("tensors 8e2a limit=90 split=3",
+         "images of one's own, 90 of them, split by seed 3; the digest of their content is 8e2a"),
+        ("digits limit=200 split=0", "digits limit=200 split=0"),
+    ],
+)  # fmt: skip
+def test_what_images_a_study_had_is_told_in_words(fingerprint, told):
+    assert data_name(fingerprint) == told

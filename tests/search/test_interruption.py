@@ -5,9 +5,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -20,7 +21,10 @@ from nasopt.search.interruption import interruptible
 from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from tests.examples import small
+from tests.forked import Forked
 from tests.trials import counted, told
+
+FIVE = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
@@ -63,23 +67,13 @@ def test_a_consumer_that_stops_iterating_leaves_no_running_trial(tmp_path):
     assert [trial.state for trial in search.study.trials] == [TrialState.WAITING]
 
 
-WORKER = """
-import sys
-import nasopt
-from tests.examples import small
-from nasopt.storage.opening import open_storage
-from nasopt.search.search import Search
-
-for progress in Search(small(trials=5, recipe=nasopt.Recipe(epochs=3, batch_size=32)),
-                       storage=sys.argv[1], device="cpu"):
-    print(progress.number, progress.epoch, flush=True)
-"""
+def work(database: Path, experiment: nasopt.Experiment, **options: Any) -> None:
+    for progress in Search(experiment, storage=database, device="cpu", **options):
+        print(progress.number, progress.epoch, flush=True)
 
 
-def worker(database: Path) -> subprocess.Popen:
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", textwrap.dedent(WORKER), str(database)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
+def worker(database: Path, experiment: nasopt.Experiment = FIVE, **options: Any) -> Forked:
+    return Forked(partial(work, database, experiment, **options), stdout=subprocess.PIPE)
 
 
 def read_until(process: subprocess.Popen, line: str) -> None:
@@ -93,9 +87,8 @@ def test_a_killed_worker_costs_no_trial(tmp_path):
     read_until(killed, "1 2")
     killed.kill()
     killed.communicate()
-    experiment = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
-    resumed = nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
-    whole = nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")
+    resumed = nasopt.run(FIVE, storage=tmp_path / "x.db", device="cpu")
+    whole = nasopt.run(FIVE, storage=tmp_path / "y.db", device="cpu")
     assert told(resumed) == told(whole)
     assert resumed.trials[1].user_attrs["replayed_epochs"] >= 2
 
@@ -119,16 +112,7 @@ def test_a_network_that_another_worker_has_in_hand_is_not_trained_beside_it(tmp_
     running = iter(search)
     while next(running).epoch != 1:
         pass
-    other = textwrap.dedent(WORKER).replace("small(trials=5", "small(trials=2, space=ONE")
-    other = other.replace("device=", 'sampler="random", profile=True, device=')
-    other = other.replace(
-        "for progress", "ONE = nasopt.Space(nasopt.Conv(filters=4))\nfor progress", 1
-    )
-    root = Path(__file__).parents[2]
-    beside = subprocess.Popen(
-        [sys.executable, "-c", other, str(tmp_path / "x.db")],
-        stdout=subprocess.PIPE, text=True, cwd=root,
-    )  # fmt: skip
+    beside = worker(tmp_path / "x.db", one, sampler="random", profile=True)
     read_until(beside, "1 1")  # replayed, as the other waits for what is still in hand here
     for _ in running:
         pass
@@ -183,8 +167,7 @@ def test_a_worker_paused_until_its_trial_was_taken_changes_nothing(tmp_path):
             connection.exec_driver_sql("UPDATE nasopt_workers SET host = 'other', seen = 0")
         for held in (tmp_path / "x.db.leases").iterdir():  # nor are its locks to be seen
             held.unlink()
-        experiment = small(trials=5, recipe=Recipe(epochs=3, batch_size=32))
-        finished = told(nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu"))
+        finished = told(nasopt.run(FIVE, storage=tmp_path / "x.db", device="cpu"))
     finally:
         paused.send_signal(signal.SIGCONT)
     paused.communicate(timeout=120)
@@ -193,7 +176,7 @@ def test_a_worker_paused_until_its_trial_was_taken_changes_nothing(tmp_path):
         study_name="experiment/surrogate/0", storage=f"sqlite:///{tmp_path}/x.db"
     )
     assert told(study) == finished
-    assert told(nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu")) == finished
+    assert told(nasopt.run(FIVE, storage=tmp_path / "y.db", device="cpu")) == finished
 
 
 def test_a_paused_worker_keeps_its_trial_on_the_same_host(tmp_path):
@@ -257,20 +240,15 @@ def test_a_search_may_be_iterated_again_after_it_was_interrupted(tmp_path):
 
 
 def test_a_second_signal_ends_the_process_at_once_and_nothing_is_lost(tmp_path):
-    code = """
-    import os, signal, sys
-    from nasopt.search.search import Search
-    from tests.examples import small
+    def work() -> None:
+        for progress in Search(small(), storage=tmp_path / "x.db", device="cpu"):
+            if (progress.number, progress.epoch) == (1, 1):
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+                print("still here", flush=True)
 
-    for progress in Search(small(), storage=sys.argv[1], device="cpu"):
-        if (progress.number, progress.epoch) == (1, 1):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-            print("still here")
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "x.db")]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
-    assert (done.returncode, done.stdout) == (130, "")
+    done = Forked(work, stdout=subprocess.PIPE)
+    said, _ = done.communicate(timeout=60)
+    assert (done.returncode, said) == (130, "")
     resumed = nasopt.run(small(), storage=tmp_path / "x.db", device="cpu")
     assert told(resumed) == told(nasopt.run(small(), storage=tmp_path / "y.db", device="cpu"))

@@ -19,6 +19,7 @@ from nasopt.cli.main import main
 from nasopt.errors import StorageError, StudyError
 from nasopt.search.search import Progress, Search
 from nasopt.storage.opening import open_storage
+from tests import forked
 from tests.examples import small
 from tests.storage.studies import close
 from tests.trials import told
@@ -58,9 +59,12 @@ def until(running: Iterator[Progress], number: int, epoch: int) -> None:
 
 
 def nasopt_run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "nasopt", "run", "deadly.py", "--sampler", "random", *words]
-    return subprocess.run(
-        [*command, "--device", "cpu", "--storage", "x.db"],
+    words = ("run", "deadly.py", "--sampler", "random", *words)
+    words += ("--device", "cpu", "--storage", "x.db")
+    if "--workers" not in words:
+        return forked.run(words, folder)
+    return subprocess.run(  # which begins processes itself
+        [sys.executable, "-m", "nasopt", *words],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -230,7 +234,8 @@ def test_what_a_removed_database_left_is_named_before_another_is_made(tmp_path, 
 
 def test_a_study_made_by_a_worker_that_died_at_any_write_goes_on(tmp_path, capsys):
     """Killed at each write of making a study, then read, then run: equal to the whole one."""
-    whole = told(nasopt.run(small(), sampler="random", storage=tmp_path / "whole.db", device="cpu"))
+    two = small(trials=2)
+    whole = told(nasopt.run(two, sampler="random", storage=tmp_path / "whole.db", device="cpu"))
     template = tmp_path / "template.db"
     close(open_storage(template))
     for write in range(1, 100):
@@ -240,7 +245,7 @@ def test_a_study_made_by_a_worker_that_died_at_any_write_goes_on(tmp_path, capsy
             break
         main(["show", str(path)])
         main(["report", str(path), "-o", str(tmp_path / "r.html")])
-        assert told(nasopt.run(small(), sampler="random", storage=path, device="cpu")) == whole
+        assert told(nasopt.run(two, sampler="random", storage=path, device="cpu")) == whole
         attrs = optuna.load_study(study_name=NAME, storage=f"sqlite:///{path}").user_attrs
         assert (attrs["sampler"], attrs["seed"]) == ("random", 0)
     assert 5 < write < 99

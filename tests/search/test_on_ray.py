@@ -22,9 +22,7 @@ from tests.examples import study_file
 from tests.hosts import rows
 from tests.nodes import Nodes
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not here: pip install 'nasopt[ray]'"
-)
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not here")
 RUN = ("--sampler", "random", "--device", "cpu")
 # A study with a layer of its own and pictures beside it; who loads it notes where that is.
 LAYERS = """
@@ -250,7 +248,7 @@ def test_an_address_without_a_cluster_is_told_at_once(tmp_path, monkeypatch, cap
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--ray",), "ray is not installed; run: pip install 'nasopt[ray]'"),
+        (("--ray",), 'ray is not installed; run: pip install "nasopt[ray]"'),
         (
             ("--ray", "ray://head:10001"),
             "ray=ray://head:10001: an address of Ray Client, which this does not speak; run the "

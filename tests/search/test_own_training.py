@@ -19,6 +19,7 @@ from nasopt.cli.main import main
 from nasopt.data import digits, external
 from nasopt.errors import DataError, RecipeError, StudyError
 from nasopt.search.noise import NoiseStudy
+from tests import forked
 from tests.examples import small
 from tests.trials import told
 
@@ -157,13 +158,11 @@ def test_memory_that_is_not_enough_ends_the_trial_alone(tmp_path):
 def test_a_killed_trial_goes_on_by_replay_and_ends_as_an_uninterrupted_one(tmp_path):
     (tmp_path / "mine.py").write_text(STUDY)
     (tmp_path / "deadly").touch()
-    words = [sys.executable, "-m", "nasopt", "run", "mine.py", "--sampler", "random", "--json"]
-    words += ["--storage", "x.db"]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    killed = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, check=False)
+    words = ["run", "mine.py", "--sampler", "random", "--json", "--storage", "x.db"]
+    killed = forked.run(words, tmp_path)
     assert killed.returncode == -signal.SIGKILL
     (tmp_path / "deadly").unlink()
-    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    done = forked.run(words, tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["best"][0]["accuracy"] == pytest.approx(0.83)
     calls = (tmp_path / "calls").read_text().split("\n")[:-1]
@@ -172,7 +171,7 @@ def test_a_killed_trial_goes_on_by_replay_and_ends_as_an_uninterrupted_one(tmp_p
     whole = tmp_path / "whole"
     whole.mkdir()
     (whole / "mine.py").write_text(STUDY)
-    subprocess.run(words, cwd=whole, env=env, capture_output=True, check=True)
+    assert forked.run(words, whole).returncode == 0
     names = {"study_name": "mine/random/0"}
     one, other = (
         optuna.load_study(storage=f"sqlite:///{folder}/x.db", **names)

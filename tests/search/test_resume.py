@@ -1,13 +1,14 @@
 """`paid_epochs` on real trainings: whatever happened before, no epoch is trained twice."""
 
 import math
+import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from nasopt.storage.ledger import EPOCHS, TABLES, Ledger
 from nasopt.storage.locks import file_locks
 from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.training.trainer import Trainer
+from tests.forked import Forked
 
 DIGITS = digits(limit=200)  # 150 to train on: 2 batches of 64 an epoch
 TRAIN, VALIDATION, _ = DIGITS.load()
@@ -240,25 +242,18 @@ def test_checkpoints_are_saved_on_the_way_when_they_are_due(ledger):
     assert checkpoints(ledger) == []
 
 
-BESIDE = """
-import sys
-from pathlib import Path
-from tests.search.test_resume import EVALUATION, engine, ledger_in, file_locks, paid_epochs
-folder = Path(sys.argv[1])
-locks = file_locks(folder / "locks")
-for result in paid_epochs(EVALUATION, ledger_in(folder), engine, locks=locks):
-    print(result.epoch, flush=True)
-    sys.stdin.readline()
-"""
+def train_beside(folder: Path) -> None:
+    locks = file_locks(folder / "locks")
+    for result in paid_epochs(EVALUATION, ledger_in(folder), engine, locks=locks):
+        print(result.epoch, flush=True)
+        os.read(0, 1)
 
 
 @pytest.fixture
 def beside(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that trains the same; it is in the first epoch's yield."""
-    with subprocess.Popen(
-        [sys.executable, "-c", BESIDE, str(tmp_path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
-    ) as process:  # fmt: skip
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with Forked(partial(train_beside, tmp_path), **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "1\n"
         yield process

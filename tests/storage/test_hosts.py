@@ -49,16 +49,17 @@ def order(location: str) -> list[int]:
     return [each.number for each in sorted(trials, key=lambda t: str(t.datetime_complete))]
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> str:
-    return study_file(tmp_path / "studies", TRIALS)
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return study_file(tmp_path_factory.mktemp("studies"), TRIALS)
 
 
-@pytest.fixture
-def whole(tmp_path: Path, study: str) -> dict[str, list[Any]]:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, study: str) -> dict[str, list[Any]]:
     """The study of one worker that nothing disturbed."""
-    location = str(tmp_path / "whole.db")
-    Host(tmp_path / "whole", "whole").run("run", study, *RUN, location)
+    folder = tmp_path_factory.mktemp("whole")
+    location = str(folder / "whole.db")
+    Host(folder, "whole").run("run", study, *RUN, location)
     return told(location)
 
 
@@ -116,6 +117,7 @@ def test_what_a_dead_host_had_in_hand_goes_on_when_it_was_silent(
     _, said = here.run("run", study, *RUN, url)
     assert "was left by a worker that died; it goes on" in said
     assert told(url) == whole
+    here.run("run", study, *RUN, url)  # which forgets the dead as it begins
     assert workers(url) == 0
 
 
@@ -131,6 +133,7 @@ def test_a_dead_worker_of_this_host_is_known_at_once_with_a_server_too(
     assert order(url) == list(range(TRIALS))
 
 
+@pytest.mark.long
 def test_two_hosts_compare_as_one(tmp_path, postgresql):
     study = study_file(tmp_path / "studies", TRIALS, epochs=5)
     words = ("compare", study, "--samplers", "random,tpe", "--seeds", "2", "--trials", "2")

@@ -235,7 +235,7 @@ def test_a_driver_that_is_missing_is_named_with_the_command_that_installs_it(mon
         open_storage("postgresql+psycopg://host/x")
     assert str(raised.value) == (
         "storage=postgresql+psycopg://host/x: psycopg is not installed; "
-        "run: pip install 'nasopt[postgresql]'"
+        'run: pip install "nasopt[postgresql]"'
     )
 
 

@@ -398,7 +398,7 @@ except TrackerError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout == f"{extra} is not installed; run: pip install 'nasopt[{extra}]'\n"
+    assert done.stdout == f'{extra} is not installed; run: pip install "nasopt[{extra}]"\n'
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from nasopt.reporting.html import sections
 from nasopt.reporting.html.final_model import FinalModel
 from nasopt.reporting.html.picture import PartPicture, pictured
 from nasopt.reporting.html.sections import Section
+from nasopt.reporting.names import data_name
 from nasopt.space.architecture import Architecture
 from nasopt.space.limits import LATENCY
 from nasopt.storage.database import shown_url
@@ -330,7 +331,7 @@ class Contents:
         """The settings that one has to know to reproduce it."""
         study, begun = self.first, self.first.experiment
         yield "studies", ", ".join(study.name for study in self.studies)
-        yield "data", begun.dataset
+        yield "data", data_name(begun.dataset)
         yield "training", captions.training(begun.recipe)
         yield "looked for", " and ".join(map(in_words, study.objectives))
         yield "limits", ", ".join(study.limits) or "none"

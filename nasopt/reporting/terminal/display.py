@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.segment import Segment
 from rich.table import Table
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
     from nasopt.search.search import Search
     from nasopt.training.evaluation import EpochResult
 
+WIDEST = 10_000  # columns: in a pipe or a notebook, nothing wraps
 HOW_MANY = "Each trial can be reproduced; how many fit into a time cannot"
 
 
@@ -43,7 +45,8 @@ class _Console(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         if isinstance(renderable, Text) and not renderable.plain.isprintable():
-            renderable = Text(visible(renderable.plain), renderable.style)
+            known, plain = renderable, visible(renderable.plain)
+            renderable = Text(plain, known.style, no_wrap=known.no_wrap, overflow=known.overflow)
         return super().render(renderable, options)
 
     def on_broken_pipe(self) -> None:
@@ -88,10 +91,27 @@ class _Trimmed:
         return False
 
 
+def uncut(text: str) -> Text:
+    """Return a text in one line however long it is: a path, to be copied."""
+    return Text(text, no_wrap=True, overflow="ignore")
+
+
 def print_parts(out: Console, parts: Iterable[RenderableType]) -> None:
     """Print each part on lines of its own."""
     for part in parts:
-        out.print(part)
+        out.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
+
+
+def print_rows(out: Console, table: Table) -> None:
+    """Print a line for each row, as wide as it is, unless a person looks at it in a terminal."""
+    if not out.is_terminal:
+        table.width = wished_width(out, table).maximum
+    out.print(table, crop=False)
+
+
+def wished_width(out: Console, table: Table) -> Measurement:
+    """Return the columns that a table needs, and those that it would take, however wide `out`."""
+    return out.measure(table, options=out.options.update(max_width=WIDEST))
 
 
 def print_json(value: Any) -> None:

@@ -1,19 +1,21 @@
 """The finals in a terminal: their progress, and the tables of what came of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from nasopt.analysis.classification import Scores
 from nasopt.analysis.final_test import Efficiency, FinalProgress, FinalResult, FinalTest, Tested
 from nasopt.analysis.reranking import Reranking
-from nasopt.reporting.terminal.display import live
+from nasopt.reporting.terminal.display import live, print_parts, uncut, wished_width
 from nasopt.text import accuracy, duration, memory, several
 from nasopt.training.metrics import METRICS, capital, in_words
 
 MOST_CLASSES = 20  # whose recalls and confusions are printed; a report has all
 SHOWN_MISTAKES = 5
+LEAST_NAME = 16  # columns for the names of classes beside their confusions
 BAR = 32  # columns of the counts and the bar, which a longer text would push aside
 UNITS = ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (float("inf"), 1.0, "s"))  # below, factor, name
 
@@ -59,52 +61,57 @@ def print_kept_back(out: Console, done: str, seconds: float) -> None:
 
 def print_finals(out: Console, result: FinalResult) -> None:
     """Print what became of each stage."""
-    out.print(f"The finals of {result.experiment}", style="bold")
-    out.print()
-    _print_reranking(out, result.reranking)
-    _print_test(out, result.test)
-    _print_efficiency(out, result.efficiency)
+    print_parts(out, final_parts(out, result))
+
+
+def final_parts(out: Console, result: FinalResult) -> Iterator[RenderableType]:
+    """Yield what became of each stage, in texts and tables for a console like `out`."""
+    yield Text(f"The finals of {result.experiment}", "bold")
+    yield Text()
+    yield from _reranking(result.reranking)
+    yield from _test(result.test)
+    yield from _model(out, result.test)
+    yield from _efficiency(result.efficiency)
     for note in result.test.left_out:
-        out.print(f"- {note}")
-    out.print(f"The model is in {result.folder}.", soft_wrap=True)
+        yield Text(f"- {note}")
+    yield uncut(f"The model is in {result.folder}.")
 
 
-def _print_reranking(out: Console, reranking: Reranking) -> None:
+def _reranking(reranking: Reranking) -> Iterator[RenderableType]:
     seeds = several(len(reranking.winner.fresh), "other seed")
     scored = f"{in_words(reranking.metric)} on validation"
-    out.print(f"The best networks, trained again with {seeds}: {scored}", style="bold")
+    yield Text(f"The best networks, trained again with {seeds}: {scored}", "bold")
     table = _table("as seen", "again", "error", "parameters", "MACs", first="network")
     for place, each in enumerate(reranking.ranked, 1):
         error = "" if each.error is None else accuracy(each.error)
         counts = ("" if n is None else f"{n:,}" for n in (each.parameters, each.macs))
         cells = (accuracy(each.seen), accuracy(each.mean), error, *counts)
         table.add_row(f"{place}. {each.name}", *cells)
-    out.print(table)
-    out.print(reranking.verdict)
-    out.print()
+    yield table
+    yield Text(reranking.verdict)
+    yield Text()
 
 
-def _print_test(out: Console, test: FinalTest) -> None:
+def _test(test: FinalTest) -> Iterator[RenderableType]:
     images = test.winner.first.images
-    out.print(f"On the {images:,} test images: {in_words(test.metric)}", style="bold")
+    yield Text(f"On the {images:,} test images: {in_words(test.metric)}", "bold")
     epochs = several(test.epochs, "epoch")
     seeds = several(len(test.winner.scores), "seed")
-    out.print(
+    yield Text(
         f"All were trained for {epochs} on training and validation images together, with {seeds}. "
         "Nothing was left to validate on.",
-        style="dim",
+        "dim",
     )
     table = _table("mean", "95 % over seeds", "winner's lead", "parameters", first="network")
     for each in test.tested:
         counts = f"{each.contender.parameters:,}"
         table.add_row(each.contender.name, *_of_seeds(each), _lead(each), counts)
-    out.print(table)
+    yield table
     for each in test.tested:
-        out.print(f"{each.contender.name}: {each.contender.how}.", style="dim")
-    out.print(test.verdict)
-    out.print(test.about_looks)
-    out.print()
-    _print_model(out, test)
+        yield Text(f"{each.contender.name}: {each.contender.how}.", "dim")
+    yield Text(test.verdict)
+    yield Text(test.about_looks)
+    yield Text()
 
 
 def _of_seeds(each: Tested) -> tuple[str, str]:
@@ -121,21 +128,23 @@ def _lead(each: Tested) -> str:
     return f"{accuracy(each.lead.mean, sign=True)} ({' '.join(ends)})"
 
 
-def _print_model(out: Console, test: FinalTest) -> None:
-    """Print the scores of the model that is written: the winner's of the first seed."""
-    out.print("The model: the winner's of the first seed, whichever is best on test", style="bold")
-    print_scores(out, test.winner.first, test.classes, test.metric)
+def _model(out: Console, test: FinalTest) -> Iterator[RenderableType]:
+    """Yield the scores of the model that is written: the winner's of the first seed."""
+    yield Text("The model: the winner's of the first seed, whichever is best on test", "bold")
+    yield from score_parts(out, test.winner.first, test.classes, test.metric)
     if test.mistakes:
-        out.print("Its most confident mistakes", style="bold")
+        yield Text("Its most confident mistakes", "bold")
         for each in test.mistakes[:SHOWN_MISTAKES]:
             name = each.file or f"test image {each.image}"
             told = f"{each.label} taken for {each.predicted} ({each.confidence:.0%})"
-            out.print(f"  {name}: {told}", soft_wrap=True)
-        out.print()
+            yield uncut(f"  {name}: {told}")
+        yield Text()
 
 
-def print_scores(out: Console, scores: Scores, classes: Sequence[str], metric: str) -> None:
-    """Print the scores of one model, that by `metric` first, and which classes it takes for which.
+def score_parts(
+    out: Console, scores: Scores, classes: Sequence[str], metric: str
+) -> Iterator[RenderableType]:
+    """Yield the scores of one model, that by `metric` first, and which classes it takes for which.
 
     Where that is not the accuracy, it is said that networks were chosen by it.
     """
@@ -148,18 +157,22 @@ def print_scores(out: Console, scores: Scores, classes: Sequence[str], metric: s
         notes[metric] = " (by which it was chosen)"
     for each in sorted(METRICS, key=lambda each: each != metric):
         facts.add_row(capital(each), f"{accuracy(scores.by(each))}{notes.get(each, '')}")
-    out.print(facts)
-    out.print()
-    table = confusion_table if len(classes) <= MOST_CLASSES else _hardest
-    out.print(table(scores, classes))
-    out.print()
+    yield facts
+    yield Text()
+    narrowest = wished_width(out, confusion_table(scores, [""] * len(classes))).minimum
+    fits = len(classes) <= MOST_CLASSES and narrowest <= out.width
+    yield confusion_table(scores, classes) if fits else _hardest(scores, classes)
+    yield Text()
 
 
 def confusion_table(scores: Scores, classes: Sequence[str]) -> Table:
-    """Return a row for each true class: its recall, and how many images went to each class."""
+    """Return a row for each true class: its recall, and how many images went to each class.
+
+    Where there is no room for all of it, the names are folded: the counts are what it is for.
+    """
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("true \\ predicted", no_wrap=True, style="bold")
-    table.add_column("recall", justify="right")
+    table.add_column("true \\ predicted", overflow="fold", min_width=LEAST_NAME, style="bold")
+    table.add_column("recall", justify="right", no_wrap=True)
     for number in range(1, len(classes) + 1):
         table.add_column(str(number), justify="right", no_wrap=True)
     rows = zip(classes, scores.recalls, scores.confusion, strict=True)
@@ -179,27 +192,27 @@ def _hardest(scores: Scores, classes: Sequence[str]) -> Table:
     return table
 
 
-def _print_efficiency(out: Console, found: Iterable[Efficiency]) -> None:
+def _efficiency(found: Iterable[Efficiency]) -> Iterator[RenderableType]:
     measured = tuple(found)
     if not measured:
         return
     first = measured[0].latencies[0]
     threads = f", {several(first.threads, 'thread')}" if first.threads else ""
-    out.print(f"Efficiency on this device: {first.device}{threads}", style="bold")
+    yield Text(f"Efficiency on this device: {first.device}{threads}", "bold")
     sizes = [f"batch of {each.batch_size}" for each in measured[0].latencies]
     table = _table("MACs", "on disk", *sizes, "memory", first="network")
     for each in measured:
         latencies = (f"{_time(of.median)} ({_time(of.p95)})" for of in each.latencies)
         peak = memory(each.latencies[-1].memory)
         table.add_row(each.name, f"{each.macs:,}", memory(each.disk), *latencies, peak)
-    out.print(table)
+    yield table
     how = "measured" if measured[0].memory_is_measured else "counted: weights and largest maps"
-    out.print(
+    yield Text(
         f"Times: the median of a forward pass (and its 95th percentile). Memory: of the largest "
         f"batch, {how}.",
-        style="dim",
+        "dim",
     )
-    out.print()
+    yield Text()
 
 
 def _time(seconds: float) -> str:

@@ -1,8 +1,8 @@
 """What a dashboard fills in: the notes, plots and files of each study."""
 
 import subprocess
-import sys
 import time
+from functools import partial
 
 import optuna
 from optuna_dashboard import get_note, save_note
@@ -17,6 +17,7 @@ from nasopt.storage.opening import open_storage
 from nasopt.text import accuracy
 from tests.cli.test_main import fails
 from tests.examples import small, study_file
+from tests.forked import Forked
 from tests.reporting.dashboard.conftest import TRIALS
 from tests.reporting.dashboard.serving import (
     PLOTS,
@@ -145,8 +146,8 @@ def test_a_study_that_is_deleted_is_no_longer_filled_in(done):
 
 def test_looking_on_while_a_study_runs_changes_nothing_of_it_and_keeps_up(tmp_path):
     study_file(tmp_path)
-    command = [sys.executable, "-m", "nasopt", "run", "mine.py", "--trials=12", "--device=cpu"]
-    run = subprocess.Popen([*command, "--storage=x.db"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    words = ["run", "mine.py", "--trials=12", "--device=cpu", "--storage=x.db"]
+    run = Forked(partial(main, words), cwd=tmp_path, stdout=subprocess.DEVNULL)
     while not (tmp_path / "x.db").exists():
         time.sleep(0.05)
     filling = Filling(open_storage(tmp_path / "x.db", "write"), "x.db")
