@@ -1,5 +1,6 @@
 """One study: its name, opening it, and refusing to go on with another experiment's."""
 
+import copy
 import json
 import logging
 from importlib.metadata import version
@@ -41,16 +42,20 @@ def open_study(
     epochs_budget: int | None,
     threads: int | None,
     timed_on: str | None = None,
+    is_shared: bool = False,
 ) -> optuna.Study:
     """Open the study of `experiment`, made or taken up.
 
     Raises StudyError if it was begun with another space, recipe, data set, training seed or other
     objectives. Budgets, limits and the pruner may change; that is noted. So are `threads`, if
     those that it began with cannot be had. A sampler that is a pruner as well decides for itself.
+    `is_shared` is True if threads share the experiment: a pruner may note what it has seen.
     """
     name = study_name(experiment, sampler, seed)
     single = len(experiment.objectives) == 1
     pruner = make_pruner(experiment.pruner if single else "none", experiment.recipe.epochs)
+    if is_shared:
+        pruner = copy.deepcopy(pruner)
     changeable = may_change(experiment)
     if isinstance(seeded.inner, BasePruner):
         pruner, changeable["pruner"] = seeded.inner, sampler_name(sampler)
