@@ -175,7 +175,10 @@ def refuse_difference(name: str, begun: dict[str, Any], experiment: Experiment) 
     found = difference(begun, experiment.record.to_json())
     if found is not None:
         place, before, after = found
+        told = f"{place} is {after} now, was {before} when it began"
+        if place.endswith(".code"):  # two digests
+            told = f"{place}, the block's own, is another now than when it began"
         raise StudyError(
-            f"study={name}: {place} is {after} now, was {before} when it began; set it back, "
+            f"study={name}: {told}; set it back, "
             "or choose another --storage or Experiment(name=...)"
         )
