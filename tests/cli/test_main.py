@@ -111,6 +111,7 @@ def test_noise_prints_its_share_and_what_would_help(study, capsys):
     out = capsys.readouterr().out
     assert "[4/4] epoch 2" in out
     assert "Share that is architecture" in out
+    assert "better half can be judged from 4 networks and 3 seeds on" in " ".join(out.split())
 
 
 def test_compare_runs_what_is_missing_and_prints_a_table_and_a_sentence(study, capsys):

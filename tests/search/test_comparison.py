@@ -219,7 +219,11 @@ def test_the_noise_that_was_measured_stands_in_the_result(tmp_path):
     list(noise)
     result = compare(tmp_path / "x.db", experiment=experiment, samplers="random,tpe")
     assert result.noise == noise.noise
-    assert result.to_json()["noise"]["share"] == noise.noise.share
+    told = result.to_json()["noise"]
+    assert (told["share"], told["better"]["architectures"]) == (noise.noise.share, 2)
+    better = noise.noise.better
+    assert 0 <= better.low <= better.share <= better.high <= 1
+    assert noise.noise.mean < better.mean < 1
 
 
 def test_the_noise_of_a_limited_space_is_found_among_its_draws(tmp_path):

@@ -197,10 +197,7 @@ def _noise(result: ComparisonResult) -> str:
     if noise is None:
         metric = in_words(result.objectives[0])
         return f"How much of a training's {metric} is luck was not measured (nasopt noise)."
-    return (
-        f"{noise.share:.2f} of the variance of trainings is architecture (95 % interval "
-        f"{noise.low:.2f} to {noise.high:.2f}). {noise.verdict}"
-    )
+    return f"{noise.shares} {noise.verdict}"
 
 
 def _known(truth: Truth) -> list[str]:

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -23,7 +23,7 @@ from nasopt.text import GOES_ON, accuracy, big, done_of, duration, visible
 from nasopt.training.metrics import in_words
 
 if TYPE_CHECKING:  # they import torch, which `nasopt show` need not wait for
-    from nasopt.analysis.noise import Noise
+    from nasopt.analysis.noise import Components, Noise
     from nasopt.search.deadline import Deadline
     from nasopt.search.describe import Description, Range
     from nasopt.search.noise import NoiseProgress
@@ -178,21 +178,23 @@ def print_noise(out: Console, noise: "Noise", metric: str = "accuracy") -> None:
 
 
 def noise_parts(noise: "Noise", metric: str = "accuracy") -> Iterator[RenderableType]:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("Trainings", f"{noise.architectures} networks x {noise.seeds} training seeds")
-    table.add_row(f"Mean {in_words(metric)}", accuracy(noise.mean))
-    table.add_row("Deviation between networks", accuracy(noise.between))
-    table.add_row("Deviation between seeds", accuracy(noise.within))
-    table.add_row(
-        "Share that is architecture",
-        f"{noise.share:.2f} (95 % interval {noise.low:.2f} to {noise.high:.2f})",
-    )
-    table.add_row(
-        "One training can tell apart",
-        f"differences above {accuracy(noise.smallest_difference)} (95 %)",
-    )
+    groups: dict[str, Components] = {"all networks": noise}
+    if noise.better:
+        groups["better half"] = noise.better
+    table = Table("", *groups, box=None, padding=(0, 2, 0, 0))
+    table.columns[0].style = "bold"
+    rows: dict[str, Callable[[Components], str]] = {
+        "Networks": lambda each: str(each.architectures),
+        f"Mean {in_words(metric)}": lambda each: accuracy(each.mean),
+        "Deviation between networks": lambda each: accuracy(each.between),
+        "Deviation between seeds": lambda each: accuracy(each.within),
+        "Share that is architecture": lambda each: f"{each.share:.2f}",
+        "Its 95 % interval": lambda each: f"{each.low:.2f} to {each.high:.2f}",
+        "Least difference that one training shows": lambda each: accuracy(each.smallest_difference),
+    }
+    for name, shown in rows.items():
+        table.add_row(name, *map(shown, groups.values()))
+    yield Text(f"{noise.architectures} networks x {noise.seeds} training seeds")
     yield table
     yield Text()
     yield Text(noise.verdict)

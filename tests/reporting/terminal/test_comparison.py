@@ -110,10 +110,10 @@ def test_a_sampler_without_a_score_stands_there_with_none():
 
 
 def test_what_was_measured_of_the_noise_is_told():
-    noise = variance_components([[0.1, 0.12], [0.9, 0.91], [0.5, 0.52]])
+    noise = variance_components([[0.1, 0.12, 0.1], [0.9, 0.91, 0.9], [0.5, 0.5, 0.52], [0.8] * 3])
     flat = " ".join(shown(replace(RESULT, noise=noise)).split())
-    assert "of the variance of trainings is architecture" in flat
-    assert noise.verdict in flat
+    assert f"{noise.shares} {noise.verdict}" in flat
+    assert f"among the better half of the networks {noise.better.share:.2f} (95 % interval" in flat
 
 
 @pytest.mark.parametrize("seeds", [5, 8])
