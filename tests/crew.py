@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from nasopt.errors import StudyError
-from nasopt.search.working import Begun, Ended, Tell, work_on
+from nasopt.search.working import Begun, Ended, Of, Tell, work_on
 
 
 def note(folder: Path, tell: Tell) -> None:
@@ -32,6 +32,16 @@ def be_killed_after_its_server(folder: Path, tell: Tell) -> None:
         os.kill(os.getppid(), signal.SIGKILL)  # which knows how its forks end
         be_killed(folder, tell)
     note(folder, tell)
+
+
+def two_of_whom_one_ends(folder: Path, tell: Tell) -> None:
+    """Tell as two workers; the process is killed the first time, after the first has ended."""
+    tell(Begun("here"))
+    tell(Of(0, Ended()))
+    tell(Of(1, "at work"))
+    if not list(folder.iterdir()):
+        be_killed(folder, tell)
+    tell(Of(1, Ended()))
 
 
 def wait(folder: Path, tell: Tell) -> None:

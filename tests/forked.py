@@ -1,5 +1,6 @@
 """Processes as `subprocess` begins them, but forked from this one: torch takes seconds to load."""
 
+import faulthandler
 import os
 import subprocess
 import sys
@@ -37,6 +38,7 @@ class Forked(subprocess.Popen[str]):
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
     def _live(self, cwd: Any, env: Any, pipes: tuple[int, ...]) -> NoReturn:
+        faulthandler.disable()  # pytest's
         code: Any = 1
         try:
             for standard, pipe in enumerate((pipes[0], pipes[3], pipes[5])):

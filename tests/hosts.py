@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from nasopt.cli.main import main
 from nasopt.training import trainer
+from nasopt.training.evaluation import EpochResult
 from tests.faults import log_batches
 from tests.forked import Forked
 
@@ -30,8 +31,9 @@ experiment = Experiment(
 """
 
 
-def _main(name: str, ahead: float, words: Sequence[str]) -> int:
-    """What a process of a host does, in a process of its own."""
+def _main(name: str, ahead: float, pauses: bool, words: Sequence[str]) -> int:
+    """What a process of a host does; `pauses` has it stop (SIGSTOP) in its third training."""
+    trained = 0
     clock = time.time
     socket.gethostname = lambda: name
     time.time = lambda: clock() + ahead
@@ -39,8 +41,16 @@ def _main(name: str, ahead: float, words: Sequence[str]) -> int:
 
     class Trainer(trainer.Trainer):
         def __init__(self, evaluation: Any, *arguments: Any, **options: Any) -> None:
+            nonlocal trained
+            trained += 1
             print("trains", evaluation.key, flush=True)
             super().__init__(evaluation, *arguments, **options)
+
+        def batches(self) -> Iterator[EpochResult | None]:
+            for result in super().batches():
+                yield result
+                if pauses and trained == 3 and result is not None:  # it is written by now
+                    os.kill(os.getpid(), signal.SIGSTOP)
 
     trainer.Trainer = Trainer  # type: ignore[misc]
     return main(words)
@@ -57,9 +67,9 @@ class Host:
         self.environment = {**os.environ, **state, **environment}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, pauses: bool = False) -> subprocess.Popen[str]:
         return Forked(
-            partial(_main, self.name, self.ahead, words),
+            partial(_main, self.name, self.ahead, pauses, words),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -68,6 +78,13 @@ class Host:
 
     def run(self, *words: str) -> tuple[list[str], str]:
         return ended(self.start(*words))
+
+    def die(self, *words: str) -> None:
+        """Run until an epoch of the third trial is written, and be killed there, without a word."""
+        process = self.start(*words, pauses=True)
+        assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+        process.kill()
+        process.communicate()
 
     def batches(self) -> list[str]:
         """All that it has trained, killed or not."""

@@ -53,7 +53,7 @@ def guarded(command: Callable[[], None], *, trains: bool = False, goes_on: bool 
 
 @contextmanager
 def _asked_to_stop() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C outside of what is `interruptible`, too: while images load, say."""
+    """Take SIGTERM and SIGUSR1 as Ctrl-C outside of what is `interruptible`: while images load."""
     from nasopt.search.interruption import Interrupted
 
     def stop(signum: int, frame: FrameType | None) -> NoReturn:
@@ -62,11 +62,12 @@ def _asked_to_stop() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def quieten() -> None:

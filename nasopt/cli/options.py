@@ -71,7 +71,7 @@ def _workers(sub: Parser, work: str) -> None:
         "(default: 1, or one for each device that is named)",
     )
     sub.add_argument(
-        "--workers-per-gpu", type=int, metavar="K", help="put so many on each GPU (default: 1)"
+        "--workers-per-gpu", type=int, metavar="K", help="train K at once on each GPU (default: 1)"
     )
     sub.add_argument(
         "--ray",

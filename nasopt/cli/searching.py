@@ -1,7 +1,8 @@
 """The verbs that search: what they need of training is imported when they are called."""
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nasopt.errors import StudyError
@@ -9,10 +10,13 @@ from nasopt.errors import StudyError
 if TYPE_CHECKING:
     from nasopt.search.comparison import Comparison
     from nasopt.search.deadline import Deadline
+    from nasopt.search.experiment import Experiment
     from nasopt.search.on_ray import Node
     from nasopt.search.places import Place
     from nasopt.search.search import Search
     from nasopt.search.working import Ended, Tell
+
+logger = logging.getLogger("nasopt")
 
 
 def describe(args: argparse.Namespace) -> None:
@@ -87,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
         check_place(search.experiment)
     spent: dict[str, float] = {}
     if places and search.left:
-        search.taken_over(_watched(search_at, args, places[: search.left]))
+        search.taken_over(_watched(search_at, args, places, search))
     else:
         spent = display.follow_search(display.console(stderr=args.json), search)
     found = result(search.study)
@@ -143,7 +147,8 @@ def _places(args: argparse.Namespace) -> "list[Place] | list[Node]":
     places = find_places(args.device, args.workers, args.workers_per_gpu)
     places[0].take()
     args.device = places[0].device
-    return places if len(places) > 1 or (args.workers or 1) > 1 else []
+    workers = sum(place.trainings for place in places)
+    return places if workers > 1 or (args.workers or 1) > 1 else []
 
 
 def _nodes(args: argparse.Namespace) -> "list[Node]":
@@ -169,58 +174,96 @@ def _nodes(args: argparse.Namespace) -> "list[Node]":
 def _watched(
     work: Callable[[Any, "Tell"], None],
     args: argparse.Namespace,
-    places: "Sequence[Place] | Sequence[Node]",
+    places: "list[Place] | list[Node]",
+    done_here: "Search | Comparison",
 ) -> "Ended":
-    """Watch workers at `places` to their end, and return how that was."""
+    """Watch workers at `places`, as many as find work, to their end; return how that was."""
     from nasopt.reporting.terminal import display
     from nasopt.reporting.terminal.workers import follow_workers
     from nasopt.search.on_ray import Node, RayCrew
+    from nasopt.search.places import at_most
     from nasopt.search.processes import Crew
 
-    given = [(args, place) for place in places]
-    share = next((place.share for place in places if isinstance(place, Node)), None)
-    crew = Crew(work, given) if share is None else RayCrew(work, given, share)
+    crew: Crew[Any]
+    nodes = [place for place in places if isinstance(place, Node)][: done_here.left]
+    if nodes:
+        crew = RayCrew(work, [(args, node) for node in nodes], nodes[0].share)
+    else:
+        local = [place for place in places if not isinstance(place, Node)]
+        local = at_most(_apart_if_needed(local, done_here.experiment), done_here.left)
+        given = [(args, place) for place in local]
+        crew = Crew(work, given, [place.trainings for place in local])
     follow_workers(display.console(stderr=args.json), iter(crew))
     return crew.done
 
 
+def _apart_if_needed(places: "list[Place]", experiment: "Experiment") -> "list[Place]":
+    """Return `places` with a process for each worker, if the experiment's cannot share one."""
+    from nasopt.search.places import apart
+
+    shared = any(place.trainings > 1 for place in places)
+    if not (shared and experiment.needs_process):
+        return places
+    logger.warning(
+        "workers_per_gpu: %s; so each has a process of its own, and on a card they take turns",
+        experiment.needs_process,
+    )
+    return apart(places)
+
+
 def search_at(told: "tuple[argparse.Namespace, Place | Node]", tell: "Tell") -> None:
-    """Run the search of a command as one of several workers, in a process of its own."""
+    """Run the search of a command in a process of its own, as the workers of a place."""
     _work_at(_search, *told, tell)
 
 
 def compare_at(told: "tuple[argparse.Namespace, Place | Node]", tell: "Tell") -> None:
-    """Run the comparison of a command as one of several workers, in a process of its own."""
+    """Run the comparison of a command in a process of its own, as the workers of a place."""
     _work_at(_comparison, *told, tell)
 
 
 def _work_at(
-    make: Callable[[argparse.Namespace], Iterable[Any]],
+    make: Callable[..., Any],
     args: argparse.Namespace,
     place: "Place | Node",
     tell: "Tell",
 ) -> None:
     from nasopt.cli.guarding import quieten
     from nasopt.search.on_ray import shipped_file
+    from nasopt.search.places import Place
     from nasopt.search.working import work_on
 
-    def begin() -> Iterable[Any]:
+    trainings = place.trainings if isinstance(place, Place) else 1
+
+    def begin() -> Any:
         if args.ray is not None and args.study is not None:
             args.study = shipped_file(args.study)
         place.take()
         args.device = place.device
         return make(args)
 
+    def begin_all() -> list[Any]:
+        first = begin()
+        return [first, *(make(args, beside=first) for _ in range(1, trainings))]
+
     quieten()
-    work_on(begin, tell, place.where)
+    if trainings > 1:
+        from nasopt.search.threads import work_together
+
+        work_together(begin_all, tell, place.where, place.device)
+    else:
+        work_on(begin, tell, place.where)
 
 
-def _search(args: argparse.Namespace, *, trains: bool = True) -> "Search":
+def _search(
+    args: argparse.Namespace, *, trains: bool = True, beside: "Search | None" = None
+) -> "Search":
+    """Return the search of a command; of several in a process, one `beside` the first."""
     from nasopt.reporting.notes import TrialNotes
     from nasopt.search.loading import load_experiment
     from nasopt.search.search import Search
 
-    experiment, deadline = load_experiment(args.study), args.deadline
+    experiment = load_experiment(args.study) if beside is None else beside.experiment
+    deadline = args.deadline
     callbacks: list[Any] = [TrialNotes()]
     if args.finals:
         from nasopt.models.finals import SEEDS, TOP
@@ -238,6 +281,7 @@ def _search(args: argparse.Namespace, *, trains: bool = True) -> "Search":
         device=args.device,
         profile=args.profile,
         deadline=deadline,
+        evaluator=None if beside is None else beside.evaluator.beside(),
         trains=trains,
         callbacks=callbacks,
     )
@@ -276,7 +320,7 @@ def compare(args: argparse.Namespace) -> None:
     else:
         comparison = _comparison(args, trains=not places)
         if places and comparison.left:
-            done = _watched(compare_at, args, places[: comparison.left])
+            done = _watched(compare_at, args, places, comparison)
             comparison.out_of_time = done.out_of_time
         else:
             scoreboard.follow_comparison(display.console(stderr=args.json), comparison)
@@ -307,19 +351,25 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def _comparison(args: argparse.Namespace, *, trains: bool = True) -> "Comparison":
+def _comparison(
+    args: argparse.Namespace, *, trains: bool = True, beside: "Comparison | None" = None
+) -> "Comparison":
+    """Return the comparison of a command; of several in a process, one `beside` the first."""
     from nasopt.reporting.notes import TrialNotes
     from nasopt.search.comparison import Comparison
     from nasopt.search.experiment import Experiment
     from nasopt.search.loading import load_experiment
 
-    experiment = (
-        Experiment.on_benchmark(args.benchmark)
-        if args.benchmark is not None
-        else load_experiment(args.study)
-    )
+    if beside is not None:
+        experiment = beside.experiment
+    elif args.benchmark is not None:
+        experiment = Experiment.on_benchmark(args.benchmark)
+    else:
+        experiment = load_experiment(args.study)
+    first = None if beside is None else beside.evaluator
     return Comparison(
         experiment, storage=args.storage, device=args.device, analyse_only=args.analyse_only,
         replicates=args.replicates, baseline=args.baseline, deadline=args.deadline,
-        trains=trains, callbacks=[TrialNotes()], **_given(args),
+        evaluator=None if first is None else first.beside(), trains=trains,
+        callbacks=[TrialNotes()], **_given(args),
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """The names of samplers in studies: a name that was given, of the registry, or of the class."""
 
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from optuna.samplers import BaseSampler
 from nasopt.errors import StudyError, check_name
 from nasopt.samplers.settings import settings_of
 
+_quiet = threading.Lock()
 MOST_CHARACTERS = 100  # of the 512 of a study's name, beside those of its experiment
 
 Named = Mapping[str, str | BaseSampler]  # {"mine": MySampler()}
@@ -101,7 +103,7 @@ def _with_settings(sampler: BaseSampler) -> str:
 
 
 def _usual_settings(kind: type[BaseSampler]) -> dict[str, Any]:
-    with warnings.catch_warnings():
+    with _quiet, warnings.catch_warnings():  # which is not for several threads
         warnings.simplefilter("ignore")  # that it is experimental was said of the sampler itself
         try:
             return settings_of(kind())

@@ -74,9 +74,9 @@ class Comparison:
     winner. On a benchmark the studies of each seed see replicates of their own (the training seed
     is that of the study), and winners are judged by all replicates instead. Nothing is paid for
     twice: an iteration that was interrupted, or is repeated, goes on.
-    `callbacks` are those of every search, and `trains` is as there. With `analyse_only` it does
-    nothing at all, and the database is only read. At the `deadline` it ends as a search does, and
-    `out_of_time` says so.
+    `callbacks` are those of every search, and `evaluator` and `trains` are as there. With
+    `analyse_only` it does nothing at all, and the database is only read. At the `deadline` it ends
+    as a search does, and `out_of_time` says so.
 
     Everything a user can get wrong is raised here, before a database exists. A sampler that cannot
     do with the experiment is left out; `left_out` says why.
@@ -96,6 +96,7 @@ class Comparison:
         device: str = "auto",
         analyse_only: bool = False,
         deadline: Deadline = NO_DEADLINE,
+        evaluator: Evaluator | None = None,
         trains: bool = True,
         callbacks: Sequence[Callback] = (),
     ) -> None:
@@ -116,7 +117,9 @@ class Comparison:
         again = len(experiment.objectives) == 1 and experiment.backend.fresh_seeds
         self.replicates = replicates if again else 0
         self.evaluator = (
-            None if analyse_only else Evaluator(experiment, storage, device, trains=trains)
+            None
+            if analyse_only
+            else evaluator or Evaluator(experiment, storage, device, trains=trains)
         )
         self.location = default_location(experiment) if storage is None else storage
         self.storage = (
@@ -251,7 +254,8 @@ class Comparison:
                 self.out_of_time = f"the winner of {study} waits to be trained again"
                 return
             try:
-                again = retrain(evaluator, evaluation, self.replicates, self._is_stopped)
+                with evaluator.beside_others(self._is_stopped):
+                    again = retrain(evaluator, evaluation, self.replicates, self._is_stopped)
             except Stopped:
                 if self.signum is not None:
                     raise Interrupted(self.signum) from None

@@ -1,6 +1,8 @@
 """`Evaluator`: the place where evaluations become epochs: a device, a database, its ledger."""
 
+import copy
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 from nasopt.data import Seen
 from nasopt.search.backend import Resources
 from nasopt.search.experiment import Experiment
+from nasopt.search.room import Room
 from nasopt.space.architecture import Architecture
 from nasopt.space.model import Cost
 from nasopt.storage.attributes import EXPERIMENT
@@ -58,12 +61,27 @@ class Evaluator:
         else:
             self.backend.check()
         self.location = default_location(experiment) if storage is None else storage
+        self.room: Room | None = None  # if this process trains several networks at once
+        self._open()
+
+    def _open(self) -> None:
         self.storage: Storage = open_storage(self.location)
         self.ledger = Ledger(
-            self.storage.engine, folders(self.storage).checkpoints, metric=experiment.metric
+            self.storage.engine, folders(self.storage).checkpoints, metric=self.experiment.metric
         )
         self.latencies = Latencies(self.storage.engine)
         self.locks = locks_of(self.storage)
+
+    def beside(self) -> "Evaluator":
+        """Return one for another thread, which has the same images and opens the database anew."""
+        self.room = self.room or Room()
+        other = copy.copy(self)
+        other._open()
+        return other
+
+    def beside_others(self, stop: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Return a block for a training that is no trial's; see `Room`."""
+        return nullcontext() if self.room is None else self.room.beside_others(stop)
 
     @cached_property
     def images(self) -> Seen | None:

@@ -315,6 +315,17 @@ class Experiment(Spelled):
         return LATENCY in self.objectives or any(limit.is_measured for limit in self.limits)
 
     @property
+    def needs_process(self) -> str:
+        """Why its trainings cannot share a process; "" if they can."""
+        if self.train is not None:
+            return "train=... is code of your own, which may not be for several at once"
+        if self.recipe.compile:
+            return "recipe.compile compiles for one training at a time"
+        if self.is_timed:
+            return "latencies are measured"
+        return ""
+
+    @property
     def known_limits(self) -> tuple[Limit, ...]:
         """The limits that nothing has to be measured for."""
         return tuple(limit for limit in self.limits if not limit.is_measured)

@@ -298,7 +298,7 @@ class RayCrew(Crew[Given]):
         task = ray.remote(**options)(_work).options(name=f"worker {number} of nasopt")
         ref = task.remote(self.work, self.given[number], number, self._queue)
         self.processes[number] = _Task(ref)
-        self._told_end.discard(number)
+        self._told_end.difference_update(self.workers[number])
 
     def _stop(self) -> None:
         """Ask all to stop, and again those that have lost that, as one may while it begins.

@@ -1,4 +1,4 @@
-"""The worker processes of one piece of work, watched by a process that does nothing else."""
+"""The workers of one piece of work in processes, watched by one that does nothing else."""
 
 import multiprocessing
 import os
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate, pairwise
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -15,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from nasopt.search.interruption import Interrupted, interruptible
-from nasopt.search.working import Ended, Killed, Listener, Tell, is_gain
+from nasopt.search.working import Ended, Killed, Listener, Of, Tell, is_gain
 
 REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in between
 # exit codes of one that was still starting
@@ -44,22 +45,31 @@ class News(NamedTuple):
 class Crew(Generic[Given]):
     """Processes that call work(given, tell): iterate over it to run them, News by News.
 
-    There is one for each of `given`. One that is killed is replaced at once, unless that happens
-    again and again while no trial ends well. On Ctrl-C or SIGTERM all are asked to stop, and
-    Interrupted is raised. They are also asked if the iteration is left, or if this process dies.
+    There is one for each of `given`. It is as many workers as `workers` says, each in a thread, by
+    default one; they are numbered over all processes. A process that is killed is replaced at once,
+    unless that happens again and again while no trial ends well. On Ctrl-C or SIGTERM all are asked
+    to stop, and Interrupted is raised. They are also asked if the iteration is left, or if this
+    process dies.
 
     `done` tells afterwards how the work ended. The error of the workers is raised if none of them
     ended normally.
     """
 
-    def __init__(self, work: Callable[[Given, Tell], None], given: Sequence[Given]) -> None:
+    def __init__(
+        self,
+        work: Callable[[Given, Tell], None],
+        given: Sequence[Given],
+        workers: Sequence[int] | None = None,
+    ) -> None:
         self.work, self.given = work, given
+        ends = list(accumulate(workers or [1] * len(given)))
+        self.workers = [range(*each) for each in pairwise([0, *ends])]  # of each process
         self.signum: int | None = None  # of the signal that asked to stop
         self.listener = Listener()
         self.deaths = 0  # in a row
         self.processes: dict[int, Any] = {}  # whatever can `terminate`
-        self._mail: queue.Queue[News] = queue.Queue(UNREAD)
-        self._told_end: set[int] = set()
+        self._mail: queue.Queue[News] = queue.Queue(UNREAD)  # by the numbers of processes
+        self._told_end: set[int] = set()  # workers
         self._stopping = False
 
     @property
@@ -92,7 +102,7 @@ class Crew(Generic[Given]):
             process.start()
         mouth.close()
         self.processes[number] = process
-        self._told_end.discard(number)
+        self._told_end.difference_update(self.workers[number])
         hear = threading.Thread(target=self._hear, args=(number, process, ear), daemon=True)
         hear.start()
 
@@ -112,21 +122,26 @@ class Crew(Generic[Given]):
                 process.terminate()
 
     def _news(self) -> Iterator[News]:
-        """Yield what is told next, if anything is."""
+        """Yield what is told next, if anything is, as of each worker that it is about."""
         news = self._next()
         if news is None:
             return
-        if news.said is None:
-            news = news._replace(said=self._took_leave(news.number))
-            if news.said is None:
+        said, about = news.said, list(self.workers[news.number])
+        if said is None:
+            about = [worker for worker in about if worker not in self._told_end]
+            said = self._took_leave(news.number, about)
+            if said is None:
                 return
-        if is_gain(news.said):
+        elif isinstance(said, Of):
+            about, said = [about[said.worker]], said.said
+        if is_gain(said):
             self.deaths = 0
-        if isinstance(news.said, Ended):
-            self._told_end.add(news.number)
-        if not self._stopping or not isinstance(news.said, Ended):
-            self.listener.hear(news.said)
-        yield news
+        if isinstance(said, Ended):
+            self._told_end.update(about)
+        if not self._stopping or not isinstance(said, Ended):
+            self.listener.hear(said)
+        for worker in about:
+            yield News(worker, said)
 
     def _next(self) -> News | None:
         """Return what is told next, None while nothing is; said=None is the end of a process."""
@@ -135,13 +150,13 @@ class Crew(Generic[Given]):
         except queue.Empty:
             return None
 
-    def _took_leave(self, number: int) -> Ended | Killed | None:
+    def _took_leave(self, number: int, silent: Sequence[int]) -> Ended | Killed | None:
         """Start another in the place of a process that has ended, if it was killed.
 
-        Return how it ended, unless it told that itself.
+        Return how it ended, unless all of its workers told that; `silent` are those that did not.
         """
         left = self._left(self.processes.pop(number))
-        if number in self._told_end or self._stopping:
+        if not silent or self._stopping:
             return None
         return self._replaced(number, left.by) if isinstance(left, Killed) else left
 

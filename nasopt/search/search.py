@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -17,6 +18,7 @@ from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment, check_budget
 from nasopt.search.interruption import Interrupted, interruptible
 from nasopt.search.resume import Stopped
+from nasopt.search.room import Room
 from nasopt.search.study import open_study
 from nasopt.search.worker import TooLong, Worker
 from nasopt.search.working import Ended
@@ -25,7 +27,7 @@ from nasopt.storage.leases import Owner, forget_dead
 from nasopt.storage.opening import open_storage
 from nasopt.storage.owners import Lost
 from nasopt.storage.patience import waiting_for_servers
-from nasopt.storage.record import EndedBy, TrialRecord
+from nasopt.storage.record import EndedBy, TrialRecord, deaths_of
 from nasopt.text import RUN_AGAIN, duration, several
 from nasopt.training.devices import wait_for
 from nasopt.training.profiling import Profile, Timer, no_timer
@@ -124,6 +126,7 @@ class Search:
                 epochs_budget=epochs_budget,
                 threads=self.evaluator.threads,
                 timed_on=self.evaluator.timed_on,
+                is_shared=self.evaluator.room is not None,
             )
             study_id = self._study._study_id
             self.identity: str = self.storage.get_study_system_attrs(study_id)[IDENTITY]
@@ -205,6 +208,9 @@ class Search:
                 self._refuse_deleted()
                 logger.warning("another worker took the trial in hand; asking for the next")
                 continue
+            finally:
+                if self.evaluator.room is not None:
+                    self.evaluator.room.leave()
             self.ended = self._why_ended(TrialRecord.of(self.storage.get_trial(trial_id)))
             if self.ended:
                 return
@@ -229,16 +235,49 @@ class Search:
             if ended_before and not self.storage.unfinished(study_id):
                 self.ended = ended_before
                 return None
-            trial_id = self.storage.next_trial(study_id, self.trials)
+            trial_id = self._claimed(study_id)
             self.timer("storage")
             if trial_id is not None:
                 return trial_id
+            if self.signum is not None:
+                continue
             if not self.storage.unfinished(study_id):
                 for number in self.storage.running_elsewhere(study_id):
                     logger.warning("trial %d: plain Optuna's; it is not waited for", number)
                 return None
             threading.Event().wait(POLL_SECONDS)
             self.timer("waiting")
+
+    def _claimed(self, study_id: int) -> int | None:
+        """Claim a trial or make one, if there is one to be had and room for it."""
+        room = self.evaluator.room
+        if room is None:
+            return self.storage.next_trial(study_id, self.trials)
+        alone, stop = partial(self.storage.next_has_died, study_id), lambda: self.signum is not None
+        if not room.enter(alone, stop):
+            return None
+        trial_id = None
+        try:
+            trial_id = self._claimed_within(room, study_id)
+        finally:
+            if trial_id is None:
+                room.leave()
+        return trial_id
+
+    def _claimed_within(self, room: Room, study_id: int) -> int | None:
+        trial_id = self.storage.next_trial(study_id, self.trials)
+        if trial_id is None:
+            return None
+        has_died = deaths_of(self.storage.get_trial_system_attrs(trial_id)) > 0
+        if has_died and not room.is_closed:  # it was left in this very moment
+            self.storage.requeue(trial_id)
+            return None
+        if not has_died:  # another process took the one that has
+            room.open()
+        else:
+            number = self.storage.get_trial(trial_id).number
+            logger.warning("trial %d: its worker died; nothing is trained beside it", number)
+        return trial_id
 
     def _why_ended(self, last: TrialRecord) -> str:
         """Return why no further trial is of use after this one, or "" where one is."""

@@ -1,5 +1,6 @@
 """One study: its name, opening it, and refusing to go on with another experiment's."""
 
+import copy
 import json
 import logging
 from importlib.metadata import version
@@ -41,16 +42,20 @@ def open_study(
     epochs_budget: int | None,
     threads: int | None,
     timed_on: str | None = None,
+    is_shared: bool = False,
 ) -> optuna.Study:
     """Open the study of `experiment`, made or taken up.
 
     Raises StudyError if it was begun with another space, recipe, data set, training seed or other
     objectives. Budgets, limits and the pruner may change; that is noted. So are `threads`, if
     those that it began with cannot be had. A sampler that is a pruner as well decides for itself.
+    `is_shared` is True if threads share the experiment: a pruner may note what it has seen.
     """
     name = study_name(experiment, sampler, seed)
     single = len(experiment.objectives) == 1
     pruner = make_pruner(experiment.pruner if single else "none", experiment.recipe.epochs)
+    if is_shared:
+        pruner = copy.deepcopy(pruner)
     changeable = may_change(experiment)
     if isinstance(seeded.inner, BasePruner):
         pruner, changeable["pruner"] = seeded.inner, sampler_name(sampler)
@@ -170,7 +175,10 @@ def refuse_difference(name: str, begun: dict[str, Any], experiment: Experiment) 
     found = difference(begun, experiment.record.to_json())
     if found is not None:
         place, before, after = found
+        told = f"{place} is {after} now, was {before} when it began"
+        if place.endswith(".code"):  # two digests
+            told = f"{place}, the block's own, is another now than when it began"
         raise StudyError(
-            f"study={name}: {place} is {after} now, was {before} when it began; set it back, "
+            f"study={name}: {told}; set it back, "
             "or choose another --storage or Experiment(name=...)"
         )

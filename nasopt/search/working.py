@@ -3,14 +3,15 @@
 A worker is told what to search and where, as picklable arguments of a function that ends in
 `work_on`. It reports by calling `tell` with what can be pickled, too: where it is (`Begun`), each
 `Progress` or `ComparisonProgress`, each line that the library logs (`Line`), and last how it ended
-(`Ended`). Whoever started it gives all of that to a `Listener`, and adds `Killed` for it.
+(`Ended`). Of several workers in one process each tells what is its own as an `Of`. Whoever started
+them gives all of that to a `Listener`, and adds `Killed` for it.
 """
 
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
@@ -39,6 +40,13 @@ class Line(NamedTuple):
     """A line that the library logged in a worker."""
 
     text: str
+
+
+class Of(NamedTuple):
+    """A message of one of the workers in a process."""
+
+    worker: int  # from 0
+    said: Any
 
 
 class Ended(NamedTuple):
@@ -82,24 +90,38 @@ def work_on(make: Callable[[], Iterable[Any]], tell: Tell, where: str) -> None:
 
     Nothing is raised: the last thing that is told is how it ended.
     """
+    with lines_told(tell), suppress(BrokenPipeError):  # nobody listens any more
+        tell(Begun(where))
+        tell(ending(lambda: followed(make(), tell)))
+
+
+@contextmanager
+def lines_told(tell: Tell) -> Iterator[None]:
+    """Tell what the library logs in this process, in whichever thread."""
     handler = _Lines(tell)
     logger.addHandler(handler)
-    with suppress(BrokenPipeError):  # nobody listens any more
-        try:
-            tell(Begun(where))
-            tell(_run(make(), tell))
-        except Error as error:
-            tell(Ended(2, str(error)))
-        except KeyboardInterrupt as interrupted:
-            tell(Ended(128 + getattr(interrupted, "signum", 2)))
-        except BrokenPipeError:
-            raise
-        except Exception:
-            tell(Ended(1, traceback.format_exc()))
-    logger.removeHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
-def _run(running: Iterable[Any], tell: Tell) -> Ended:
+def ending(run: Callable[[], Ended]) -> Ended:
+    """Return how `run` ended; only that nobody listens any more is raised."""
+    try:
+        return run()
+    except Error as error:
+        return Ended(2, str(error))
+    except KeyboardInterrupt as interrupted:
+        return Ended(128 + getattr(interrupted, "signum", 2))
+    except BrokenPipeError:
+        raise
+    except Exception:
+        return Ended(1, traceback.format_exc())
+
+
+def followed(running: Iterable[Any], tell: Tell) -> Ended:
+    """Run a search or comparison to its end, and tell how it goes."""
     for progress in running:
         tell(progress)
     early = (getattr(running, name, "") for name in ("ended", "out_of_time"))

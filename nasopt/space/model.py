@@ -11,7 +11,7 @@ from torch import nn
 from nasopt.errors import SpaceError
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Layer, Shape
-from nasopt.space.own_module import built, run_own
+from nasopt.space.own_module import built, drawing_from, run_own
 
 Build = Callable[[Layer, Shape], nn.Module]
 
@@ -94,8 +94,7 @@ def put_in_own(
     shape = input_shape
     for place, layer in enumerate(architecture.convolutions):
         if layer.is_own:
-            with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-                torch.manual_seed(seed(place))
+            with drawing_from(seed(place)), torch.device("cpu"):
                 network.convolutions[place] = built(layer, shape)
         shape = layer_cost(layer, shape).out_shape
 

@@ -1,7 +1,8 @@
 """The modules of the user's own blocks: built, traced and counted, and their mistakes told."""
 
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,19 @@ from nasopt.space import own
 from nasopt.space.blocks import protect
 from nasopt.space.layers import Layer, Shape
 
+_running = threading.RLock()  # code of the user's may draw from generators of the whole process
 TRACED = 2  # images: a batch norm in training has no variance of a single pixel
+
+
+@contextmanager
+def drawing_from(seed: int, devices: Sequence[torch.device] = ()) -> Iterator[None]:
+    """Let torch's generators begin at `seed`, those of the CPU and of `devices`.
+
+    They are restored afterwards. All threads share them, so one thread at a time is in here.
+    """
+    with _running, torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
 
 
 def built(layer: Layer, in_shape: Shape) -> nn.Module:
@@ -24,14 +37,15 @@ def built(layer: Layer, in_shape: Shape) -> nn.Module:
 
     Raises SpaceError for what `build` raises, or if it returns no module.
     """
-    try:
-        return _built(layer, in_shape)
-    except SpaceError:
-        if torch.get_default_device().type != "meta":
-            raise
-        # it computes with numbers, say, which there are none of on meta
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-            return _built(layer, in_shape).to("meta")
+    with _running:
+        try:
+            return _built(layer, in_shape)
+        except SpaceError:
+            if torch.get_default_device().type != "meta":
+                raise
+            # it computes with numbers, say, which there are none of on meta
+            with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+                return _built(layer, in_shape).to("meta")
 
 
 def _built(layer: Layer, in_shape: Shape) -> nn.Module:
@@ -62,7 +76,8 @@ def run_own(layer: Layer, in_shape: Shape) -> tuple[Shape, int, int]:
     images = torch.empty(TRACED, *in_shape, device="meta")
     images = images.to(memory_format=torch.channels_last)  # as in a training
     counter = FlopCounterMode(display=False)
-    with told(f"{_called(layer)} on maps of {in_shape}"), torch.no_grad(), counter:
+    of = told(f"{_called(layer)} on maps of {in_shape}")
+    with _running, of, torch.no_grad(), counter:
         output = module(images)
     shape = tuple(getattr(output, "shape", ()))
     expected = TRACED, layer.shrink(in_shape[1:])

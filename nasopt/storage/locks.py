@@ -1,4 +1,4 @@
-"""`Locks`: names, each of which one process at a time holds until it releases it or dies."""
+"""`Locks`: names, each of which one thread at a time holds, until it releases it or is killed."""
 
 import fcntl
 import hashlib
@@ -17,13 +17,53 @@ from nasopt.storage.patience import patient, renew_when_back
 
 
 class Locks(Protocol):
-    """The names, each held by one process at a time. Threads of a process share what it holds."""
+    """The names, each held by one thread of one process at a time.
+
+    A thread that takes what it holds already has to release it as often.
+    """
 
     def take(self, name: str) -> bool:
-        """Hold `name` from here on, unless another process does; return True if that worked."""
+        """Hold `name` from here on, unless another does; return True if that worked."""
         ...
 
     def release(self, name: str) -> None: ...
+
+
+class ThreadLocks:
+    """The names of `among`, which knows processes alone, held by one of their threads at a time."""
+
+    def __init__(self, among: Locks) -> None:
+        self._among = among
+        self._held: dict[str, tuple[threading.Thread, int]] = {}  # by which, and how often taken
+        self._mutex = threading.Lock()  # not kept while a server is asked, which may be away
+
+    def take(self, name: str) -> bool:
+        me = threading.current_thread()
+        with self._mutex:
+            holder, times = self._held.get(name, (me, 0))
+            if holder is not me:
+                return False
+            self._held[name] = me, times + 1
+        taken = False
+        try:
+            taken = self._among.take(name)  # each time: it may have been lost with a connection
+        finally:
+            if not taken:
+                self._once_less(name)
+        return taken
+
+    def release(self, name: str) -> None:
+        with self._mutex:
+            is_last = self._held.get(name, (None, 1))[1] == 1
+        if is_last:
+            self._among.release(name)
+        self._once_less(name)
+
+    def _once_less(self, name: str) -> None:
+        with self._mutex:
+            holder, times = self._held.pop(name, (None, 1))
+            if holder is not None and times > 1:
+                self._held[name] = holder, times - 1
 
 
 class FileLocks:
@@ -37,6 +77,7 @@ class FileLocks:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
+        self._mutex = threading.Lock()  # closing a second one would drop the locks of the first
 
     def take(self, name: str) -> bool:
         try:
@@ -52,14 +93,15 @@ class FileLocks:
 
     @property
     def _opened(self) -> int:
-        if self._file is None:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-            except OSError as error:
-                raise unwritable(self.path, error) from error
-            weakref.finalize(self, os.close, self._file)
-        return self._file
+        with self._mutex:
+            if self._file is None:
+                try:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                    self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+                except OSError as error:
+                    raise unwritable(self.path, error) from error
+                weakref.finalize(self, os.close, self._file)
+            return self._file
 
 
 # A connection that waits is not ended for it, and one whose host has died is ended within a minute.
@@ -143,17 +185,20 @@ class ServerLocks:
 
 def file_locks(path: Path) -> Locks:
     """Return the same object for the same file: closing a second one drops the first's locks."""
-    return _of_files.setdefault(path.absolute(), FileLocks(path))
+    with _finding:
+        return _of_files.setdefault(path.absolute(), ThreadLocks(FileLocks(path)))
 
 
 def server_locks(engine: sa.Engine) -> Locks:
     """Return the same object for the same database: a second connection would be a stranger."""
     url = engine.url.render_as_string(hide_password=False)
-    return _of_servers.setdefault(url, ServerLocks(engine))
+    with _finding:
+        return _of_servers.setdefault(url, ThreadLocks(ServerLocks(engine)))
 
 
-_of_files: weakref.WeakValueDictionary[Path, FileLocks] = weakref.WeakValueDictionary()
-_of_servers: weakref.WeakValueDictionary[str, ServerLocks] = weakref.WeakValueDictionary()
+_finding = threading.Lock()
+_of_files: weakref.WeakValueDictionary[Path, ThreadLocks] = weakref.WeakValueDictionary()
+_of_servers: weakref.WeakValueDictionary[str, ThreadLocks] = weakref.WeakValueDictionary()
 
 
 def unwritable(path: Path, error: OSError) -> StorageError:

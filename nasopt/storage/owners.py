@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt.storage import leases
-from nasopt.storage.attributes import OWNER
+from nasopt.storage.attributes import DEATHS, OWNER
 from nasopt.storage.patience import patiently
 from nasopt.storage.reading import SYSTEM_ATTRS, TRIALS, ReadableStorage, read_attrs
 from nasopt.storage.record import key_of, one_more_death
@@ -107,6 +107,16 @@ class OwnedTrials(ReadableStorage):
         with self.engine.connect() as connection:
             tokens = [json.loads(value) for value in connection.execute(query).scalars()]
             return bool(leases.living(connection, self.leases, tokens))
+
+    def next_has_died(self, study_id: int) -> bool:
+        """Return whether a worker died with the trial in hand that is claimed next."""
+        of_study = (TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING)
+        following = sa.select(sa.func.min(TRIALS.c.trial_id)).where(*of_study).scalar_subquery()
+        query = sa.select(sa.func.count()).where(
+            SYSTEM_ATTRS.c.trial_id == following, SYSTEM_ATTRS.c.key == DEATHS
+        )
+        with self.engine.connect() as connection:
+            return bool(connection.execute(query).scalar_one())
 
     def unfinished(self, study_id: int) -> int:
         """Return the number of trials that wait, or that a worker of ours has in hand."""

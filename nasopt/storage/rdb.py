@@ -369,7 +369,7 @@ class Storage(OwnedTrials):
 
 REPEATABLE = (  # methods that change nothing more when they are called again
     *("ask_for_params", "begin", "describe_study", "is_there", "should_prune"),
-    *("has_living_owner", "requeue_orphans", "running_elsewhere", "unfinished"),
+    *("has_living_owner", "next_has_died", "requeue_orphans", "running_elsewhere", "unfinished"),
     *("create_new_study", "set_study_system_attr", "set_study_user_attr", "set_trial_param"),
     *("set_trial_intermediate_value", "set_trial_system_attr", "set_trial_user_attr"),
     *("get_all_studies", "get_study_directions", "get_study_id_from_name"),

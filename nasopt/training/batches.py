@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from nasopt.data.readers import Split
 from nasopt.training.augmentation import covered, jittered, resized, squares, windows
+from nasopt.training.devices import wait_for_own
 from nasopt.training.evaluation import Recipe
 
 Draw = dict[str, torch.Tensor]  # the ingredients of a batch, on the device
@@ -136,4 +137,5 @@ def normalisation(train: Split) -> tuple[torch.Tensor, torch.Tensor]:
         scales.append(1 / deviation.clamp(min=1.0))  # a channel may be constant
     both = torch.stack([torch.stack(means), torch.stack(scales)]).float()
     mean, scale = both.to(train.images.device).view(2, 1, channels, 1, 1)
+    wait_for_own(train.images.device)  # other threads get it from the cache, on their own streams
     return mean, scale

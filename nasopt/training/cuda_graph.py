@@ -5,6 +5,7 @@ once. Recording takes well under a second a network, while `torch.compile` takes
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Protocol
@@ -12,10 +13,13 @@ from typing import Protocol
 import torch
 
 from nasopt.training.batches import Draw
+from nasopt.training.devices import has_own_stream
 
 logger = logging.getLogger("nasopt")
 
 Step = Callable[[Draw], None]
+# A recording begins by waiting for the whole device, which nobody may while a stream is captured.
+_recording = threading.Lock()
 WARM_UP = 3  # steps before recording: cuDNN and cuBLAS set themselves up, buffers are allocated
 
 
@@ -67,10 +71,14 @@ class Captured:
 
 
 class CudaGraphs:
-    """A recorder by PyTorch's notes on CUDA graphs: first runs on a side stream, then recording."""
+    """A recorder by PyTorch's notes on CUDA graphs: first runs on a side stream, then recording.
+
+    A thread that has a stream of its own records there; threads record one after the other.
+    """
 
     def __init__(self, device: torch.device) -> None:
-        self.stream = _side_stream(device)
+        beside = has_own_stream(device)
+        self.stream = torch.cuda.current_stream(device) if beside else _side_stream(device)
 
     def aside(self, step: Step, draw: Draw) -> None:
         current = torch.cuda.current_stream(self.stream.device)
@@ -81,7 +89,10 @@ class CudaGraphs:
 
     def record(self, step: Step, inputs: Draw) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self.stream.device):  # else "cuda:0", whatever `step` works on
+        with (
+            _recording,
+            torch.cuda.device(self.stream.device),
+        ):  # else "cuda:0", whatever `step` works on
             current = torch.cuda.current_stream()
             try:
                 # not "global": a thread of the user's may use CUDA at the same time

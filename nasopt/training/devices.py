@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,7 @@ def threads_here(wanted: int) -> int:
 
     If OMP_NUM_THREADS is set, return the number that torch may use.
     """
-    allowed = _usual_threads or torch.get_num_threads()
+    allowed = _torchs.threads.usual or torch.get_num_threads()
     if os.environ.get("OMP_NUM_THREADS"):
         return allowed
     return max(1, min(wanted, allowed, free_cores()))
@@ -168,7 +170,7 @@ def training_on(device: torch.device, threads: int | None = None) -> Iterator[No
     Raises OutOfMemory if the body runs out of memory.
     """
     settings = _fast_and_exact if device.type == "cuda" else _memory_kept
-    with out_of_memory_told(device), _for_all(settings), _for_all(_threads_back):
+    with out_of_memory_told(device), _for_all(settings), _threads_back():
         if threads is not None:
             torch.set_num_threads(threads)
         yield
@@ -189,35 +191,87 @@ def out_of_memory_told(device: torch.device) -> Iterator[None]:
 
 _users: Counter[Settings] = Counter()
 _entered: dict[Settings, ExitStack] = {}
+_settling = threading.Lock()
 
 
 @contextmanager
 def _for_all(settings: Settings) -> Iterator[None]:
-    """Apply `settings` until the last training that needs them ends, in whatever order they end."""
-    if not _users[settings]:
-        _entered[settings] = ExitStack()
-        _entered[settings].enter_context(settings())
-    _users[settings] += 1
+    """Apply `settings`, which are of the whole process, as long as a training needs them.
+
+    Trainings end in whatever order, and in whatever thread.
+    """
+    with _settling:
+        if not _users[settings]:
+            _entered[settings] = ExitStack()
+            _entered[settings].enter_context(settings())
+        _users[settings] += 1
     try:
         yield
     finally:
-        _users[settings] -= 1
-        if not _users[settings]:
-            _entered.pop(settings).close()
+        with _settling:
+            _users[settings] -= 1
+            if not _users[settings]:
+                _entered.pop(settings).close()
 
 
-_usual_threads = 0  # torch's own number, kept while something trains; 0 while nothing does
+@dataclass
+class _Threads:
+    """The number of threads that torch uses for one thread of Python, which is its own."""
+
+    usual: int = 0  # kept while something trains; 0 while nothing does
+    trainings: int = 0
+
+
+class _Torchs(threading.local):
+    def __init__(self) -> None:
+        self.threads = _Threads()
+
+
+_torchs = _Torchs()
 
 
 @contextmanager
 def _threads_back() -> Iterator[None]:
-    global _usual_threads
-    _usual_threads = torch.get_num_threads()
+    """Restore torch's number of threads after the last training of this thread."""
+    here = _torchs.threads  # also if the training is closed by another thread
+    if not here.trainings:
+        here.usual = torch.get_num_threads()
+    here.trainings += 1
     try:
         yield
     finally:
-        torch.set_num_threads(_usual_threads)
-        _usual_threads = 0
+        here.trainings -= 1
+        if not here.trainings:
+            torch.set_num_threads(here.usual)
+            here.usual = 0
+
+
+@contextmanager
+def own_stream(device: torch.device) -> Iterator[None]:
+    """Let this thread compute beside others on a card: on a CUDA stream of its own.
+
+    It begins after what is queued on the default stream, as the copying of images is.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.default_stream(device))
+    with torch.cuda.stream(stream):
+        yield
+
+
+def has_own_stream(device: torch.device) -> bool:
+    """Return whether this thread computes there beside others."""
+    if device.type != "cuda":
+        return False
+    return torch.cuda.current_stream(device) != torch.cuda.default_stream(device)
+
+
+def wait_for_own(device: torch.device) -> None:
+    """Wait for what this thread has queued on a card, and not for what others have."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
 
 
 @contextmanager

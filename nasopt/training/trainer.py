@@ -19,10 +19,17 @@ from nasopt.data.readers import Split
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
 from nasopt.space.model import Network, empty, has_own, put_in_own
-from nasopt.space.own_module import told
+from nasopt.space.own_module import drawing_from, told
 from nasopt.training.batches import Batches, Draw, generator
 from nasopt.training.cuda_graph import Captured, CudaGraphs, Recorder
-from nasopt.training.devices import autocast_type, device_name, out_of_memory_told, training_on
+from nasopt.training.devices import (
+    autocast_type,
+    device_name,
+    has_own_stream,
+    out_of_memory_told,
+    training_on,
+    wait_for_own,
+)
 from nasopt.training.evaluation import EpochResult, Evaluation, Recipe
 from nasopt.training.metrics import Confusion, accuracy
 from nasopt.training.profiling import Timer, no_timer
@@ -140,10 +147,12 @@ class Trainer:
             yield
             return
         devices = [self.device] if self.device.type == "cuda" else []
-        forked = torch.random.fork_rng(devices=devices)
-        with told("a block in training"), out_of_memory_told(self.device), forked:
-            torch.manual_seed(generator(self.seed, "blocks", *coordinates).initial_seed())
+        seed = generator(self.seed, "blocks", *coordinates).initial_seed()
+        drawing = drawing_from(seed, devices)
+        with told("a block in training"), out_of_memory_told(self.device), drawing:
             yield
+            if has_own_stream(self.device):  # a recorded step may read the seed while it runs
+                wait_for_own(self.device)
 
     def _set_learning_rate(self) -> None:
         step = self.epoch * self.steps_per_epoch + self.batch

@@ -8,12 +8,20 @@ own, epoch by epoch in turn. The bare loop is tuned as one tunes by hand: images
 bf16, channels_last, fused SGD, cuDNN's benchmark mode, metrics read once an epoch; "captured", its
 step is one CUDA graph, which is the most that the card gives to such a loop; "deterministic", of
 cuDNN's algorithms only those that always give the same.
+
+    python -m tests.benchmarks.gpu at-once
+
+measures 1, 2, 4 and 8 trainings at once alone: in one process, a thread and a CUDA stream each, as
+`--workers-per-gpu` has them, and as processes.
 """
 
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +35,12 @@ from nasopt.data.readers import Split
 from nasopt.search.evaluator import Evaluator
 from nasopt.space.architecture import Architecture
 from nasopt.space.model import build
+from nasopt.training.devices import own_stream
 from nasopt.training.evaluation import Evaluation
 from nasopt.training.trainer import Trainer
 from tests.benchmarks import peer, search
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.sides import seconds_in_turn
+from tests.benchmarks.sides import seconds_in_turn, step_when_asked
 from tests.benchmarks.throughput import FOREVER, LR, NETWORKS, architecture, images_of
 
 CUDA = torch.device("cuda")
@@ -39,6 +48,7 @@ IMAGES = 25_000  # of CIFAR-10's shape, of which a fifth is for validation
 NETWORKS_OF_STUDY = 3
 TURNS = 3
 WORKERS = 8  # of the script's `DataLoader`
+AT_ONCE = (1, 2, 4, 8)
 
 
 def like_cifar10() -> Any:
@@ -60,13 +70,20 @@ def work(name: str, number: int, batch_size: int) -> tuple[Any, Architecture, Re
 
 def trainer(name: str, number: int, batch_size: int) -> Iterator[Any]:
     """Epochs of ours as a study trains, with the ledger on."""
+    with tempfile.TemporaryDirectory() as folder:
+        evaluator, evaluation = evaluated(Path(folder), name, number, batch_size)
+        yield from evaluator.epochs(evaluation)
+
+
+def evaluated(
+    folder: Path, name: str, number: int, batch_size: int, device: str = "cuda"
+) -> tuple[Evaluator, Evaluation]:
     dataset, network, recipe = work(name, number, batch_size)
     experiment = Experiment(
         dataset=dataset, space=Space(network.convolutions[0]), recipe=recipe, name="gpu"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        evaluator = Evaluator(experiment, Path(folder) / "x.db", "cuda")
-        yield from evaluator.epochs(Evaluation(network, recipe, dataset, 0))
+    evaluator = Evaluator(experiment, folder / "x.db", device)
+    return evaluator, Evaluation(network, recipe, dataset, 0)
 
 
 def eager(name: str, number: int, batch_size: int) -> Iterator[Any]:
@@ -191,6 +208,75 @@ def compared(name: str, number: int, batch_size: int, turns: int) -> Iterator[Fi
     )
 
 
+def in_threads(
+    name: str, number: int, batch_size: int, trainings: int, device: str = "cuda"
+) -> Iterator[None]:
+    """An epoch of each of so many trainings, by threads of this process."""
+    begin, end = threading.Barrier(trainings + 1), threading.Barrier(trainings + 1)
+
+    def train(evaluator: Evaluator, evaluation: Evaluation) -> None:
+        with own_stream(evaluator.device):
+            begin.wait()
+            for _ in evaluator.epochs(evaluation):
+                end.wait()
+                begin.wait()
+
+    with tempfile.TemporaryDirectory() as folder:
+        first, evaluation = evaluated(Path(folder), name, number, batch_size, device)
+        for seed in range(trainings):  # of their own: one network is not trained twice at once
+            given = first.beside(), replace(evaluation, seed=seed)
+            threading.Thread(target=train, args=given, daemon=True).start()
+        while True:
+            begin.wait()
+            end.wait()
+            yield
+
+
+def in_processes(name: str, number: int, batch_size: int, trainings: int) -> Iterator[None]:
+    """An epoch of each of so many trainings, by processes of their own."""
+    context = get_context("spawn")
+    pipes = []
+    for _ in range(trainings):
+        ours, theirs = context.Pipe()
+        side = partial(trainer, name, number, batch_size)
+        context.Process(target=step_when_asked, args=(side, theirs), daemon=True).start()
+        pipes.append(ours)
+    while True:
+        for pipe in pipes:
+            pipe.send("step")
+        for pipe in pipes:
+            pipe.recv()
+        yield
+
+
+def at_once(name: str, number: int, batch_size: int, turns: int) -> Iterator[Figure]:
+    """Images per second of several trainings on one card, as a multiple of those of one."""
+    given = name, number, batch_size
+    sides = {
+        (side, count): partial(side, *given, count)
+        for count in AT_ONCE
+        for side in (in_threads, in_processes)
+    }
+    # one after the other: nothing else may be on the card
+    seconds = {each: seconds_in_turn(turns, side)[0] for each, side in sides.items()}
+    images = work(*given)[0].counts[0] // batch_size * batch_size
+    for count in AT_ONCE[1:]:
+        rates = {side: count * images / seconds[side, count] for side in (in_threads, in_processes)}
+        one = images / seconds[in_threads, 1]
+        yield Figure(
+            f"{name}, network {number}, batch {batch_size}: {count} trainings at once / one",
+            rates[in_threads] / one,
+            at_least=3 if count == AT_ONCE[-1] else None,
+            detail=f"{rates[in_threads]:,.0f} images/s, {rates[in_processes]:,.0f} as processes, "
+            f"{one:,.0f} of one",
+        )
+
+
+def of_several() -> Iterator[Figure]:
+    yield from at_once("cifar10", 0, 128, TURNS)
+    yield from at_once("fashion_mnist", 3, 128, TURNS)
+
+
 def searched(seed: int) -> Figure:
     """The whole search, as `search` measures it on a CPU, both sides on the GPU."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -214,10 +300,15 @@ def figures() -> Iterator[Figure]:
     yield from compared("cifar10", 0, 512, TURNS)
     for layers in (3, 8):
         yield from compared("fashion_mnist", layers, 128, TURNS)
+    yield from of_several()
     for seed in range(search.SEEDS):
         yield searched(seed)
 
 
 if __name__ == "__main__":
-    for figure in figures():
+    if sys.argv[1:] == ["at-once"] and torch.cuda.is_available():
+        measured = of_several()
+    else:
+        measured = figures()  # which says so where there is no GPU
+    for figure in measured:
         print(figure, flush=True)

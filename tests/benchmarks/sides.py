@@ -21,7 +21,7 @@ def seconds_in_turn(turns: int, *sides: Side) -> list[float]:
     pipes, processes = [], []
     for side in sides:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_step_when_asked, args=(side, theirs))
+        process = context.Process(target=step_when_asked, args=(side, theirs))
         process.start()
         theirs.close()
         pipes.append(ours)
@@ -41,7 +41,7 @@ def seconds_in_turn(turns: int, *sides: Side) -> list[float]:
     return [median(each) for each in taken]
 
 
-def _step_when_asked(side: Side, pipe: Connection) -> None:
+def step_when_asked(side: Side, pipe: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)

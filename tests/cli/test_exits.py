@@ -71,11 +71,13 @@ def test_a_pipe_that_closes_early_is_no_error(study):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 @pytest.mark.parametrize("verb", ["run", "finals"])
-def test_sigterm_before_anything_is_trained_is_told_as_well(study, capsys, verb):
+def test_a_signal_before_anything_is_trained_is_told_as_well(study, capsys, verb, name):
     """While the study file or its images are read, say: as Ctrl-C is."""
-    before = signal.getsignal(signal.SIGTERM)
-    study.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
-    assert main([verb, "mine.py", "--device", "cpu"]) == 128 + signal.SIGTERM
-    assert capsys.readouterr().err == "nasopt: stopped by SIGTERM; the same command goes on\n"
-    assert signal.getsignal(signal.SIGTERM) == before
+    signum = signal.Signals[name]
+    before = signal.getsignal(signum)
+    study.write_text(f"import os, signal\nos.kill(os.getpid(), signal.{name})\n")
+    assert main([verb, "mine.py", "--device", "cpu"]) == 128 + signum
+    assert capsys.readouterr().err == f"nasopt: stopped by {name}; the same command goes on\n"
+    assert signal.getsignal(signum) == before

@@ -151,4 +151,6 @@ def test_a_database_is_read_without_the_study_file(tmp_path, monkeypatch, capsys
         "give its file instead: nasopt finals mine.py"
     )
     Path("mine.py").write_text(study.replace("SLOPE = 0.125", "SLOPE = 0.25"))
-    assert "space.layers[1].code is " in fails(capsys, "run", "mine.py", "--device", "cpu")
+    assert "space.layers[1].code, the block's own, is another now than when it began; set it" in (
+        fails(capsys, "run", "mine.py", "--device", "cpu")
+    )

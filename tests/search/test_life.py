@@ -27,21 +27,30 @@ from tests.trials import told
 NAME = "experiment/random/0"
 DEADLY = """
 import os
+
+import torch
 from nasopt import *
 from nasopt.data import digits
-from nasopt.training.trainer import Trainer
 
-made = Trainer.__init__
 
-def deadly(self, evaluation, *rest, **named):
-    made(self, evaluation, *rest, **named)
-    if evaluation.architecture.layers[0].filters == 4:
-        os.abort()
+class Aborting(torch.nn.Module):
+    def forward(self, x):
+        if not x.is_meta:
+            os.abort()
+        return x
 
-Trainer.__init__ = deadly
+
+class Deadly(Layer):
+    filters: int
+
+    def build(self, in_shape):
+        convolution = torch.nn.Conv2d(in_shape[0], self.filters, 3, padding=1)
+        return torch.nn.Sequential(convolution, Aborting()) if self.filters == 4 else convolution
+
+
 experiment = Experiment(
     dataset=digits(limit=200),
-    space=Space(Conv(filters=categorical(2, 4, 8))),
+    space=Space(Deadly(filters=categorical(2, 4, 8))),
     recipe=Recipe(epochs=2, batch_size=64),
     trials=3,
 )
@@ -86,11 +95,11 @@ def test_a_trial_that_kills_its_workers_fails_and_the_study_goes_on(tmp_path, wo
         study_name="deadly/random/0", storage=f"sqlite:///{tmp_path / 'x.db'}"
     )
     failed = [trial for trial in study.trials if trial.state is TrialState.FAIL]
-    assert {trial.params["conv01.filters"] for trial in failed} == {4}
+    assert {trial.params["Deadly01.filters"] for trial in failed} == {4}
     reason = "5 workers in a row died of it, and it got no further"
     assert failed[0].user_attrs["reason"] == reason
     assert f"trial {failed[0].number}: no value ({reason})" in runs[-1].stdout
-    others = {t.params["conv01.filters"] for t in study.trials if t.state is TrialState.COMPLETE}
+    others = {t.params["Deadly01.filters"] for t in study.trials if t.state is TrialState.COMPLETE}
     assert others == {2, 8}
     assert all("free" in trial.user_attrs for trial in failed)
     assert all("repeat_of" in trial.user_attrs for trial in failed[1:])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nasopt.errors import StudyError
-from nasopt.search.places import Place, deal, find_places
+from nasopt.search.places import Place, apart, at_most, deal, find_places
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def test_one_worker_has_all_cores():
 def test_there_are_no_more_workers_than_cores_and_that_is_told(caplog):
     assert find_places("cpu", 64) == [Place("cpu", 1)] * 6
     assert caplog.messages == [
-        "workers=64: 6 cores are free to this process; more workers than that would only wait for "
-        "each other, so no more are begun"
+        "workers=64: 6 cores are free to this process; more processes than that would only wait "
+        "for each other, so no more are begun"
     ]
 
 
@@ -79,14 +79,44 @@ def test_which_workers_there_are_follows_from_cards_and_options(caplog):
     assert devices_of("auto", 2) == devices_of("cuda", 2) == ["cuda:0", "cuda:1"]
     assert devices_of("cuda:2, cuda:0") == ["cuda:2", "cuda:0"]
     assert devices_of("cuda:2,cuda:2") == ["cuda:2"]
-    assert devices_of("auto", None, 2) == CARDS * 2
+    assert devices_of("auto", None, 2) == CARDS
     assert devices_of("cpu", None, 2) == ["cpu"]
     assert not caplog.messages
     assert devices_of("auto", 4) == CARDS
     assert caplog.messages == [
-        "workers=4: 3 cards, with a worker each; another on the same card would only take turns "
-        "with it (--workers-per-gpu begins it all the same)"
+        "workers=4: 3 cards, with 3 workers in all; --workers-per-gpu K trains K at once on each"
     ]
+
+
+def at_once(*given) -> dict[str, int]:
+    return {place.device: place.trainings for place in find_places(*given)}
+
+
+@pytest.mark.usefixtures("three_cards")
+def test_workers_on_one_card_are_threads_of_one_process(machine_of, caplog):
+    assert at_once("auto", None, 4) == dict.fromkeys(CARDS, 4)
+    assert at_once("auto", 5, 2) == {"cuda:0": 2, "cuda:1": 2, "cuda:2": 1}
+    assert at_once("cuda:1", None, 8) == {"cuda:1": 8}
+    machine_of(2)
+    assert not caplog.messages
+    assert at_once("auto", None, 4) == {"cuda:0": 4, "cuda:1": 4}
+    assert caplog.messages == [
+        "workers=12: 2 cores are free to this process; more processes than that would only wait "
+        "for each other, so no more are begun"
+    ]
+
+
+def test_no_more_workers_are_begun_than_find_work():
+    places = [Place("cuda:0", 1, 3), Place("cuda:1", 1, 2), Place("cpu", 1)]
+    taken = {
+        count: [(place.device, place.trainings) for place in at_most(places, count)]
+        for count in (1, 2, 4, 99)
+    }
+    assert taken[1] == [("cuda:0", 1)]
+    assert taken[2] == [("cuda:0", 1), ("cuda:1", 1)]
+    assert taken[4] == [("cuda:0", 2), ("cuda:1", 1), ("cpu", 1)]
+    assert at_most(places, 99) == places
+    assert [place.device for place in apart(places)] == CARDS[:1] * 3 + CARDS[1:2] * 2 + ["cpu"]
 
 
 @pytest.mark.parametrize("count", [0, -1])

@@ -30,6 +30,7 @@ from tests.crew import (
     leave,
     log_and_fail,
     note,
+    two_of_whom_one_ends,
     wait,
 )
 from tests.examples import STUDY, study_file
@@ -75,6 +76,24 @@ def test_a_worker_that_is_killed_is_replaced_and_that_is_told(tmp_path, caplog):
     ran(be_killed_three_times, tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
     assert caplog.messages == ["a worker was killed by SIGKILL; another takes its place"] * 3
+
+
+def test_each_of_several_workers_in_a_process_has_a_number_of_its_own(tmp_path, caplog):
+    (tmp_path / "killed").touch()
+    news = list(Crew(two_of_whom_one_ends, [tmp_path, tmp_path], [2, 2]))
+    for first, second in ((0, 1), (2, 3)):
+        assert [said for by, said in news if by == first] == [Begun("here"), Ended()]
+        assert [said for by, said in news if by == second] == [Begun("here"), "at work", Ended()]
+    assert caplog.messages == []
+
+
+def test_a_process_is_replaced_as_long_as_one_of_its_workers_has_not_ended(tmp_path, caplog):
+    news = list(Crew(two_of_whom_one_ends, [tmp_path], [2]))
+    assert caplog.messages == ["a worker was killed by SIGKILL; another takes its place"]
+    first, second = ([said for by, said in news if by == worker] for worker in (0, 1))
+    assert first == [Begun("here"), Ended()] * 2
+    ended = [Begun("here"), "at work", Killed("SIGKILL"), Begun("here"), "at work", Ended()]
+    assert second == ended
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are no forks")

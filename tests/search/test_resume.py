@@ -3,7 +3,9 @@
 import math
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -100,6 +102,27 @@ def test_what_is_not_known_is_trained_and_recorded(ledger, uninterrupted):
 def test_a_row_is_written_before_its_result_is_seen(ledger):
     for result in paid_epochs(EVALUATION, ledger, engine):
         assert ledger.results(EVALUATION.key)[-1] == result
+
+
+def test_what_one_thread_trains_another_replays_as_it_comes(ledger, uninterrupted, tmp_path):
+    locks = file_locks(tmp_path / "locks")
+    training = paid_epochs(EVALUATION, ledger, engine, locks=locks)
+    first = next(training)
+    asked = threading.Event()
+
+    def replay() -> list[EpochResult]:
+        def stop() -> bool:
+            asked.set()
+            return False
+
+        return list(paid_epochs(EVALUATION, ledger, no_engine, stop, locks=locks))
+
+    with ThreadPoolExecutor() as threads:
+        replayed = threads.submit(replay)
+        asked.wait()  # it has found that this thread trains
+        rest = list(training)
+        assert same(replayed.result(), uninterrupted)
+    assert same([first, *rest], uninterrupted)
 
 
 def test_what_is_known_is_replayed_without_training(ledger):

@@ -188,8 +188,8 @@ def test_a_block_of_a_notebook_is_known_by_its_cells():
 
 def test_a_block_of_another_file_is_read_there(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "neighbour_of_mine.py").write_text(HEAD + BLOCK)
-    study = "from neighbour_of_mine import Mine, helper as other\nclass More(Mine):\n    def build("
+    (tmp_path / "blocks_beside_it.py").write_text(HEAD + BLOCK)
+    study = "from blocks_beside_it import Mine, helper as other\nclass More(Mine):\n    def build("
     study += "self, in_shape):\n        return nn.Sequential(super().build(in_shape), other(4))\n"
     cls = run(study, tmp_path)["More"]
     text = "\n".join(own.source_of(cls, Layer).definitions)

@@ -15,7 +15,6 @@ from tests.hosts import (
     IN_HAND,
     Host,
     ended,
-    kill_in_mid_trial,
     stop_in_mid_trial,
     study_file,
     wait_for,
@@ -74,7 +73,7 @@ def test_a_container_that_starts_again_under_another_name_goes_on_at_once(tmp_pa
         Host(tmp_path / "a", "before", NASOPT_TAKEOVER="3000"),
         Host(tmp_path / "b", "now"),
     )
-    kill_in_mid_trial(before.start("run", study, *RUN, location), f"sqlite:///{location}")
+    before.die("run", study, *RUN, location)
     _, said = after.run("run", study, *RUN, location)
     assert "was left by a worker that died; it goes on" in said
     assert told(location) == whole
@@ -112,7 +111,7 @@ def test_what_a_dead_host_had_in_hand_goes_on_when_it_was_silent(
 ):
     url = postgresql()
     gone = Host(tmp_path / "a", names[0], ahead=-660.0, NASOPT_TAKEOVER="2")
-    kill_in_mid_trial(gone.start("run", study, *RUN, url), url)
+    gone.die("run", study, *RUN, url)
     here = Host(tmp_path / "b", names[1], ahead=660.0, NASOPT_TAKEOVER="10")
     _, said = here.run("run", study, *RUN, url)
     assert "was left by a worker that died; it goes on" in said
@@ -127,7 +126,7 @@ def test_a_dead_worker_of_this_host_is_known_at_once_with_a_server_too(
 ):
     url = postgresql()
     here = Host(tmp_path / "a", "here", NASOPT_TAKEOVER="3000")
-    kill_in_mid_trial(here.start("run", study, *RUN, url), url)
+    here.die("run", study, *RUN, url)
     here.run("run", study, *RUN, url)
     assert told(url) == whole
     assert order(url) == list(range(TRIALS))

@@ -1,12 +1,14 @@
-"""Names of which one process at a time holds each, by a file or by a server."""
+"""Names of which one thread of one process at a time holds each, by a file or by a server."""
 
 import errno
 import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from nasopt.errors import StorageError
 from nasopt.storage.locks import FileLocks, Locks, file_locks
 from nasopt.storage.opening import locks_of, open_storage
 
+T = TypeVar("T")
 HOLDER = """
 import sys
 from nasopt.storage.opening import locks_of, open_storage
@@ -86,13 +89,34 @@ def test_what_is_held_outlives_another_user_of_the_same_database(empty_database,
         assert ask(other, "take", "mine") == "False"
 
 
-def test_what_is_held_is_shared_by_threads_and_let_go_at_once(empty_database, locks):
+def in_a_thread(function: Callable[..., T], *args: object) -> T:
+    with ThreadPoolExecutor() as threads:
+        return threads.submit(function, *args).result()
+
+
+def test_a_name_is_held_by_one_thread_as_often_as_it_took_it(empty_database, locks):
     assert locks.take("mine")
     assert locks.take("mine")
+    assert not in_a_thread(locks.take, "mine")
+    assert in_a_thread(locks.take, "other")
     locks.release("mine")
+    assert not in_a_thread(locks.take, "mine")
     locks.release("mine")
     with holder(empty_database) as other:
         assert ask(other, "take", "mine") == "True"
+        assert ask(other, "take", "other") == "False"
+        assert not locks.take("mine")
+        ask(other, "release", "mine")
+        assert in_a_thread(locks.take, "mine")
+        assert not locks.take("mine")
+        in_a_thread(locks.release, "mine")  # a generator may be closed by another thread
+        assert locks.take("mine")
+
+
+def test_threads_that_open_the_locks_of_one_database_at_once_have_the_same(tmp_path):
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: file_locks(tmp_path / "locks"), range(50)))
+    assert len(set(map(id, found))) == 1
 
 
 # files

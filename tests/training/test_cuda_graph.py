@@ -3,17 +3,22 @@
 import gc
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from nasopt.data import digits
 from nasopt.search.search import Search
+from nasopt.space.architecture import Architecture
+from nasopt.space.layers import Dense
 from nasopt.training.batches import Draw
 from nasopt.training.cuda_graph import WARM_UP, Captured, CudaGraphs, Step
+from nasopt.training.devices import own_stream
 from nasopt.training.evaluation import Evaluation, Recipe
 from nasopt.training.trainer import Trainer
 from tests.examples import small
+from tests.space.blocks_of_a_user import Scaled2
 from tests.training.small import FEW, SMALL, TRAIN, VALIDATION, metrics, trainer, weights
 
 
@@ -147,6 +152,29 @@ def test_images_that_stay_on_the_host_train_the_same_network():
     copied = Trainer(evaluation, TRAIN, VALIDATION, classes=10, device=device)
     resident = Trainer(evaluation, TRAIN.to(device), VALIDATION.to(device), classes=10)
     assert metrics(copied.epochs()) == metrics(resident.epochs())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize(
+    "architecture", [SMALL, Architecture((Scaled2(filters=4), Dense(width=8)))]
+)
+def test_trainings_at_once_on_a_card_are_each_as_one_alone(architecture, caplog):
+    recipe = Recipe(epochs=3, batch_size=32, shift=1, flip=True)
+    device = torch.device("cuda")
+    train, validation = TRAIN.to(device), VALIDATION.to(device)
+
+    def done(seed: int) -> object:
+        evaluation = Evaluation(architecture, recipe, FEW, seed)
+        each = Trainer(evaluation, train, validation, classes=10)
+        return metrics(each.epochs()), weights(each)
+
+    def beside(seed: int) -> object:
+        with own_stream(device):
+            return done(seed)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(beside, range(8))) == [done(seed) for seed in range(8)]
+    assert caplog.records == []  # all graphs were recorded
 
 
 def test_a_network_is_gone_with_its_trainer_at_once():

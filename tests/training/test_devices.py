@@ -5,6 +5,11 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +22,9 @@ from nasopt.training.devices import (
     device_name,
     find_device,
     free_cores,
+    has_own_stream,
     has_room,
+    own_stream,
     suitable_threads,
     threads_here,
     training_on,
@@ -176,6 +183,68 @@ def test_threads_come_back_whoever_ends_first_and_what_trains_is_no_limit_for_ot
     first.__exit__(None, None, None)
     second.__exit__(None, None, None)
     assert torch.get_num_threads() == 8
+
+
+@pytest.mark.usefixtures("eight_cores")
+def test_each_thread_trains_with_its_own_number_of_threads():
+    both, numbers = threading.Barrier(2), {}
+
+    def train(threads: int) -> None:
+        torch.set_num_threads(threads + 4)
+        with training_on(CPU, threads):
+            both.wait()
+            numbers[threads] = [device_name(CPU), threads_here(99)]
+            both.wait()
+        numbers[threads].append(torch.get_num_threads())
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(train, (1, 2)))
+    assert numbers == {1: ["cpu, 1 thread", 5, 5], 2: ["cpu, 2 threads", 6, 6]}
+    assert torch.get_num_threads() == 8
+
+
+def test_settings_of_the_process_are_entered_once_by_many_threads_and_left_by_the_last():
+    entered, inside = [], threading.Barrier(8)
+
+    @contextmanager
+    def settings() -> Iterator[None]:
+        entered.append("in")
+        time.sleep(0.001)  # others come meanwhile
+        yield
+        entered.append("out")
+
+    def need(_: int) -> None:
+        inside.wait()
+        with devices._for_all(settings):
+            inside.wait()
+            assert entered == ["in"]
+            inside.wait()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(need, range(8)))
+    assert entered == ["in", "out"]
+
+
+def test_a_stream_of_ones_own_is_of_a_card_alone():
+    with own_stream(CPU):
+        assert not has_own_stream(CPU)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_threads_have_a_stream_each_on_a_card():
+    card = find_device("cuda:0")
+
+    def stream(_: int) -> object:
+        with own_stream(card):
+            inside.wait()
+            assert has_own_stream(card)
+            return torch.cuda.current_stream(card)
+
+    inside = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(stream, range(2))
+    assert one != other
+    assert not has_own_stream(card)
 
 
 def test_free_cores_are_those_of_the_affinity():

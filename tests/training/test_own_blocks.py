@@ -1,5 +1,8 @@
 """Networks with blocks of the user's own, in training."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -38,6 +41,21 @@ def test_torchs_global_generator_is_not_disturbed(whole):
     before = torch.get_rng_state()
     assert metrics(trainer(architecture=MIXED).batches()) == whole[0]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_threads_that_train_at_once_draw_what_each_draws_alone(whole):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+
+    def train(_: int) -> object:
+        done = trainer(architecture=MIXED)
+        return metrics(done.batches()), weights(done)
+
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            assert list(threads.map(train, range(3))) == [whole] * 3
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_block_keeps_the_weights_that_it_begins_with():
