@@ -61,6 +61,15 @@ def test_one_study_alone_has_no_comparison_and_says_why(database, tmp_path, caps
     assert "of other experiments" not in page
 
 
+def test_the_noise_that_was_measured_stands_below_the_comparison(database, tmp_path):
+    copy = tmp_path / "x.db"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)  # a copy of the file would lack what is in its log
+    nasopt.noise(small(), architectures=2, seeds=2, storage=copy, device="cpu")
+    noise = nasopt.open(copy).study("experiment/tpe/0").noise  # winners trained again may join it
+    assert f"<li>{noise.shares} {noise.verdict}</li>" in written(copy, tmp_path)
+
+
 def missing(page: str) -> list[str]:
     return re.findall(r"Left out: (.*?)\.</p>", page)
 
