@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import making, power
 
 
@@ -23,6 +25,7 @@ def test_a_study_killed_while_it_is_made_is_made_whole(tmp_path):
     assert counts.total() == 4
 
 
+@pytest.mark.long
 def test_power_cuts_cost_nothing_but_what_was_not_on_the_disk(tmp_path):
     cuts = power.run(3, ["random"], tmp_path)
     assert cuts.differences == []

@@ -238,7 +238,7 @@ def _states() -> list[str]:
     return [trial.state.name for trial in study.trials]
 
 
-@pytest.mark.parametrize("of_terminal", [False, True])
+@pytest.mark.parametrize("of_terminal", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_signal_stops_all_workers_and_both_trials_wait(long_run, of_terminal):
     process, workers = long_run
     assert len(workers) == 2
