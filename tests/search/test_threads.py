@@ -346,7 +346,7 @@ def test_a_network_that_kills_its_process_is_failed_and_no_other_is_for_it(tmp_p
     assert process.returncode == 0, err
     study = study_in(tmp_path, "deadly/random/3")
     failed = [trial for trial in study.trials if trial.state is TrialState.FAIL]
-    assert {trial.params["conv01.filters"] for trial in failed} == {4}
+    assert {trial.params["Deadly01.filters"] for trial in failed} == {4}
     assert len(counted(study)) == 6
     done = {trial.state for trial in study.trials} - {TrialState.FAIL}
     assert done <= {TrialState.COMPLETE, TrialState.PRUNED}
