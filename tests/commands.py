@@ -4,8 +4,6 @@ import contextlib
 import io
 import os
 import signal
-import sys
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +11,7 @@ from typing import NoReturn
 import torch
 
 from nasopt.cli.main import main
+from tests.forked import leave_after
 
 STUDY = """from nasopt import Recipe
 from tests.examples import small
@@ -59,19 +58,15 @@ class Command:
             self._run(folder, before)
 
     def _run(self, folder: Path, before: Callable[[], object]) -> NoReturn:
-        code = 1
-        try:
+        def run() -> int:
             os.chdir(folder)
             file = os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(file, 1)
             os.dup2(file, 2)
             before()
-            code = main(self.words)
-            sys.stdout.flush()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
+            return main(self.words)
+
+        leave_after(run)
 
     def stop(self) -> bool:
         """Hold it where it is; False if it has ended before, and well."""

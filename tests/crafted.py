@@ -13,7 +13,6 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +28,7 @@ import nasopt.search.search
 from nasopt import Recipe
 from nasopt.cli.main import main
 from tests.examples import small
+from tests.forked import leave_after
 
 SECONDS, BYTES = 10, 2**30  # that a change may cost
 KILLED_AFTER = 120  # seconds
@@ -301,19 +301,14 @@ def look(words: list[str], folder: Path) -> tuple[int | None, str, float, int]:
 
 
 def _run_here(words: list[str], folder: Path, errors: Path) -> NoReturn:
-    code = 1
-    try:
+    def look() -> int:
         resource.setrlimit(resource.RLIMIT_CPU, (KILLED_AFTER,) * 2)
         os.chdir(folder)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        code = main(words)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        return main(words)
+
+    leave_after(look)
 
 
 def broke(words: list[str], folder: Path, usual: tuple[float, int]) -> str | None:

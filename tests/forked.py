@@ -38,9 +38,7 @@ class Forked(subprocess.Popen[str]):
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
     def _live(self, cwd: Any, env: Any, pipes: tuple[int, ...]) -> NoReturn:
-        faulthandler.disable()  # pytest's
-        code: Any = 1
-        try:
+        def live() -> int | None:
             for standard, pipe in enumerate((pipes[0], pipes[3], pipes[5])):
                 if pipe != -1:
                     os.dup2(pipe, standard)
@@ -52,15 +50,25 @@ class Forked(subprocess.Popen[str]):
             if env is not None:
                 os.environ.clear()
                 os.environ.update(env)
-            code = self.run() or 0
-        except SystemExit as stopped:
-            code = stopped.code
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+            return self.run()
+
+        faulthandler.disable()  # pytest's
+        leave_after(live)
+
+
+def leave_after(run: Callable[[], int | None]) -> NoReturn:
+    """End this process, a forked one, with the exit code that `run` returns or raises."""
+    code: Any = 1
+    try:
+        code = run() or 0
+    except SystemExit as stopped:
+        code = stopped.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def run(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:

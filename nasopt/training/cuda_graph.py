@@ -89,10 +89,8 @@ class CudaGraphs:
 
     def record(self, step: Step, inputs: Draw) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        with (
-            _recording,
-            torch.cuda.device(self.stream.device),
-        ):  # else "cuda:0", whatever `step` works on
+        here = torch.cuda.device(self.stream.device)  # else "cuda:0", whatever `step` works on
+        with _recording, here:
             current = torch.cuda.current_stream()
             try:
                 # not "global": a thread of the user's may use CUDA at the same time
