@@ -18,7 +18,7 @@ def test_what_is_measured_is_what_a_worker_would_train(table, tmp_path, sampler)
     list(search)
     paid = [trial for trial in search.study.trials if "free" not in trial.user_attrs]
     rows = [table.space.decode(trial.params).row for trial in paid]
-    assert list(regret.trained(experiment, sampler, 2, 9)) == rows
+    assert list(regret.trained(experiment, table.observed(2), sampler, 2, 9)) == rows
     row = regret.study("now", "mine", table, sampler, 2, 9)
     assert row.curve[-1] == table.optimum - table.true[table.observed(2).argmax()]
     assert len(row.curve) == 9
