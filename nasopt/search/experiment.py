@@ -15,8 +15,10 @@ from nasopt.errors import RecipeError, Spelled, check_name, closest
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.pruners import make_pruner
 from nasopt.search.backend import Backend, Tabular, Trained
+from nasopt.search.first import First, params_of
 from nasopt.search.own_training import OwnTraining, Train, check_train
 from nasopt.space import model
+from nasopt.space.architecture import Architecture
 from nasopt.space.fields import Open, RandomTrial
 from nasopt.space.limits import COSTS, LATENCY, Limit
 from nasopt.space.space import Space
@@ -67,7 +69,9 @@ class Experiment(Spelled):
     that samplers share what was paid for. `name` begins the names of the studies. `train`, if
     given, trains the networks in nasopt's place: a function of (architecture, recipe, seed) that
     yields an accuracy, or a dict with "accuracy", "loss" and "train_loss", after each epoch; see
-    `nasopt.data.external` for data that it loads itself.
+    `nasopt.data.external` for data that it loads itself. `first` are networks that a study tries
+    before any other: architectures of the space, or parameters by name, of which a sampler chooses
+    those that are left out.
 
     Raises an Error for a field that cannot be.
     """
@@ -86,6 +90,7 @@ class Experiment(Spelled):
     name: str = "experiment"
     benchmark: Benchmark | None = None
     train: Train | None = None
+    first: tuple[First, ...] = ()
 
     @classmethod
     def on_benchmark(cls, benchmark: Benchmark | str, **settings: Any) -> Self:
@@ -119,6 +124,7 @@ class Experiment(Spelled):
         make_pruner(self.pruner, self.recipe.epochs)
         if isinstance(self.space, Space):
             object.__setattr__(self, "space", self.space.on(self.data.input_shape))
+        _ = self.first_params  # what cannot be is said here
 
     def _fill_in(self) -> None:
         """Make fields of their short forms: a data set of its name, a tuple of its only item."""
@@ -132,7 +138,9 @@ class Experiment(Spelled):
             object.__setattr__(self, "limits", (self.limits,))
         if isinstance(self.objectives, str):
             object.__setattr__(self, "objectives", (self.objectives,))
-        for name in ("limits", "objectives"):
+        if isinstance(self.first, Architecture | Mapping):
+            object.__setattr__(self, "first", (self.first,))
+        for name in ("limits", "objectives", "first"):
             if not isinstance(getattr(self, name), tuple | list):
                 raise RecipeError(f"Experiment.{name}={getattr(self, name)!r}: give a tuple")
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -243,6 +251,11 @@ class Experiment(Spelled):
     def hyperparameters(self) -> dict[str, Open]:
         """The open fields by name: all hyperparameters of a study, those of the recipe last."""
         return {**self.space.hyperparameters, **self.recipe.hyperparameters}
+
+    @cached_property
+    def first_params(self) -> list[dict[str, Any]]:
+        """The hyperparameters that are given of each network in `first`."""
+        return [params_of(each, self.space, self.hyperparameters) for each in self.first]
 
     @cached_property
     def problem(self) -> Problem:

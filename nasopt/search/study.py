@@ -81,6 +81,8 @@ def open_study(
         settings=_changed(name, before, record.settings()),
         system={METRIC_NAMES: list(experiment.sought), IDENTITY: uuid4().hex},
     )
+    for params in experiment.first_params:
+        study.enqueue_trial(params, skip_if_exists=True)
     return study
 
 
