@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasopt.benchmarks.sheet import Sheet, read_sheet
 from nasopt.benchmarks.table import Benchmark, Floats, Ints, TableSpace
@@ -14,6 +15,7 @@ from nasopt.space.fields import Categorical
 
 METRIC = "accuracy"
 RESERVED = (METRIC, "seed", "epoch", "parameters", "macs", "seconds")
+FEATURE = "feature:"  # begins the names of columns that are no choices, but may tell of accuracy
 
 
 def own_table(path: Path) -> Benchmark:
@@ -25,6 +27,8 @@ def own_table(path: Path) -> Benchmark:
       epoch            1, 2, ..., where there are learning curves
       parameters, macs what the network costs (whole numbers)
       seconds          what the epoch took, or the training where there are no epochs
+      feature:anything a number of the network that models may learn from (a score that needs no
+                       training, say)
       _anything        ignored
       any other        a parameter of the search; its values are its choices: numbers if all are,
                        else words (as digits that begin with a zero, or are too many for a number)
@@ -36,7 +40,7 @@ def own_table(path: Path) -> Benchmark:
     for name in sheet.columns:
         if name not in RESERVED and name.lower() in RESERVED:
             raise BenchmarkError(f"{path}: column {name}: call it {name.lower()}, or _{name}")
-    names = [name for name in sheet.columns if name not in RESERVED and not name.startswith("_")]
+    names = [name for name in sheet.columns if _is_parameter(name)]
     if METRIC not in sheet.columns:
         raise BenchmarkError(
             f"{path}: no metric: no column {METRIC} among {', '.join(sheet.columns)}; "
@@ -66,7 +70,16 @@ def own_table(path: Path) -> Benchmark:
         seconds=_spread(sheet, names, axes, seconds),
         parameters=_cost(sheet, "parameters", axes[0]),
         macs=_cost(sheet, "macs", axes[0]),
+        numbers={
+            name.removeprefix(FEATURE): _of_networks(sheet, name, axes[0], sheet.floats(name))
+            for name in sheet.columns
+            if name.startswith(FEATURE)
+        },
     )
+
+
+def _is_parameter(name: str) -> bool:
+    return name not in RESERVED and not name.startswith(("_", FEATURE))
 
 
 def _axis(sheet: Sheet, name: str) -> Ints:
@@ -121,13 +134,16 @@ def _spread(sheet: Sheet, names: list[str], axes: list[Ints], values: Floats) ->
 
 
 def _cost(sheet: Sheet, name: str, network: Ints) -> Ints | None:
-    """Return a count for each network, or None if the sheet has no such column.
-
-    Raises BenchmarkError if the rows of a network disagree.
-    """
+    """Return a count for each network, or None if the sheet has no such column."""
     if name not in sheet.columns:
         return None
     values = sheet.floats(name, 0, whole=True).astype(np.int64)
+    counts: Ints = _of_networks(sheet, name, network, values)
+    return counts
+
+
+def _of_networks(sheet: Sheet, name: str, network: Ints, values: NDArray[Any]) -> NDArray[Any]:
+    """Return one of `values` for each network; raise BenchmarkError if its rows disagree."""
     first = np.unique(network, return_index=True)[1]
     other = np.flatnonzero(values != values[first][network])
     if len(other):
@@ -139,4 +155,5 @@ def _cost(sheet: Sheet, name: str, network: Ints) -> Ints | None:
             f"{values[row]}, but {values[before]} in row {sheet.numbers[before]} of the same "
             "network; make them equal",
         )
-    return np.asarray(values[first])
+    one: NDArray[Any] = values[first]
+    return one

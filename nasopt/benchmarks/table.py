@@ -140,9 +140,9 @@ class Benchmark:
     `accuracies` (networks, replicates, epochs) are in the benchmark's own unit, nan where a network
     has fewer replicates than others. `seconds` is what each epoch took, of the same shape, 0 where
     that is not known. `parameters` and `macs` (networks,) are counts, `latency` (networks,) is in
-    seconds; None if the table has no such column. `depth` (networks,) is given if the choices alone
-    do not show it, for models to use. `share` is the part of the space's different networks that
-    the table has.
+    seconds; None if the table has no such column. For models to use, `depth` (networks,) is given
+    if the choices alone do not show it, and `numbers`, each (networks,) by its name, are more that
+    the table says. `share` is the part of the space's different networks that the table has.
 
     A search sees one replicate of each network, chosen by (training seed, network) alone: so
     studies of one experiment are paired. The true value of a network is the mean over its
@@ -157,6 +157,7 @@ class Benchmark:
     macs: Ints | None = None
     latency: Floats | None = None
     depth: Ints | None = None
+    numbers: Mapping[str, Floats] = field(default_factory=dict)
     share: float = 1.0
 
     @property
@@ -187,6 +188,8 @@ class Benchmark:
         digest = hashlib.blake2b(json.dumps(self.space.to_json()).encode(), digest_size=8)
         for column in (self.space.rows, self.accuracies, self.seconds, self.parameters, self.macs):
             digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
+        for name, numbers in self.numbers.items():  # a sampler may go by them
+            digest.update(name.encode() + np.ascontiguousarray(numbers).tobytes())
         return f"{self.name} {digest.hexdigest()}"
 
     @cached_property
@@ -250,7 +253,8 @@ class Benchmark:
 
     @property
     def features(self) -> tuple[str, ...]:
-        return (*(f"log {cost}" for cost in self.costs), *["depth"] * (self.depth is not None))
+        depth = ["depth"] * (self.depth is not None)
+        return (*(f"log {cost}" for cost in self.costs), *depth, *self.numbers)
 
     def survey(self, places: Ints) -> Survey:
         """Return the survey of n networks, given by the values of their parameters.
@@ -265,6 +269,7 @@ class Benchmark:
         features = [np.log(np.maximum(column, 1)) for column in counts.values()]
         if self.depth is not None:
             features.append(np.where(there, self.depth[rows], 0.0))
+        features += [np.where(there, numbers[rows], 0.0) for numbers in self.numbers.values()]
         return Survey(
             places=spelled,
             active=np.ones(places.shape, dtype=bool),

@@ -28,6 +28,7 @@ def rows(seeds: int = 2, epochs: int = 3) -> list[dict[str, Any]]:
 
 
 def written(path: Path, table: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(exist_ok=True)
     if path.suffix == ".json":
         path.write_text(json.dumps(table))
     elif path.suffix == ".parquet":

@@ -2,10 +2,12 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
-from nasopt import categorical, load_benchmark
+from nasopt import Experiment, categorical, load_benchmark
 from nasopt.errors import BenchmarkError
+from tests.benchmarks.regret import trained
 from tests.benchmarks.tables import rows, written
 
 
@@ -44,6 +46,49 @@ def test_a_column_that_begins_with_an_underscore_is_ignored(tmp_path):
     noted = [{**row, "_note": number} for number, row in enumerate(rows())]
     benchmark = load_benchmark(str(written(tmp_path / "mine.csv", noted)))
     assert list(benchmark.space.hyperparameters) == ["op", "width"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+def test_a_feature_is_no_parameter_but_a_number_that_models_see(tmp_path, suffix):
+    scored = [{**row, "feature:score": row["width"] ** 2 / 8} for row in rows()]
+    benchmark = load_benchmark(str(written(tmp_path / f"mine.{suffix}", scored)))
+    plain = load_benchmark(str(written(tmp_path / "plain" / f"mine.{suffix}", rows())))
+    assert list(benchmark.space.hyperparameters) == ["op", "width"]
+    assert benchmark.features == ("log parameters", "log macs", "score")
+    places = np.array([[0, 0], [2, 1], [1, 2]])  # of op and of width, which is 1, 2 or 4
+    assert benchmark.survey(places).features[:, 2].tolist() == [1 / 8, 4 / 8, 16 / 8]
+    assert benchmark.costs == plain.costs
+    assert benchmark.fingerprint != plain.fingerprint  # samplers suggest others
+
+
+def test_a_feature_that_is_no_number_of_its_network_is_refused(tmp_path):
+    path = tmp_path / "mine.csv"
+    words = [{**row, "feature:score": "high"} for row in rows()]
+    assert complaint(written(path, words)) == (
+        "row 2, column feature:score: 'high' is no number; give one, or drop the row"
+    )
+    differing = [{**row, "feature:score": number} for number, row in enumerate(rows())]
+    assert complaint(written(path, differing)).startswith(
+        "row 3, column feature:score: 1.0, but 0.0 in row 2 of the same network; make them equal"
+    )
+
+
+def test_a_surrogate_goes_by_the_features_of_a_table(tmp_path):
+    """Parity of three words decides, which no distance between words shows."""
+    table = [
+        {"a": a, "b": b, "c": c, "accuracy": (i + j + k) % 2 + (i + j + k) / 50}
+        for (i, a), (j, b), (k, c) in itertools.product(enumerate("stuvw"), repeat=3)
+    ]
+    told = [{**row, "feature:odd": int(row["accuracy"])} for row in table]
+
+    def found(rows, name):
+        benchmark = load_benchmark(str(written(tmp_path / f"{name}.csv", rows)))
+        experiment = Experiment.on_benchmark(benchmark, trials=14)
+        return [benchmark.true[row] for row in trained(
+            experiment, benchmark.observed(0), "surrogate", 0, 14
+        )]  # fmt: skip
+
+    assert np.mean(found(told, "told")[6:]) > np.mean(found(table, "plain")[6:]) + 0.2
 
 
 LONG = ["10210210210210210210", "10210210210210210211", "10210210210210210212"]
