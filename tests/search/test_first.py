@@ -19,13 +19,11 @@ def test_they_are_tried_first_and_once_and_the_study_goes_on_by_itself(tmp_path)
     experiment = small(first=[KNOWN, {"conv.depth": 1, "recipe.lr": 0.05}], recipe=open_lr)
     given = {"sampler": "surrogate", "device": "cpu"}
     whole = nasopt.run(experiment, storage=tmp_path / "x.db", trials=5, **given)
-    first, second, *others = whole.trials
+    first, second = whole.trials[:2]
     assert experiment.space.decode(first.params) == KNOWN
     assert (second.params["conv.depth"], second.params["recipe.lr"]) == (1, 0.05)
     keys = [trial.user_attrs["key"] for trial in whole.trials]
     assert len(set(keys)) == len(keys) == 5
-    largest = max(others, key=lambda trial: trial.user_attrs["parameters"])
-    assert largest.number == 2  # what was given is no choice of the sampler's
     for trials in (1, 2, 4, 5):
         parts = nasopt.run(experiment, storage=tmp_path / "y.db", trials=trials, **given)
     assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
