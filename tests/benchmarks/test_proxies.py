@@ -1,0 +1,89 @@
+"""`proxies`: what cheap trainings tell of long ones, on numbers and on real trainings."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nasopt import Conv, Experiment, Recipe, Space, categorical, load_benchmark
+from nasopt.data import image_folder
+from tests.benchmarks.proxies import (
+    Proxy,
+    Trainings,
+    interval,
+    mean_worth,
+    proxies_of,
+    table,
+    worth,
+    write_curves,
+)
+
+JUDGED = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+def test_a_proxy_that_knows_all_loses_nothing():
+    told = worth(2 * JUDGED - 1, JUDGED)
+    assert (told.everywhere, told.third, told.first, told.best) == (1, 1, 0, 0)
+
+
+def test_one_that_mixes_up_the_best_third_is_good_everywhere_else():
+    scores = JUDGED.copy()
+    scores[:3] = scores[:3][::-1]
+    told = worth(scores, JUDGED)
+    assert told.everywhere > 0.9
+    assert told.third == pytest.approx(-1)
+    assert told.first == pytest.approx(0.2)  # it takes the third best
+    assert told.best == 0  # which training the best three long makes good
+
+
+def test_one_that_tells_nothing_correlates_with_nothing():
+    assert worth(np.zeros(9), JUDGED).everywhere == 0
+
+
+def test_each_judge_judges_its_own_scores_and_the_mean_is_told():
+    judges = np.array([JUDGED, JUDGED[::-1]])
+    right = Proxy("right", judges, 1.0)
+    assert mean_worth(right, judges).everywhere == pytest.approx(1)
+    swapped = replace(right, scores=judges[::-1])
+    assert mean_worth(swapped, judges).everywhere == pytest.approx(-1)
+    low, high = interval(right, judges, lambda each: each.everywhere)
+    assert low <= 1 <= high + 1e-12
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    dice = np.random.default_rng(0)
+    for split, images in (("train", 8), ("val", 6), ("test", 2)):
+        for label in ("dark", "light"):
+            folder = tmp_path / "photographs" / split / label
+            folder.mkdir(parents=True)
+            for number in range(images):
+                pixels = dice.integers(0, 200, (8, 8, 3)) + 55 * (label == "light")
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    return tmp_path / "photographs"
+
+
+def test_trainings_are_paid_for_once_and_their_curves_are_a_benchmark(photographs, tmp_path):
+    experiment = Experiment(
+        dataset=image_folder(photographs, size=8),
+        space=Space(Conv(filters=categorical(2, 3, 4), kernel_size=categorical(1, 3))),
+        recipe=Recipe(epochs=4, batch_size=4),
+        name="photographs",
+    )
+    first = Trainings(experiment, 4, tmp_path / "x.db", "cpu")
+    judges, proxies = proxies_of(first, 8)
+    assert judges.shape == (2, 4)
+    by_name = {proxy.name: proxy for proxy in proxies}
+    assert by_name["all epochs, another seed"].scores.tolist() == judges[::-1].tolist()
+    assert 0 < by_name["stopped after epoch 1"].seconds < proxies[0].seconds
+    assert {"a recipe of 4 epochs", "4 epochs, 1/4 of the images", "4 epochs, 4 x 4 pixels"} <= {
+        *by_name
+    }
+    again = proxies_of(Trainings(experiment, 4, tmp_path / "x.db", "cpu"), 8)
+    assert [proxy.seconds for proxy in again[1]] == [proxy.seconds for proxy in proxies]
+    assert len(list(table(judges, proxies))) == 2 + len(proxies) + 2
+    write_curves(first, tmp_path / "curves.csv")
+    benchmark = load_benchmark(str(tmp_path / "curves.csv"))
+    assert benchmark.accuracies.shape == (4, 2, 8)
+    assert benchmark.accuracies[:, 0, -1] == pytest.approx(judges[0], abs=1e-5)
