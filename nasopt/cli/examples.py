@@ -16,6 +16,7 @@ EXAMPLES = {
         "nasopt run studies/fashion_mnist.py --time 90m",
         "nasopt run studies/fashion_mnist.py --time 2h --finals",
         "nasopt run studies/fashion_mnist.py --trials 5 --profile",
+        "nasopt run fashion_long.py --warm-start runs/fashion_short.db",
     ],
     "compare": [
         "nasopt compare studies/digits.py --samplers random,tpe --seeds 8 --trials 40",

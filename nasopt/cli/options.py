@@ -168,6 +168,14 @@ def _run(sub: Parser) -> None:
     )
     sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     sub.add_argument(
+        "--warm-start",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="DB[,DB...]",
+        help="begin with what earlier searches of this space have seen, on other data or with "
+        "fewer epochs, say",
+    )
+    sub.add_argument(
         "--trials", type=int, metavar="N", help="the total to reach (default: the study file's)"
     )
     _time(

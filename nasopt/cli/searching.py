@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nasopt.errors import StudyError
@@ -263,6 +264,8 @@ def _search(
     from nasopt.search.search import Search
 
     experiment = load_experiment(args.study) if beside is None else beside.experiment
+    if args.warm_start:
+        experiment = replace(experiment, warm_start=args.warm_start)
     deadline = args.deadline
     callbacks: list[Any] = [TrialNotes()]
     if args.finals:

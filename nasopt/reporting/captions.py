@@ -136,6 +136,14 @@ def training(recipe: Mapping[str, Any]) -> str:
     return pairs({name: field_from_json(value) for name, value in recipe.items()})
 
 
+def warm_start(study: Record) -> str:
+    """Return what the study began with: "50 trainings of digits/random/0 (runs/digits.db)"."""
+    return ", ".join(
+        f"{several(len(each['values']), 'training')} of {listed(each['studies'])} ({each['from']})"
+        for each in study.warm_start
+    )
+
+
 def pairs(values: Mapping[str, Any]) -> str:
     """Return names with their values: "nasopt 0.1.0, optuna 5.0.0"."""
     return ", ".join(f"{name} {value}" for name, value in values.items())

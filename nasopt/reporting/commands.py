@@ -95,7 +95,9 @@ def _commands(studies: Sequence[Record], budget: Budget) -> Iterator[list[str]]:
         for study in studies:
             seed, trials = str(study.seed), str(budget.amount)
             sampler = ["--sampler", study.sampler]
-            yield ["run", _file(study), *sampler, "--seed", seed, "--trials", trials]
+            before = study.warm_start_from
+            warm = ["--warm-start", ",".join(before)] if before else []
+            yield ["run", _file(study), *sampler, "--seed", seed, "--trials", trials, *warm]
 
 
 def _comparison(studies: Sequence[Record], budget: Budget) -> list[str]:

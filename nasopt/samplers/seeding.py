@@ -65,6 +65,11 @@ class Seeded(BaseSampler):
         self._renew()
         self.smallest: dict[str, float] = {}  # quantity of a limit -> least that any draw had
 
+    @property
+    def learns_from_earlier(self) -> bool:
+        """Whether the sampler goes by what earlier searches have seen."""
+        return isinstance(self.inner, StatelessSampler) and self.inner.learns_from_earlier
+
     def reseed_rng(self) -> None:
         """Do nothing: Optuna means fresh entropy by it, which would lose the seed."""
 

@@ -35,6 +35,8 @@ class StatelessSampler(BaseSampler):
     beforehand, and more. Once all points are known, the sampler stops the study.
     """
 
+    learns_from_earlier = False  # searches, by the record of them that a study keeps
+
     def __init__(self, *, seed: int | None = None, problem: Problem | None = None) -> None:
         self._rng = LazyRandomState(seed)
         self._problem: Problem | None = None

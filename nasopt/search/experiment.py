@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 from optuna.pruners import BasePruner
@@ -71,7 +72,9 @@ class Experiment(Spelled):
     yields an accuracy, or a dict with "accuracy", "loss" and "train_loss", after each epoch; see
     `nasopt.data.external` for data that it loads itself. `first` are networks that a study tries
     before any other: architectures of the space, or parameters by name, of which a sampler chooses
-    those that are left out.
+    those that are left out. `warm_start` are databases of earlier searches of the same space, on
+    other data or by another recipe maybe: a new study of "surrogate" begins with what they have
+    seen, and keeps a record of it.
 
     Raises an Error for a field that cannot be.
     """
@@ -91,6 +94,7 @@ class Experiment(Spelled):
     benchmark: Benchmark | None = None
     train: Train | None = None
     first: tuple[First, ...] = ()
+    warm_start: tuple[str | Path, ...] = ()
 
     @classmethod
     def on_benchmark(cls, benchmark: Benchmark | str, **settings: Any) -> Self:
@@ -140,10 +144,17 @@ class Experiment(Spelled):
             object.__setattr__(self, "objectives", (self.objectives,))
         if isinstance(self.first, Architecture | Mapping):
             object.__setattr__(self, "first", (self.first,))
-        for name in ("limits", "objectives", "first"):
+        if isinstance(self.warm_start, str | Path):
+            object.__setattr__(self, "warm_start", (self.warm_start,))
+        for name in ("limits", "objectives", "first", "warm_start"):
             if not isinstance(getattr(self, name), tuple | list):
                 raise RecipeError(f"Experiment.{name}={getattr(self, name)!r}: give a tuple")
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        for each in self.warm_start:
+            if not isinstance(each, str | Path) or not str(each):
+                raise RecipeError(
+                    f"Experiment.warm_start={each!r}: give the path or URL of a database"
+                )
 
     def _check_kinds(self) -> None:
         if isinstance(self.dataset, Benchmark):

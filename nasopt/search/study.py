@@ -18,8 +18,18 @@ from nasopt.samplers.naming import given_settings, unnamed
 from nasopt.samplers.pruners import make_pruner, pruner_name
 from nasopt.samplers.settings import has_own_seed
 from nasopt.search.experiment import DIRECTIONS, Experiment
-from nasopt.storage.attributes import ENDED, EXPERIMENT, IDENTITY, METRIC_NAMES, THREADS, VERSIONS
+from nasopt.search.warm_start import earlier_searches
+from nasopt.storage.attributes import (
+    ENDED,
+    EXPERIMENT,
+    IDENTITY,
+    METRIC_NAMES,
+    THREADS,
+    VERSIONS,
+    WARM_START,
+)
 from nasopt.storage.checks import check_study, check_trials
+from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import StudyRecord, is_begun, threads_of
 from nasopt.training.devices import threads_here
@@ -68,6 +78,7 @@ def open_study(
         given_sampler=sampler_name(sampler),
         given_seed=seed,
         sampler_settings=given_settings(sampler),
+        warm_start=_warm_start(name, before, experiment, seeded),
         trials_budget=trials,
         epochs_budget=epochs_budget,
         threads=None if threads is None else threads_here(threads_of(before) or threads),
@@ -102,6 +113,35 @@ def _check(study: optuna.Study, experiment: Experiment, sampler: GivenSampler, s
             logger.warning(
                 "%s: the sampler's own seed is not used, seed=%d of the study is", name, seed
             )
+
+
+def _warm_start(
+    name: str, before: dict[str, Any], experiment: Experiment, seeded: Seeded
+) -> tuple[dict[str, Any], ...]:
+    """Return what earlier searches have seen, as the study was or is begun with it.
+
+    A study that was begun keeps what was read then, whatever has become of those databases.
+
+    Raises StudyError if it was begun with others.
+    """
+    wanted = [shown_url(str(each)) for each in experiment.warm_start]
+    if wanted and not seeded.learns_from_earlier:
+        logger.warning(
+            "%s: %s does not learn from earlier searches, so warm_start is left aside",
+            name, name.split("/")[-2],
+        )  # fmt: skip
+        return ()
+    if not is_begun(before):
+        return tuple(earlier_searches(experiment.hyperparameters, experiment.warm_start))
+    kept: list[dict[str, Any]] = before.get(WARM_START, [])
+    begun_with = list(dict.fromkeys(each["from"] for each in kept))
+    if wanted and wanted != begun_with:
+        told = ", ".join(begun_with) or "nothing"
+        raise StudyError(
+            f"study={name}: warm_start is {', '.join(wanted)} now, was {told} when it began; set "
+            "it back, or choose another --storage or Experiment(name=...)"
+        )
+    return tuple(kept)
 
 
 def _changed(name: str, before: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ METRIC_NAMES = "study:metric_names"  # Optuna's, of a study: what its values are
 
 # User attributes that are written or looked for by themselves; their meaning is below.
 EXPERIMENT, VERSIONS, LIMITS = "experiment", "versions", "limits"
-ENDED, THREADS = "ended", "threads"
+ENDED, THREADS, WARM_START = "ended", "threads", "warm_start"
 KEY, EPOCHS, FREE, PREDICTION = "key", "epochs", "free", "belief"
 
 LARGEST = 2**63  # of numbers: what is larger counts nothing that there is

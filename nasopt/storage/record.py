@@ -26,6 +26,7 @@ from nasopt.storage.attributes import (
     PREDICTION,
     THREADS,
     VERSIONS,
+    WARM_START,
     Attributes,
     attribute,
     dict_of,
@@ -259,6 +260,23 @@ _described = dict_with(
 )
 
 
+def _search(value: Any) -> bool:
+    """Return whether `value` is what an earlier search has seen; see `nasopt.search.warm_start`."""
+    if not _has_seen(value):
+        return False
+    names, points, values = value["parameters"], value["points"], value["values"]
+    return len(points) == len(values) and all(len(point) == len(names) for point in points)
+
+
+_has_seen = dict_with(
+    **{"from": is_text},
+    studies=list_of(is_text),
+    parameters=list_of(is_text),
+    points=list_of(list_of(is_anything)),
+    values=list_of(is_number),
+)
+
+
 def _experiment(value: Any) -> bool:
     return _described(value) and isinstance(value.get("input_shape", []), list)
 
@@ -273,6 +291,7 @@ class StudyRecord(Attributes):
     given_sampler: str | None = attribute(is_text, name="sampler")
     given_seed: int | None = attribute(is_count, name="seed")  # of the sampler
     sampler_settings: Mapping[str, Any] | None = attribute(dict_of(is_anything))  # of an object
+    warm_start: Sequence[Mapping[str, Any]] = attribute(list_of(_search), ())  # searches before it
     timed_on: str | None = attribute(is_text)  # how latencies were measured, if they were
     threads: int | None = attribute(is_anything)  # of the CPU, that its networks are trained with
     trials_budget: int | None = attribute(optional(is_positive), name="trials")
@@ -329,6 +348,11 @@ class StudyRecord(Attributes):
         return self.experiment.search_space
 
     @property
+    def warm_start_from(self) -> tuple[str, ...]:
+        """The databases of the searches that it began with."""
+        return tuple(dict.fromkeys(each["from"] for each in self.warm_start))
+
+    @property
     def space(self) -> Space | None:
         """The space of networks; None if it was of a benchmark."""
         return None if self.is_benchmark else self.experiment.network_space
@@ -343,7 +367,7 @@ class StudyRecord(Attributes):
         return budgets | {k: v for k, v in self.to_attrs().items() if k not in _LASTING}
 
 
-_LASTING = (EXPERIMENT, "sampler", "seed", "sampler_settings")
+_LASTING = (EXPERIMENT, "sampler", "seed", "sampler_settings", WARM_START)
 _BEGUN = {EXPERIMENT, VERSIONS}  # between the two a study is being made
 
 

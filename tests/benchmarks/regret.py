@@ -85,7 +85,12 @@ def study(state: str, name: str, table: Benchmark, sampler: str, seed: int, tria
 
 
 def trained(
-    experiment: Experiment, observed: Floats, sampler: str, seed: int, trials: int
+    experiment: Experiment,
+    observed: Floats,
+    sampler: str,
+    seed: int,
+    trials: int,
+    search: optuna.Study | None = None,
 ) -> Iterator[int]:
     """Yield the rows of the table that a search asks for, each once: a repeat is no training.
 
@@ -93,7 +98,7 @@ def trained(
     """
     table = experiment.benchmark
     assert table is not None
-    search = optuna.create_study(
+    search = search or optuna.create_study(
         direction="maximize",
         sampler=make_sampler(sampler, experiment.problem, seed),
         pruner=optuna.pruners.NopPruner(),

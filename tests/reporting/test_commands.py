@@ -5,6 +5,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna_dashboard import get_note
 
 import nasopt
 from nasopt import Experiment
@@ -13,8 +14,11 @@ from nasopt.analysis.selection import studies_together
 from nasopt.cli.main import VERBS
 from nasopt.cli.options import make_parser
 from nasopt.reporting.commands import command, commands, needed, same
+from nasopt.reporting.html import write_report
+from nasopt.reporting.notes import escaped
 from nasopt.storage.opening import open_storage
 from tests.examples import small
+from tests.reporting.dashboard.serving import filled
 
 
 def records(database) -> list[Record]:
@@ -107,6 +111,25 @@ def test_studies_of_a_table_that_a_study_file_names_are_run_from_a_file(tmp_path
     assert needed(found[0]) == "In place of STUDY.py goes the file of the experiment."
     named = replace(found[0], name="mine/random/0")
     assert needed(named) == "mine.py is the file of the experiment."
+
+
+def test_a_study_that_began_with_another_says_so_everywhere(tmp_path):
+    nasopt.run(small(trials=2), sampler="random", storage=tmp_path / "a.db", device="cpu")
+    warm = small(trials=2, warm_start=tmp_path / "a.db", name="warm")
+    nasopt.run(warm, storage=tmp_path / "b.db", device="cpu")
+    (study,) = records(tmp_path / "b.db")
+    assert commands([study], "b.db") == [
+        f"nasopt run warm.py --sampler surrogate --seed 0 --trials 2 --warm-start {tmp_path}/a.db "
+        "--storage b.db"
+    ]
+    told = f"2 trainings of experiment/random/0 ({tmp_path}/a.db)"
+    write_report(open_storage(tmp_path / "b.db", "read"), tmp_path / "b.html")
+    assert f"<dd>{told}</dd>" in (tmp_path / "b.html").read_text()
+    filled(tmp_path / "b.db")
+    note = get_note(
+        optuna.load_study(study_name="warm/surrogate/0", storage=f"sqlite:///{tmp_path}/b.db")
+    )
+    assert f"Begun with {escaped(told)}." in note
 
 
 def test_a_command_is_quoted_and_has_no_password():

@@ -4,7 +4,7 @@ import re
 
 from nasopt.analysis.outcome import Outcome, Result
 from nasopt.analysis.record import Record
-from nasopt.reporting.captions import opening, pairs, searched, training
+from nasopt.reporting.captions import opening, pairs, searched, training, warm_start
 from nasopt.reporting.commands import command, commands, needed
 from nasopt.reporting.notes import escaped, table
 from nasopt.text import accuracy, done_of
@@ -78,7 +78,8 @@ def _row(outcome: Outcome, study_id: int, again: bool) -> tuple[str, ...]:
 
 def _searched(study: Record) -> str:
     limits = f" Limits: {', '.join(study.limits)}." if study.limits else ""
-    return escaped(searched(study) + limits)
+    before = f" Begun with {told}." if (told := warm_start(study)) else ""
+    return escaped(searched(study) + limits + before)
 
 
 def _training(study: Record) -> str:

@@ -337,6 +337,9 @@ class Contents:
         yield "limits", ", ".join(study.limits) or "none"
         yield "pruner", study.pruner
         yield "training seed", str(begun.seed)
+        for told in dict.fromkeys(map(captions.warm_start, self.studies)):
+            if told:
+                yield "begun with", told
         devices = devices_of(trial for study in self.studies for trial in study.counted)
         if devices:
             yield "trained on", trained_on(devices)

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import RandomState
@@ -29,10 +29,12 @@ from nasopt.samplers.stateless import StatelessSampler, sign_of
 from nasopt.samplers.surrogate.hypervolume import Front
 from nasopt.samplers.surrogate.prediction import prediction
 from nasopt.space.limits import LATENCY
+from nasopt.storage.attributes import WARM_START
 from nasopt.storage.prediction import Prediction
 
 if TYPE_CHECKING:
-    from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior
+    from nasopt.samplers.surrogate.earlier import Earlier
+    from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior, Trend
 
 Floats = NDArray[np.float64]
 
@@ -64,6 +66,8 @@ class SurrogateSampler(StatelessSampler):
     unless `cost_aware` weighs MACs against the value that a network may have.
     """
 
+    learns_from_earlier = True
+
     def __init__(
         self,
         *,
@@ -77,6 +81,7 @@ class SurrogateSampler(StatelessSampler):
         self._price = COST_WEIGHT if cost_aware else 0.0
         self._features = features
         self._kernels: dict[bytes, Kernel] = {}  # by what they were fitted to
+        self._earlier: dict[Any, Earlier | None] = {}  # of the study and domain that it serves
         self.prediction: Prediction | None = (
             None  # of what was suggested last; None without a model
         )
@@ -121,8 +126,10 @@ class SurrogateSampler(StatelessSampler):
         self, study: Study, trial: FrozenTrial, history: History, rng: RandomState
     ) -> Floats | None:
         self.prediction = None
+        earlier = self._earlier_of(study, history.domain)
         complete = sum(is_complete(trial) for trial in history.trials)
-        if len(history.trials) < FIRST or complete < LEAST_COMPLETE:
+        is_early = len(history.trials) < FIRST or complete < LEAST_COMPLETE
+        if is_early and earlier is None:
             return _far(history, rng)
         from nasopt.samplers.surrogate.gaussian_process import (
             one_thread,  # SciPy: others need not load it
@@ -131,51 +138,76 @@ class SurrogateSampler(StatelessSampler):
         target = TARGETS[trial.number % len(TARGETS)]
         try:
             with one_thread():
-                model, value_of = self._model(history, sign_of(study), target)
-                point = _highest(history, model, self._price, rng)
-                if point is not None:
+                model, value_of = self._model(history, sign_of(study), target, earlier)
+                point = _highest(history, model, self._price, rng, earlier)
+                if point is not None and not is_early:
                     self.prediction = prediction(history, model, value_of, point)
                 return point
         except np.linalg.LinAlgError as error:
             warnings.warn(f"SurrogateSampler: {error}; a random point instead", stacklevel=2)
             return history.any_fresh(rng)
 
+    def _earlier_of(self, study: Study, domain: Domain) -> "Earlier | None":
+        """Return what searches before `study` have seen, of which it keeps a record, if any."""
+        key = id(study._storage), study._study_id, id(domain)
+        if key not in self._earlier:
+            searches = study._storage.get_study_user_attrs(study._study_id).get(WARM_START)
+            earlier = None
+            if searches:
+                from nasopt.samplers.surrogate.earlier import Earlier
+
+                earlier = Earlier.of(searches, domain)
+            self._earlier = {key: earlier}
+        return self._earlier[key]
+
     def _model(
-        self, history: History, sign: int, target: Callable[[Floats], Target]
+        self,
+        history: History,
+        sign: int,
+        target: Callable[[Floats], Target],
+        earlier: "Earlier | None",
     ) -> tuple["Posterior", Callable[[Floats], Floats]]:
         """Return the posterior of all observations, and the way back to values of the study.
 
         The kernel is fitted to the first trials only: see `_fitted`.
         """
-        from nasopt.samplers.surrogate.gaussian_process import Posterior
+        from nasopt.samplers.surrogate.gaussian_process import NO_TREND, Posterior
 
+        trend = NO_TREND if earlier is None else earlier.trend
         columns = history.known.columns[history.observed]
         trials = [history.trials[row] for row in history.observed]
         first = observe(trials[: _fitted(len(trials))], sign)
+        target = target if trials else normal_scores
         values = target(first.values).scores
         rows = _some(values, MOST_FITTED)
         groups = history.domain.groups
-        kernel = self._kernel(columns[rows], groups, values[rows], first.noise[rows])
+        kernel = self._kernel(columns[rows], groups, values[rows], first.noise[rows], trend)
         now = observe(trials, sign)
         modelled = target(now.values)
         rows = _some(modelled.scores, MOST_SEEN)
-        model = Posterior(kernel, columns[rows], modelled.scores[rows], now.noise[rows])
+        model = Posterior(kernel, columns[rows], modelled.scores[rows], now.noise[rows], trend)
         return model, lambda scores: sign * modelled.value_of(scores)
 
     def _kernel(
-        self, columns: Floats, groups: NDArray[np.int64], values: Floats, noise: Floats
+        self,
+        columns: Floats,
+        groups: NDArray[np.int64],
+        values: Floats,
+        noise: Floats,
+        trend: "Trend",
     ) -> "Kernel":
         """Return the kernel fitted to these observations; it is cached, which changes no result."""
         from nasopt.samplers.surrogate.gaussian_process import fit
 
         digest = hashlib.blake2b(columns.tobytes())
         digest.update(groups.tobytes() + values.tobytes() + noise.tobytes())
+        digest.update(trend.bases(columns).tobytes())
         key = digest.digest()
         kernel = self._kernels.get(key)
         if kernel is None:
             if len(self._kernels) >= FITS:
                 self._kernels.clear()
-            kernel = self._kernels[key] = fit(columns, groups, values, noise)
+            kernel = self._kernels[key] = fit(columns, groups, values, noise, trend)
         return kernel
 
 
@@ -215,15 +247,27 @@ def _far(history: History, rng: RandomState) -> Floats | None:
     return history.first_new(encoded, order)
 
 
-def _highest(history: History, model: "Posterior", price: float, rng: RandomState) -> Floats | None:
-    """Return the new point of the highest acquisition that was found."""
+def _highest(
+    history: History,
+    model: "Posterior",
+    price: float,
+    rng: RandomState,
+    earlier: "Earlier | None",
+) -> Floats | None:
+    """Return the new point of the highest acquisition that was found.
+
+    It is looked for near the best that the study, or an earlier search, has seen.
+    """
     domain = history.domain
     seen = history.known[history.observed]
     means = model.mean(seen.columns)
     model = model.condition_on_pending(history.known.columns[history.running])
     has_front = seen.costs.shape[1] > 0 and not price
-    front = Front(means, _logs(seen)) if has_front else None
+    front = Front(means, _logs(seen)) if has_front and len(seen) else None
     acquisition = _acquisition(model, front, price)
+    if earlier is not None:
+        seen = seen + earlier.seen
+        means = np.concatenate([means, model.mean(earlier.seen.columns)])
     parents = _parents(seen, means, has_front)
     points = [
         neighbours(domain.axes, parents, NEIGHBOURS, rng),

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior, _log_likelihood, fit
+from nasopt.samplers.surrogate.gaussian_process import (
+    AMPLITUDE,
+    NO_TREND,
+    Kernel,
+    Posterior,
+    Trend,
+    _log_likelihood,
+    fit,
+)
 
 RNG = np.random.default_rng(0)
 COLUMNS = RNG.normal(size=(40, 5))
@@ -12,16 +20,20 @@ GROUPS = np.array([0, 1, 1, 2, 3])
 TRUTH = np.sin(COLUMNS[:, 0]) + COLUMNS[:, 1] * COLUMNS[:, 2]
 VALUES = (TRUTH - TRUTH.mean()) / TRUTH.std()
 ONES = np.ones(40)
+TREND = Trend(lambda columns: columns[:, :2], np.array([0.5, -0.2]), np.array([0.4, 0.3]))
 
 
-def test_the_gradient_is_that_of_the_likelihood():
+@pytest.mark.parametrize("trend", [NO_TREND, TREND])
+def test_the_gradient_is_that_of_the_likelihood(trend):
     noise = RNG.uniform(1, 2, size=40)
     logs = np.array([-0.3, 0.2, -1.0, 0.5, -2.0, -1.5])
 
-    def value(at):
-        return _log_likelihood(at, COLUMNS, GROUPS, VALUES, noise)[0]
+    uncertain = trend.covariance(COLUMNS, COLUMNS)
 
-    gradient = _log_likelihood(logs, COLUMNS, GROUPS, VALUES, noise)[1]
+    def value(at):
+        return _log_likelihood(at, COLUMNS, GROUPS, VALUES, noise, uncertain)[0]
+
+    gradient = _log_likelihood(logs, COLUMNS, GROUPS, VALUES, noise, uncertain)[1]
     assert gradient == pytest.approx(approx_fprime(logs, value, 1e-6), rel=1e-3, abs=1e-3)
 
 
@@ -73,3 +85,27 @@ def test_numbers_that_tell_nothing_are_fitted_without_a_warning():
         mean, deviation = Posterior(kernel, columns, values, ONES).mean_and_deviation(columns)
         assert np.isfinite(mean).all()
         assert np.isfinite(deviation).all()
+
+
+def test_without_values_the_trend_is_all_and_its_doubt_grows_with_it():
+    kernel = fit(COLUMNS[:0], GROUPS, VALUES[:0], ONES[:0], TREND)
+    model = Posterior(kernel, COLUMNS[:0], VALUES[:0], ONES[:0], TREND)
+    mean, deviation = model.mean_and_deviation(COLUMNS)
+    assert mean == pytest.approx(TREND.mean(COLUMNS))
+    assert mean == pytest.approx(model.mean(COLUMNS))
+    variance = AMPLITUDE + 0.16 * COLUMNS[:, 0] ** 2 + 0.09 * COLUMNS[:, 1] ** 2
+    assert deviation == pytest.approx(np.sqrt(variance))
+
+
+@pytest.mark.parametrize("slope", [2.0, 0.5, -0.5])
+def test_values_say_how_much_of_a_trend_is_true(slope):
+    """Far beyond the values only the trend tells anything: its slope has become theirs."""
+    trend = Trend(lambda columns: columns[:, :1], np.array([0.8]), np.array([1.0]))
+    columns = COLUMNS * 3
+    values = slope * columns[:, 0]
+    kernel = Kernel(amplitude=0.5, weights=np.full(5, 0.1), noise=0.05)
+    far = np.zeros((1, 5))
+    far[0, 0] = 1_000
+    learnt = Posterior(kernel, columns, values, ONES, trend).mean(far)[0] / 1_000
+    assert learnt == pytest.approx(slope, abs=0.1)
+    assert Posterior(kernel, columns, values, ONES).mean(far)[0] == pytest.approx(0, abs=1e-6)
