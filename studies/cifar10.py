@@ -2,10 +2,10 @@
 
     nasopt run studies/cifar10.py --sampler tpe --trials 100
 
-Neither its signal nor its result has been measured: on a CPU (two cores of an AMD EPYC, Zen 5) a
-trial takes 4 minutes to 5 hours, half an hour in the middle, as `nasopt describe` estimates. Use a
-GPU, ask `nasopt noise studies/cifar10.py` first, and expect plain stacks of twenty layers to be
-hard to train.
+Residual layers and `min_resolution=4` are what `cifar10_small.py` teaches: plain stacks of twenty
+are hard to train, and without it most layers see a single pixel. Neither the signal nor the result
+of this study has been measured: on two cores of an AMD EPYC (Zen 5) a trial takes half an hour to a
+day, as `nasopt describe` estimates. Use a GPU, and ask `nasopt noise studies/cifar10.py` first.
 """
 
 from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
@@ -16,12 +16,14 @@ experiment = Experiment(
     space=Space(
         repeat(
             Conv(
+                op="residual",
                 filters=categorical(24, 36, 48, 64),
                 kernel_size=categorical(3, 5, 7),
                 stride=categorical(1, 2),
             ),
             20,
         ),
+        min_resolution=4,
     ),
     recipe=Recipe(epochs=20, shift=4, flip=True),
     trials=100,
