@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -62,6 +63,10 @@ def open_study(
     `is_shared` is True if threads share the experiment: a pruner may note what it has seen.
     """
     name = study_name(experiment, sampler, seed)
+    sources = _sources(name, experiment, seeded)
+    earlier: list[dict[str, Any]] = []
+    if sources and not is_begun(_attrs_of(name, storage)):  # what cannot be leaves no study behind
+        earlier = earlier_searches(experiment.hyperparameters, list(sources.values()))
     single = len(experiment.objectives) == 1
     pruner = make_pruner(experiment.pruner if single else "none", experiment.recipe.epochs)
     if is_shared:
@@ -78,7 +83,7 @@ def open_study(
         given_sampler=sampler_name(sampler),
         given_seed=seed,
         sampler_settings=given_settings(sampler),
-        warm_start=_warm_start(name, before, experiment, seeded),
+        warm_start=_kept(name, before, list(sources)) if is_begun(before) else tuple(earlier),
         trials_budget=trials,
         epochs_budget=epochs_budget,
         threads=None if threads is None else threads_here(threads_of(before) or threads),
@@ -115,24 +120,31 @@ def _check(study: optuna.Study, experiment: Experiment, sampler: GivenSampler, s
             )
 
 
-def _warm_start(
-    name: str, before: dict[str, Any], experiment: Experiment, seeded: Seeded
-) -> tuple[dict[str, Any], ...]:
-    """Return what earlier searches have seen, as the study was or is begun with it.
-
-    A study that was begun keeps what was read then, whatever has become of those databases.
-
-    Raises StudyError if it was begun with others.
-    """
-    wanted = [shown_url(str(each)) for each in experiment.warm_start]
-    if wanted and not seeded.learns_from_earlier:
+def _sources(name: str, experiment: Experiment, seeded: Seeded) -> dict[str, str | Path]:
+    """Return the databases to begin with, each once, by the name that the study keeps of it."""
+    sources = {shown_url(str(each)): each for each in experiment.warm_start}
+    if sources and not seeded.learns_from_earlier:
         logger.warning(
             "%s: %s does not learn from earlier searches, so warm_start is left aside",
             name, name.split("/")[-2],
         )  # fmt: skip
-        return ()
-    if not is_begun(before):
-        return tuple(earlier_searches(experiment.hyperparameters, experiment.warm_start))
+        return {}
+    return sources
+
+
+def _attrs_of(name: str, storage: Storage) -> dict[str, Any]:
+    """Return the user attributes of a study, none if there is no such study."""
+    try:
+        return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    except KeyError:
+        return {}
+
+
+def _kept(name: str, before: dict[str, Any], wanted: list[str]) -> tuple[dict[str, Any], ...]:
+    """Return what a begun study has kept of earlier searches, whatever has become of those.
+
+    Raises StudyError if it was begun with other databases than are `wanted`, if any are.
+    """
     kept: list[dict[str, Any]] = before.get(WARM_START, [])
     begun_with = list(dict.fromkeys(each["from"] for each in kept))
     if wanted and wanted != begun_with:

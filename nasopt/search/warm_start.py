@@ -7,13 +7,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from nasopt.errors import StudyError
+from nasopt.errors import StorageError, StudyError
 from nasopt.samplers.points.observations import is_complete
 from nasopt.space.fields import Open
 from nasopt.storage.checks import check_study
 from nasopt.storage.database import shown_url
 from nasopt.storage.opening import open_storage
-from nasopt.storage.record import StudyRecord, is_begun, is_own
+from nasopt.storage.record import StudyRecord, is_begun, is_own, is_repeat
 from nasopt.text import several
 
 LEAST, MOST = 2, 250  # trainings of a search: fewer say nothing, more would slow its model down
@@ -26,9 +26,10 @@ def earlier_searches(
 ) -> list[dict[str, Any]]:
     """Return what the studies in the databases at `locations` have seen of a space.
 
-    All trainings on one data set by one recipe are a search: "from" is its database, "studies" are
-    their names; "parameters" are the names of all `hyperparameters`, "points" their values in each
-    trial, "values" what it reached, of which more is better.
+    All trainings of one space, on one data set, by one recipe and scored by one metric, are a
+    search: "from" is its database, "studies" are their names; "parameters" are the names of all
+    `hyperparameters`, "points" their values in each trial, "values" what it reached, of which more
+    is better.
 
     Raises StudyError for a database in which nobody searched the space; StorageError for one that
     cannot be read.
@@ -38,31 +39,38 @@ def earlier_searches(
 
 def _searches(hyperparameters: Mapping[str, Open], location: str | Path) -> list[dict[str, Any]]:
     place = shown_url(str(location))
-    by_kind: dict[tuple[str, str], list[tuple[StudyRecord, Trials]]] = {}
+    by_kind: dict[tuple[str, ...], list[tuple[StudyRecord, Trials]]] = {}
     others = []
-    for record, trials in _studies(location):
+    try:
+        studies = _studies(location)
+    except (StorageError, StudyError) as error:
+        raise type(error)(f"warm_start={place}: {error}") from error
+    for record, trials in studies:
         difference = _difference(hyperparameters, record.search_space)
         if difference is not None:
             others.append(f"{record.name} has {difference}")
             continue
-        kind = record.experiment.dataset, str(record.experiment.recipe)
+        begun = record.experiment
+        kind = str(begun.space), begun.dataset, str(begun.recipe), record.metric
         by_kind.setdefault(kind, []).append((record, trials))
     if not by_kind:
+        if not others:
+            raise StudyError(
+                f"warm_start={place}: no study of nasopt's in it; name another database"
+            )
         told = f"{several(len(others), 'study')} searched this space, as {others[0]}"
         raise StudyError(
             f"warm_start={place}: none of its {told}; name a database of the same space"
-            if others
-            else f"warm_start={place}: no study of nasopt's in it; name another database"
         )
     found = []
-    for studies in by_kind.values():
-        seen = [trial for _, trials in studies for trial in trials]
+    for alike in by_kind.values():
+        seen = _different([trial for _, trials in alike for trial in trials])
         if len(seen) >= LEAST:
             seen = _some(seen)
             found.append(
                 {
                     "from": place,
-                    "studies": [record.name for record, _ in studies],
+                    "studies": [record.name for record, _ in alike],
                     "parameters": list(hyperparameters),
                     "points": [[trial.params[name] for name in hyperparameters] for trial in seen],
                     "values": [trial.values[0] for trial in seen],
@@ -84,8 +92,8 @@ def _studies(location: str | Path) -> list[tuple[StudyRecord, Trials]]:
         if is_begun(summary.user_attrs):
             record = check_study(summary.study_name, summary.user_attrs)
             trials = storage.get_all_trials(summary._study_id, deepcopy=False)
-            own = [t for t in trials if is_own(t, record.search_space) and is_complete(t)]
-            found.append((record, own))
+            own = [t for t in trials if is_own(t, record.search_space)]
+            found.append((record, [t for t in own if is_complete(t) and not is_repeat(t)]))
     return found
 
 
@@ -99,6 +107,17 @@ def _difference(wanted: Mapping[str, Open], theirs: Mapping[str, Open]) -> str |
             return f"{name} {theirs.get(name, 'not at all')}, not {field}"
     networks = {name for name in theirs if not name.startswith("recipe.")} - wanted.keys()
     return f"{min(networks)} besides" if networks else None
+
+
+def _different(trials: Trials) -> Trials:
+    """Return `trials` without those that only tell again what an earlier one has told.
+
+    Several studies of a comparison may all have found the best networks.
+    """
+    first: dict[str, FrozenTrial] = {}
+    for trial in trials:
+        first.setdefault(repr((sorted(trial.params.items()), trial.values)), trial)
+    return list(first.values())
 
 
 def _some(trials: Trials) -> Trials:

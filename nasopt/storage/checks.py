@@ -31,6 +31,7 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
     if not record.epochs_budget and not record.trials_budget:
         raise _wrong(name, "it has no budget")
     _check_parameters(name, record.experiment)
+    _check_warm_start(name, record)
     return record
 
 
@@ -54,6 +55,19 @@ def _check_parameters(name: str, experiment: ExperimentRecord) -> None:
         raise _wrong(name, f"its space or recipe cannot be ({error})") from error
     if not all(isinstance(field, Open) for field in found.values()):
         raise _wrong(name, "its space has what is no field")
+
+
+def _check_warm_start(name: str, record: StudyRecord) -> None:
+    """Raise StudyError for values of earlier searches that are not in the study's own space."""
+    fields = record.search_space
+    for search in record.warm_start:
+        if sorted(search["parameters"]) != sorted(fields):
+            names = _shortened(search["parameters"])
+            raise _wrong(name, f"its warm_start has the parameters {names}")
+        own = [fields[each] for each in search["parameters"]]
+        for point in search["points"]:
+            if not all(value in field for value, field in zip(point, own, strict=True)):
+                raise _wrong(name, f"its warm_start has {_shortened(point)}, not of its space")
 
 
 def check_trials(study: StudyRecord, trials: Sequence[FrozenTrial]) -> None:

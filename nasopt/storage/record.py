@@ -265,7 +265,8 @@ def _search(value: Any) -> bool:
     if not _has_seen(value):
         return False
     names, points, values = value["parameters"], value["points"], value["values"]
-    return len(points) == len(values) and all(len(point) == len(names) for point in points)
+    whole = len(points) == len(values) and all(len(point) == len(names) for point in points)
+    return whole and bool(values) and bool(value["studies"])
 
 
 _has_seen = dict_with(
@@ -374,6 +375,15 @@ _BEGUN = {EXPERIMENT, VERSIONS}  # between the two a study is being made
 def is_begun(attrs: Mapping[str, Any]) -> bool:
     """Return True if these are the user attributes of a study that nasopt has begun."""
     return attrs.keys() >= _BEGUN
+
+
+def warm_start_of(attrs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the searches before a study with these user attributes.
+
+    They are none if nasopt has not begun it: its attribute of that name is somebody else's.
+    """
+    found = attrs.get(WARM_START, [])
+    return found if is_begun(attrs) and list_of(_search)(found) else []
 
 
 def threads_of(attrs: Mapping[str, Any]) -> int | None:

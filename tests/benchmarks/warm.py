@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nasopt import Experiment
 from nasopt.benchmarks import Benchmark
 from nasopt.samplers import make_sampler
-from nasopt.storage.attributes import WARM_START
+from nasopt.storage.attributes import EXPERIMENT, VERSIONS, WARM_START
 from tests.benchmarks.regret import SHARE, TABLES, trained
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,8 @@ def regrets(
         pruner=optuna.pruners.NopPruner(),
     )
     if before:
-        search.set_user_attr(WARM_START, list(before))
+        for name, value in ((EXPERIMENT, {}), (VERSIONS, {}), (WARM_START, list(before))):
+            search.set_user_attr(name, value)  # as of a study that nasopt has begun
     rows = list(trained(experiment, observed, "surrogate", seed, TRIALS, search))
     best = [max(rows[: n + 1], key=lambda row: observed[row]) for n in range(len(rows))]
     names = list(experiment.hyperparameters)

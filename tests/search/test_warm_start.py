@@ -1,6 +1,7 @@
 """A search that begins with what earlier searches of its space have seen."""
 
 import logging
+import pickle
 from dataclasses import replace
 
 import optuna
@@ -10,6 +11,7 @@ import nasopt
 from nasopt import Conv, Experiment, Recipe, Space, categorical, load_benchmark, parameters
 from nasopt.cli.main import main
 from nasopt.errors import Error, RecipeError, StorageError, StudyError
+from nasopt.samplers import SurrogateSampler
 from nasopt.search.search import Search
 from nasopt.search.warm_start import MOST, _some, earlier_searches
 from nasopt.space.fields import real
@@ -156,7 +158,11 @@ def test_what_cannot_be_is_refused_and_no_study_begun(before, tmp_path, fields, 
     with pytest.raises(Error) as raised:
         nasopt.run(small(**{"warm_start": before, **fields}), storage=tmp_path / "x.db", **GIVEN)
     assert isinstance(raised.value, RecipeError | StorageError | StudyError)
+    assert str(raised.value).count("warm_start=") == 1
     assert message in str(raised.value)
+    assert not (tmp_path / "x.db").exists() or not optuna.get_all_study_names(
+        f"sqlite:///{tmp_path / 'x.db'}"
+    )
 
 
 def test_a_study_does_not_go_on_with_others_than_it_began_with(before, tmp_path):
@@ -178,3 +184,88 @@ def test_the_command_line_names_databases(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     words = ["run", str(again), "--seed", "1", "--warm-start", "runs/mine.db,gone.db"]
     assert "storage=gone.db: no such file" in fails(capsys, *words)
+
+
+def test_a_database_without_a_study_of_nasopt_s_is_refused_the_study_s_own_among_them(tmp_path):
+    foreign = f"sqlite:///{tmp_path / 'foreign.db'}"
+    optuna.create_study(storage=foreign, study_name="theirs")
+    for location in (foreign, tmp_path / "x.db"):
+        with pytest.raises(StudyError, match=r"warm_start=.*: no study of nasopt's in it; name an"):
+            nasopt.run(after(location), storage=tmp_path / "x.db", **GIVEN)
+    assert not optuna.get_all_study_names(f"sqlite:///{tmp_path / 'x.db'}")
+
+
+def test_a_database_named_twice_is_one_and_the_study_goes_on(before, tmp_path):
+    for trials in (1, 2):
+        study = nasopt.run(
+            after((before, str(before))), storage=tmp_path / "x.db", trials=trials, **GIVEN
+        )
+    assert len(study.trials) == 2
+    assert len(study.user_attrs["warm_start"]) == 1
+
+
+def test_what_several_studies_or_repeats_tell_again_counts_once(tmp_path):
+    short = replace(SHORT, space=Space(Conv(filters=categorical(2, 4, 8))), trials=5)
+    for seed in (0, 1):
+        nasopt.run(short, storage=tmp_path / "x.db", sampler="random", seed=seed, device="cpu")
+    (found,) = earlier_searches(short.hyperparameters, [tmp_path / "x.db"])
+    assert len(found["studies"]) == 2
+    assert len(found["points"]) == len({*map(str, found["points"])}) <= 3
+
+
+def test_scores_of_two_metrics_or_other_fixed_fields_are_no_one_search(tmp_path):
+    one = replace(SHORT, space=Space(Conv(filters=categorical(2, 4, 8))), trials=2)
+    other = Space(Conv(filters=categorical(2, 4, 8), kernel_size=5))
+    for each in (
+        one, replace(one, metric="macro_f1", name="f1"), replace(one, space=other, name="five"),
+    ):  # fmt: skip
+        nasopt.run(each, storage=tmp_path / "x.db", sampler="largest", device="cpu")
+    found = earlier_searches(one.hyperparameters, [tmp_path / "x.db"])
+    assert sorted(each["studies"] for each in found) == [
+        ["f1/largest/0"], ["five/largest/0"], ["short/largest/0"],
+    ]  # fmt: skip
+
+
+DAMAGED = [
+    {"points": [["no number"]]},
+    {"points": [[9]]},
+    {"points": [[[2]]]},
+    {"points": [], "values": []},
+    {"parameters": ["another"]},
+    {"values": [float("nan")]},
+    {"values": [1.0, 2.0]},
+    {"studies": []},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_record_of_earlier_searches_is_refused(tmp_path, damage):
+    one = replace(SHORT, space=Space(Conv(filters=categorical(2, 4, 8))), trials=1)
+    study = nasopt.run(one, storage=tmp_path / "x.db", **GIVEN)
+    ((name, _),) = one.hyperparameters.items()
+    right = {"from": "y.db", "studies": ["y"], "parameters": [name], "points": [[2]], "values": [1]}
+    study.set_user_attr("warm_start", [right])
+    nasopt.run(one, storage=tmp_path / "x.db", **GIVEN)
+    study.set_user_attr("warm_start", [right | damage])
+    with pytest.raises(StudyError, match=r"its warm_start.*changed by hand"):
+        nasopt.run(one, storage=tmp_path / "x.db", trials=2, **GIVEN)
+
+
+@pytest.mark.parametrize("mine", [True, "yes", {"a": 1}, [1], [{}]])
+def test_an_attribute_of_that_name_of_somebody_else_s_in_plain_optuna_is_left_alone(mine):
+    plain, marked = (optuna.create_study(sampler=SurrogateSampler(seed=0)) for _ in range(2))
+    marked.set_user_attr("warm_start", mine)
+    for study in (plain, marked):
+        study.optimize(lambda trial: trial.suggest_int("n", 1, 9) ** 2, n_trials=4)
+    assert params(plain) == params(marked)
+
+
+def test_a_sampler_that_has_read_earlier_searches_can_be_pickled(before, tmp_path):
+    nasopt.run(after(before), storage=tmp_path / "x.db", trials=1, **GIVEN)
+    study = optuna.load_study(
+        study_name="after/surrogate/0",
+        storage=f"sqlite:///{tmp_path / 'x.db'}",
+        sampler=SurrogateSampler(seed=0),
+    )
+    study.ask()
+    assert isinstance(pickle.loads(pickle.dumps(study.sampler)), SurrogateSampler)

@@ -29,8 +29,8 @@ from nasopt.samplers.stateless import StatelessSampler, sign_of
 from nasopt.samplers.surrogate.hypervolume import Front
 from nasopt.samplers.surrogate.prediction import prediction
 from nasopt.space.limits import LATENCY
-from nasopt.storage.attributes import WARM_START
 from nasopt.storage.prediction import Prediction
+from nasopt.storage.record import warm_start_of
 
 if TYPE_CHECKING:
     from nasopt.samplers.surrogate.earlier import Earlier
@@ -86,6 +86,9 @@ class SurrogateSampler(StatelessSampler):
             None  # of what was suggested last; None without a model
         )
         super().__init__(seed=seed, problem=problem)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_earlier": {}}  # is made anew: its functions stay here
 
     def take(self, problem: Problem) -> None:
         self._costs = tuple(problem.objectives[1:])
@@ -151,7 +154,7 @@ class SurrogateSampler(StatelessSampler):
         """Return what searches before `study` have seen, of which it keeps a record, if any."""
         key = id(study._storage), study._study_id, id(domain)
         if key not in self._earlier:
-            searches = study._storage.get_study_user_attrs(study._study_id).get(WARM_START)
+            searches = warm_start_of(study._storage.get_study_user_attrs(study._study_id))
             earlier = None
             if searches:
                 from nasopt.samplers.surrogate.earlier import Earlier
