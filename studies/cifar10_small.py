@@ -18,7 +18,7 @@ is made by
                 picture.save(folder / f"{seen[label]:04}.png")
             seen[label] += 1
 
-A training takes about a minute on one core of an AMD EPYC (Zen 5): 45 to 95 s. Of 8 random
+A training takes about a minute on one core of an AMD EPYC (Zen 5): 46 to 73 s. Of 8 random
 networks with 3 seeds each (`nasopt noise studies/cifar10_small.py`) .83 of the variance is
 architecture, and .72 (.00 to .98) among the better half, whose mean accuracy is .491. That was
 measured on pictures saved as JPEG; no comparison of samplers has been finished yet.
