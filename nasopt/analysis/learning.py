@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from nasopt.analysis.record import Record
 from nasopt.storage.budget import spent
-from nasopt.storage.record import EndedBy, TrialRecord
+from nasopt.storage.record import EndedBy, TrialRecord, reports_of
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class LearningCurve:
 
 
 def learning_curves(studies: Sequence[Record]) -> list[LearningCurve]:
-    """Return the curves of the trials that count; trials of two objectives report nothing."""
+    """Return the curves of the trials that count."""
     return [
         LearningCurve(
             study.name, trial.number, trial.state is TrialState.PRUNED, *zip(*steps, strict=True)
         )
         for study in studies
         for trial in study.counted
-        if (steps := sorted(trial.intermediate_values.items()))
+        if (steps := sorted(reports_of(trial).items()))
     ]
 
 

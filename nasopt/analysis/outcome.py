@@ -24,7 +24,7 @@ from nasopt.space.limits import COSTS
 from nasopt.storage.checks import check_names, check_study
 from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
-from nasopt.storage.record import StudyRecord, TrialRecord, is_begun, key_of
+from nasopt.storage.record import StudyRecord, TrialRecord, is_begun, key_of, reports_of
 from nasopt.text import accuracy, done_of
 
 RUNNERS_UP = 4
@@ -274,7 +274,7 @@ def honest_first(
 
 def outcome_of(study: Record, trial: FrozenTrial, storage: Storage | None = None) -> Outcome:
     """Return the outcome of a trial that has a network; `storage` has its fresh accuracies."""
-    steps = sorted(trial.intermediate_values.items())
+    steps = sorted(reports_of(trial).items())
     reported = tuple(value for _, value in steps)
     record = TrialRecord.of(trial)
     recipe = {k: v for k, v in trial.params.items() if k.startswith("recipe.")}

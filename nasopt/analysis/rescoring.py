@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial
 
 from nasopt.analysis.record import Record
 from nasopt.errors import RecipeError, StudyError, closest
-from nasopt.storage.attributes import PREDICTION
+from nasopt.storage.attributes import PREDICTION, REPORTS
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders
 from nasopt.storage.rdb import Storage
@@ -54,4 +54,6 @@ def _rescored(study: Record, trial: FrozenTrial, ledger: Ledger) -> FrozenTrial:
         told.values = [scores[epochs - 1], *trial.values[1:]]
     # what a model expected was of the other metric
     told.user_attrs = {k: v for k, v in trial.user_attrs.items() if k != PREDICTION}
+    if record.reports:
+        told.user_attrs[REPORTS] = scores[:epochs]
     return told

@@ -10,7 +10,7 @@ from nasopt.analysis.learning import learning_curves
 from nasopt.analysis.outputs import Output
 from nasopt.analysis.record import Record
 from nasopt.space.limits import LATENCY
-from nasopt.storage.record import TrialRecord
+from nasopt.storage.record import TrialRecord, reports_of
 
 FACTS = ("epochs", "seconds", "parameters", "macs")
 ENDS = ("ended_by", "reason", "repeat_of", "free", "device")
@@ -40,7 +40,7 @@ def trial_table(study: Record) -> list[dict[str, Any]]:
 def _trial(
     study: Record, trial: FrozenTrial, record: TrialRecord, facts: Sequence[str]
 ) -> dict[str, Any]:
-    reports = sorted(trial.intermediate_values.items())
+    reports = sorted(reports_of(trial).items())
     score = trial.values[0] if trial.values else (reports[-1][1] if reports else None)
     return {
         "study": study.name,

@@ -20,7 +20,7 @@ from nasopt.space.layers import Dense, in_pixels
 from nasopt.storage.attributes import NOTE
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDY_ATTRS
-from nasopt.storage.record import EndedBy, StudyRecord, TrialRecord
+from nasopt.storage.record import EndedBy, StudyRecord, TrialRecord, reports_of
 from nasopt.text import accuracy, latency
 from nasopt.training.metrics import in_words
 
@@ -142,7 +142,7 @@ LAYER_COLUMNS = ("Layer", "Type", "Filters", "Size", "Stride", "Map after it")
 
 def _figures(trial: FrozenTrial, study: StudyRecord) -> tuple[list[str], list[list[str]]]:
     record = TrialRecord.of(trial)
-    reported = sorted(trial.intermediate_values.items())
+    reported = sorted(reports_of(trial).items())
     known = trial.values or [value for _, value in reported[-1:]]
     shown = {
         f"Validation {in_words(study.metric)}": accuracy(known[0]) if known else None,

@@ -64,8 +64,8 @@ class Experiment(Spelled):
     and recipe, see `on_benchmark`. `trials` is an exact total over all workers and restarts.
     `metric` scores a network on validation images: "accuracy", "balanced_accuracy" or "macro_f1",
     for classes of unequal size. `objectives` is ("accuracy",), where "accuracy" stands for the
-    metric, or that with "macs", "parameters" or "latency": then there is no pruning, which Optuna
-    refuses for two objectives. A latency, here or among `limits`, is measured on the device of the
+    metric, or that with "macs", "parameters" or "latency": then a pruner compares a trial with
+    those that cost no more. A latency, here or among `limits`, is measured on the device of the
     search (float32, one image at a time) and kept in its database. `seed` is of the trainings, so
     that samplers share what was paid for. `name` begins the names of the studies. `train`, if
     given, trains the networks in nasopt's place: a function of (architecture, recipe, seed) that

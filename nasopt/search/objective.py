@@ -10,7 +10,7 @@ import optuna
 from nasopt.errors import OutOfMemory, StudyError
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import DIRECTIONS, Experiment
-from nasopt.search.reports import Reports, record_of
+from nasopt.search.reports import Reports
 from nasopt.space.limits import LATENCY
 from nasopt.storage.record import TrialRecord
 from nasopt.training.evaluation import EpochResult, Evaluation
@@ -57,9 +57,9 @@ class Objective:
             for result in self._reports.results(trial, evaluation):
                 results.append(result)
         except (optuna.TrialPruned, OutOfMemory) as error:
-            _note(trial, record_of(results, replayed, error))
+            _note(trial, self._reports.record_of(results, replayed, error))
             raise optuna.TrialPruned(str(error)) from error
-        _note(trial, record_of(results, replayed))
+        _note(trial, self._reports.record_of(results, replayed))
         values = self._reports.values(evaluation, results[-1])
         return values if len(values) > 1 else values[0]
 

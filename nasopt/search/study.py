@@ -19,7 +19,7 @@ from nasopt.samplers.naming import given_settings, unnamed
 from nasopt.samplers.pruners import make_pruner, pruner_name
 from nasopt.samplers.settings import has_own_seed
 from nasopt.search.experiment import DIRECTIONS, Experiment
-from nasopt.search.warm_start import earlier_searches
+from nasopt.search.warm_start import earlier_searches, source_name
 from nasopt.storage.attributes import (
     ENDED,
     EXPERIMENT,
@@ -30,7 +30,6 @@ from nasopt.storage.attributes import (
     WARM_START,
 )
 from nasopt.storage.checks import check_study, check_trials
-from nasopt.storage.database import shown_url
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import StudyRecord, is_begun, threads_of
 from nasopt.training.devices import threads_here
@@ -67,8 +66,7 @@ def open_study(
     earlier: list[dict[str, Any]] = []
     if sources and not is_begun(_attrs_of(name, storage)):  # what cannot be leaves no study behind
         earlier = earlier_searches(experiment.hyperparameters, list(sources.values()))
-    single = len(experiment.objectives) == 1
-    pruner = make_pruner(experiment.pruner if single else "none", experiment.recipe.epochs)
+    pruner = make_pruner(experiment.pruner, experiment.recipe.epochs)
     if is_shared:
         pruner = copy.deepcopy(pruner)
     changeable = may_change(experiment)
@@ -122,7 +120,7 @@ def _check(study: optuna.Study, experiment: Experiment, sampler: GivenSampler, s
 
 def _sources(name: str, experiment: Experiment, seeded: Seeded) -> dict[str, str | Path]:
     """Return the databases to begin with, each once, by the name that the study keeps of it."""
-    sources = {shown_url(str(each)): each for each in experiment.warm_start}
+    sources = {source_name(each): each for each in experiment.warm_start}
     if sources and not seeded.learns_from_earlier:
         logger.warning(
             "%s: %s does not learn from earlier searches, so warm_start is left aside",
@@ -147,7 +145,7 @@ def _kept(name: str, before: dict[str, Any], wanted: list[str]) -> tuple[dict[st
     """
     kept: list[dict[str, Any]] = before.get(WARM_START, [])
     begun_with = list(dict.fromkeys(each["from"] for each in kept))
-    if wanted and wanted != begun_with:
+    if wanted and set(wanted) != set(begun_with):
         told = ", ".join(begun_with) or "nothing"
         raise StudyError(
             f"study={name}: warm_start is {', '.join(wanted)} now, was {told} when it began; set "
@@ -202,10 +200,9 @@ def refuse_other_settings(study: StudyRecord, sampler: GivenSampler) -> None:
 
 def may_change(experiment: Experiment) -> dict[str, Any]:
     """Return the settings that may change in a study, from its user attributes."""
-    single = len(experiment.objectives) == 1
     return {
         "limits": [str(limit) for limit in experiment.limits],
-        "pruner": pruner_name(experiment.pruner) if single else "none",
+        "pruner": pruner_name(experiment.pruner),
     }
 
 

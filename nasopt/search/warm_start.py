@@ -1,6 +1,7 @@
 """What earlier searches have seen of a space, for another search of it to begin with."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,33 +38,15 @@ def earlier_searches(
     return [each for place in locations for each in _searches(hyperparameters, place)]
 
 
+def source_name(location: str | Path) -> str:
+    """Return the name of a database that a study keeps: of a path, its shortest spelling."""
+    return shown_url(os.path.normpath(location) if "://" not in str(location) else str(location))
+
+
 def _searches(hyperparameters: Mapping[str, Open], location: str | Path) -> list[dict[str, Any]]:
-    place = shown_url(str(location))
-    by_kind: dict[tuple[str, ...], list[tuple[StudyRecord, Trials]]] = {}
-    others = []
-    try:
-        studies = _studies(location)
-    except (StorageError, StudyError) as error:
-        raise type(error)(f"warm_start={place}: {error}") from error
-    for record, trials in studies:
-        difference = _difference(hyperparameters, record.search_space)
-        if difference is not None:
-            others.append(f"{record.name} has {difference}")
-            continue
-        begun = record.experiment
-        kind = str(begun.space), begun.dataset, str(begun.recipe), record.metric
-        by_kind.setdefault(kind, []).append((record, trials))
-    if not by_kind:
-        if not others:
-            raise StudyError(
-                f"warm_start={place}: no study of nasopt's in it; name another database"
-            )
-        told = f"{several(len(others), 'study')} searched this space, as {others[0]}"
-        raise StudyError(
-            f"warm_start={place}: none of its {told}; name a database of the same space"
-        )
+    place = source_name(location)
     found = []
-    for alike in by_kind.values():
+    for alike in _of_one_kind(hyperparameters, location, place):
         seen = _different([trial for _, trials in alike for trial in trials])
         if len(seen) >= LEAST:
             seen = _some(seen)
@@ -82,6 +65,34 @@ def _searches(hyperparameters: Mapping[str, Open], location: str | Path) -> list
             "study finish some, or leave it out"
         )
     return found
+
+
+def _of_one_kind(
+    hyperparameters: Mapping[str, Open], location: str | Path, place: str
+) -> Iterable[list[tuple[StudyRecord, Trials]]]:
+    """Return the studies of the space, those of one data set, recipe and metric together."""
+    kinds: dict[tuple[str, ...], list[tuple[StudyRecord, Trials]]] = {}
+    others = []
+    try:
+        studies = _studies(location)
+    except (StorageError, StudyError) as error:
+        raise type(error)(f"warm_start={place}: {error}") from error
+    for record, trials in studies:
+        difference = _difference(hyperparameters, record.search_space)
+        if difference is not None:
+            others.append(f"{record.name} has {difference}")
+            continue
+        begun = record.experiment
+        kind = str(begun.space), begun.dataset, str(begun.recipe), record.metric
+        kinds.setdefault(kind, []).append((record, trials))
+    if not kinds and not others:
+        raise StudyError(f"warm_start={place}: no study of nasopt's in it; name another database")
+    if not kinds:
+        told = f"{several(len(others), 'study')} searched this space, as {others[0]}"
+        raise StudyError(
+            f"warm_start={place}: none of its {told}; name a database of the same space"
+        )
+    return kinds.values()
 
 
 def _studies(location: str | Path) -> list[tuple[StudyRecord, Trials]]:

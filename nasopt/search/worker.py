@@ -13,7 +13,7 @@ from nasopt.samplers import Seeded
 from nasopt.search.deadline import NO_DEADLINE, Deadline, expected_seconds
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment
-from nasopt.search.reports import Reports, record_of
+from nasopt.search.reports import Reports
 from nasopt.search.resume import Stopped
 from nasopt.space.limits import LATENCY
 from nasopt.storage.attributes import CONTINUES
@@ -138,13 +138,13 @@ class Worker:
         values: tuple[float, ...] | None = None
         if ended is None:
             values = self.reports.values(evaluation, results[-1])
-        elif results and len(self.experiment.objectives) == 1:
+        elif results and self.reports.is_single:
             values = (self.reports.score(results[-1]),)
 
         def has_twin() -> bool:
             return not goes_on and self._has_twin(key, len(results))
 
-        record = record_of(results, replayed, ended)
+        record = self.reports.record_of(results, replayed, ended)
         if not self._finish(trial_id, state, values, record, unless=has_twin):
             self._repeat(trial_id, key)
 
@@ -228,6 +228,7 @@ class Worker:
             epochs=told.epochs,
             seconds=told.seconds,
             replayed_epochs=told.epochs,
+            reports=told.reports,
             device=told.device,
             mixed=told.mixed,
         )

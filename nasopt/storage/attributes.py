@@ -21,6 +21,7 @@ METRIC_NAMES = "study:metric_names"  # Optuna's, of a study: what its values are
 EXPERIMENT, VERSIONS, LIMITS = "experiment", "versions", "limits"
 ENDED, THREADS, WARM_START = "ended", "threads", "warm_start"
 KEY, EPOCHS, FREE, PREDICTION = "key", "epochs", "free", "belief"
+REPORTS = "reports"
 
 LARGEST = 2**63  # of numbers: what is larger counts nothing that there is
 

@@ -292,22 +292,21 @@ class Storage(OwnedTrials):
         with self._owned(trial_id) as connection:
             self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {key: value})
 
-    def should_prune(self, trial: optuna.Trial) -> bool:
-        """Return the pruner's verdict on the last report of a trial of one's own.
+    def should_prune(self, trial: optuna.Trial, step: int, ask: Callable[[], bool]) -> bool:
+        """Return the pruner's verdict on the report at `step` of a trial of one's own, by `ask`.
 
         Successive halving notes the rung that a trial completes before it answers: a kill in
         between would turn a prune into a pass. So what a pruner notes is written together with
         its verdict, and a verdict that is known is not asked for again.
         """
         attrs = self.get_trial_system_attrs(trial._trial_id)
-        step = trial._cached_frozen_trial.last_step
         known = attrs.get(VERDICT)
         if known is not None and known[0] == step:
             return bool(known[1])
         notes: dict[str, Any] = {}
         self._together = notes
         try:
-            verdict = trial.should_prune()
+            verdict = ask()
         finally:
             self._together = None
         if notes:

@@ -24,6 +24,7 @@ from nasopt.storage.attributes import (
     FREE,
     KEY,
     PREDICTION,
+    REPORTS,
     THREADS,
     VERSIONS,
     WARM_START,
@@ -104,6 +105,8 @@ class TrialRecord(Attributes):
     epochs: int | None = attribute(is_count)  # that its network was trained, whoever paid for them
     seconds: float | None = attribute(is_number)  # of training, for all those epochs
     replayed_epochs: int | None = attribute(is_count)  # of those, the ones known before
+    # its scores after epochs 1, 2, ...; with one objective they are Optuna's intermediate values
+    reports: Sequence[float] = attribute(list_of(is_number), (), name=REPORTS)
     device: str | None = attribute(is_text)  # that trained it; several in the order of their use
     mixed: bool = attribute(is_flag, False)  # on several devices, or by several versions of torch
     ended_by: EndedBy | None = attribute(lambda value: value in list(EndedBy))
@@ -126,6 +129,17 @@ def prediction_of(attrs: Mapping[str, Any]) -> Prediction | None:
     """Return the prediction in the attributes of any trial; None if there is none."""
     found: Any = attrs.get(PREDICTION)
     return Prediction.from_json(found) if is_prediction(found) else None
+
+
+def reports_of(trial: FrozenTrial) -> Mapping[int, float]:
+    """Return the scores of any trial by epoch, of studies of one objective or two."""
+    own: Any = trial.user_attrs.get(REPORTS)
+    if trial.intermediate_values or not _are_reports(own):
+        return trial.intermediate_values
+    return dict(enumerate(own, 1))
+
+
+_are_reports = list_of(is_number)
 
 
 def is_own(trial: FrozenTrial, search_space: Mapping[str, Open]) -> bool:

@@ -16,7 +16,7 @@ from nasopt.storage.checks import check_study
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders
 from nasopt.storage.rdb import Storage
-from nasopt.storage.record import StudyRecord, TrialRecord, is_begun, is_own
+from nasopt.storage.record import StudyRecord, TrialRecord, is_begun, is_own, reports_of
 from nasopt.training.metrics import METRICS
 
 CURVES = ("accuracy", "loss", "train_loss")
@@ -135,7 +135,7 @@ def _curves(
         ledger = Ledger(study.storage.engine, folders(study.storage).checkpoints)
         known = ledger.results(record.key)[: record.epochs or 0]
     if not known:
-        reported = _finite(trial.intermediate_values)
+        reported = _finite(reports_of(trial))
         return ({study.score: reported} if reported else {}), {}
     curves = {name: _finite({each.epoch: getattr(each, name) for each in known}) for name in CURVES}
     if study.score in METRICS and all(each.confusion is not None for each in known):

@@ -189,8 +189,8 @@ def test_two_objectives_are_compared_by_their_fronts(tmp_path):
     assert result.winners == ()
     assert 0 < result.standings[0].seen < 1
     assert result.notes[0] == (
-        "one-epoch is left out: sampler='one-epoch': with two objectives nothing is pruned; "
-        "choose another sampler."
+        "one-epoch is left out: sampler='one-epoch': it goes on with the most accurate networks, "
+        "which with two objectives are not all that is sought; choose another sampler."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.pruners import MedianPruner
 from optuna.trial import TrialState
 
 from nasopt import (
@@ -30,6 +31,7 @@ from nasopt.samplers import SAMPLERS
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.search import Search
 from nasopt.space.layers import CONV_OPS
+from nasopt.storage.record import reports_of
 from tests.space.blocks_of_a_user import OPEN
 
 TRIALS = 4
@@ -39,6 +41,7 @@ NORM = categorical("batch", "group", "none")
 DIGITS = digits(limit=100)
 LIMITS = (parameters <= 600, macs <= 20_000)
 TWO = ("accuracy", "macs")
+EAGER = MedianPruner(n_startup_trials=1, n_warmup_steps=0)
 FOR_ONE = ("one-epoch", "evolution", "local", "surrogate-frugal")
 RESUMED = ("conv.op alone", "mixed", "own blocks")  # of the kinds below
 
@@ -122,7 +125,7 @@ def searched(search: Search, until: int | None = None) -> Told:
                 break
     study = optuna.load_study(study_name=search._study.study_name, storage=search.storage)
     return [
-        (t.number, t.state, t.params, t.values, t.intermediate_values, t.user_attrs["key"])
+        (t.number, t.state, t.params, t.values, reports_of(t), t.user_attrs["key"])
         for t in study.get_trials(deepcopy=False)
     ]
 
@@ -162,7 +165,7 @@ def test_so_it_is_within_limits(evaluator_of, sampler):
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in FOR_ONE])
 def test_so_it_is_with_two_objectives(evaluator_of, sampler):
-    two = experiment_on("mixed", objectives=TWO, name="two")
+    two = experiment_on("mixed", objectives=TWO, name="two", pruner=EAGER)
     check_resumes(sampler, evaluator_of("mixed"), two)
 
 

@@ -187,14 +187,17 @@ def test_open_fields_of_the_recipe_are_searched_too(tmp_path):
     assert len({trial.params["recipe.lr"] for trial in study.trials}) == 3
 
 
-def test_two_objectives_give_a_front_without_reports_or_pruning(tmp_path):
-    experiment = small(objectives=("accuracy", "macs"), pruner="median", trials=8)
+def test_two_objectives_give_a_front_and_keep_the_scores_themselves(tmp_path):
+    experiment = small(objectives=("accuracy", "macs"), pruner="none", trials=8)
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     assert study.directions == [
         optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE,
     ]  # fmt: skip
     assert all(trial.values[1] == trial.user_attrs["macs"] for trial in study.trials)
     assert not any(trial.intermediate_values for trial in study.trials)
+    epochs = experiment.recipe.epochs
+    assert all(len(trial.user_attrs["reports"]) == epochs for trial in study.trials)
+    assert all(trial.user_attrs["reports"][-1] == trial.values[0] for trial in study.trials)
     assert 1 <= len(study.best_trials) <= 8
 
 

@@ -112,10 +112,7 @@ def _spreads(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
 def learning(studies: Sequence[Record], shown: Shown, best: tuple[str, int] | None) -> Section:
     curves = learning_curves(studies)
     if not curves:
-        why = "no epoch has been reported yet"
-        if len(studies[0].objectives) > 1:
-            why = "with two objectives Optuna takes no reports after epochs, and nothing is pruned"
-        return Section("learning", missing=why)
+        return Section("learning", missing="no accuracy after an epoch is known")
     if max(len(curve.steps) for curve in curves) == 1:
         why = "no network was trained for a second epoch"
         if studies[0].epochs == 1:

@@ -270,7 +270,7 @@ def _fitting(rows: Sequence[dict[str, Text]], width: int, dispensable: Sequence[
 def _front(out: Console, result: Result) -> Iterator[RenderableType]:
     """Yield the networks that no other beats at the same or less cost, and the last one's table."""
     metric, cost = map(in_words, result.objectives)
-    yield Text(f"The Pareto front of {metric} against {cost} (two objectives: nothing is pruned):")
+    yield Text(f"The Pareto front of {metric} against {cost}:")
     yield _fitting([_numbers(each) for each in result.best], out.width, ("parameters", "MACs"))
     yield Text()
     yield Text(f"The one with the highest {metric}, trial {result.best[-1].number}:")

@@ -84,8 +84,8 @@ def _trials(study: Study) -> list[FrozenTrial]:
 def one_epoch(problem: Problem, seed: int) -> OneEpoch:
     """Return the sampler for a study of `problem`.
 
-    Raises Unsuitable if a training has a single epoch, or if there are two objectives, since such
-    studies are never pruned.
+    Raises Unsuitable if a training has a single epoch, or if there are two objectives: the most
+    accurate networks, which are trained in full, are not those of a front.
     """
     if problem.epochs < 2:
         raise Unsuitable(
@@ -94,7 +94,8 @@ def one_epoch(problem: Problem, seed: int) -> OneEpoch:
         )
     if len(problem.directions) > 1:
         raise Unsuitable(
-            "sampler='one-epoch': with two objectives nothing is pruned; choose another sampler"
+            "sampler='one-epoch': it goes on with the most accurate networks, which with two "
+            "objectives are not all that is sought; choose another sampler"
         )
     trials = problem.trials
     if problem.epochs_budget is not None:

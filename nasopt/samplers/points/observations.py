@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.storage.record import reports_of
+
 Floats = NDArray[np.float64]
 
 LEAST_COMPLETE = 3  # trials with a report at a step, for values at that step to be used
@@ -43,13 +45,14 @@ def observe(trials: Sequence[FrozenTrial], sign: int) -> Observations:
             values[row] = final[trial.number]
         elif trial.state is TrialState.PRUNED and is_feasible(trial):
             noise[row] = PRUNED_NOISE
-            step = trial.last_step
-            if step is not None and math.isfinite(trial.intermediate_values[step]):
+            reports = reports_of(trial)
+            step = max(reports, default=None)
+            if step is not None and math.isfinite(reports[step]):
                 if step not in lines:
                     lines[step] = _line(complete, finals, step, sign)
                 line = lines[step]
                 if line is not None:
-                    values[row] = line(sign * trial.intermediate_values[step])
+                    values[row] = line(sign * reports[step])
     return Observations(values, noise)
 
 
@@ -69,9 +72,9 @@ def _line(
     It is fitted by least squares, the slope shrunk to 1.
     """
     pairs = [
-        (sign * trial.intermediate_values[step], value)
+        (sign * reports_of(trial)[step], value)
         for trial, value in zip(complete, finals, strict=True)
-        if math.isfinite(trial.intermediate_values.get(step, math.nan))
+        if math.isfinite(reports_of(trial).get(step, math.nan))
     ]
     if len(pairs) < LEAST_COMPLETE:
         return None
