@@ -89,7 +89,9 @@ def _commands(studies: Sequence[Record], budget: Budget) -> Iterator[list[str]]:
     first = studies[0]
     if _is_of_option(first):
         yield ["compare", "--benchmark", TABLE, *_comparison(studies, budget)]
-    elif budget.unit == "epochs" or _is_whole(studies):  # only comparisons have the former
+    elif budget.unit == "epochs" or (  # which only comparisons have
+        _is_whole(studies) and not any(study.warm_start_from for study in studies)
+    ):
         yield ["compare", _file(first), *_comparison(studies, budget)]
     else:
         for study in studies:

@@ -89,6 +89,23 @@ def test_a_whole_comparison_is_made_by_one_command(tmp_path):
     assert len(commands(studies[1:], "x.db")) == 3
 
 
+def test_a_comparison_that_began_with_an_earlier_search_is_made_study_by_study(tmp_path):
+    nasopt.run(small(name="old"), storage=tmp_path / "old.db", sampler="random", device="cpu")
+    warm = small(trials=1, warm_start=tmp_path / "old.db")
+    nasopt.compare(
+        warm, samplers="random,surrogate", seeds=1, storage=tmp_path / "x.db", device="cpu"
+    )
+    random, surrogate = commands(records(tmp_path / "x.db"), "x.db")
+    assert random == (
+        "nasopt run experiment.py --sampler random --seed 0 --trials 1 --storage x.db"
+    )
+    assert surrogate == (
+        "nasopt run experiment.py --sampler surrogate --seed 0 --trials 1 "
+        f"--warm-start {tmp_path / 'old.db'} --storage x.db"
+    )
+    assert is_understood(surrogate)
+
+
 def test_studies_of_a_table_are_made_and_judged_with_the_table(tmp_path, macro):
     nasopt.compare(
         Experiment.on_benchmark(macro, trials=3), samplers="random,tpe", seeds=2,

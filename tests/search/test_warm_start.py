@@ -204,6 +204,20 @@ def test_a_database_named_twice_is_one_and_the_study_goes_on(before, tmp_path):
     assert len(study.user_attrs["warm_start"]) == 1
 
 
+def test_databases_may_be_named_in_another_order_and_spelling_when_it_goes_on(
+    before, tmp_path, monkeypatch
+):
+    other = tmp_path / "other.db"
+    nasopt.run(replace(SHORT, seed=1), storage=other, sampler="random", device="cpu")
+    monkeypatch.chdir(tmp_path)
+    nasopt.run(after((before, "other.db")), storage="x.db", trials=1, **GIVEN)
+    study = nasopt.run(after(("./other.db", before)), storage="x.db", trials=2, **GIVEN)
+    assert len(study.trials) == 2
+    assert [each["from"] for each in study.user_attrs["warm_start"]] == [str(before), "other.db"]
+    with pytest.raises(StudyError, match=r"is other\.db now, was .*short\.db, other\.db"):
+        nasopt.run(after("other.db"), storage="x.db", trials=3, **GIVEN)
+
+
 def test_what_several_studies_or_repeats_tell_again_counts_once(tmp_path):
     short = replace(SHORT, space=Space(Conv(filters=categorical(2, 4, 8))), trials=5)
     for seed in (0, 1):
