@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.proxies studies/cifar10_small.py --storage runs/proxies.db
 
-Random networks of the study are trained twice with `--epochs` epochs, and once by each proxy: a
-recipe with fewer epochs, fewer training images, smaller pictures. The epochs of the long trainings
-are proxies, too: what a pruner sees, the first one alone, and the sum of training losses (TSE: Ru
-et al., Speedy Performance Estimation for Neural Architecture Search, NeurIPS 2021). So are sizes,
-which cost nothing.
+Random networks of the study are trained twice by its recipe (or with `--epochs` epochs), and once
+by each proxy: a recipe with fewer epochs, fewer training images, smaller pictures. The epochs of
+the long trainings are proxies, too: what a pruner sees, the first one alone, and the sum of
+training losses (TSE: Ru et al., Speedy Performance Estimation for Neural Architecture Search,
+NeurIPS 2021). So are sizes, which cost nothing.
 
 A long training judges the proxies; those that are taken from the other one, or trained apart, do
 not share its luck. Each of the two judges once, and the mean is shown. The better third is the
@@ -167,6 +167,7 @@ def proxies_of(trainings: Trainings, epochs: int) -> tuple[Floats, list[Proxy]]:
     found += [
         apart(f"a recipe of {few} epochs", recipe=replace(experiment.recipe, epochs=few))
         for few in (own, own // 2, own // 4)
+        if few < epochs
     ]
     data = experiment.data
     images = sum(data.counts)
@@ -232,14 +233,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("study")
     parser.add_argument("--networks", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=16, help="of a long training")
+    parser.add_argument("--epochs", type=int, help="of a long training; by default the recipe's")
     parser.add_argument("--storage", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--csv", type=Path, help="write the curves of the long trainings")
     given = parser.parse_args()
     experiment = load_experiment(given.study)
     trainings = Trainings(experiment, given.networks, given.storage, given.device)
-    judges, proxies = proxies_of(trainings, given.epochs)
+    judges, proxies = proxies_of(trainings, given.epochs or experiment.recipe.epochs)
     print("\n".join(table(judges, proxies)))
     if given.csv:
         write_curves(trainings, given.csv)
