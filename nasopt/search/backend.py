@@ -12,6 +12,7 @@ from nasopt.data import Dataset, Seen
 from nasopt.search.resume import Engine, paid_epochs
 from nasopt.space import model
 from nasopt.space.architecture import Architecture
+from nasopt.space.features import Features, WithFeatures
 from nasopt.space.limits import COSTS
 from nasopt.space.space import Space
 from nasopt.space.vectorized import Networks, Surveys
@@ -98,10 +99,13 @@ class Trained(Backend):
     highest = 1.0
     fresh_seeds = True
 
-    def __init__(self, space: Space, recipe: Recipe, data: Dataset) -> None:
+    def __init__(
+        self, space: Space, recipe: Recipe, data: Dataset, features: Features | None = None
+    ) -> None:
         self.space = space
         self.recipe = recipe
         self.data = data
+        self.features = features
 
     @property
     def dataset(self) -> HasFingerprint:
@@ -109,7 +113,8 @@ class Trained(Backend):
 
     @cached_property
     def surveys(self) -> Surveys:
-        return Networks(self.space, self.data.classes)
+        networks = Networks(self.space, self.data.classes)
+        return networks if self.features is None else WithFeatures(networks, self.features)
 
     def cost(self, network: HasKey) -> model.Cost:
         assert isinstance(network, Architecture)

@@ -20,6 +20,7 @@ from nasopt.search.first import First, params_of
 from nasopt.search.own_training import OwnTraining, Train, check_train
 from nasopt.space import model
 from nasopt.space.architecture import Architecture
+from nasopt.space.features import Features, WithFeatures
 from nasopt.space.fields import Open, RandomTrial
 from nasopt.space.limits import COSTS, LATENCY, Limit
 from nasopt.space.space import Space
@@ -70,11 +71,13 @@ class Experiment(Spelled):
     that samplers share what was paid for. `name` begins the names of the studies. `train`, if
     given, trains the networks in nasopt's place: a function of (architecture, recipe, seed) that
     yields an accuracy, or a dict with "accuracy", "loss" and "train_loss", after each epoch; see
-    `nasopt.data.external` for data that it loads itself. `first` are networks that a study tries
-    before any other: architectures of the space, or parameters by name, of which a sampler chooses
-    those that are left out. `warm_start` are databases of earlier searches of the same space, on
-    other data or by another recipe maybe: a new study of "surrogate" begins with what they have
-    seen, and keeps a record of it.
+    `nasopt.data.external` for data that it loads itself. `features` is a function that gives a dict
+    of a few numbers for an architecture, always of the same names, which models learn from besides
+    its size; it is asked of some hundred networks for each that is trained. `first` are networks
+    that a study tries before any other: architectures of the space, or parameters by name, of which
+    a sampler chooses those that are left out. `warm_start` are databases of earlier searches of the
+    same space, on other data or by another recipe maybe: a new study of "surrogate" begins with
+    what they have seen, and keeps a record of it.
 
     Raises an Error for a field that cannot be.
     """
@@ -93,6 +96,7 @@ class Experiment(Spelled):
     name: str = "experiment"
     benchmark: Benchmark | None = None
     train: Train | None = None
+    features: Features | None = None
     first: tuple[First, ...] = ()
     warm_start: tuple[str | Path, ...] = ()
 
@@ -122,6 +126,11 @@ class Experiment(Spelled):
                     f"Experiment.metric={self.metric!r}: train=... yields one score a network, "
                     "which is its accuracy; leave metric=... out and yield that score"
                 )
+        if self.features is not None and not callable(self.features):
+            raise RecipeError(
+                f"Experiment.features={self.features!r}: give a function of an architecture that "
+                "returns a dict of numbers by name"
+            )
         if self.benchmark is not None:
             self._take(self.benchmark)
         check_name(self.name, "Experiment.name", RecipeError)
@@ -206,6 +215,11 @@ class Experiment(Spelled):
             raise RecipeError("Experiment.dataset: a benchmark has its own; leave dataset=... out")
         if self.train is not None:
             raise RecipeError("Experiment.train: a benchmark trains nothing; leave train=... out")
+        if self.features is not None:
+            raise RecipeError(
+                "Experiment.features: a table has its own, in columns feature:NAME; leave "
+                "features=... out"
+            )
         if self.space not in (None, benchmark.space):
             raise RecipeError("Experiment.space: a benchmark has its own; leave space=... out")
         if self.recipe not in (Recipe(), benchmark.recipe):
@@ -250,8 +264,14 @@ class Experiment(Spelled):
             return Tabular(self.benchmark)
         assert isinstance(self.space, Space)
         if self.train is not None:
-            return OwnTraining(self.train, self.space, self.recipe, self.data)
-        return Trained(self.space, self.recipe, self.data)
+            return OwnTraining(self.train, self.space, self.recipe, self.data, self.features)
+        return Trained(self.space, self.recipe, self.data, self.features)
+
+    @property
+    def own_features(self) -> tuple[str, ...]:
+        """The names of what `features` tells of a network."""
+        surveys = None if self.features is None else self.backend.surveys
+        return surveys.own if isinstance(surveys, WithFeatures) else ()
 
     @property
     def sought(self) -> tuple[str, ...]:

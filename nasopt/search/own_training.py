@@ -17,6 +17,7 @@ from nasopt.data import Dataset
 from nasopt.errors import Error, RecipeError, closest
 from nasopt.search.backend import Resources, Trained
 from nasopt.space.architecture import Architecture
+from nasopt.space.features import Features
 from nasopt.space.space import Space
 from nasopt.text import RUN_AGAIN, several
 from nasopt.training.devices import out_of_memory_told
@@ -74,8 +75,15 @@ class OwnTraining(Trained):
     to the next one.
     """
 
-    def __init__(self, train: Train, space: Space, recipe: Recipe, data: Dataset) -> None:
-        super().__init__(space, recipe, data)
+    def __init__(
+        self,
+        train: Train,
+        space: Space,
+        recipe: Recipe,
+        data: Dataset,
+        features: Features | None = None,
+    ) -> None:
+        super().__init__(space, recipe, data, features)
         self.train = train
 
     @cached_property

@@ -201,6 +201,7 @@ def refuse_other_settings(study: StudyRecord, sampler: GivenSampler) -> None:
 def may_change(experiment: Experiment) -> dict[str, Any]:
     """Return the settings that may change in a study, from its user attributes."""
     return {
+        "features": experiment.own_features,
         "limits": [str(limit) for limit in experiment.limits],
         "pruner": pruner_name(experiment.pruner),
     }

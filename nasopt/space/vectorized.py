@@ -142,7 +142,7 @@ class Networks:
         found = []
         for channel, place, by, *each in kinds.tolist():
             fields = layer.open_fields
-            values = {f: _candidates(fields[f])[at] for f, at in zip(places, each, strict=True)}
+            values = {f: candidates(fields[f])[at] for f, at in zip(places, each, strict=True)}
             acting = {"stride": by} if "stride" in layer.shrinking else {}
             chosen = replace(layer, **(values | acting))
             cost = layer_cost(chosen, (channel, *self._resolutions[place]))
@@ -161,8 +161,8 @@ class Networks:
         found = {}
         for layer in layers:
             place, stride, after, idle = map(np.array, zip(*rows[layer], strict=True))
-            candidates = {name: np.array(_candidates(f)) for name, f in layer.open_fields.items()}
-            found[layer] = Effects(place, stride, after, idle, candidates)
+            opened = {name: np.array(candidates(f)) for name, f in layer.open_fields.items()}
+            found[layer] = Effects(place, stride, after, idle, opened)
         return found
 
     def _effects_at(self, layer: Layer, resolution: tuple[int, ...]) -> tuple[list[Any], ...]:
@@ -182,13 +182,14 @@ class Networks:
 
 def _spelled_out(layer: Layer) -> list[Layer]:
     """Return the layer for each value of the field that shrinks, all others taking their first."""
-    fields = {name: _candidates(field) for name, field in layer.open_fields.items()}
+    fields = {name: candidates(field) for name, field in layer.open_fields.items()}
     first = layer.choose({name: values[0] for name, values in fields.items()})
     name = next((name for name in layer.shrinking if name in fields), None)
     return [first] if name is None else [replace(first, **{name: v}) for v in fields[name]]
 
 
-def _candidates(field: Any) -> list[Any]:
+def candidates(field: Any) -> list[Any]:
+    """Return the values of an open field in order, which the places of a survey count."""
     assert isinstance(field, Categorical | Integer)
     return list(field.candidates)
 

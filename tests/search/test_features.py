@@ -1,0 +1,73 @@
+"""Features of the user's own in a search: they help, they are kept by name, and it goes on."""
+
+import pytest
+
+import nasopt
+from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
+from nasopt.errors import RecipeError
+from tests.examples import small
+
+EVEN = categorical(2, 3, 4, 5, 6, 7)
+SPACE = Space(repeat(Conv(filters=EVEN, kernel_size=1), 12))
+
+
+def evens(architecture) -> dict[str, int]:
+    """How many layers have an even number of filters, which no size tells."""
+    return {"evens": sum(1 - layer.filters % 2 for layer in architecture.convolutions)}
+
+
+def learnt(architecture, recipe, seed):
+    yield evens(architecture)["evens"] / 12
+
+
+def experiment(**fields) -> Experiment:
+    given = {"space": SPACE, "recipe": Recipe(epochs=1), "train": learnt, "trials": 14}
+    return small(**(given | fields))
+
+
+def values(study) -> list[float]:
+    return [trial.value for trial in study.trials]
+
+
+def test_the_surrogate_learns_from_them_and_a_study_in_parts_is_the_whole_one(tmp_path):
+    told = experiment(features=evens)
+    whole = nasopt.run(told, storage=tmp_path / "whole.db", device="cpu")
+    blind = nasopt.run(experiment(), storage=tmp_path / "blind.db", device="cpu")
+    assert max(values(whole)) > max(values(blind))
+    assert whole.user_attrs["features"] == ["evens"]
+    nasopt.run(told, storage=tmp_path / "parts.db", device="cpu", trials=8)
+    parts = nasopt.run(told, storage=tmp_path / "parts.db", device="cpu")
+    assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
+    why = nasopt.open(tmp_path / "whole.db").study("experiment/surrogate/0").why(6)
+    assert next(iter(why.weights)) == "evens"
+
+
+def test_other_samplers_do_not_ask(tmp_path):
+    asked = []
+
+    def features(architecture):
+        asked.append(architecture)
+        return evens(architecture)
+
+    study = nasopt.run(
+        experiment(features=features, trials=4),
+        sampler="random", storage=tmp_path / "x.db", device="cpu",
+    )  # fmt: skip
+    assert len(study.trials) == 4
+    assert len(asked) == 1  # for its names
+
+
+def test_a_function_that_fails_leaves_the_study_to_go_on(tmp_path):
+    with pytest.raises(RecipeError, match=r"^Experiment\.features: KeyError: 'x' for .*; correct"):
+        nasopt.run(
+            experiment(features=lambda network: {}["x"]), storage=tmp_path / "x.db", device="cpu"
+        )
+    study = nasopt.run(experiment(features=evens), storage=tmp_path / "x.db", device="cpu")
+    assert len(study.trials) == 14
+
+
+def test_what_is_no_function_or_no_space_of_ones_own_is_refused(macro):
+    with pytest.raises(RecipeError, match=r"^Experiment\.features=\('evens',\): give a function"):
+        experiment(features=("evens",))
+    with pytest.raises(RecipeError, match=r"^Experiment\.features: a table has its own, in "):
+        Experiment.on_benchmark(macro, features=evens)
