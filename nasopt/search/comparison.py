@@ -275,17 +275,22 @@ class Comparison:
     def _missing(
         self, ledger: Ledger, but: Container[str] = ()
     ) -> dict[str, tuple[str, Evaluation]]:
-        """Return the winners to be trained again, once each, by key: a study of it, the winner."""
+        """Return the winners to be trained again, once each, by key: a study of it, the winner.
+
+        Those of whole studies come first: samplers are compared by them.
+        """
         known = self._known(ledger)
+        names = [name for name in self.studies if self.replicates and name not in but]
+        winners = [
+            (name, winner)
+            for name in names
+            for winner in quarter_winners(rows_of(self._read(name)), self.budget)
+        ]
         found: dict[str, tuple[str, Evaluation]] = {}
-        for name in self.studies if self.replicates else ():
-            if name in but:
-                continue
-            study = self._read(name)
-            for winner in quarter_winners(rows_of(study), self.budget):
-                evaluation = self.experiment.evaluation(study.trials[winner.number].params)
-                if self._untrained(evaluation, known):
-                    found.setdefault(evaluation.key, (name, evaluation))
+        for name, winner in sorted(winners, key=lambda pair: -pair[1].quarter):
+            evaluation = self.experiment.evaluation(self._read(name).trials[winner.number].params)
+            if self._untrained(evaluation, known):
+                found.setdefault(evaluation.key, (name, evaluation))
         return found
 
     def _known(self, ledger: Ledger) -> dict[str, float]:

@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 import nasopt
-from nasopt import Conv, Interrupted, Recipe, Space, categorical, parameters
+from nasopt import Conv, Interrupted, Recipe, Space, categorical, integer, parameters
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import csv_output, write_csv
 from nasopt.analysis.outcome import studies_of
@@ -22,6 +22,7 @@ from nasopt.storage.opening import folders, open_storage
 from tests.examples import small
 
 SAMPLERS = ("random", "one-epoch", "tpe")
+WIDE = Space(Conv(filters=integer(2, 40), stride=2), Conv(filters=integer(2, 40)))
 
 
 def compare(database: Path, **fields) -> ComparisonResult:
@@ -65,6 +66,22 @@ def test_a_standing_agrees_with_the_studies(done):
     assert result.standings[0].difference is None
     assert result.standings[2].difference.pairs == 2
     assert sum(each.rank for each in result.standings) == pytest.approx(1 + 2 + 3)
+
+
+def test_the_winners_that_samplers_are_compared_by_are_trained_again_first(tmp_path):
+    database, experiment = tmp_path / "x.db", small(trials=8, space=WIDE)
+    compare(database, experiment=experiment, samplers=("random", "surrogate"), replicates=0)
+    comparison = Comparison(
+        experiment, samplers=("random", "surrogate"), seeds=2, replicates=1, storage=database,
+        device="cpu",
+    )  # fmt: skip
+    again, scores = [], []
+    for progress in comparison:
+        if progress.again:
+            again.append(progress.study)
+            scores.append(compare_studies(database, "*", replicates=1).score)
+    finals = scores.index("fresh") + 1
+    assert finals == len(set(again[:finals])) == 4 < len(again)
 
 
 def test_the_winner_of_each_quarter_is_trained_again_with_another_seed(done):
