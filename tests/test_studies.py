@@ -1,16 +1,22 @@
 """The shipped studies that need more than a library to run."""
 
 import ast
+import gzip
+import re
 import textwrap
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
+import pytest
 import torchvision
 from PIL import Image
 
+import nasopt
+from nasopt.cli.main import main
 from nasopt.search.loading import load_experiment
 
-STUDY = Path(__file__).parents[1] / "studies/cifar10_small.py"
+ROOT = Path(__file__).parents[1]
+STUDY = ROOT / "studies/cifar10_small.py"
 
 
 class FewPictures:
@@ -42,3 +48,45 @@ def test_the_pictures_of_the_small_cifar_study_are_made_as_its_docstring_says(
     assert len(list(tmp_path.glob("cifar10/test/*/*.png"))) == 400
     assert experiment.dataset.input_shape == (3, 16, 16)
     assert experiment.space.size == 24**20
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """The database of the comparison on photographs, as a clone has it."""
+    database = tmp_path / "cifar10_small.db"
+    packed = ROOT / "studies/results/cifar10_small.db.gz"
+    database.write_bytes(gzip.decompress(packed.read_bytes()))
+    return database
+
+
+def test_the_comparison_on_photographs_is_as_the_documents_tell(measured):
+    result = nasopt.open(measured).comparison("*")
+    by_name = {each.sampler: each for each in result.standings}
+    page = (ROOT / "docs/measurements.md").read_text(encoding="utf-8")
+    section = page.split("### On photographs")[1].split("###")[0]
+    for name, standing in by_name.items():
+        cells = re.search(rf"^\| {name} \| (.*) \|$", section, re.M)[1].split(" | ")
+        assert cells[:2] == [f"{standing.seen:.4f}", f"{standing.fresh:.4f}"]
+        if standing.difference is not None:
+            found = standing.difference
+            told = f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+            assert cells[2].strip() == told
+            assert found.pairs == 4
+    surrogate = by_name["surrogate"]
+    assert surrogate.difference.superiority == 1
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    opening = readme.split("## Two commands")[0]
+    for standing in by_name.values():
+        assert f"{standing.fresh:.3f}" in opening
+
+
+def test_its_report_is_the_page_that_the_readme_shows(measured, monkeypatch):
+    monkeypatch.chdir(measured.parent)
+    assert main(["report", measured.name]) == 0
+    page = Path("report.html").read_text(encoding="utf-8")
+    for told in ("4.0 \u00d7 10\u00b2\u2077", "0.5331", "cifar10_small/surrogate/1, trial 17"):
+        assert told in page
+
+
+def test_it_has_no_path_of_the_machine_that_made_it(measured):
+    assert not re.search(rb"/(?:work|tmp|home|root|opt)/", measured.read_bytes())

@@ -1,11 +1,14 @@
 """`proxies`: what cheap trainings tell of long ones, on numbers and on real trainings."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import spearmanr
 
+import nasopt
 from nasopt import Conv, Experiment, Recipe, Space, categorical, load_benchmark
 from nasopt.data import image_folder
 from tests.benchmarks.proxies import (
@@ -87,3 +90,16 @@ def test_trainings_are_paid_for_once_and_their_curves_are_a_benchmark(photograph
     benchmark = load_benchmark(str(tmp_path / "curves.csv"))
     assert benchmark.accuracies.shape == (4, 2, 8)
     assert benchmark.accuracies[:, 0, -1] == pytest.approx(judges[0], abs=1e-5)
+
+
+def test_the_curves_on_photographs_are_a_benchmark_with_epochs(tmp_path):
+    path = Path(__file__).parents[1] / "data/cifar10-small-curves.csv"
+    benchmark = load_benchmark(str(path))
+    assert benchmark.accuracies.shape == (16, 2, 8)
+    assert benchmark.recipe.epochs == 8
+    assert benchmark.known == ("parameters", "macs")
+    final = benchmark.accuracies[:, :, -1]
+    assert spearmanr(final[:, 0], final[:, 1]).statistic == pytest.approx(0.81, abs=0.005)
+    experiment = Experiment.on_benchmark(benchmark, trials=8, seed=1)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db")
+    assert study.best_value in final
