@@ -321,6 +321,7 @@ class StudyRecord(Attributes):
         """Return the record of a study with these attributes (see `check_study`)."""
         found = cls.given(attrs)
         found["experiment"] = ExperimentRecord.from_json(found["experiment"])
+        found["features"] = tuple(found.get("features", ()))
         return cls(name=name, **found, **others)
 
     @property

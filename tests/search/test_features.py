@@ -71,3 +71,13 @@ def test_what_is_no_function_or_no_space_of_ones_own_is_refused(macro):
         experiment(features=("evens",))
     with pytest.raises(RecipeError, match=r"^Experiment\.features: a table has its own, in "):
         Experiment.on_benchmark(macro, features=evens)
+
+
+def test_a_comparison_with_them_goes_on_and_a_change_of_their_names_is_told(tmp_path, caplog):
+    told = experiment(features=evens, trials=2)
+    given = {"samplers": "random,surrogate", "seeds": 1, "replicates": 0, "device": "cpu"}
+    first = nasopt.compare(told, storage=tmp_path / "x.db", **given)
+    assert nasopt.compare(told, storage=tmp_path / "x.db", **given) == first
+    renamed = experiment(features=lambda network: {"odds": 12 - evens(network)["evens"]})
+    nasopt.run(renamed, storage=tmp_path / "x.db", device="cpu", trials=3)
+    assert "features is ['odds'] from here on, was ['evens']" in caplog.text
