@@ -25,7 +25,6 @@ from nasopt import Experiment
 from nasopt.benchmarks import Benchmark
 from nasopt.samplers import make_sampler
 from nasopt.search.objective import Objective, _note
-from nasopt.search.reports import record_of
 
 MACRO = Path(__file__).parents[1] / "data" / "nas-bench-macro_cifar10.json.gz"
 SAMPLERS = ("random", "evolution", "tpe", "surrogate")
@@ -67,7 +66,7 @@ def _told(
             evaluation = objective.suggest(trial)
             objective._begin(trial, evaluation)
             results = list(objective._evaluator.epochs(evaluation))
-            record, value = record_of(results, 0), results[-1].accuracy
+            record, value = objective._reports.record_of(results, 0), results[-1].accuracy
             if evaluation.key in known:
                 _note(trial, replace(record, free=True))
                 study.tell(trial, value)
