@@ -319,7 +319,9 @@ class Comparison:
         refuse_other_settings(study, self.studies[study.name][1])
         for place, now in may_change(self.experiment).items():
             was = getattr(study, place)
-            if was not in (now, study.sampler):  # which may be a pruner of its own
+            unpruned = place == "pruner" and was == "none" and len(study.objectives) > 1
+            # a sampler may be a pruner of its own; older studies of two objectives had none
+            if was not in (now, study.sampler) and not unpruned:
                 raise StudyError(
                     f"study={study.name}: {place}={now} now, but {was} when it was run; set it "
                     "back, or choose another --storage or Experiment(name=...)"

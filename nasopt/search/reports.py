@@ -21,15 +21,17 @@ class Reports:
 
     `epochs` gives the results of an evaluation: a benchmark's table and a GPU are the same here.
     `cost` gives the cost of a network, by default what is known of it without measuring.
-    `should_prune` is given a trial, its last step and a function that asks the pruner about it: a
-    storage can so keep the verdict.
+    `should_prune` is given a trial, its last step, a function that asks the pruner about it, and
+    whether each verdict must be kept, as a storage can do.
     """
 
     def __init__(
         self,
         experiment: Experiment,
         epochs: Callable[[Evaluation], Iterator[EpochResult]],
-        should_prune: Callable[[optuna.Trial, int, Ask], bool] = lambda trial, step, ask: ask(),
+        should_prune: Callable[[optuna.Trial, int, Ask, bool], bool] = (
+            lambda trial, step, ask, keep: ask()
+        ),
         timer: Timer = no_timer,
         cost: Callable[[HasKey], Cost] | None = None,
     ) -> None:
@@ -66,7 +68,9 @@ class Reports:
                 if result.diverged:
                     raise optuna.TrialPruned(f"loss not finite in epoch {result.epoch}")
                 undecided = told <= result.epoch < evaluation.recipe.epochs
-                pruned = undecided and self.should_prune(trial, result.epoch, ask)
+                pruned = undecided and self.should_prune(
+                    trial, result.epoch, ask, not self.is_single
+                )
                 self.timer("storage")
                 if pruned:
                     raise optuna.TrialPruned(f"pruned after epoch {result.epoch}")

@@ -31,7 +31,12 @@ class WithFeatures:
         fields = networks.space.hyperparameters
         self._candidates = {name: candidates(field) for name, field in fields.items()}
         first = networks.survey(np.zeros((1, len(self.names)), dtype=np.int64))
-        self.own = tuple(self._told(self._architecture(first.places[0])))
+        self.own = tuple(sorted(self._told(self._architecture(first.places[0]))))
+        taken = {*networks.features, *self.names} & {*self.own}
+        if taken:
+            raise RecipeError(
+                f"Experiment.features: {min(taken)} is known of every network; give another name"
+            )
         self.features = (*networks.features, *self.own)
 
     def survey(self, places: NDArray[np.int64]) -> Survey:
@@ -45,7 +50,8 @@ class WithFeatures:
 
     def _row(self, places: NDArray[np.int64]) -> list[float]:
         key = places.tobytes()
-        if key not in self._known:
+        row = self._known.get(key)
+        if row is None:
             architecture = self._architecture(places)
             told = self._told(architecture)
             if told.keys() != set(self.own):
@@ -53,8 +59,8 @@ class WithFeatures:
                     f"Experiment.features: {', '.join(told) or 'nothing'} for {architecture}, but "
                     f"{', '.join(self.own) or 'nothing'} for another; always give the same names"
                 )
-            self._known[key] = [float(told[name]) for name in self.own]
-        return self._known[key]
+            row = self._known[key] = [float(told[name]) for name in self.own]
+        return row
 
     def _architecture(self, places: NDArray[np.int64]) -> Architecture:
         pairs = zip(self._candidates.items(), places.tolist(), strict=True)
@@ -68,7 +74,11 @@ class WithFeatures:
                 f"Experiment.features: {type(error).__name__}: {error} for {architecture}; "
                 "correct the function"
             ) from error
-        if not isinstance(told, Mapping) or not all(map(_is_number, told.values())):
+        if (
+            not isinstance(told, Mapping)
+            or not all(isinstance(name, str) for name in told)
+            or not all(map(_is_number, told.values()))
+        ):
             raise RecipeError(
                 f"Experiment.features: {told!r} for {architecture}; give a dict of finite numbers "
                 "by name"
@@ -79,5 +89,5 @@ class WithFeatures:
 def _is_number(value: object) -> bool:
     try:
         return math.fabs(value) < LARGEST  # type: ignore[arg-type]  # others are what is asked
-    except TypeError:
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # some of them torch's
         return False

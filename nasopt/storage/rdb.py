@@ -292,24 +292,27 @@ class Storage(OwnedTrials):
         with self._owned(trial_id) as connection:
             self._set_attrs(connection, SYSTEM_ATTRS, trial_id, {key: value})
 
-    def should_prune(self, trial: optuna.Trial, step: int, ask: Callable[[], bool]) -> bool:
+    def should_prune(
+        self, trial: optuna.Trial, step: int, ask: Callable[[], bool], keep: bool = False
+    ) -> bool:
         """Return the pruner's verdict on the report at `step` of a trial of one's own, by `ask`.
 
         Successive halving notes the rung that a trial completes before it answers: a kill in
         between would turn a prune into a pass. So what a pruner notes is written together with
-        its verdict, and a verdict that is known is not asked for again.
+        its verdict, and a verdict that is known is not asked for again. With `keep` each verdict is
+        written: a trial whose reports Optuna does not keep has passed all steps up to that one.
         """
         attrs = self.get_trial_system_attrs(trial._trial_id)
         known = attrs.get(VERDICT)
-        if known is not None and known[0] == step:
-            return bool(known[1])
+        if known is not None and known[0] >= step:
+            return bool(known[1]) and known[0] == step
         notes: dict[str, Any] = {}
         self._together = notes
         try:
-            verdict = ask()
+            verdict = bool(ask())  # of NumPy, maybe
         finally:
             self._together = None
-        if notes:
+        if notes or keep:
             with self._owned(trial._trial_id) as connection:
                 notes[VERDICT] = [step, verdict]
                 self._set_attrs(connection, SYSTEM_ATTRS, trial._trial_id, notes)

@@ -1,5 +1,6 @@
 """The scores of a trial after its epochs, and pruning by them, with two objectives."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import optuna
@@ -9,6 +10,7 @@ from optuna.trial import TrialState
 
 import nasopt
 from nasopt import Conv, Recipe, Space, integer
+from nasopt.search.search import Search
 from tests.examples import small
 
 EAGER = MedianPruner(n_startup_trials=1, n_warmup_steps=0)
@@ -67,3 +69,27 @@ def test_the_objective_of_a_plain_study_prunes_as_well(tmp_path):
     study.optimize(objective, n_trials=20)
     assert TrialState.PRUNED in {trial.state for trial in study.trials}
     assert objective(study.best_trials[0]) == tuple(study.best_trials[0].values)
+
+
+def test_a_trial_that_goes_on_is_not_judged_anew_by_epochs_that_it_has_passed(tmp_path):
+    """It passed them before others were there to compare it with."""
+    first = [{"conv01.filters": filters} for filters in (30, 2, 3, 4)]
+    search = Search(
+        widths(first=tuple(first), pruner="none"),
+        sampler="random", storage=tmp_path / "x.db", device="cpu",
+    )  # fmt: skip
+    with closing(iter(search)) as running:
+        for progress in running:
+            if (progress.number, progress.epoch) == (3, 5):
+                break
+    study = nasopt.run(
+        replace(widths(first=tuple(first)), pruner=EAGER),
+        sampler="random", storage=tmp_path / "x.db", device="cpu",
+    )  # fmt: skip
+    assert len(study.trials[3].user_attrs["reports"]) >= 5
+
+
+def test_a_comparison_from_before_two_objectives_were_pruned_can_be_read(tmp_path):
+    given = {"samplers": "random", "seeds": 1, "device": "cpu", "storage": tmp_path / "x.db"}
+    before = nasopt.compare(widths(trials=3, pruner="none"), **given)
+    assert nasopt.compare(widths(trials=3), **given).standings == before.standings

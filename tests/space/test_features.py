@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from nasopt.errors import RecipeError
 from nasopt.space.features import WithFeatures
@@ -29,7 +30,7 @@ def places(n: int) -> np.ndarray:
 def test_they_follow_those_of_the_network_itself_row_by_row():
     survey = WithFeatures(NETWORKS, widths)
     assert survey.names == NETWORKS.names
-    assert survey.features == (*NETWORKS.features, "widest", "narrowest")
+    assert survey.features == (*NETWORKS.features, "narrowest", "widest")
     rows = places(50)
     found, plain = survey.survey(rows), NETWORKS.survey(rows)
     assert (found.features[:, :-2] == plain.features).all()
@@ -37,7 +38,7 @@ def test_they_follow_those_of_the_network_itself_row_by_row():
     for row, told in zip(rows, found.features, strict=True):
         fields = SPACE.hyperparameters.items()
         params = {name: field.candidates[at] for (name, field), at in zip(fields, row, strict=True)}
-        assert told[-2:].tolist() == [*widths(SPACE.decode(params)).values()]
+        assert told[-2:].tolist() == sorted(widths(SPACE.decode(params)).values())
 
 
 def test_the_function_is_asked_once_of_each_network():
@@ -45,7 +46,7 @@ def test_the_function_is_asked_once_of_each_network():
 
     def counted(architecture):
         asked.append(architecture)
-        return {"depth": len(architecture.layers)}
+        return {"layers": len(architecture.layers)}
 
     survey = WithFeatures(NETWORKS, counted)
     survey.survey(places(200))
@@ -66,6 +67,10 @@ def test_no_networks_have_no_rows():
         (lambda network: {"a": "b"}, "{'a': 'b'} for "),
         (lambda network: {"a": float("nan")}, "{'a': nan} for "),
         (lambda network: {"a": None}, "{'a': None} for "),
+        (lambda network: {1: 2.0}, "{1: 2.0} for "),
+        (lambda network: {"a": 10**400}, "; give a dict of finite numbers by name"),
+        (lambda network: {"a": torch.tensor([1.0, 2.0])}, "; give a dict of finite numbers"),
+        (lambda network: {"depth": 3}, "depth is known of every network; give another name"),
         (lambda network: {"a": 1 / 0}, "ZeroDivisionError: division by zero for "),
         (lambda network: {str(len(network.layers)): 1}, "always give the same names"),
     ],
