@@ -6,12 +6,18 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate, pairwise
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import (
+    ForkServerContext,
+    ForkServerProcess,
+    SpawnContext,
+    SpawnProcess,
+)
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -22,6 +28,7 @@ REPLACEMENTS_IN_A_ROW = 20  # for each worker, as long as no trial ends well in 
 # exit codes of one that was still starting
 ASKED_TO_STOP = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
 UNKNOWN = 255  # the exit code of one whose server had died before
+SECONDS_TO_DIE = 30  # at most, for the server that forks them
 POLL_SECONDS = 0.2  # between two looks whether it was asked to stop
 NEEDED = (
     "nasopt.search.comparison",
@@ -99,7 +106,7 @@ class Crew(Generic[Given]):
         args = self.work, self.given[number], dict(os.environ), mouth
         with _interrupts_held():
             process = _fresh().Process(target=_work, args=args)
-            process.start()
+            _begin(process)
         mouth.close()
         self.processes[number] = process
         self._told_end.difference_update(self.workers[number])
@@ -195,6 +202,22 @@ def _fresh() -> SpawnContext | ForkServerContext:
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(list(NEEDED))
     return server
+
+
+def _begin(process: SpawnProcess | ForkServerProcess) -> None:
+    """Start a process; where the server that forks it is just dying, it is forked by the next.
+
+    A server that is killed refuses connections before it counts as dead, and only then is another
+    begun in its place.
+    """
+    give_up = time.monotonic() + SECONDS_TO_DIE
+    while True:
+        try:
+            return process.start()
+        except (ConnectionError, EOFError):
+            if time.monotonic() > give_up:
+                raise
+        time.sleep(POLL_SECONDS / 10)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,17 @@ def test_a_worker_is_replaced_where_nobody_knows_how_it_died(tmp_path, caplog):
     ran(be_killed_after_its_server, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     assert caplog.messages == ["a worker was killed by an unknown signal; another takes its place"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are no forks")
+def test_a_worker_is_begun_while_the_server_that_forks_it_is_dying(tmp_path):
+    ran(note, tmp_path)
+    server = forkserver._forkserver
+    os.kill(server._forkserver_pid, signal.SIGKILL)
+    os.waitpid(server._forkserver_pid, 0)
+    # its address is gone, but it is not dead yet
+    server._forkserver_pid = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "0.5")
+    assert [said for _, said in ran(note, tmp_path)] == [Begun("here"), Ended()]
 
 
 def test_workers_that_die_again_and_again_are_given_up_where_no_trial_ends(
