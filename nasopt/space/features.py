@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from textwrap import shorten
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +57,9 @@ class WithFeatures:
             told = self._told(architecture)
             if told.keys() != set(self.own):
                 raise RecipeError(
-                    f"Experiment.features: {', '.join(told) or 'nothing'} for {architecture}, but "
-                    f"{', '.join(self.own) or 'nothing'} for another; always give the same names"
+                    f"Experiment.features: {', '.join(told) or 'nothing'} for "
+                    f"{_brief(architecture)}, but {', '.join(self.own) or 'nothing'} for another; "
+                    "always give the same names"
                 )
             row = self._known[key] = [float(told[name]) for name in self.own]
         return row
@@ -71,7 +73,7 @@ class WithFeatures:
             told = self._of(architecture)
         except Exception as error:
             raise RecipeError(
-                f"Experiment.features: {type(error).__name__}: {error} for {architecture}; "
+                f"Experiment.features: {type(error).__name__}: {error} for {_brief(architecture)}; "
                 "correct the function"
             ) from error
         if (
@@ -80,10 +82,15 @@ class WithFeatures:
             or not all(map(_is_number, told.values()))
         ):
             raise RecipeError(
-                f"Experiment.features: {told!r} for {architecture}; give a dict of finite numbers "
-                "by name"
+                f"Experiment.features: {told!r} for {_brief(architecture)}; give a dict of finite "
+                "numbers by name"
             )
         return told
+
+
+def _brief(architecture: Architecture) -> str:
+    """Return how it begins: enough to tell it by, in a line."""
+    return shorten(str(architecture), 120, placeholder=" ...")
 
 
 def _is_number(value: object) -> bool:

@@ -311,7 +311,8 @@ class StudyRecord(Attributes):
     threads: int | None = attribute(is_anything)  # of the CPU, that its networks are trained with
     trials_budget: int | None = attribute(optional(is_positive), name="trials")
     epochs_budget: int | None = attribute(optional(is_positive))  # of the two budgets, one is given
-    features: Sequence[str] = attribute(list_of(is_text), ())  # of the user's own, by name
+    # of the user's own, by name; written also where there are none, so that a change is told
+    features: Sequence[str] = attribute(list_of(is_text), None)
     limits: Sequence[str] = attribute(list_of(is_text), MISSING)  # in force: they may change
     pruner: str = attribute(is_text, MISSING)
     ended: str = attribute(is_text, "")  # why before its budget was spent; "" if it goes on

@@ -58,7 +58,8 @@ def test_other_samplers_do_not_ask(tmp_path):
 
 
 def test_a_function_that_fails_leaves_the_study_to_go_on(tmp_path):
-    with pytest.raises(RecipeError, match=r"^Experiment\.features: KeyError: 'x' for .*; correct"):
+    short = r"^Experiment\.features: KeyError: 'x' for Architecture\(.{50,120} \.\.\.; correct the"
+    with pytest.raises(RecipeError, match=short):
         nasopt.run(
             experiment(features=lambda network: {}["x"]), storage=tmp_path / "x.db", device="cpu"
         )
@@ -81,3 +82,15 @@ def test_a_comparison_with_them_goes_on_and_a_change_of_their_names_is_told(tmp_
     renamed = experiment(features=lambda network: {"odds": 12 - evens(network)["evens"]})
     nasopt.run(renamed, storage=tmp_path / "x.db", device="cpu", trials=3)
     assert "features is ['odds'] from here on, was ['evens']" in caplog.text
+
+
+@pytest.mark.parametrize(("before", "after"), [(evens, None), (None, evens)])
+def test_features_that_come_or_go_are_told_and_kept(before, after, tmp_path, caplog):
+    first, second = (experiment(features=f, trials=n) for f, n in ((before, 2), (after, 3)))
+    nasopt.run(first, storage=tmp_path / "x.db", device="cpu")
+    study = nasopt.run(second, storage=tmp_path / "x.db", device="cpu")
+    names = ["evens"] if after else []
+    assert f"features is {names} from here on, was {['evens'][len(names) :]}" in caplog.text
+    assert study.user_attrs["features"] == names
+    given = {"samplers": "random,surrogate", "seeds": 1, "replicates": 0, "device": "cpu"}
+    nasopt.compare(second, storage=tmp_path / "x.db", **given)
