@@ -1,39 +1,49 @@
 """What a cheap training tells of a long one: rank correlations, regrets, and their price.
 
-    python -m tests.benchmarks.proxies studies/cifar10_small.py --storage runs/proxies.db
+    python -m tests.benchmarks.proxies studies/cifar10_small.py \\
+        tests/data/cifar10-small-curves.csv tests/data/cifar10-small-proxies.csv
 
-Random networks of the study are trained twice by its recipe (or with `--epochs` epochs), and once
-by each proxy: a recipe with fewer epochs, fewer training images, smaller pictures. The epochs of
-the long trainings are proxies, too: what a pruner sees, the first one alone, and the sum of
-training losses (TSE: Ru et al., Speedy Performance Estimation for Neural Architecture Search,
-NeurIPS 2021). So are sizes, which cost nothing.
+Random networks of the study are trained twice by its recipe, and once by each proxy: a recipe with
+fewer epochs, fewer training images, smaller pictures. The epochs of the long trainings are proxies,
+too: what a pruner sees, the first one alone, and the sum of training losses (TSE: Ru et al., Speedy
+Performance Estimation for Neural Architecture Search, NeurIPS 2021). So are sizes, which cost
+nothing.
 
 A long training judges the proxies; those that are taken from the other one, or trained apart, do
 not share its luck. Each of the two judges once, and the mean is shown. The better third is the
 judge's, so the correlations within it have the judge's luck against them, for each line alike:
-the line "all epochs, another seed" is what can be had. Trainings are kept in the database: the same
-command goes on.
+the line "all epochs, another seed" is what can be had.
+
+The first file is a table of one's own of the long trainings, a row an epoch, the second has a row
+for each training by a proxy. What is there is not trained again, so the same command goes on, and
+with the files of the repository it prints the table at once.
 """
 
 import argparse
 import csv
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.stats import spearmanr
 
 from nasopt import load_experiment
 from nasopt.analysis.noise import SAMPLE_SEED
-from nasopt.data import image_folder
-from nasopt.search.evaluator import Evaluator
+from nasopt.data import Dataset, image_folder
+from nasopt.data.readers import Split
+from nasopt.data.splitting import stratified
 from nasopt.search.experiment import Experiment
-from nasopt.training.evaluation import EpochResult
+from nasopt.training.evaluation import Evaluation
+from nasopt.training.trainer import Trainer
 
 Floats = npt.NDArray[np.float64]
+Change = Callable[[Evaluation], Evaluation]
 
 DRAWS = 2_000  # of the networks, for the intervals
 BEST = 3  # networks that are trained long after a proxy has chosen them
@@ -41,11 +51,14 @@ BEST = 3  # networks that are trained long after a proxy has chosen them
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy's scores (judges, networks), more is better, and its seconds a network."""
+    """A proxy's scores (judges, networks), more is better, and its work.
+
+    That is MACs x training images x epochs, as a share of a long training's.
+    """
 
     name: str
     scores: Floats
-    seconds: float
+    work: float
 
 
 @dataclass(frozen=True)
@@ -96,61 +109,135 @@ def interval(proxy: Proxy, judges: Floats, of: Callable[[Worth], float]) -> tupl
     return float(low), float(high)
 
 
+class Epoch(NamedTuple):
+    accuracy: float
+    train_loss: float
+    seconds: float
+
+
 class Trainings:
-    """The trainings of the study's random networks, by its recipe and others."""
+    """The trainings of the study's random networks: long ones by its recipe, and by proxies."""
 
-    def __init__(self, experiment: Experiment, networks: int, storage: Path, device: str) -> None:
+    def __init__(self, experiment: Experiment, networks: int, curves: Path, proxies: Path) -> None:
         self.experiment = experiment
-        self.networks = networks
-        self.storage = storage
-        self.device = device
-        self.curves: dict[tuple[str, int], list[list[EpochResult]]] = {}
+        self.drawn = list(experiment.sample(networks, SAMPLE_SEED))
+        self.costs = [experiment.cost(each.architecture) for each in self.drawn]
+        self.curves = curves
+        self.proxies = proxies
 
-    def of(self, what: str, seed: int, **changes: object) -> list[list[EpochResult]]:
-        """Return the epochs of each network by the experiment with `changes` and a seed."""
-        experiment = replace(self.experiment, **changes)  # type: ignore[arg-type]
-        evaluator = Evaluator(experiment, self.storage, self.device)
-        # The networks are drawn by the study itself: other pictures have other limits and spaces.
-        drawn = self.experiment.sample(self.networks, SAMPLE_SEED)
-        curves = []
-        for number, each in enumerate(drawn, 1):
-            evaluation = replace(
-                each, recipe=experiment.recipe, dataset=experiment.data, seed=experiment.seed + seed
-            )
-            curves.append(list(evaluator.epochs(evaluation)))
-            print(f"{what}, seed {seed}: [{number}/{self.networks}] {curves[-1][-1].accuracy:.4f}",
-                  flush=True)  # fmt: skip
-        self.curves[what, seed] = curves
-        return curves
+    def long(self, seed: int) -> list[list[Epoch]]:
+        """Return the epochs of each network by the recipe of the study and a seed."""
+        known: dict[int, list[Epoch]] = defaultdict(list)
+        for each in _rows(self.curves):
+            if int(each["seed"]) == seed:
+                epoch = Epoch(*(float(each[n]) for n in ("accuracy", "_train_loss", "seconds")))
+                known[int(each["network"])].append(epoch)
+        for number, each in enumerate(self.drawn):
+            if number not in known:
+                known[number] = trained(replace(each, seed=self.experiment.seed + seed))
+                for epoch, result in enumerate(known[number], 1):
+                    self._write_epoch(number, seed, epoch, result)
+        return [known[number] for number in range(len(self.drawn))]
+
+    def _write_epoch(self, number: int, seed: int, epoch: int, result: Epoch) -> None:
+        cost, architecture = self.costs[number], self.drawn[number].architecture
+        layers = " ".join(
+            f"{conv.filters}/{conv.kernel_size}/{conv.stride}" for conv in architecture.layers
+        )
+        _append(
+            self.curves,
+            network=number, seed=seed, epoch=epoch, accuracy=f"{result.accuracy:.5f}",
+            parameters=cost.parameters, macs=cost.macs, seconds=f"{result.seconds:.2f}",
+            _train_loss=f"{result.train_loss:.4f}",
+            _layers=layers if (seed, epoch) == (0, 1) else "",
+        )  # fmt: skip
+
+    def short(self, proxy: str, change: Change, share: float = 1) -> Floats:
+        """Return the accuracy of each network by a proxy.
+
+        `share` is that of the training images; the validation images are the same.
+        """
+        known = {
+            int(each["network"]): float(each["accuracy"])
+            for each in _rows(self.proxies)
+            if each["proxy"] == proxy
+        }
+        for number, each in enumerate(self.drawn):
+            if number not in known:
+                other = change(replace(each, seed=self.experiment.seed + 2))
+                known[number] = trained(other, share)[-1].accuracy
+                accuracy = f"{known[number]:.5f}"
+                _append(self.proxies, proxy=proxy, network=number, accuracy=accuracy)
+        return np.array([known[number] for number in range(len(self.drawn))])
 
 
-def final(curves: Sequence[Sequence[EpochResult]]) -> Floats:
-    return np.array([curve[-1].accuracy for curve in curves])
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    if path.exists():
+        with path.open(newline="") as file:
+            yield from csv.DictReader(file)
 
 
-def seconds(curves: Sequence[Sequence[EpochResult]], epochs: int | None = None) -> float:
-    return statistics.fmean(sum(r.seconds for r in curve[:epochs]) for curve in curves)
+def _append(path: Path, **row: object) -> None:
+    begun = path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if not begun:
+            writer.writeheader()
+        writer.writerow(row)
 
 
-def proxies_of(trainings: Trainings, epochs: int) -> tuple[Floats, list[Proxy]]:
+def images_of(data: Dataset, share: float = 1) -> tuple[Split, Split]:
+    """Return that share of the training images of each class, and all validation images."""
+    train, validation, _ = data.load()
+    if share < 1:
+        labels = train.labels.numpy()
+        places, _ = stratified(np.arange(len(labels)), labels, share, np.random.default_rng(0))
+        train = Split(train.images[places], train.labels[places])
+    return train, validation
+
+
+def trained(evaluation: Evaluation, share: float = 1) -> list[Epoch]:
+    data = evaluation.dataset
+    assert isinstance(data, Dataset)
+    results = Trainer(evaluation, *images_of(data, share), data.classes).epochs()
+    return [Epoch(each.accuracy, each.train_loss, each.seconds) for each in results]
+
+
+def proxies_of(trainings: Trainings) -> tuple[Floats, list[Proxy]]:
     """Return the judges' accuracies (judges, networks), and the proxies of the study."""
-    experiment = trainings.experiment
-    long = replace(experiment.recipe, epochs=epochs)
-    both = [trainings.of(f"{epochs} epochs", seed, recipe=long) for seed in (0, 1)]
-    judges = np.array([final(curves) for curves in both])
+    both = [trainings.long(seed) for seed in (0, 1)]
+    judges = np.array([[curve[-1].accuracy for curve in curves] for curves in both])
     others = both[::-1]  # each judge judges the other training
+    epochs = trainings.experiment.recipe.epochs
 
-    def curve(name: str, score: Callable[[list[EpochResult]], float], until: int) -> Proxy:
+    def curve(name: str, score: Callable[[list[Epoch]], float], until: int) -> Proxy:
         scores = np.array([[score(each) for each in curves] for curves in others])
-        return Proxy(name, scores, statistics.fmean(seconds(curves, until) for curves in both))
+        return Proxy(name, scores, until / epochs)
+
+    def apart(
+        name: str, work: float, change: Change = lambda each: each, share: float = 1
+    ) -> Proxy:
+        return Proxy(name, np.array([trainings.short(name, change, share)] * 2), work)
 
     found = [curve("all epochs, another seed", lambda c: c[-1].accuracy, epochs)]
-    cuts = sorted({1, epochs // 8, epochs // 4, epochs // 2} - {0})
-    for cut in reversed(cuts):
+    for few in (epochs // 2, epochs // 4):
+        recipe = replace(trainings.experiment.recipe, epochs=few)
+        found.append(
+            apart(
+                f"a recipe of {few} epochs",
+                few / epochs,
+                lambda each, recipe=recipe: replace(each, recipe=recipe),
+            )
+        )
+    for part in (2, 4):
+        found.append(apart(f"1/{part} of the training images", 1 / part, share=1 / part))
+    found.append(_smaller(trainings, apart))
+    cuts = sorted({1, epochs // 8, epochs // 4, epochs // 2} - {0}, reverse=True)
+    for cut in cuts:
         found.append(
             curve(f"stopped after epoch {cut}", lambda c, cut=cut: c[cut - 1].accuracy, cut)
         )
-    for cut in reversed(cuts):
+    for cut in cuts:
         found.append(
             curve(
                 f"training losses to epoch {cut}, summed",
@@ -158,40 +245,30 @@ def proxies_of(trainings: Trainings, epochs: int) -> tuple[Floats, list[Proxy]]:
                 cut,
             )
         )
-    own = experiment.recipe.epochs
-
-    def apart(name: str, **changes: object) -> Proxy:
-        curves = trainings.of(name, 2, **changes)
-        return Proxy(name, np.array([final(curves)] * 2), seconds(curves))
-
-    found += [
-        apart(f"a recipe of {few} epochs", recipe=replace(experiment.recipe, epochs=few))
-        for few in (own, own // 2, own // 4)
-        if few < epochs
-    ]
-    data = experiment.data
-    images = sum(data.counts)
-    found += [
-        apart(f"{own} epochs, 1/{part} of the images", dataset=replace(data, limit=images // part))
-        for part in (2, 4)
-    ]
-    path, size = data.arguments["path"], data.arguments["size"]
-    smaller = image_folder(path, size=size // 2, limit=data.limit)
-    found.append(apart(f"{own} epochs, {size // 2} x {size // 2} pixels", dataset=smaller))
-    drawn = experiment.sample(trainings.networks, SAMPLE_SEED)
-    costs = [experiment.cost(each.architecture) for each in drawn]
-    found.append(Proxy("parameters", np.array([[c.parameters for c in costs]] * 2, float), 0.0))
-    found.append(Proxy("MACs", np.array([[c.macs for c in costs]] * 2, float), 0.0))
+    for name, of in (("parameters", "parameters"), ("MACs", "macs")):
+        sizes = np.array([[getattr(cost, of) for cost in trainings.costs]] * 2, float)
+        found.append(Proxy(name, sizes, 0.0))
     return judges, found
 
 
+def _smaller(trainings: Trainings, apart: Callable[[str, float, Change], Proxy]) -> Proxy:
+    """Return the proxy of pictures of half the size."""
+    experiment = trainings.experiment
+    data = experiment.data
+    path, size = data.arguments["path"], data.arguments["size"] // 2
+    smaller = image_folder(path, size=size, limit=data.limit)
+    small = replace(experiment, dataset=smaller, limits=())
+    macs = sum(small.cost(each.architecture).macs for each in trainings.drawn)
+    work = macs / sum(cost.macs for cost in trainings.costs)
+    return apart(f"{size} x {size} pixels", work, lambda each: replace(each, dataset=smaller))
+
+
 def table(judges: Floats, proxies: Sequence[Proxy]) -> Iterator[str]:
-    yield "| proxy | share of the time | all | best third | loss of its first | of its best 3 |"
+    yield "| proxy | work | all | best third | loss of its first | of its best 3 |"
     yield "|---|---|---|---|---|---|"
-    whole = proxies[0].seconds
     for proxy in proxies:
         mean = mean_worth(proxy, judges)
-        cells = [proxy.name, f"{proxy.seconds / whole:.2f}"]
+        cells = [proxy.name, f"{proxy.work:.3g}"]
         for name in ("everywhere", "third"):
             low, high = interval(proxy, judges, lambda each, name=name: getattr(each, name))
             cells.append(f"{getattr(mean, name):.2f} ({low:.2f} to {high:.2f})")
@@ -202,48 +279,17 @@ def table(judges: Floats, proxies: Sequence[Proxy]) -> Iterator[str]:
     yield f"A network drawn at random loses {spread:.4f}."
 
 
-def write_curves(trainings: Trainings, path: Path) -> None:
-    """Write the curves as a table of one's own, a row an epoch, with what each network is."""
-    experiment = trainings.experiment
-    drawn = experiment.sample(trainings.networks, SAMPLE_SEED)
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(
-            ["network", "seed", "epoch", "accuracy", "parameters", "macs", "seconds",
-             "_train_loss", "_layers"]
-        )  # fmt: skip
-        for number, each in enumerate(drawn):
-            cost = experiment.cost(each.architecture)
-            layers = " ".join(
-                f"{conv.filters}/{conv.kernel_size}/{conv.stride}"
-                for conv in each.architecture.layers
-            )
-            for (what, seed), curves in trainings.curves.items():
-                if what != next(iter(trainings.curves))[0]:
-                    continue  # of a proxy
-                for result in curves[number]:
-                    rows.writerow(
-                        [number, seed, result.epoch, f"{result.accuracy:.5f}", cost.parameters,
-                         cost.macs, f"{result.seconds:.2f}", f"{result.train_loss:.4f}",
-                         layers if seed == 0 and result.epoch == 1 else ""]
-                    )  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("study")
-    parser.add_argument("--networks", type=int, default=20)
-    parser.add_argument("--epochs", type=int, help="of a long training; by default the recipe's")
-    parser.add_argument("--storage", type=Path, required=True)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--csv", type=Path, help="write the curves of the long trainings")
+    parser.add_argument("curves", type=Path, help="of the long trainings")
+    parser.add_argument("proxies", type=Path)
+    parser.add_argument("--networks", type=int, default=16)
     given = parser.parse_args()
+    torch.set_num_threads(1)
     experiment = load_experiment(given.study)
-    trainings = Trainings(experiment, given.networks, given.storage, given.device)
-    judges, proxies = proxies_of(trainings, given.epochs or experiment.recipe.epochs)
-    print("\n".join(table(judges, proxies)))
-    if given.csv:
-        write_curves(trainings, given.csv)
+    trainings = Trainings(experiment, given.networks, given.curves, given.proxies)
+    print("\n".join(table(*proxies_of(trainings))))
 
 
 if __name__ == "__main__":

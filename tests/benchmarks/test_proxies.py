@@ -11,15 +11,18 @@ from scipy.stats import spearmanr
 import nasopt
 from nasopt import Conv, Experiment, Recipe, Space, categorical, load_benchmark
 from nasopt.data import image_folder
+from nasopt.search.evaluator import Evaluator
+from tests.benchmarks import proxies as proxies_module
 from tests.benchmarks.proxies import (
     Proxy,
     Trainings,
+    images_of,
     interval,
     mean_worth,
     proxies_of,
     table,
+    trained,
     worth,
-    write_curves,
 )
 
 JUDGED = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
@@ -67,29 +70,50 @@ def photographs(tmp_path):
     return tmp_path / "photographs"
 
 
-def test_trainings_are_paid_for_once_and_their_curves_are_a_benchmark(photographs, tmp_path):
+def test_trainings_are_paid_for_once_and_their_curves_are_a_benchmark(
+    photographs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(proxies_module, "DRAWS", 20)
     experiment = Experiment(
         dataset=image_folder(photographs, size=8),
         space=Space(Conv(filters=categorical(2, 3, 4), kernel_size=categorical(1, 3))),
         recipe=Recipe(epochs=4, batch_size=4),
         name="photographs",
     )
-    first = Trainings(experiment, 4, tmp_path / "x.db", "cpu")
-    judges, proxies = proxies_of(first, 8)
+    files = tmp_path / "curves.csv", tmp_path / "proxies.csv"
+    judges, proxies = proxies_of(Trainings(experiment, 4, *files))
     assert judges.shape == (2, 4)
     by_name = {proxy.name: proxy for proxy in proxies}
     assert by_name["all epochs, another seed"].scores.tolist() == judges[::-1].tolist()
-    assert 0 < by_name["stopped after epoch 1"].seconds < proxies[0].seconds
-    assert {"a recipe of 4 epochs", "4 epochs, 1/4 of the images", "4 epochs, 4 x 4 pixels"} <= {
-        *by_name
-    }
-    again = proxies_of(Trainings(experiment, 4, tmp_path / "x.db", "cpu"), 8)
-    assert [proxy.seconds for proxy in again[1]] == [proxy.seconds for proxy in proxies]
+    assert by_name["stopped after epoch 1"].work == 1 / 4
+    assert by_name["4 x 4 pixels"].work == pytest.approx(1 / 4, abs=0.05)
+    apart = {"a recipe of 2 epochs", "1/4 of the training images", "4 x 4 pixels"}
+    assert apart <= {*by_name}
+    fewer = Trainings(experiment, 3, *files)
+    written = [path.read_text() for path in files]
+    again, same = proxies_of(fewer)
+    assert again == pytest.approx(judges[:, :3], abs=1e-5)
+    for one, other in zip(proxies, same, strict=True):
+        assert other.scores == pytest.approx(one.scores[:, :3], abs=2e-4)
+    assert [path.read_text() for path in files] == written
     assert len(list(table(judges, proxies))) == 2 + len(proxies) + 2
-    write_curves(first, tmp_path / "curves.csv")
-    benchmark = load_benchmark(str(tmp_path / "curves.csv"))
-    assert benchmark.accuracies.shape == (4, 2, 8)
+    benchmark = load_benchmark(str(files[0]))
+    assert benchmark.accuracies.shape == (4, 2, 4)
     assert benchmark.accuracies[:, 0, -1] == pytest.approx(judges[0], abs=1e-5)
+
+
+def test_a_training_is_one_of_a_search(photographs, tmp_path):
+    data = image_folder(photographs, size=8)
+    experiment = Experiment(dataset=data, space=Space(Conv(filters=2)), recipe=Recipe(epochs=2))
+    (evaluation,) = experiment.sample(1, 0)
+    seen = Evaluator(experiment, tmp_path / "x.db", "cpu").epochs(evaluation)
+    assert [each.accuracy for each in trained(evaluation)] == [each.accuracy for each in seen]
+
+
+def test_fewer_images_are_so_many_of_each_class_judged_by_all_validation_images(photographs):
+    train, validation = images_of(image_folder(photographs, size=8), 1 / 2)
+    assert train.labels.bincount().tolist() == [4, 4]
+    assert validation.labels.bincount().tolist() == [6, 6]
 
 
 def test_the_curves_on_photographs_are_a_benchmark_with_epochs(tmp_path):
