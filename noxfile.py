@@ -93,6 +93,36 @@ def bench(session: nox.Session) -> None:
     session.run(python, "-m", "tests.benchmarks", *session.posargs, external=True)
 
 
+PEERS = {
+    "ours": [],
+    "smac": ["smac"],
+    "cqr": ["syne-tune", "huggingface_hub"],
+    "hebo": ["HEBO", "torch"],
+}
+
+
+@nox.session
+@nox.parametrize("peer", list(PEERS))
+def peers(session: nox.Session, peer: str) -> None:
+    """Compare with samplers of other projects on two tables, each in an environment of its own.
+
+    Arguments go to the runs: nox -s peers -- --seeds 3
+    """
+    python = _python_of_tests(session)
+    Path("runs").mkdir(exist_ok=True)
+    rows, given = "runs/peers.csv", ["--seeds", "20", "--trials", "50", *session.posargs]
+    if peer == "ours":
+        for sampler in ("random", "tpe", "gp", "surrogate"):
+            run = ["run", rows, sampler, "--sampler", sampler, "--tables", "cifar10", "macro"]
+            session.run(python, "-m", "tests.benchmarks.regret", *run, *given, external=True)
+    else:
+        session.install("-q", *PEERS[peer])
+        theirs = str(Path(session.bin) / "python")
+        run = ["run", rows, peer, "--python", theirs, *given]
+        session.run(python, "-m", "tests.benchmarks.peers", *run, external=True)
+    session.run(python, "-m", "tests.benchmarks.peers", "show", rows, external=True)
+
+
 @nox.session(venv_backend="none")
 def scale(session: nox.Session) -> None:
     """Measure how far one study scales: trainings by workers, trials a second by databases.

@@ -70,10 +70,17 @@ class Row:
 
 def study(state: str, name: str, table: Benchmark, sampler: str, seed: int, trials: int) -> Row:
     experiment = Experiment.on_benchmark(table, trials=trials, seed=seed)
-    observed, gaps = table.observed(seed), table.optimum - table.true
     started = time.process_time()
-    rows = list(trained(experiment, observed, sampler, seed, trials))
+    rows = list(trained(experiment, table.observed(seed), sampler, seed, trials))
     milliseconds = 1_000 * (time.process_time() - started) / trials
+    return row_of(state, name, table, seed, rows, milliseconds)
+
+
+def row_of(
+    state: str, name: str, table: Benchmark, seed: int, rows: list[int], milliseconds: float
+) -> Row:
+    """Return the study that asked for these rows of the table, in this order."""
+    observed, gaps = table.observed(seed), table.optimum - table.true
     regrets, best = [], rows[0]
     for row in rows:
         best = row if observed[row] > observed[best] else best
