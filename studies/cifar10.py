@@ -1,14 +1,17 @@
 """The lecture's space: 20 conv layers, (4 x 3 x 2)^20 = 4.0e27 architectures, on CIFAR-10.
 
-    nasopt run studies/cifar10.py --sampler tpe --trials 100
+    nasopt run studies/cifar10.py --trials 100
 
-Residual layers and `min_resolution=4` are what `cifar10_small.py` teaches: plain stacks of twenty
-are hard to train, and without it most layers see a single pixel. Neither the signal nor the result
-of this study has been measured: on two cores of an AMD EPYC (Zen 5) a trial takes half an hour to a
-day, as `nasopt describe` estimates. Use a GPU, and ask `nasopt noise studies/cifar10.py` first.
+Residual layers, `min_resolution=4` and the limit are what `cifar10_small.py` teaches: plain stacks
+of twenty are behind, most layers else see a single pixel, and without a limit the largest networks
+take 4e9 multiplications (40 million on pictures of half the size are 160 million here). The rate
+and batches are the defaults, .1 for 128 images, in proportion to the .05 for 64 there. Neither the
+signal nor the result of this study has been measured: on two cores of an AMD EPYC (Zen 5) a trial
+takes half an hour to hours, as `nasopt describe` estimates. Use a GPU, and ask `nasopt noise
+studies/cifar10.py` first.
 """
 
-from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
+from nasopt import Conv, Experiment, Recipe, Space, categorical, macs, repeat
 from nasopt.data import cifar10
 
 experiment = Experiment(
@@ -25,6 +28,7 @@ experiment = Experiment(
         ),
         min_resolution=4,
     ),
+    limits=(macs <= 160_000_000,),
     recipe=Recipe(epochs=20, shift=4, flip=True),
     trials=100,
 )
