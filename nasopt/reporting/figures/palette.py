@@ -102,7 +102,13 @@ def accuracy_axis(
     }
     if shown is None and len(set(values)) == 1:
         shown = around(values[0])
-    return axis if shown is None else axis | {"range": shown}
+    if shown is None:
+        return axis
+    axis["range"] = shown
+    if shown[0] < shown[1]:  # else Plotly writes 0.53 beside 0.525
+        decimals = max(0, -math.floor(math.log10((shown[1] - shown[0]) / 10)))
+        axis["tickformat"] = f".{decimals}f"
+    return axis
 
 
 def around(value: float) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from nasopt.reporting.figures import (
     learning_figure,
     predictions_figure,
 )
-from nasopt.reporting.figures.palette import COLOURS, GREY, log_axis, styles
+from nasopt.reporting.figures.palette import COLOURS, GREY, accuracy_axis, log_axis, styles
 from nasopt.storage.opening import open_storage
 from tests.examples import small
 
@@ -156,3 +156,15 @@ def test_counts_of_nothing_have_no_logarithm():
 def test_between_two_trials_or_epochs_there_is_no_tick():
     curve = Curve("tpe", "evaluation", (1.0, 2.0, 3.0), *[(0.1, 0.2, 0.3)] * 3)
     assert curves_figure([curve], "evaluation").layout.xaxis.dtick == 1
+
+
+@pytest.mark.parametrize(
+    ("shown", "form"),
+    [((0.49, 0.535), ".3f"), ((0.4, 0.9), ".2f"), ((0.0, 1.1), ".1f"), ((40.0, 95.0), ".0f")],
+)
+def test_ticks_have_as_many_decimals_as_steps_between_them_need(shown, form):
+    assert accuracy_axis([shown[1]], shown)["tickformat"] == form
+
+
+def test_a_range_of_nothing_leaves_the_ticks_to_plotly():
+    assert "tickformat" not in accuracy_axis([0.5, 0.6], (0.5, 0.5))
