@@ -18,12 +18,12 @@ is made by
                 picture.save(folder / f"{seen[label]:04}.png")
             seen[label] += 1
 
-A training takes about a minute on one core of an AMD EPYC (Zen 5): 46 to 73 s. Of 8 random
-networks with 3 seeds each (`nasopt noise studies/cifar10_small.py`) .83 of the variance is
-architecture, and .72 (.00 to .98) among the better half, whose mean accuracy is .491. The winners
-of four searches of 20 trials, trained again with three other seeds, have .498 by random sampling,
-.506 by TPE and .522 by the surrogate (in `studies/results/cifar10_small.db.gz`, for `nasopt
-report`). All that was measured on pictures saved as JPEG.
+A training takes about a minute on one core of an AMD EPYC (Zen 5) that has no other work, 46 to
+76 s. Of 8 random networks with 3 seeds each (`nasopt noise studies/cifar10_small.py`) .83 of the
+variance is architecture, and .72 (.00 to .98) among the better half, whose mean accuracy is .491.
+The winners of eight searches of 20 trials, trained again with three other seeds, have .500 by
+random sampling, .506 by TPE and .529 by the surrogate (in `studies/results/cifar10_small.db.gz`,
+for `nasopt report`). All that was measured on pictures saved as JPEG; PNG gives other figures.
 
 - Residual layers, since plain ones are behind: two networks have .484 and .502 with them, .476 and
   .449 without. A separable one has .288.
@@ -31,7 +31,7 @@ report`). All that was measured on pictures saved as JPEG.
   by .009 to .025 and not by .006.
 - The limit keeps trainings short, but no lower: up to 20 million MACs networks are all alike, and a
   search sees the luck of the seed (.34 of the variance among the better half is architecture).
-- Small batches, since so few photographs make few steps.
+- Batches of 64, since so few photographs make few steps (32 are no better).
 - A recipe of 4 epochs ranks networks about as well (rank correlation .77 with one of 8, where
   another seed has .81; 16 networks); one of 8 that is stopped after 4 does not (.32). So halve the
   epochs, rather than prune harder, if trials have to be cheaper.

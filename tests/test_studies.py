@@ -65,26 +65,31 @@ def test_the_comparison_on_photographs_is_as_the_documents_tell(measured):
     page = (ROOT / "docs/measurements.md").read_text(encoding="utf-8")
     section = page.split("### On photographs")[1].split("###")[0]
     for name, standing in by_name.items():
-        cells = re.search(rf"^\| {name} \| (.*) \|$", section, re.M)[1].split(" | ")
+        line = re.search(rf"^\| {name} \|(.*)\|$", section, re.M)[1]
+        cells = [cell.strip() for cell in line.split("|")]
         assert cells[:2] == [f"{standing.seen:.4f}", f"{standing.fresh:.4f}"]
+        seconds = f"{round(standing.seconds, -1):,.0f} s"
+        assert cells[3:] == [f"{standing.rank:.1f}", f"{standing.epochs:.0f}", seconds]
         if standing.difference is not None:
             found = standing.difference
             told = f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
-            assert cells[2].strip() == told
-            assert found.pairs == 4
+            assert cells[2] == told
+            assert found.pairs == len(standing.seeds) == 8
     surrogate = by_name["surrogate"]
-    assert surrogate.difference.superiority == 1
+    assert surrogate.difference.significant
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     opening = readme.split("## Two commands")[0]
+    docstring = ast.get_docstring(ast.parse(STUDY.read_text()))
     for standing in by_name.values():
         assert f"{standing.fresh:.3f}" in opening
+        assert f"{standing.fresh:.3f}".lstrip("0") in docstring
 
 
 def test_its_report_is_the_page_that_the_readme_shows(measured, monkeypatch):
     monkeypatch.chdir(measured.parent)
     assert main(["report", measured.name]) == 0
     page = Path("report.html").read_text(encoding="utf-8")
-    for told in ("4.0 \u00d7 10\u00b2\u2077", "0.5331", "cifar10_small/surrogate/1, trial 17"):
+    for told in ("4.0 \u00d7 10\u00b2\u2077", "0.5489", "cifar10_small/surrogate/4, trial 17"):
         assert told in page
 
 
