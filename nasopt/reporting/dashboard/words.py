@@ -49,6 +49,7 @@ def study_words(name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
     study = Record.from_attrs(name, attrs, trials=())
     known = {key: value for key, value in attrs.items() if key != EXPERIMENT}
     known[LIMITS] = ", ".join(study.limits) or "none"
+    known["features"] = ", ".join(study.features) or "none"
     known[VERSIONS] = pairs(study.versions)
     used = [(name, value) for name, value in study.experiment.recipe.items() if value]
     return {

@@ -26,7 +26,7 @@ def test_pages_have_attributes_in_words(believing, tmp_path, read_only):
     assert study["networks"] == "1 to 3 layers"
     assert study["possible networks"] == "258"
     assert study["training"] == "epochs 2, batch_size 32, optimizer sgd, lr 0.1"
-    assert study["limits"] == "none"
+    assert study["limits"] == study["features"] == "none"
     assert study["sampler"] == "surrogate"
     trial = attrs_of(shown["trials"][7])
     prediction = load(database, "experiment/surrogate/0").trials[7].user_attrs["belief"]
