@@ -12,8 +12,12 @@ import torchvision
 from PIL import Image
 
 import nasopt
+from nasopt.analysis.final_test import latest_test
 from nasopt.cli.main import main
+from nasopt.reporting.html.final_model import FinalModel
 from nasopt.search.loading import load_experiment
+from nasopt.storage.looks import Looks
+from nasopt.storage.opening import open_storage
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "studies/cifar10_small.py"
@@ -83,6 +87,22 @@ def test_the_comparison_on_photographs_is_as_the_documents_tell(measured):
     for standing in by_name.values():
         assert f"{standing.fresh:.3f}" in opening
         assert f"{standing.fresh:.3f}".lstrip("0") in docstring
+
+
+def test_its_final_model_is_as_the_documents_tell(measured):
+    record = nasopt.open(measured).study("cifar10_small/surrogate/0").record
+    looks = Looks(open_storage(measured, "read").engine)
+    assert len(looks.taken(record.experiment.dataset)) == 1
+    found = latest_test(looks, record.experiment, "cifar10_small")
+    page = (ROOT / "docs/measurements.md").read_text(encoding="utf-8")
+    section = page.split("### The final model of these searches")[1].split("###")[0]
+    opening = (ROOT / "README.md").read_text(encoding="utf-8").split("## Two commands")[0]
+    told = [line for line in section.splitlines() if re.match(r"\| .*0\.\d{4} \|", line)]
+    assert len(told) == len(found.tested) == 4
+    for line, (_, *cells) in zip(told, FinalModel(found).rows, strict=True):
+        assert [cell.strip() for cell in line.strip("|").split("|")][1:] == cells
+    for each in found.tested:
+        assert f"{each.over_seeds.mean:.3f}" in opening
 
 
 def test_its_report_is_the_page_that_the_readme_shows(measured, monkeypatch):

@@ -16,7 +16,8 @@ the line "all epochs, another seed" is what can be had.
 
 The first file is a table of one's own of the long trainings, a row an epoch, the second has a row
 for each training by a proxy. What is there is not trained again, so the same command goes on, and
-with the files of the repository it prints the table at once.
+with the files of the repository it trains nothing (its pictures have to be there, as for any use of
+the study).
 """
 
 import argparse
