@@ -97,7 +97,10 @@ PEERS = {
     "ours": [],
     "smac": ["smac"],
     "cqr": ["syne-tune", "huggingface_hub"],
-    "hebo": ["HEBO", "torch"],
+    "hebo": [  # pip finds no versions that go together by itself
+        *("HEBO==0.3.6", "GPy==1.13.2", "pymoo==0.6.0", "numpy==1.24.4", "scipy==1.12.0"),
+        *("pandas==2.3.3", "torch", "gpytorch"),
+    ],
 }
 
 

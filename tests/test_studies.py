@@ -89,6 +89,25 @@ def test_the_comparison_on_photographs_is_as_the_documents_tell(measured):
         assert f"{standing.fresh:.3f}".lstrip("0") in docstring
 
 
+def test_the_share_of_luck_on_photographs_is_as_the_documents_tell(measured):
+    noise = nasopt.open(measured).study("cifar10_small/surrogate/0").noise
+    assert noise.better.share > 0.6
+    page = (ROOT / "docs/measurements.md").read_text(encoding="utf-8")
+    rows = page.split("| `cifar10_small.py`")[1].splitlines()[:2]
+    for row, found in zip(rows, (noise, noise.better), strict=True):
+        deviations = f"{found.mean:.3f} | {found.between:.3f} | {found.within:.3f}"
+        assert f"{deviations} | {_share(found)} |" in row
+    docstring = " ".join(ast.get_docstring(ast.parse(STUDY.read_text())).split())
+    assert f"{noise.share:.2f}".lstrip("0") + " of the variance" in docstring
+    share = _share(noise.better).replace("0.", ".")
+    assert f"{share} among the better half" in docstring
+    assert f"accuracy is {noise.better.mean:.3f}".replace("0.", ".") in docstring
+
+
+def _share(found):
+    return f"{found.share:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
 def test_its_final_model_is_as_the_documents_tell(measured):
     record = nasopt.open(measured).study("cifar10_small/surrogate/0").record
     looks = Looks(open_storage(measured, "read").engine)
