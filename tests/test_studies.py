@@ -18,6 +18,7 @@ from nasopt.reporting.html.final_model import FinalModel
 from nasopt.search.loading import load_experiment
 from nasopt.storage.looks import Looks
 from nasopt.storage.opening import open_storage
+from tests.benchmarks.equal_cost import report, trials_of
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "studies/cifar10_small.py"
@@ -87,6 +88,17 @@ def test_the_comparison_on_photographs_is_as_the_documents_tell(measured):
     for standing in by_name.values():
         assert f"{standing.fresh:.3f}" in opening
         assert f"{standing.fresh:.3f}".lstrip("0") in docstring
+
+
+def test_what_it_says_at_equal_cost_is_as_the_documents_tell(measured):
+    *table, _, rank, random, tpe, surrogate, above = report(trials_of(measured))
+    page = (ROOT / "docs/measurements.md").read_text(encoding="utf-8")
+    assert "\n".join(table) in page
+    section = " ".join(page.split("**Is it only size?**")[1].split("###")[0].split())
+    assert rank.split("Spearman ")[1].rstrip(".") in section
+    assert above.split("surrogate has +")[1].rstrip(".") in section
+    for line in (random, tpe, surrogate):
+        assert re.search(r"mean of ([0-9.]+)", line)[1] in section
 
 
 def test_the_share_of_luck_on_photographs_is_as_the_documents_tell(measured):
