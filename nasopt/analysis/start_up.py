@@ -20,7 +20,6 @@ START_UP = {
     "nsga2": _default(NSGAIISampler, "population_size"),
     "evolution": POPULATION,
     "surrogate": FIRST,
-    "surrogate-frugal": FIRST,
 }
 
 

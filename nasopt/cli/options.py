@@ -163,7 +163,7 @@ def _run(sub: Parser) -> None:
     sub.add_argument(
         "--sampler",
         default="surrogate",
-        help="surrogate (default), surrogate-frugal, tpe, tpe-univariate, gp, nsga2, evolution, "
+        help="surrogate (default), tpe, tpe-univariate, gp, nsga2, evolution, "
         "local, random, largest, one-epoch",
     )
     sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
@@ -180,8 +180,9 @@ def _run(sub: Parser) -> None:
     )
     _time(
         sub,
-        f"no trial begins that would not end in time, and {GOES_ON} (each trial is reproducible, "
-        "their number then is not)",
+        f"no trial begins that would not end in time, and {GOES_ON} (each trial is reproducible; "
+        "their number then is not, nor which ones the surrogate tries, since it weighs what a "
+        "network may gain against the seconds of its training)",
     )
     _storage(sub)
     _sharing(sub)

@@ -35,9 +35,6 @@ SAMPLERS: dict[str, Factory] = {
     "evolution": lambda problem, seed: RegularizedEvolution(problem=problem, seed=seed),
     "local": lambda problem, seed: LocalSearch(problem=problem, seed=seed),
     "surrogate": lambda problem, seed: SurrogateSampler(problem=problem, seed=seed),
-    "surrogate-frugal": lambda problem, seed: SurrogateSampler(
-        problem=problem, seed=seed, cost_aware=True
-    ),
 }
 
 

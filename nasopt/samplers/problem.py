@@ -26,6 +26,8 @@ class Problem:
     `objectives` are what is sought, from the second on quantities of a cost; `directions` are
     Optuna's "maximize" or "minimize", one for each objective. A study ends after `trials`, or, if
     `epochs_budget` is given, once it has trained for so many epochs; a whole training has `epochs`.
+    `has_time_budget` says that a run ends by the clock, `knows_seconds` that trials tell how long
+    their trainings took.
     `costs` are the quantities of a cost that are known: a table may lack some, which are None then.
     `surveys`, if given, survey many networks at once, as `decode` and `cost` do a single one.
     """
@@ -39,6 +41,8 @@ class Problem:
     trials: int = 50
     epochs: int = 1
     epochs_budget: int | None = None
+    has_time_budget: bool = False
+    knows_seconds: bool = True
     costs: Sequence[str] = COSTS
     surveys: Surveys | None = None
 

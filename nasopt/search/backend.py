@@ -50,6 +50,8 @@ class Backend(ABC):
     `costs` are the quantities of a network that are known before its training. `highest` is the
     highest accuracy that there can be. If `fresh_seeds`, every training seed is a training of its
     own: a winner can be trained again. Else there are only so many replicates: `evidence`.
+    `knows_seconds` says whether it is known how long trainings take, `takes_time` whether they take
+    that time now.
     """
 
     costs: Sequence[str] = COSTS
@@ -57,6 +59,7 @@ class Backend(ABC):
     fresh_seeds: bool
     evidence: Evidence | None = None  # that is not in the ledger
     takes_time = True
+    knows_seconds = True
 
     @property
     @abstractmethod
@@ -176,6 +179,7 @@ class Tabular(Backend):
         self._benchmark = benchmark
         self.evidence = Table(benchmark)
         self.costs = benchmark.costs
+        self.knows_seconds = bool((benchmark.seconds > 0).any())
 
     @property
     def dataset(self) -> HasFingerprint:

@@ -187,6 +187,7 @@ class Comparison:
                 epochs_budget=self.epochs_budget,
                 evaluator=evaluator,
                 deadline=self.deadline,
+                time_counts=False,
                 callbacks=self.callbacks,
             )
             for progress in search:

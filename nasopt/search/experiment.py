@@ -299,6 +299,7 @@ class Experiment(Spelled):
             directions=[DIRECTIONS[objective] for objective in self.objectives],
             trials=self.trials,
             epochs=self.recipe.epochs,
+            knows_seconds=self.backend.knows_seconds,
             costs=self.backend.costs,
             surveys=self.backend.surveys,
         )

@@ -82,7 +82,8 @@ class Search:
     with the study and each trial that has ended, as those of Optuna's `optimize`.
 
     No trial begins that would not end by the `deadline`, going by what trials like it took. The one
-    under way is stopped there within a batch and keeps its place; `out_of_time` says so.
+    under way is stopped there within a batch and keeps its place; `out_of_time` says so. The
+    sampler is told that time counts, unless time_counts=False, for studies that are compared.
 
     Everything a user can get wrong is raised here, before a study exists. Iterating raises
     Interrupted on Ctrl-C or SIGTERM, with nothing lost.
@@ -100,6 +101,7 @@ class Search:
         device: str = "auto",
         profile: bool = False,
         deadline: Deadline = NO_DEADLINE,
+        time_counts: bool = True,
         evaluator: Evaluator | None = None,
         trains: bool = True,
         callbacks: Sequence[Callback] = (),
@@ -107,7 +109,12 @@ class Search:
         self.experiment = experiment
         self.epochs_budget = epochs_budget
         self.trials = check_budget(experiment, trials, epochs_budget)
-        problem = replace(experiment.problem, trials=self.trials, epochs_budget=epochs_budget)
+        problem = replace(
+            experiment.problem,
+            trials=self.trials,
+            epochs_budget=epochs_budget,
+            has_time_budget=time_counts and deadline.is_set and experiment.backend.takes_time,
+        )
         if experiment.is_timed:
             problem = replace(problem, cost=lambda network: self.evaluator.cost(network))
         self.seeded: Seeded = make_sampler(sampler, problem, seed)

@@ -77,6 +77,6 @@ def _table(
         name=name,
         space=TableSpace(fields, np.arange(len(table)).reshape(shape)),
         accuracies=accuracies[:, :, None],
-        seconds=np.zeros((*values.shape, 1)),
+        seconds=np.array([each["train_time"] for _, each in sorted(table.items())])[:, :, None],
         parameters=np.rint(sizes).astype(np.int64),
     )

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from nasopt import Experiment, load_benchmark
 from nasopt.benchmarks import Benchmark
-from nasopt.samplers import make_sampler
+from nasopt.samplers import GivenSampler, make_sampler
 from tests.benchmarks.parallel import _experiment
 from tests.benchmarks.perceptrons import FCNET, MLP, fcnet, mlp
 from tests.benchmarks.trainings import GOALS, first_to
@@ -94,14 +94,15 @@ def row_of(
 def trained(
     experiment: Experiment,
     observed: Floats,
-    sampler: str,
+    sampler: GivenSampler,
     seed: int,
     trials: int,
     search: optuna.Study | None = None,
+    seconds: Floats | None = None,
 ) -> Iterator[int]:
     """Yield the rows of the table that a search asks for, each once: a repeat is no training.
 
-    `observed` (networks,) is what it sees of each.
+    `observed` (networks,) is what it sees of each, and `seconds` how long it takes.
     """
     table = experiment.benchmark
     assert table is not None
@@ -118,6 +119,8 @@ def trained(
         repeats = repeats + 1 if row in known else 0
         if repeats:
             trial.set_user_attr("free", True)
+        if seconds is not None:
+            trial.set_user_attr("seconds", float(seconds[row]))
         search.tell(trial, float(observed[row]))
         if not repeats:
             known.add(row)

@@ -5,10 +5,11 @@ import pytest
 import nasopt
 from nasopt import Conv, Recipe, Space, categorical, parameters, repeat
 from nasopt.errors import StudyError
+from nasopt.samplers import SurrogateSampler
 from nasopt.search.search import Search
 from tests.examples import small
 
-NAMES = ["surrogate", "surrogate-frugal", "evolution", "local"]
+NAMES = ["surrogate", SurrogateSampler(cost_aware=True), "evolution", "local"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,7 +44,7 @@ def test_networks_within_the_limits_are_all_found_and_no_other_is_proposed(name,
     assert not any("infeasible" in trial.user_attrs for trial in search.study.trials)
 
 
-@pytest.mark.parametrize("name", ["evolution", "local", "surrogate-frugal"])
+@pytest.mark.parametrize("name", ["evolution", "local", SurrogateSampler(cost_aware=True)])
 def test_two_objectives_are_refused_where_a_sampler_seeks_one(name, tmp_path):
     with pytest.raises(StudyError, match="objective"):
         nasopt.run(small(objectives=("accuracy", "macs")), sampler=name, storage=tmp_path / "x.db")

@@ -138,9 +138,8 @@ def test_the_result_is_json(done):
 def test_where_a_training_has_one_epoch_there_is_nothing_to_look_at_first(tmp_path, table):
     result = compare(table, tmp_path / "x.db", samplers="all", seeds=1, trials=4)
     samplers = [each.sampler for each in result.standings]
-    assert set(samplers) == SAMPLERS.keys() - {"gp", "one-epoch", "surrogate-frugal"}
+    assert set(samplers) == SAMPLERS.keys() - {"gp", "one-epoch"}
     assert result.notes[0].startswith("one-epoch is left out: sampler='one-epoch': a training has")
-    assert result.notes[1].startswith("surrogate-frugal is left out: cost_aware=True: the table do")
 
 
 def test_learning_curves_of_a_table_are_pruned_and_looked_at_for_an_epoch(tmp_path):
@@ -181,7 +180,7 @@ def test_two_objectives_of_a_table_are_compared_by_their_fronts(tmp_path, table)
     result = compare(table, tmp_path / "x.db", experiment=experiment, samplers="all", seeds=1)
     found = {each.sampler for each in result.standings}
     assert found >= {"random", "tpe", "nsga2", "surrogate"}
-    assert not found & {"one-epoch", "evolution", "local", "surrogate-frugal"}
+    assert not found & {"one-epoch", "evolution", "local"}
     assert result.score == "hypervolume"
     assert result.truth.regrets == ()
     assert result.noise is None

@@ -125,11 +125,37 @@ def test_no_trial_begins_that_would_not_end_in_time(tmp_path):
     assert told(enough) == told(nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu"))
 
 
-def test_a_search_that_ends_in_time_is_the_same_as_without_a_budget(tmp_path):
-    timed = Search(small(), storage=tmp_path / "x.db", device="cpu", deadline=Deadline.after(3600))
+@pytest.mark.parametrize("sampler", ["tpe", "evolution", "random"])
+def test_a_search_that_ends_in_time_is_the_same_as_without_a_budget(tmp_path, sampler):
+    given = {"sampler": sampler, "device": "cpu"}
+    timed = Search(small(), storage=tmp_path / "x.db", deadline=Deadline.after(3600), **given)
     list(timed)
     assert timed.out_of_time == ""
-    assert told(timed.study) == told(nasopt.run(small(), storage=tmp_path / "y.db", device="cpu"))
+    assert told(timed.study) == told(nasopt.run(small(), storage=tmp_path / "y.db", **given))
+
+
+def test_with_a_budget_of_time_the_surrogate_goes_by_what_trainings_took(tmp_path):
+    """Whoever has the same trials goes on in the same way; a comparison goes on as ever."""
+
+    def ninth(name, **settings):
+        where = {"storage": tmp_path / name, "device": "cpu", "seed": 2}
+        first = Search(small(trials=8), **where)
+        list(first)
+        with first.storage.engine.begin() as connection:
+            for number, trial in enumerate(first.study.trials, 1):
+                seconds = 1000.0 if trial.params["conv01.stride"] == 2 else 0.001
+                attrs = f"trial_user_attributes SET value_json = '{seconds}'"
+                which = f"\"key\" = 'seconds' AND trial_id = {number}"
+                connection.exec_driver_sql(f"UPDATE {attrs} WHERE {which}")
+        search = Search(small(trials=9), **where, **settings)
+        list(search)
+        return search.study.trials[8].params
+
+    hour = Deadline.after(3_600_000)
+    assert ninth("a.db", deadline=hour) == ninth("b.db", deadline=hour)
+    assert ninth("c.db", deadline=hour)["conv01.stride"] == 1
+    assert ninth("d.db")["conv01.stride"] == 2
+    assert ninth("e.db", deadline=hour, time_counts=False) == ninth("f.db")
 
 
 def test_a_finished_study_is_not_out_of_time(tmp_path):

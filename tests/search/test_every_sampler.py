@@ -42,7 +42,7 @@ DIGITS = digits(limit=100)
 LIMITS = (parameters <= 600, macs <= 20_000)
 TWO = ("accuracy", "macs")
 EAGER = MedianPruner(n_startup_trials=1, n_warmup_steps=0)
-FOR_ONE = ("one-epoch", "evolution", "local", "surrogate-frugal")
+FOR_ONE = ("one-epoch", "evolution", "local")
 RESUMED = ("conv.op alone", "mixed", "own blocks")  # of the kinds below
 
 Kind = tuple[Space, dict[str, Any]]  # and the open fields of the recipe

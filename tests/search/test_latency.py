@@ -135,7 +135,7 @@ def test_samplers_that_would_measure_thousands_say_so(tmp_path):
     with pytest.raises(Unsuitable, match="limit macs instead, or choose another sampler"):
         Search(timed(limits=latency <= 1.0), sampler="largest", storage=tmp_path / "x.db")
     two = timed(objectives=("accuracy", "latency"))
-    for name in ("surrogate", "surrogate-frugal", "evolution", "local", "one-epoch"):
+    for name in ("surrogate", "evolution", "local", "one-epoch"):
         with pytest.raises(Unsuitable):
             Search(two, sampler=name, storage=tmp_path / "x.db")
     assert not (tmp_path / "x.db").exists()

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nasopt.errors import StudyError, Unsuitable
+from nasopt.errors import Unsuitable
 from nasopt.pareto import nondominated_sort
 from nasopt.samplers.points.candidates import mutants, neighbours
 from nasopt.samplers.points.domain import Domain, EncodedPoints, Features
@@ -26,6 +26,7 @@ from nasopt.samplers.points.observations import (
 )
 from nasopt.samplers.problem import Problem
 from nasopt.samplers.stateless import StatelessSampler, sign_of
+from nasopt.samplers.surrogate.durations import Durations
 from nasopt.samplers.surrogate.hypervolume import Front
 from nasopt.samplers.surrogate.prediction import prediction
 from nasopt.space.limits import LATENCY
@@ -47,7 +48,8 @@ MUTANTS, MUTANTS_OF_TWO, RANDOM = 160, 80, 200
 ROUNDS = 4  # of hill climbing, from the best
 CLIMBERS = 3
 UCB_BETA = 2.0  # deviations above the mean
-COST_WEIGHT = 0.3  # price of an e-fold cost, if cost_aware, in deviations of what is modelled
+SECONDS_WEIGHT = 0.3  # power of the seconds that a gain is divided by, where time counts
+LEAST_GAIN = 0.01  # deviations, from which downwards a gain counts as its tangent
 STEADY = 20  # observations, from which on the kernel is fitted anew only where a tenth is new
 MOST_FITTED, MOST_SEEN = 250, 2_000  # observations that a kernel is fitted to, that are modelled
 FITS = 8  # that are remembered
@@ -62,8 +64,13 @@ class SurrogateSampler(StatelessSampler):
     It takes spaces of any parameters, conditional ones included. `features` gives a few numbers for
     a trial's parameters that its value may depend on (the size of a network, say), always equally
     many. A `problem` knows more: features of networks, which parameters have an effect, and limits;
-    with a problem, a second objective can be one of its costs. The sampler prefers large networks,
-    unless `cost_aware` weighs MACs against the value that a network may have.
+    with a problem, a second objective can be one of its costs. The sampler prefers large networks.
+
+    With `cost_aware`, or where a run has a budget of time, it goes for what a network may gain over
+    the best, divided by a power of the seconds that its training is expected to take, going by the
+    trials so far. Then it depends on the machine and its other work what is suggested. At equal
+    seconds that is better where trainings differ much in time, at equal trainings it is worse
+    (docs/measurements.md).
     """
 
     learns_from_earlier = True
@@ -78,7 +85,6 @@ class SurrogateSampler(StatelessSampler):
     ) -> None:
         self._costs: tuple[str, ...] = ()
         self._cost_aware = cost_aware
-        self._price = COST_WEIGHT if cost_aware else 0.0
         self._features = features
         self._kernels: dict[bytes, Kernel] = {}  # by what they were fitted to
         self._earlier: dict[Any, Earlier | None] = {}  # of the study and domain that it serves
@@ -92,23 +98,21 @@ class SurrogateSampler(StatelessSampler):
 
     def take(self, problem: Problem) -> None:
         self._costs = tuple(problem.objectives[1:])
-        if self._cost_aware:
-            self._costs = self._priced(problem)
-        super().take(problem)
-
-    def _priced(self, problem: Problem) -> tuple[str, ...]:
-        """Return the cost to be weighed; raise Unsuitable if there is none that can be."""
-        if self._costs:
+        if self._cost_aware and self._costs:
             raise Unsuitable(
                 f"cost_aware=True: {self._costs[0]} is an objective already; leave it out"
             )
-        if "macs" not in problem.costs:
-            raise Unsuitable("cost_aware=True: the table does not know MACs; leave it out")
-        return ("macs",)
+        if self._cost_aware and not problem.knows_seconds:
+            raise Unsuitable("cost_aware=True: the table does not know seconds; leave it out")
+        super().take(problem)
+
+    @property
+    def _time_counts(self) -> bool:
+        if self._costs:  # against which a value is weighed already
+            return False
+        return self._cost_aware or (self._problem is not None and self._problem.has_time_budget)
 
     def check_objectives(self, objectives: int) -> None:
-        if self._cost_aware and self._problem is None:
-            raise StudyError("cost_aware=True: costs are a problem's; give problem=... as well")
         if objectives == 2 and self._problem is None:
             raise Unsuitable(
                 "objectives: 2, but SurrogateSampler seeks one, and a known cost as the second; "
@@ -119,7 +123,7 @@ class SurrogateSampler(StatelessSampler):
                 "objectives: latency is measured network by network, but SurrogateSampler looks at "
                 "thousands; use nsga2 or tpe, or macs in its place"
             )
-        if objectives != 2 or not self._costs or self._price:
+        if objectives != 2 or not self._costs:
             super().check_objectives(objectives)
 
     def make_domain(self, search_space: dict[str, BaseDistribution]) -> Domain:
@@ -142,7 +146,8 @@ class SurrogateSampler(StatelessSampler):
         try:
             with one_thread():
                 model, value_of = self._model(history, sign_of(study), target, earlier)
-                point = _highest(history, model, self._price, rng, earlier)
+                durations = self._durations(history) if self._time_counts else None
+                point = _highest(history, model, durations, rng, earlier)
                 if point is not None and not is_early:
                     self.prediction = prediction(history, model, value_of, point)
                 return point
@@ -191,17 +196,33 @@ class SurrogateSampler(StatelessSampler):
         model = Posterior(kernel, columns[rows], modelled.scores[rows], now.noise[rows], trend)
         return model, lambda scores: sign * modelled.value_of(scores)
 
+    def _durations(self, history: History) -> Durations | None:
+        """Return how long trainings take, or None if too little is known of it."""
+        from nasopt.samplers.surrogate.gaussian_process import Posterior
+
+        groups = history.domain.groups
+
+        def model(columns: Floats, scores: Floats) -> Posterior:
+            columns, scores = columns[-MOST_SEEN:], scores[-MOST_SEEN:]
+            first, noise = min(_fitted(len(scores)), MOST_FITTED), np.ones(len(scores))
+            kernel = self._kernel(columns[:first], groups, scores[:first], noise[:first])
+            return Posterior(kernel, columns, scores, noise)
+
+        trials = [history.trials[row] for row in history.observed]
+        return Durations.of(trials, history.known.columns[history.observed], model)
+
     def _kernel(
         self,
         columns: Floats,
         groups: NDArray[np.int64],
         values: Floats,
         noise: Floats,
-        trend: "Trend",
+        trend: "Trend | None" = None,
     ) -> "Kernel":
         """Return the kernel fitted to these observations; it is cached, which changes no result."""
-        from nasopt.samplers.surrogate.gaussian_process import fit
+        from nasopt.samplers.surrogate.gaussian_process import NO_TREND, fit
 
+        trend = trend or NO_TREND
         digest = hashlib.blake2b(columns.tobytes())
         digest.update(groups.tobytes() + values.tobytes() + noise.tobytes())
         digest.update(trend.bases(columns).tobytes())
@@ -253,7 +274,7 @@ def _far(history: History, rng: RandomState) -> Floats | None:
 def _highest(
     history: History,
     model: "Posterior",
-    price: float,
+    durations: Durations | None,
     rng: RandomState,
     earlier: "Earlier | None",
 ) -> Floats | None:
@@ -265,9 +286,10 @@ def _highest(
     seen = history.known[history.observed]
     means = model.mean(seen.columns)
     model = model.condition_on_pending(history.known.columns[history.running])
-    has_front = seen.costs.shape[1] > 0 and not price
+    has_front = seen.costs.shape[1] > 0
     front = Front(means, _logs(seen)) if has_front and len(seen) else None
-    acquisition = _acquisition(model, front, price)
+    best = float(means.max(initial=-np.inf))
+    acquisition = _acquisition(model, front, best, durations)
     if earlier is not None:
         seen = seen + earlier.seen
         means = np.concatenate([means, model.mean(earlier.seen.columns)])
@@ -306,11 +328,12 @@ def _parents(seen: EncodedPoints, means: Floats, has_front: bool) -> EncodedPoin
 
 
 def _acquisition(
-    model: "Posterior", front: Front | None, price: float
+    model: "Posterior", front: Front | None, best: float, durations: Durations | None
 ) -> Callable[[EncodedPoints], Floats]:
     """Return the function that a new point should maximise.
 
-    It is the upper bound of a point's value less its price, or the area that it adds to `front`.
+    It is the upper bound of a point's value, or the area that it adds to `front`; with `durations`
+    the logarithm of what the bound gains over `best`, divided by a power of the seconds.
     """
 
     def height(encoded: EncodedPoints) -> Floats:
@@ -318,12 +341,20 @@ def _acquisition(
         bound = mean + UCB_BETA * deviation
         if front is not None:
             return front.hypervolume_improvement(bound, _logs(encoded))
-        return bound - price * _logs(encoded) if price else bound
+        if durations is None:
+            return bound
+        return _log_gain(bound - best) - SECONDS_WEIGHT * durations.logs(encoded.columns)
 
     return height
 
 
+def _log_gain(gain: Floats) -> Floats:
+    """Return the logarithm of `gain` (n,), below LEAST_GAIN the tangent there: it always rises."""
+    logs: Floats = np.log(np.maximum(gain, LEAST_GAIN)) + np.minimum(gain / LEAST_GAIN - 1, 0)
+    return logs
+
+
 def _logs(encoded: EncodedPoints) -> Floats:
-    """Return the logarithms (n,) of the cost that is an objective, or has a price."""
+    """Return the logarithms (n,) of the cost that is an objective."""
     logs: Floats = np.log(np.maximum(encoded.costs[:, 0], 1))
     return logs

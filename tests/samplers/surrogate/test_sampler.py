@@ -9,10 +9,10 @@ import optuna
 import pytest
 
 import nasopt
-from nasopt.errors import StudyError
+from nasopt.errors import StudyError, Unsuitable
 from nasopt.samplers import SurrogateSampler, make_sampler
 from nasopt.samplers.problem import Problem
-from nasopt.samplers.surrogate.sampler import FITS, MOST_FITTED, STEADY, _fitted, _some
+from nasopt.samplers.surrogate.sampler import FITS, MOST_FITTED, STEADY, _fitted, _log_gain, _some
 from nasopt.space.fields import categorical
 from nasopt.space.layers import Conv
 from nasopt.space.model import cost
@@ -176,22 +176,48 @@ def test_features_that_are_no_numbers_are_refused_in_a_study():
 # costs
 
 
-def test_a_price_on_macs_makes_for_cheaper_networks():
-    def macs(name):
-        study = search(make_sampler(name, problem(), 0), 30)
-        return sum(cost(SPACE.decode(trial.params), SHAPE, CLASSES).macs for trial in study.trials)
+def test_with_a_budget_of_time_networks_are_quicker():
+    """Of seconds that grow with MACs, as many trainings take fewer."""
 
-    assert macs("surrogate-frugal") < 0.7 * macs("surrogate")
+    def seconds(timed):
+        sampler = make_sampler("surrogate", problem(has_time_budget=timed), 0)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for _ in range(30):
+            trial = study.ask()
+            SPACE.suggest(trial)
+            macs = cost(SPACE.decode(trial.params), SHAPE, CLASSES).macs
+            trial.set_user_attr("seconds", 1 + macs / 1e6)
+            study.tell(trial, accuracy(trial.params, 0.0))
+        return sum(trial.user_attrs["seconds"] for trial in study.trials)
+
+    assert seconds(timed=True) < 0.8 * seconds(timed=False)
 
 
-def test_a_price_without_costs_is_refused_with_the_remedy():
-    study = optuna.create_study(sampler=SurrogateSampler(cost_aware=True))
-    with pytest.raises(StudyError) as raised:
-        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-    assert str(raised.value) == ("cost_aware=True: costs are a problem's; give problem=... as well")
+def test_what_is_no_gain_is_still_told_apart():
+    gains = np.array([-3.0, -1.0, -0.5, 0.0, 0.005, 0.01, 0.02, 1.0, 10.0])
+    logs = _log_gain(gains)
+    assert (np.diff(logs) > 0).all()
+    assert logs[-2:] == pytest.approx([0, math.log(10)])
+    assert logs[5] == pytest.approx(math.log(0.01))
 
 
-def test_a_price_on_an_objective_is_refused_with_the_remedy():
+def test_a_table_that_does_not_know_seconds_is_refused_with_the_remedy():
+    with pytest.raises(Unsuitable) as raised:
+        SurrogateSampler(problem=problem(knows_seconds=False), cost_aware=True)
+    assert str(raised.value) == ("cost_aware=True: the table does not know seconds; leave it out")
+
+
+def test_with_two_objectives_a_budget_of_time_changes_nothing():
+    two = {"objectives": ("accuracy", "macs"), "directions": ("maximize", "minimize")}
+
+    def params(timed):
+        sampler = make_sampler("surrogate", problem(has_time_budget=timed, **two), 0)
+        return [trial.params for trial in search(sampler, 10, objectives=2).trials]
+
+    assert params(True) == params(False)
+
+
+def test_a_weight_of_seconds_beside_two_objectives_is_refused_with_the_remedy():
     two = problem(objectives=("accuracy", "parameters"), directions=("maximize", "minimize"))
     with pytest.raises(StudyError) as raised:
         SurrogateSampler(problem=two, cost_aware=True)

@@ -1,0 +1,120 @@
+"""`Durations`: what trainings take, as far as trials say."""
+
+import math
+from datetime import datetime, timedelta
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from nasopt.samplers import SurrogateSampler
+from nasopt.samplers.surrogate.durations import LEAST_TIMED, Durations, seconds_of
+from nasopt.samplers.surrogate.gaussian_process import Posterior, fit
+
+BEGAN = datetime(2026, 1, 1)
+X = {"x": FloatDistribution(0, 1)}
+
+
+def trial(x=0.5, took=2.0, state=TrialState.COMPLETE, value=1.0, **attrs):
+    made = create_trial(
+        state=state, value=value, params={"x": x}, distributions=X, user_attrs=attrs
+    )
+    made.datetime_start, made.datetime_complete = BEGAN, BEGAN + timedelta(seconds=took)
+    return made
+
+
+def model(columns, scores):
+    ones = np.ones(len(scores))
+    groups = np.arange(columns.shape[1])
+    return Posterior(fit(columns, groups, scores, ones), columns, scores, ones)
+
+
+def test_what_nasopt_has_noted_goes_before_the_clock():
+    assert seconds_of(trial(took=2.0)) == 2.0
+    assert seconds_of(trial(took=2.0, seconds=7)) == 7.0
+    running = trial(state=TrialState.RUNNING, value=None)
+    assert seconds_of(running) is None
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0, -1.0, math.nan, math.inf, None, "3", [3]])
+def test_what_is_no_time_is_not_known(seconds):
+    assert seconds_of(trial(seconds=seconds)) is None
+
+
+def test_a_pruned_trial_says_nothing_of_a_whole_training():
+    assert seconds_of(trial(state=TrialState.PRUNED, seconds=3.0)) is None
+
+
+def test_a_few_trials_have_to_tell():
+    columns = np.linspace(-1, 1, LEAST_TIMED)[:, None]
+    told = [trial(seconds=float(n + 1)) for n in range(LEAST_TIMED)]
+    assert Durations.of(told[:-1], columns[:-1], model) is None
+    assert Durations.of([*told[:-1], trial(seconds=0)], columns, model) is None
+    assert Durations.of(told, columns, model) is not None
+
+
+def test_a_time_is_learnt_as_a_ratio():
+    columns = np.linspace(-1, 1, 9)[:, None]
+    told = [trial(seconds=float(100 * 4**x)) for x in columns[:, 0]]
+    durations = Durations.of(told, columns, model)
+    assert durations is not None
+    low, high = durations.logs(np.array([[-0.6], [0.6]]))
+    assert high - low == pytest.approx(1.2 * math.log(4), rel=0.1)
+
+
+def test_times_that_hardly_differ_are_taken_for_alike():
+    columns = np.linspace(-1, 1, 9)[:, None]
+    told = [trial(seconds=100 + 1e-6 * n) for n in range(9)]
+    durations = Durations.of(told, columns, model)
+    assert durations is not None
+    assert np.abs(durations.logs(columns)).max() < 1e-4
+
+
+def objective(t, seconds):
+    """The best is at (.7, .5); `slow` changes the time alone."""
+    x, y = t.suggest_float("x", 0, 1), t.suggest_float("y", 0, 1)
+    slow = t.suggest_categorical("slow", [0, 1, 2])
+    t.set_user_attr("seconds", seconds(slow))
+    return -((x - 0.7) ** 2) - (y - 0.5) ** 2
+
+
+def searched(seconds, trials=30, **settings):
+    study = optuna.create_study(direction="maximize", sampler=SurrogateSampler(seed=0, **settings))
+    study.optimize(lambda t: objective(t, seconds), n_trials=trials)
+    return study
+
+
+def test_where_time_counts_what_is_quick_is_tried_more_often():
+    took = [1.0, 30.0, 900.0]
+    plain, aware = (searched(lambda slow: took[slow], cost_aware=each) for each in (False, True))
+    spent = [sum(t.user_attrs["seconds"] for t in study.trials) for study in (plain, aware)]
+    assert spent[1] < 0.7 * spent[0]
+    assert aware.best_value > -0.01
+
+
+def test_without_times_it_is_the_plain_sampler():
+    plain, aware = (searched(lambda slow: 0, cost_aware=each) for each in (False, True))
+    assert [t.params for t in plain.trials] == [t.params for t in aware.trials]
+
+
+def test_a_suggestion_follows_from_what_the_trials_tell():
+    """As the others do: whoever has the trials goes on in the same way."""
+    study = searched(lambda slow: [1.0, 30.0, 900.0][slow], trials=12, cost_aware=True)
+
+    def suggested(speed):
+        copy = optuna.create_study(
+            direction="maximize", sampler=SurrogateSampler(seed=5, cost_aware=True)
+        )
+        for each in study.trials:
+            each.user_attrs["seconds"] *= speed if each.params["slow"] == 2 else 1
+            copy.add_trial(each)
+            each.user_attrs["seconds"] /= speed if each.params["slow"] == 2 else 1
+        asked = copy.ask()
+        asked.suggest_float("x", 0, 1), asked.suggest_float("y", 0, 1)
+        asked.suggest_categorical("slow", [0, 1, 2])
+        return asked.params
+
+    assert suggested(1) == suggested(1)
+    assert suggested(1) != suggested(1e-4)
