@@ -8,7 +8,6 @@ there at once. Stock Optuna does the same on a copy of the same database, trial 
 
 import json
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -178,8 +177,8 @@ def figures() -> Iterator[Figure]:
                     words = ("report", str(path), "-o", str(path.with_suffix(".html")))
                     yield Figure("a report of 1,000 trials", seconds(*words), at_most=2, unit=" s")
                 yield against_stock(path, sampler, trials, turns)
-        for trials, most in ((100, 50), (1_000, 300)):
-            yield suggesting(Path(name) / f"surrogate-{trials}.db", trials, most)
+        for trials, most in ((100, 50), (1_000, 300), (10_000, None)):
+            yield from suggesting(Path(name) / f"surrogate-{trials}.db", trials, most)
         few, many = seconds_in_turn(
             20, *(partial(our_trials, paths["random", n], "random") for n in (1_000, 10_000))
         )
@@ -191,21 +190,27 @@ def figures() -> Iterator[Figure]:
         )
 
 
-def suggesting(path: Path, trials: int, most: float) -> Figure:
-    """What the surrogate takes for a suggestion, by the profile of a search."""
+SUGGESTING = """
+import statistics, sys
+from pathlib import Path
+from tests.benchmarks.growth import searching
+taken = []
+for progress in searching(Path(sys.argv[1]), "surrogate", profile=True):
+    if progress.seconds is not None:
+        taken.append(progress.seconds["sampler"])
+    if len(taken) > 20:
+        break
+seconds = statistics.median(taken[1:])  # the first imports what is needed
+"""
+
+
+def suggesting(path: Path, trials: int, most: float | None) -> Iterator[Figure]:
+    """What the surrogate takes for a suggestion, by the profile of a search, and its process."""
     fill(path, "surrogate", trials)
-    taken: list[float] = []
-    for progress in searching(path, "surrogate", profile=True):
-        if progress.seconds is not None:
-            taken.append(progress.seconds["sampler"])
-        if len(taken) > 20:
-            break
-    return Figure(
-        f"surrogate, {trials:,} finished trials: a suggestion",
-        1e3 * statistics.median(taken[1:]),  # the first imports what is needed
-        at_most=most,
-        unit=" ms",
-    )
+    seconds, megabytes = told_by(SUGGESTING, path)
+    name = f"surrogate, {trials:,} finished trials: a suggestion"
+    yield Figure(name, 1e3 * seconds, at_most=most, unit=" ms")
+    yield Figure("    memory of the process", megabytes, unit=" MB")
 
 
 def against_stock(path: Path, sampler: str, trials: int, turns: int) -> Figure:
@@ -233,15 +238,17 @@ started = time.perf_counter()
 study = optuna.load_study(study_name=sys.argv[2], storage=open_storage(sys.argv[1], "read"))
 study.get_trials(deepcopy=False)
 seconds = time.perf_counter() - started
+"""
+PEAK = """
 with open("/proc/self/status") as status:  # `getrusage` would count what the parent had, too
     (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM"))
 print(seconds, int(peak) / 1000)
 """
 
 
-def opened(path: Path, study: str) -> tuple[float, float]:
-    """(seconds, MB of the process at most) to read a whole study, in a process of its own."""
-    command = [sys.executable, "-c", OPENING, path, study]
+def told_by(script: str, *arguments: str | Path) -> tuple[float, float]:
+    """(seconds, MB of the process at most) of a script that sets `seconds`, in its own process."""
+    command = [sys.executable, "-c", script + PEAK, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, megabytes = map(float, done.stdout.split())
     return seconds, megabytes
@@ -249,7 +256,7 @@ def opened(path: Path, study: str) -> tuple[float, float]:
 
 def large(path: Path) -> Iterator[Figure]:
     size = path.stat().st_size / 1e6
-    seconds, megabytes = opened(path, "growth/random/0")
+    seconds, megabytes = told_by(OPENING, path, "growth/random/0")
     yield Figure("opening 10,000 trials", seconds, at_most=3, unit=" s")
     yield Figure("    memory of the process", megabytes, at_most=500, unit=" MB")
     yield Figure("    size of the database", size, unit=" MB")

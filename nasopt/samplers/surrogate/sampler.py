@@ -145,9 +145,9 @@ class SurrogateSampler(StatelessSampler):
         target = TARGETS[trial.number % len(TARGETS)]
         try:
             with one_thread():
-                model, value_of = self._model(history, sign_of(study), target, earlier)
+                model, seen, value_of = self._model(history, sign_of(study), target, earlier)
                 durations = self._durations(history) if self._time_counts else None
-                point = _highest(history, model, durations, rng, earlier)
+                point = _highest(history, model, seen, durations, rng, earlier)
                 if point is not None and not is_early:
                     self.prediction = prediction(history, model, value_of, point)
                 return point
@@ -174,15 +174,16 @@ class SurrogateSampler(StatelessSampler):
         sign: int,
         target: Callable[[Floats], Target],
         earlier: "Earlier | None",
-    ) -> tuple["Posterior", Callable[[Floats], Floats]]:
-        """Return the posterior of all observations, and the way back to values of the study.
+    ) -> tuple["Posterior", EncodedPoints, Callable[[Floats], Floats]]:
+        """Return the posterior of what was observed, that, and the way back to the study's values.
 
         The kernel is fitted to the first trials only: see `_fitted`.
         """
         from nasopt.samplers.surrogate.gaussian_process import NO_TREND, Posterior
 
         trend = NO_TREND if earlier is None else earlier.trend
-        columns = history.known.columns[history.observed]
+        observed = history.known[history.observed]
+        columns = observed.columns
         trials = [history.trials[row] for row in history.observed]
         first = observe(trials[: _fitted(len(trials))], sign)
         target = target if trials else normal_scores
@@ -194,7 +195,7 @@ class SurrogateSampler(StatelessSampler):
         modelled = target(now.values)
         rows = _some(modelled.scores, MOST_SEEN)
         model = Posterior(kernel, columns[rows], modelled.scores[rows], now.noise[rows], trend)
-        return model, lambda scores: sign * modelled.value_of(scores)
+        return model, observed[rows], lambda scores: sign * modelled.value_of(scores)
 
     def _durations(self, history: History) -> Durations | None:
         """Return how long trainings take, or None if too little is known of it."""
@@ -274,16 +275,16 @@ def _far(history: History, rng: RandomState) -> Floats | None:
 def _highest(
     history: History,
     model: "Posterior",
+    seen: EncodedPoints,
     durations: Durations | None,
     rng: RandomState,
     earlier: "Earlier | None",
 ) -> Floats | None:
     """Return the new point of the highest acquisition that was found.
 
-    It is looked for near the best that the study, or an earlier search, has seen.
+    It is looked for near the best that the study has `seen`, or an earlier search.
     """
     domain = history.domain
-    seen = history.known[history.observed]
     means = model.mean(seen.columns)
     model = model.condition_on_pending(history.known.columns[history.running])
     has_front = seen.costs.shape[1] > 0
