@@ -25,6 +25,7 @@ from nasopt.storage.attributes import (
     KEY,
     PREDICTION,
     REPORTS,
+    SECONDS,
     THREADS,
     VERSIONS,
     WARM_START,
@@ -103,7 +104,7 @@ class TrialRecord(Attributes):
     infeasible: str | None = attribute(is_text)  # the limits that its network is over
     prediction: Prediction | None = attribute(is_prediction, name=PREDICTION)
     epochs: int | None = attribute(is_count)  # that its network was trained, whoever paid for them
-    seconds: float | None = attribute(is_number)  # of training, for all those epochs
+    seconds: float | None = attribute(is_number, name=SECONDS)  # of training, for all those epochs
     replayed_epochs: int | None = attribute(is_count)  # of those, the ones known before
     # its scores after epochs 1, 2, ...; with one objective they are Optuna's intermediate values
     reports: Sequence[float] = attribute(list_of(is_number), (), name=REPORTS)
@@ -140,6 +141,20 @@ def reports_of(trial: FrozenTrial) -> Mapping[int, float]:
 
 
 _are_reports = list_of(is_number)
+
+
+def seconds_of(trial: FrozenTrial) -> float | None:
+    """Return the seconds of the training of any complete trial, or None if they are not known.
+
+    They are those that nasopt has noted, as if trained at once; of a trial of plain Optuna, all
+    from its beginning to its end.
+    """
+    if trial.state is not TrialState.COMPLETE:
+        return None
+    seconds: Any = trial.user_attrs.get(SECONDS)
+    if SECONDS not in trial.user_attrs and trial.duration is not None:
+        seconds = trial.duration.total_seconds()
+    return float(seconds) if is_number(seconds) and seconds > 0 else None
 
 
 def is_own(trial: FrozenTrial, search_space: Mapping[str, Open]) -> bool:

@@ -125,7 +125,7 @@ def test_no_trial_begins_that_would_not_end_in_time(tmp_path):
     assert told(enough) == told(nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu"))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "evolution", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "evolution"])
 def test_a_search_that_ends_in_time_is_the_same_as_without_a_budget(tmp_path, sampler):
     given = {"sampler": sampler, "device": "cpu"}
     timed = Search(small(), storage=tmp_path / "x.db", deadline=Deadline.after(3600), **given)
@@ -152,10 +152,10 @@ def test_with_a_budget_of_time_the_surrogate_goes_by_what_trainings_took(tmp_pat
         return search.study.trials[8].params
 
     hour = Deadline.after(3_600_000)
-    assert ninth("a.db", deadline=hour) == ninth("b.db", deadline=hour)
-    assert ninth("c.db", deadline=hour)["conv01.stride"] == 1
-    assert ninth("d.db")["conv01.stride"] == 2
-    assert ninth("e.db", deadline=hour, time_counts=False) == ninth("f.db")
+    timed, plain = ninth("a.db", deadline=hour), ninth("b.db")
+    assert (timed["conv01.stride"], plain["conv01.stride"]) == (1, 2)
+    assert ninth("c.db", deadline=hour) == timed
+    assert ninth("d.db", deadline=hour, time_counts=False) == plain
 
 
 def test_a_finished_study_is_not_out_of_time(tmp_path):

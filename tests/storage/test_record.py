@@ -1,7 +1,9 @@
 """The records: written and read back, whatever a database has; and the one home of their names."""
 
+import math
 import re
 from dataclasses import fields
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -18,6 +20,7 @@ from nasopt.storage.record import (
     StudyRecord,
     TrialRecord,
     is_begun,
+    seconds_of,
 )
 from tests.examples import small
 
@@ -173,3 +176,27 @@ def test_every_attribute_has_one_name():
     for record in (home.TrialRecord, home.StudyRecord):
         names = [*record._attributes()]
         assert len(names) == len(set(names))
+
+
+def timed(took: float, state: TrialState = TrialState.COMPLETE, **attrs):
+    """A trial that ended so many seconds after it had begun."""
+    value = None if state is TrialState.RUNNING else 1.0
+    trial = optuna.trial.create_trial(state=state, value=value, user_attrs=attrs)
+    trial.datetime_start = datetime(2026, 1, 1)
+    trial.datetime_complete = trial.datetime_start + timedelta(seconds=took)
+    return trial
+
+
+def test_seconds_that_were_noted_go_before_the_clock():
+    assert seconds_of(timed(2.0)) == 2.0
+    assert seconds_of(timed(2.0, seconds=7)) == 7.0
+    assert seconds_of(timed(2.0, TrialState.RUNNING)) is None
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0, -1.0, math.nan, math.inf, None, True, "3", [3]])
+def test_what_is_no_time_is_not_known(seconds):
+    assert seconds_of(timed(2.0, seconds=seconds)) is None
+
+
+def test_a_pruned_trial_says_nothing_of_a_whole_training():
+    assert seconds_of(timed(3.0, TrialState.PRUNED, seconds=3.0)) is None

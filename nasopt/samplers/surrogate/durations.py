@@ -1,13 +1,14 @@
 """`Durations`: how long a training takes, learnt from those of the study."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+
+from nasopt.storage.record import seconds_of
 
 if TYPE_CHECKING:
     from nasopt.samplers.surrogate.gaussian_process import Posterior
@@ -48,18 +49,3 @@ class Durations:
         logs = np.log(np.array([seconds[row] for row in rows], dtype=float))
         deviation = max(float(logs.std()), LEAST_DEVIATION)
         return cls(model(columns[rows], (logs - logs.mean()) / deviation), deviation)
-
-
-def seconds_of(trial: FrozenTrial) -> float | None:
-    """Return the seconds of the training of a complete trial, or None if they are not known.
-
-    They are those that nasopt has noted, as if trained at once; of a trial of plain Optuna, all
-    from its beginning to its end.
-    """
-    if trial.state is not TrialState.COMPLETE:
-        return None
-    seconds = trial.user_attrs.get("seconds")
-    if "seconds" not in trial.user_attrs and trial.duration is not None:
-        seconds = trial.duration.total_seconds()
-    known = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0
-    return float(seconds) if known else None  # type: ignore[arg-type]

@@ -1,28 +1,24 @@
 """`Durations`: what trainings take, as far as trials say."""
 
 import math
-from datetime import datetime, timedelta
 
 import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import create_trial
 
 from nasopt.samplers import SurrogateSampler
-from nasopt.samplers.surrogate.durations import LEAST_TIMED, Durations, seconds_of
+from nasopt.samplers.surrogate.durations import LEAST_TIMED, Durations
 from nasopt.samplers.surrogate.gaussian_process import Posterior, fit
 
-BEGAN = datetime(2026, 1, 1)
 X = {"x": FloatDistribution(0, 1)}
 
 
-def trial(x=0.5, took=2.0, state=TrialState.COMPLETE, value=1.0, **attrs):
-    made = create_trial(
-        state=state, value=value, params={"x": x}, distributions=X, user_attrs=attrs
+def trial(seconds):
+    return create_trial(
+        value=1.0, params={"x": 0.5}, distributions=X, user_attrs={"seconds": seconds}
     )
-    made.datetime_start, made.datetime_complete = BEGAN, BEGAN + timedelta(seconds=took)
-    return made
 
 
 def model(columns, scores):
@@ -31,33 +27,17 @@ def model(columns, scores):
     return Posterior(fit(columns, groups, scores, ones), columns, scores, ones)
 
 
-def test_what_nasopt_has_noted_goes_before_the_clock():
-    assert seconds_of(trial(took=2.0)) == 2.0
-    assert seconds_of(trial(took=2.0, seconds=7)) == 7.0
-    running = trial(state=TrialState.RUNNING, value=None)
-    assert seconds_of(running) is None
-
-
-@pytest.mark.parametrize("seconds", [0, 0.0, -1.0, math.nan, math.inf, None, "3", [3]])
-def test_what_is_no_time_is_not_known(seconds):
-    assert seconds_of(trial(seconds=seconds)) is None
-
-
-def test_a_pruned_trial_says_nothing_of_a_whole_training():
-    assert seconds_of(trial(state=TrialState.PRUNED, seconds=3.0)) is None
-
-
 def test_a_few_trials_have_to_tell():
     columns = np.linspace(-1, 1, LEAST_TIMED)[:, None]
-    told = [trial(seconds=float(n + 1)) for n in range(LEAST_TIMED)]
+    told = [trial(float(n + 1)) for n in range(LEAST_TIMED)]
     assert Durations.of(told[:-1], columns[:-1], model) is None
-    assert Durations.of([*told[:-1], trial(seconds=0)], columns, model) is None
+    assert Durations.of([*told[:-1], trial(0)], columns, model) is None
     assert Durations.of(told, columns, model) is not None
 
 
 def test_a_time_is_learnt_as_a_ratio():
     columns = np.linspace(-1, 1, 9)[:, None]
-    told = [trial(seconds=float(100 * 4**x)) for x in columns[:, 0]]
+    told = [trial(float(100 * 4**x)) for x in columns[:, 0]]
     durations = Durations.of(told, columns, model)
     assert durations is not None
     low, high = durations.logs(np.array([[-0.6], [0.6]]))
@@ -66,7 +46,7 @@ def test_a_time_is_learnt_as_a_ratio():
 
 def test_times_that_hardly_differ_are_taken_for_alike():
     columns = np.linspace(-1, 1, 9)[:, None]
-    told = [trial(seconds=100 + 1e-6 * n) for n in range(9)]
+    told = [trial(100 + 1e-6 * n) for n in range(9)]
     durations = Durations.of(told, columns, model)
     assert durations is not None
     assert np.abs(durations.logs(columns)).max() < 1e-4
