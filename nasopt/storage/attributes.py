@@ -22,7 +22,7 @@ EXPERIMENT, VERSIONS, LIMITS = "experiment", "versions", "limits"
 ENDED, THREADS, WARM_START = "ended", "threads", "warm_start"
 KEY, EPOCHS, FREE, PREDICTION = "key", "epochs", "free", "belief"
 REPORTS = "reports"
-SECONDS = "seconds"
+SECONDS, DEVICE = "seconds", "device"
 
 LARGEST = 2**63  # of numbers: what is larger counts nothing that there is
 

@@ -20,6 +20,7 @@ from nasopt.space.limits import LATENCY
 from nasopt.space.space import Space
 from nasopt.storage.attributes import (
     DEATHS,
+    DEVICE,
     EXPERIMENT,
     FREE,
     KEY,
@@ -108,7 +109,9 @@ class TrialRecord(Attributes):
     replayed_epochs: int | None = attribute(is_count)  # of those, the ones known before
     # its scores after epochs 1, 2, ...; with one objective they are Optuna's intermediate values
     reports: Sequence[float] = attribute(list_of(is_number), (), name=REPORTS)
-    device: str | None = attribute(is_text)  # that trained it; several in the order of their use
+    device: str | None = attribute(
+        is_text, name=DEVICE
+    )  # that trained it; several in the order of their use
     mixed: bool = attribute(is_flag, False)  # on several devices, or by several versions of torch
     ended_by: EndedBy | None = attribute(lambda value: value in list(EndedBy))
     reason: str | None = attribute(is_text)  # in words, unless it was trained to its end
@@ -143,12 +146,20 @@ def reports_of(trial: FrozenTrial) -> Mapping[int, float]:
 _are_reports = list_of(is_number)
 
 
-def seconds_of(trial: FrozenTrial) -> float | None:
-    """Return the seconds of the training of any complete trial, or None if they are not known.
+def seconds_of(trials: Sequence[FrozenTrial]) -> list[float | None]:
+    """Return the seconds of the training of each of any trials, None where they are not known.
 
     They are those that nasopt has noted, as if trained at once; of a trial of plain Optuna, all
-    from its beginning to its end.
+    from its beginning to its end. Trials that are not complete tell nothing of a whole training,
+    and those on another device than the latest nothing of this one.
     """
+    seconds = [_seconds(trial) for trial in trials]
+    devices = [trial.user_attrs.get(DEVICE) for trial in trials]
+    here = next((d for d, s in zip(reversed(devices), reversed(seconds), strict=True) if s), None)
+    return [each if at == here else None for each, at in zip(seconds, devices, strict=True)]
+
+
+def _seconds(trial: FrozenTrial) -> float | None:
     if trial.state is not TrialState.COMPLETE:
         return None
     seconds: Any = trial.user_attrs.get(SECONDS)

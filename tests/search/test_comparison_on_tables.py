@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from nasopt.analysis.regret import EXACT, random_search
 from nasopt.analysis.selection import compare_records, compare_studies, studies_together
 from nasopt.benchmarks import Benchmark
 from nasopt.errors import StudyError, Unsuitable
-from nasopt.samplers import SAMPLERS, make_sampler
+from nasopt.samplers import SAMPLERS, SurrogateSampler, make_sampler
 from nasopt.storage.ledger import EVALUATIONS
 from nasopt.storage.opening import open_storage
 from tests.examples import small
@@ -140,6 +141,19 @@ def test_where_a_training_has_one_epoch_there_is_nothing_to_look_at_first(tmp_pa
     samplers = [each.sampler for each in result.standings]
     assert set(samplers) == SAMPLERS.keys() - {"gp", "one-epoch"}
     assert result.notes[0].startswith("one-epoch is left out: sampler='one-epoch': a training has")
+
+
+def test_on_a_table_that_knows_no_seconds_none_can_be_weighed(tmp_path, table):
+    without = replace(table, seconds=np.zeros_like(table.seconds))
+    samplers = ["random", SurrogateSampler(cost_aware=True)]
+    result = compare(without, tmp_path / "x.db", samplers=samplers, seeds=1, trials=8)
+    assert [each.sampler for each in result.standings] == ["random"]
+    assert result.notes[0] == (
+        "SurrogateSampler is left out: cost_aware=True: the table does not know seconds; "
+        "leave it out."
+    )
+    result = compare(table, tmp_path / "y.db", samplers=samplers, seeds=1, trials=8)
+    assert len(result.standings) == 2
 
 
 def test_learning_curves_of_a_table_are_pruned_and_looked_at_for_an_epoch(tmp_path):

@@ -2,16 +2,20 @@
 
 import math
 import time
+from dataclasses import replace
 
+import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 import nasopt
-from nasopt import Recipe
+from nasopt import Experiment, Recipe, load_benchmark
 from nasopt.errors import RecipeError, StudyError
 from nasopt.search.comparison import Comparison
 from nasopt.search.deadline import Deadline, expected_seconds, read_seconds
 from nasopt.search.search import Search
+from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord
 from tests.examples import small
 from tests.trials import told
@@ -134,19 +138,24 @@ def test_a_search_that_ends_in_time_is_the_same_as_without_a_budget(tmp_path, sa
     assert told(timed.study) == told(nasopt.run(small(), storage=tmp_path / "y.db", **given))
 
 
+def with_slow_strides(storage: Storage, study: optuna.Study) -> None:
+    """Note of each trial that a first stride of 2 makes it a million times longer."""
+    with storage.engine.begin() as connection:
+        for trial in study.trials:
+            seconds = 1000.0 if trial.params["conv01.stride"] == 2 else 0.001
+            attrs = f"trial_user_attributes SET value_json = '{seconds}'"
+            which = f"\"key\" = 'seconds' AND trial_id = {trial._trial_id}"
+            connection.exec_driver_sql(f"UPDATE {attrs} WHERE {which}")
+
+
 def test_with_a_budget_of_time_the_surrogate_goes_by_what_trainings_took(tmp_path):
-    """Whoever has the same trials goes on in the same way; a comparison goes on as ever."""
+    """Whoever has the same trials goes on in the same way."""
 
     def ninth(name, **settings):
         where = {"storage": tmp_path / name, "device": "cpu", "seed": 2}
         first = Search(small(trials=8), **where)
         list(first)
-        with first.storage.engine.begin() as connection:
-            for number, trial in enumerate(first.study.trials, 1):
-                seconds = 1000.0 if trial.params["conv01.stride"] == 2 else 0.001
-                attrs = f"trial_user_attributes SET value_json = '{seconds}'"
-                which = f"\"key\" = 'seconds' AND trial_id = {number}"
-                connection.exec_driver_sql(f"UPDATE {attrs} WHERE {which}")
+        with_slow_strides(first.storage, first.study)
         search = Search(small(trials=9), **where, **settings)
         list(search)
         return search.study.trials[8].params
@@ -155,7 +164,36 @@ def test_with_a_budget_of_time_the_surrogate_goes_by_what_trainings_took(tmp_pat
     timed, plain = ninth("a.db", deadline=hour), ninth("b.db")
     assert (timed["conv01.stride"], plain["conv01.stride"]) == (1, 2)
     assert ninth("c.db", deadline=hour) == timed
-    assert ninth("d.db", deadline=hour, time_counts=False) == plain
+
+
+def test_a_comparison_and_a_table_are_the_same_with_a_budget_of_time(tmp_path):
+    def last(name, **settings):
+        given = {"samplers": "surrogate,random", "seeds": 3, "replicates": 0}
+        where = {"storage": tmp_path / name, "device": "cpu"}
+        first = Comparison(small(), **given, **where, trials=8)
+        list(first)
+        studies = [each for each in first.studies if "surrogate" in each]
+        for each in studies:
+            study = optuna.load_study(study_name=each, storage=first.storage)
+            with_slow_strides(first.storage, study)
+        list(Comparison(small(), **given, **where, trials=9, **settings))
+        url = f"sqlite:///{tmp_path / name}"
+        return [optuna.load_study(study_name=s, storage=url).trials[8].params for s in studies]
+
+    hour = {"deadline": Deadline.after(3_600_000)}
+    assert last("x.db", **hour) == last("y.db")
+    table = load_benchmark("nasbench201:cifar10")
+    larger = table.parameters > np.median(table.parameters)
+    table = replace(table, seconds=np.where(larger, 1e6, 1.0)[:, None, None] + 0 * table.seconds)
+    timed, plain = (
+        Search(
+            Experiment.on_benchmark(table, trials=20), storage=tmp_path / f"{name}.db", **settings
+        )
+        for name, settings in (("a", hour), ("b", {}))
+    )
+    list(timed)
+    list(plain)
+    assert told(timed.study) == told(plain.study)
 
 
 def test_a_finished_study_is_not_out_of_time(tmp_path):

@@ -188,15 +188,24 @@ def timed(took: float, state: TrialState = TrialState.COMPLETE, **attrs):
 
 
 def test_seconds_that_were_noted_go_before_the_clock():
-    assert seconds_of(timed(2.0)) == 2.0
-    assert seconds_of(timed(2.0, seconds=7)) == 7.0
-    assert seconds_of(timed(2.0, TrialState.RUNNING)) is None
+    running = timed(2.0, TrialState.RUNNING)
+    assert seconds_of([timed(2.0), timed(2.0, seconds=7), running]) == [2.0, 7.0, None]
+    assert seconds_of([]) == []
 
 
-@pytest.mark.parametrize("seconds", [0, 0.0, -1.0, math.nan, math.inf, None, True, "3", [3]])
+@pytest.mark.parametrize(
+    "seconds", [0, 0.0, -1.0, math.nan, math.inf, 10**400, None, True, "3", [3]]
+)
 def test_what_is_no_time_is_not_known(seconds):
-    assert seconds_of(timed(2.0, seconds=seconds)) is None
+    assert seconds_of([timed(2.0, seconds=seconds), timed(3.0)]) == [None, 3.0]
 
 
 def test_a_pruned_trial_says_nothing_of_a_whole_training():
-    assert seconds_of(timed(3.0, TrialState.PRUNED, seconds=3.0)) is None
+    assert seconds_of([timed(3.0, TrialState.PRUNED, seconds=3.0)]) == [None]
+
+
+def test_only_trials_on_the_device_of_the_latest_tell_how_long_one_takes():
+    told = [timed(1.0, seconds=9.0, device="cpu"), timed(1.0, seconds=1.0, device="cuda")]
+    assert seconds_of(told) == [None, 1.0]
+    assert seconds_of([*told, timed(1.0, seconds=0, device="cpu")]) == [None, 1.0, None]
+    assert seconds_of([*told, timed(1.0, seconds=8.0, device="cpu")]) == [9.0, None, 8.0]

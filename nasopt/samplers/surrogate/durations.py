@@ -36,16 +36,21 @@ class Durations:
         cls,
         trials: Sequence[FrozenTrial],
         columns: Floats,
-        model: Callable[[Floats, Floats], "Posterior"],
+        fitted: Callable[[int], int],
+        model: Callable[[Floats, Floats, int], "Posterior"],
     ) -> "Durations | None":
         """Return what `trials` at `columns` (n, c) tell, or None if too few say how long they took.
 
-        `model` makes a posterior of columns and standard scores.
+        `model` makes a posterior of columns and scores, its kernel fitted to the first
+        `fitted(len(scores))` of them. The scores are standard ones of these first, so that they
+        stay what they are, and the kernel too, until more are fitted to.
         """
-        seconds = [seconds_of(trial) for trial in trials]
+        seconds = seconds_of(trials)
         rows = [row for row, each in enumerate(seconds) if each is not None]
         if len(rows) < LEAST_TIMED:
             return None
         logs = np.log(np.array([seconds[row] for row in rows], dtype=float))
-        deviation = max(float(logs.std()), LEAST_DEVIATION)
-        return cls(model(columns[rows], (logs - logs.mean()) / deviation), deviation)
+        first = fitted(len(rows))
+        deviation = max(float(logs[:first].std()), LEAST_DEVIATION)
+        scores = (logs - logs[:first].mean()) / deviation
+        return cls(model(columns[rows], scores, first), deviation)

@@ -68,8 +68,9 @@ class SurrogateSampler(StatelessSampler):
 
     With `cost_aware`, or where a run has a budget of time, it goes for what a network may gain over
     the best, divided by a power of the seconds that its training is expected to take, going by the
-    trials so far. Then it depends on the machine and its other work what is suggested. At equal
-    seconds that is better where trainings differ much in time, at equal trainings it is worse
+    trials so far: those that nasopt has noted, else those from the beginning to the end of a
+    trial. What is suggested then depends on the machine and its load. At equal seconds that is
+    better where trainings differ much in time, at equal trainings it is worse
     (docs/measurements.md).
     """
 
@@ -201,16 +202,15 @@ class SurrogateSampler(StatelessSampler):
         """Return how long trainings take, or None if too little is known of it."""
         from nasopt.samplers.surrogate.gaussian_process import Posterior
 
-        groups = history.domain.groups
-
-        def model(columns: Floats, scores: Floats) -> Posterior:
-            columns, scores = columns[-MOST_SEEN:], scores[-MOST_SEEN:]
-            first, noise = min(_fitted(len(scores)), MOST_FITTED), np.ones(len(scores))
+        def model(columns: Floats, scores: Floats, first: int) -> Posterior:
+            noise, groups = np.ones(len(scores)), history.domain.groups
             kernel = self._kernel(columns[:first], groups, scores[:first], noise[:first])
-            return Posterior(kernel, columns, scores, noise)
+            newest = slice(-MOST_SEEN, None)
+            return Posterior(kernel, columns[newest], scores[newest], noise[newest])
 
         trials = [history.trials[row] for row in history.observed]
-        return Durations.of(trials, history.known.columns[history.observed], model)
+        columns = history.known.columns[history.observed]
+        return Durations.of(trials, columns, lambda n: min(_fitted(n), MOST_FITTED), model)
 
     def _kernel(
         self,

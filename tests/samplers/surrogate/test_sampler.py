@@ -11,8 +11,18 @@ import pytest
 import nasopt
 from nasopt.errors import StudyError, Unsuitable
 from nasopt.samplers import SurrogateSampler, make_sampler
+from nasopt.samplers.points.domain import EncodedPoints
 from nasopt.samplers.problem import Problem
-from nasopt.samplers.surrogate.sampler import FITS, MOST_FITTED, STEADY, _fitted, _log_gain, _some
+from nasopt.samplers.surrogate.sampler import (
+    FITS,
+    MOST_FITTED,
+    STEADY,
+    _acquisition,
+    _fitted,
+    _log_gain,
+    _parents,
+    _some,
+)
 from nasopt.space.fields import categorical
 from nasopt.space.layers import Conv
 from nasopt.space.model import cost
@@ -191,6 +201,65 @@ def test_with_a_budget_of_time_networks_are_quicker():
         return sum(trial.user_attrs["seconds"] for trial in study.trials)
 
     assert seconds(timed=True) < 0.8 * seconds(timed=False)
+
+
+class Expected:
+    """A model of points whose only column is their mean, all with the same deviation."""
+
+    def mean_and_deviation(self, columns):
+        return columns[:, 0], np.full(len(columns), 0.25)
+
+
+class Slow:
+    """Times that double with the mean."""
+
+    def logs(self, columns):
+        return math.log(2) * columns[:, 0]
+
+
+def test_a_gain_is_divided_by_a_power_of_its_seconds():
+    columns = np.array([[0.0], [1.0], [3.0]])
+    nothing = np.zeros((3, 0))
+    points = EncodedPoints(columns, columns > -1, columns, np.zeros(3), nothing)
+    heights = _acquisition(Expected(), None, -1.5, Slow())(points)
+    assert heights == pytest.approx(
+        [math.log(2), math.log(3) - 0.3 * math.log(2), math.log(5) - 0.9 * math.log(2)]
+    )
+    assert _acquisition(Expected(), None, -1.5, None)(points).tolist() == [0.5, 1.5, 3.5]
+    cheap, dear = points[[0]], points[[2]]
+    large, small = (
+        [_acquisition(Expected(), None, best, Slow())(each)[0] for each in (cheap, dear)]
+        for best in (-100.0, 0.49)
+    )
+    assert large[0] > large[1]  # nearly the same gain: the quicker one
+    assert small[0] < small[1]  # hardly any gain: not even in no time
+
+
+def test_what_is_gained_is_beyond_the_best_that_is_expected_of_those_tried(monkeypatch):
+    told = []
+
+    def noted(model, front, best, durations):
+        told.append((best, float(model.mean(model.columns).max())))
+        return _acquisition(model, front, best, durations)
+
+    monkeypatch.setattr("nasopt.samplers.surrogate.sampler._acquisition", noted)
+    search(SurrogateSampler(seed=0), 9)
+    assert len(told) == 4
+    assert all(best == pytest.approx(highest) for best, highest in told)
+
+
+def test_of_too_many_trials_the_best_that_are_modelled_are_looked_at(monkeypatch):
+    monkeypatch.setattr("nasopt.samplers.surrogate.sampler.MOST_SEEN", 9)
+    seen = []
+
+    def noted(encoded, means, has_front):
+        seen.append(len(encoded))
+        return _parents(encoded, means, has_front)
+
+    monkeypatch.setattr("nasopt.samplers.surrogate.sampler._parents", noted)
+    study = search(SurrogateSampler(seed=0), 14)
+    assert max(seen) == 9
+    assert len(study.trials) == 14
 
 
 def test_what_is_no_gain_is_still_told_apart():
