@@ -45,9 +45,9 @@ def run(
     its seed. `storage` is a path or SQLAlchemy URL, by default `runs/<name of the experiment>.db`.
     `trials` is the total to reach, by default the experiment's. `time` is a budget in seconds: no
     trial begins that would not end in time, by what trials like it took, and the one under way is
-    stopped and keeps its place. Each trial is reproducible; their number then is not, nor which ones the surrogate tries. `callbacks`
-    are called with the study and each trial that has ended, as those of Optuna's `optimize`; see
-    `nasopt.trackers`.
+    stopped and keeps its place. Each trial is reproducible; their number then is not, nor which
+    ones the surrogate tries. `callbacks` are called with the study and each trial that has ended,
+    as those of Optuna's `optimize`; see `nasopt.trackers`.
 
     `progress` shows how it goes on stderr or in the cell of a notebook. By default it does where
     somebody looks, in a terminal and in a notebook; a pipe or a log file stays clean. True prints
