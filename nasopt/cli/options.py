@@ -163,8 +163,8 @@ def _run(sub: Parser) -> None:
     sub.add_argument(
         "--sampler",
         default="surrogate",
-        help="surrogate (default), tpe, tpe-univariate, gp, nsga2, evolution, "
-        "local, random, largest, one-epoch",
+        help="surrogate (default), tpe, tpe-univariate, gp, nsga2, evolution, local, random, "
+        "largest, one-epoch",
     )
     sub.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     sub.add_argument(

@@ -109,9 +109,8 @@ class TrialRecord(Attributes):
     replayed_epochs: int | None = attribute(is_count)  # of those, the ones known before
     # its scores after epochs 1, 2, ...; with one objective they are Optuna's intermediate values
     reports: Sequence[float] = attribute(list_of(is_number), (), name=REPORTS)
-    device: str | None = attribute(
-        is_text, name=DEVICE
-    )  # that trained it; several in the order of their use
+    # that trained it; several in the order of their use
+    device: str | None = attribute(is_text, name=DEVICE)
     mixed: bool = attribute(is_flag, False)  # on several devices, or by several versions of torch
     ended_by: EndedBy | None = attribute(lambda value: value in list(EndedBy))
     reason: str | None = attribute(is_text)  # in words, unless it was trained to its end

@@ -200,11 +200,11 @@ class SurrogateSampler(StatelessSampler):
 
     def _durations(self, history: History) -> Durations | None:
         """Return how long trainings take, or None if too little is known of it."""
-        from nasopt.samplers.surrogate.gaussian_process import Posterior
+        from nasopt.samplers.surrogate.gaussian_process import NO_TREND, Posterior
 
         def model(columns: Floats, scores: Floats, first: int) -> Posterior:
             noise, groups = np.ones(len(scores)), history.domain.groups
-            kernel = self._kernel(columns[:first], groups, scores[:first], noise[:first])
+            kernel = self._kernel(columns[:first], groups, scores[:first], noise[:first], NO_TREND)
             newest = slice(-MOST_SEEN, None)
             return Posterior(kernel, columns[newest], scores[newest], noise[newest])
 
@@ -218,12 +218,11 @@ class SurrogateSampler(StatelessSampler):
         groups: NDArray[np.int64],
         values: Floats,
         noise: Floats,
-        trend: "Trend | None" = None,
+        trend: "Trend",
     ) -> "Kernel":
         """Return the kernel fitted to these observations; it is cached, which changes no result."""
-        from nasopt.samplers.surrogate.gaussian_process import NO_TREND, fit
+        from nasopt.samplers.surrogate.gaussian_process import fit
 
-        trend = trend or NO_TREND
         digest = hashlib.blake2b(columns.tobytes())
         digest.update(groups.tobytes() + values.tobytes() + noise.tobytes())
         digest.update(trend.bases(columns).tobytes())
