@@ -34,7 +34,7 @@ def cut_off(folder: Path, chance: random.Random) -> tuple[bool, int]:
         lost = True
     (folder / "x.db-shm").unlink(missing_ok=True)
     harmed = 0
-    for path in [*folder.glob("x.db.checkpoints/*"), *folder.glob("x.db.new*")]:
+    for path in [*folder.glob("x.db.checkpoints/*"), *folder.glob(".x.db.nasopt-draft*")]:
         left = chance.choice([None, 0, chance.randrange(path.stat().st_size + 1), -1, -1])
         if left is None:
             path.unlink()

@@ -7,7 +7,7 @@ few broken networks raise the share of architecture, so it is measured among the
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import combinations, count, takewhile
 from statistics import NormalDist
 from typing import Any
@@ -210,7 +210,7 @@ def recorded_noise(
         if network.key in seen:
             continue
         seen.add(network.key)
-        seeds = (replace(network, seed=network.seed + offset) for offset in count())
+        seeds = map(network.reseeded, count())
         known = takewhile(lambda evaluation: evaluation.key in accuracies, seeds)
         row = [accuracies[evaluation.key] for evaluation in known]
         if len(row) > 1:

@@ -7,7 +7,7 @@ accuracies of their winners when they are trained again. Nothing is trained here
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nasopt.analysis.curves import Budget, Row, last_by
@@ -107,5 +107,4 @@ class Retrained:
 
 def fresh_seeds(evaluation: Evaluation, replicates: int) -> Iterator[Evaluation]:
     """Return the evaluations that `retrain` trains."""
-    for seed in range(evaluation.seed + 1, evaluation.seed + replicates + 1):
-        yield replace(evaluation, seed=seed)
+    return map(evaluation.reseeded, range(1, replicates + 1))

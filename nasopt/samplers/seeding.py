@@ -9,6 +9,7 @@ import copy
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,12 +191,8 @@ class Seeded(BaseSampler):
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         self._reseed(trial.number, "after")
-        # as `Study.optimize` sets it: GridSampler and BruteForceSampler stop the study from here
-        study._thread_local.in_optimize_loop = True
-        try:
+        with stoppable(study):  # GridSampler and BruteForceSampler stop it
             self.inner.after_trial(study, trial, state, values)
-        finally:
-            study._thread_local.in_optimize_loop = False
 
     def has_stopped(self, study: Study) -> bool:
         """Return whether the inner sampler has asked for the end of the study."""
@@ -230,3 +227,13 @@ def _random_states(value: Any, seen: set[int]) -> Iterator[LazyRandomState]:
     elif isinstance(value, BaseSampler) or type(value).__module__.startswith("optuna."):
         for _, each in sorted(vars(value).items() if hasattr(value, "__dict__") else ()):
             yield from _random_states(each, seen)
+
+
+@contextmanager
+def stoppable(study: Study) -> Iterator[None]:
+    """Let `Study.stop` be called within the block, as `Study.optimize` does."""
+    study._thread_local.in_optimize_loop = True
+    try:
+        yield
+    finally:
+        study._thread_local.in_optimize_loop = False

@@ -51,7 +51,7 @@ class Backend(ABC):
     highest accuracy that there can be. If `fresh_seeds`, every training seed is a training of its
     own: a winner can be trained again. Else there are only so many replicates: `evidence`.
     `knows_seconds` says whether it is known how long trainings take, `takes_time` whether they take
-    that time now.
+    that time now, `keeps_state` whether one that was stopped goes on from there.
     """
 
     costs: Sequence[str] = COSTS
@@ -60,6 +60,7 @@ class Backend(ABC):
     evidence: Evidence | None = None  # that is not in the ledger
     takes_time = True
     knows_seconds = True
+    keeps_state = True
 
     @property
     @abstractmethod

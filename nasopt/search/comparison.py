@@ -128,7 +128,19 @@ class Comparison:
             else self.evaluator.storage
         )
         self._records: dict[str, Record] = {}
-        self.signum: int | None = None  # of the signal that asked to stop
+        self._running: Search | None = None
+        self._signum: int | None = None
+
+    @property
+    def signum(self) -> int | None:
+        """The number of the signal that asked to stop; the search that is running is asked, too."""
+        return self._signum
+
+    @signum.setter
+    def signum(self, signum: int | None) -> None:
+        self._signum = signum
+        if self._running is not None:
+            self._running.signum = signum
 
     def _suitable(self, samplers: str | Sequence[GivenSampler] | Named) -> dict[str, GivenSampler]:
         """Return the samplers by name, without those that cannot do with the experiment."""
@@ -190,8 +202,14 @@ class Comparison:
                 time_counts=False,
                 callbacks=self.callbacks,
             )
-            for progress in search:
-                yield ComparisonProgress(numbers[name], len(self.studies), name, progress)
+            self._running = search
+            try:
+                for progress in search:
+                    if self.signum is not None:  # since before it began, which forgot of it
+                        search.signum = self.signum
+                    yield ComparisonProgress(numbers[name], len(self.studies), name, progress)
+            finally:
+                self._running = None
             if search.out_of_time:
                 self.out_of_time = f"{name}: {search.out_of_time}"
                 return
@@ -251,12 +269,13 @@ class Comparison:
 
         for key in self._shared(evaluator, missing, is_done):
             study, evaluation = missing[key]
-            if self._seconds_again(study, evaluation) > self.deadline.left:
-                self.out_of_time = f"the winner of {study} waits to be trained again"
-                return
             try:
                 with evaluator.beside_others(self._is_stopped):
-                    again = retrain(evaluator, evaluation, self.replicates, self._is_stopped)
+                    for replicate in range(1, self.replicates + 1):
+                        if self._seconds_again(study, evaluation, replicate) > self.deadline.left:
+                            self.out_of_time = f"the winner of {study} waits to be trained again"
+                            return
+                        again = retrain(evaluator, evaluation, replicate, self._is_stopped)
             except Stopped:
                 if self.signum is not None:
                     raise Interrupted(self.signum) from None
@@ -264,11 +283,13 @@ class Comparison:
                 return
             yield ComparisonProgress(numbers[key], len(missing), study, again=again.accuracies)
 
-    def _seconds_again(self, study: str, winner: Evaluation) -> float:
-        """Return how long the trainings of a winner with other seeds will take."""
+    def _seconds_again(self, study: str, winner: Evaluation, replicate: int) -> float:
+        """Return how long the training of a winner with its last of so many seeds will take."""
+        assert self.evaluator is not None
+        *_, fresh = fresh_seeds(winner, replicate)
+        epochs = self.evaluator.epochs_left(fresh)
         before = [TrialRecord.of(trial) for trial in reversed(self._read(study).complete)]
-        macs = self.experiment.cost(winner.architecture).macs
-        return expected_seconds(macs, self.replicates * self.experiment.recipe.epochs, before)
+        return expected_seconds(self.experiment.cost(winner.architecture).macs, epochs, before)
 
     def _is_stopped(self) -> bool:
         return self.signum is not None or self.deadline.passed

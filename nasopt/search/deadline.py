@@ -86,9 +86,10 @@ def expected_seconds(macs: int, epochs: int, before: Sequence[TrialRecord]) -> f
     """Return how long `epochs` of a network take, as if unpruned; 0 if that cannot be known.
 
     It is the median of the trials `before`, the latest first, whose networks are most like it in
-    `macs`: of those on the device of the latest, since another one is faster or slower.
+    `macs`: of those on the device of the latest, since another one is faster or slower. (That of a
+    training by the user's own function is not known, and counts as one.)
     """
-    timed = [each for each in before if each.seconds and each.epochs and each.device]
+    timed = [each for each in before if each.seconds and each.epochs]
     paces = sorted(
         (abs(math.log(max(1, macs) / max(1, each.macs or 0))), each.seconds / each.epochs)
         for each in timed

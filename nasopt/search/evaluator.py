@@ -10,6 +10,7 @@ from pathlib import Path
 from nasopt.data import Seen
 from nasopt.search.backend import Resources
 from nasopt.search.experiment import Experiment
+from nasopt.search.resume import is_finished
 from nasopt.search.room import Room
 from nasopt.space.architecture import Architecture
 from nasopt.space.model import Cost
@@ -154,6 +155,16 @@ class Evaluator:
         """
         using = replace(self.resources, threads=threads or self.threads, stop=stop, timer=timer)
         return self.backend.epochs(evaluation, using)
+
+    def epochs_left(self, evaluation: Evaluation) -> int:
+        """Return how many epochs have to be trained until all of `evaluation` are known.
+
+        They are all of them if the training cannot go on from where it was left.
+        """
+        known = self.ledger.results(evaluation.key)
+        if is_finished(evaluation, known):
+            return 0
+        return evaluation.recipe.epochs - (len(known) if self.backend.keeps_state else 0)
 
 
 def default_location(experiment: Experiment) -> str:

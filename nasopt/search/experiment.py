@@ -25,12 +25,13 @@ from nasopt.space.fields import Open, RandomTrial
 from nasopt.space.limits import COSTS, LATENCY, Limit
 from nasopt.space.space import Space
 from nasopt.storage.record import ExperimentRecord
-from nasopt.training.evaluation import Evaluation, HasKey, Recipe
+from nasopt.training.evaluation import SEEDS, Evaluation, HasKey, Recipe
 from nasopt.training.metrics import METRICS
 
 OBJECTIVES = (("accuracy",), *(("accuracy", cost) for cost in (*COSTS, LATENCY)))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
 TYPICAL_SAMPLE = 50  # random networks that tell what a typical one costs
+MOST_TRIALS = 2**31 - 1  # whose numbers a database can keep
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",
@@ -117,7 +118,7 @@ class Experiment(Spelled):
         self._check_kinds()
         self._check_objectives()
         check_trials(self.trials, "Experiment.trials")
-        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+        if type(self.seed) is not int or not 0 <= self.seed < SEEDS:
             raise RecipeError(f"Experiment.seed={self.seed!r}: use a whole number from 0 to 2^63-1")
         if self.train is not None:
             check_train(self.train)
@@ -397,6 +398,8 @@ class Experiment(Spelled):
 def check_trials(trials: Any, field: str = "trials") -> None:
     if type(trials) is not int or trials < 1:
         raise RecipeError(f"{field}={trials!r}: use a whole number from 1")
+    if trials > MOST_TRIALS:
+        raise RecipeError(f"{field}={trials}: use a whole number from 1 to {MOST_TRIALS}")
 
 
 def check_budget(experiment: Experiment, trials: Any, epochs_budget: Any) -> int:

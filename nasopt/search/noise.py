@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,10 +65,7 @@ class NoiseStudy:
                 f"architectures={architectures}: only {most} networks within the limits were "
                 "found; ask for fewer, or widen the space"
             )
-        self.evaluations = [
-            [replace(each, seed=experiment.seed + offset) for offset in range(seeds)]
-            for each in sample
-        ]
+        self.evaluations = [[each.reseeded(offset) for offset in range(seeds)] for each in sample]
         self.evaluator = Evaluator(experiment, storage, device)
         self.accuracies: list[list[float]] = []
 

@@ -75,6 +75,8 @@ class OwnTraining(Trained):
     to the next one.
     """
 
+    keeps_state = False
+
     def __init__(
         self,
         train: Train,

@@ -114,9 +114,12 @@ class Crew(Generic[Given]):
         hear.start()
 
     def _hear(self, number: int, process: BaseProcess, ear: Connection) -> None:
-        """Pass on what a process tells until it ends; a message that is cut off is its last."""
+        """Pass on what a process tells until it ends; a message that is cut off is its last.
+
+        Its own child processes have the other end of the pipe, too, and may outlive it.
+        """
         with ear, suppress(EOFError, OSError):
-            while True:
+            while ear in connection.wait([ear, process.sentinel]):
                 self._mail.put(News(number, ear.recv()))
         connection.wait([process.sentinel])
         self._mail.put(News(number, None))

@@ -64,7 +64,7 @@ def paid_epochs(
             known += further
             timer("ledger")
             yield from further
-            if _finished(evaluation, known) and (kept is None or kept.has_checkpoint(key)):
+            if is_finished(evaluation, known) and (kept is None or kept.has_checkpoint(key)):
                 return
             if locks is None or held:
                 break
@@ -109,7 +109,7 @@ def _trained_on(
                 _compare(evaluation, known[result.epoch - 1], result)
             else:
                 known.append(result)
-                if _finished(evaluation, known):
+                if is_finished(evaluation, known):
                     break
                 try:
                     yield result
@@ -139,7 +139,8 @@ def _load_checkpoint(
         trainer.load_state_dict(state)
 
 
-def _finished(evaluation: Evaluation, known: list[EpochResult]) -> bool:
+def is_finished(evaluation: Evaluation, known: Sequence[EpochResult]) -> bool:
+    """Return True if the `known` epochs are all that there will be."""
     return bool(known) and (len(known) == evaluation.recipe.epochs or known[-1].diverged)
 
 

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 
 from nasopt.errors import SpaceError, StudyError
 from nasopt.samplers import GivenSampler, Seeded, make_sampler
+from nasopt.samplers.seeding import stoppable
 from nasopt.search.deadline import NO_DEADLINE, Deadline
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.experiment import Experiment, check_budget
@@ -37,7 +38,7 @@ logger = logging.getLogger("nasopt")
 REPEATS_IN_A_ROW = 100  # after which a sampler has nothing new to say
 DRAWS_IN_A_ROW = 1_000  # without a network within the limits, after which there is likely none
 POLL_SECONDS = 1.0  # between two looks at trials that other workers have in hand
-
+STOPPED = "a callback stopped the study"  # which can go on
 
 Callback = Callable[[optuna.Study, FrozenTrial], None]
 
@@ -79,7 +80,8 @@ class Search:
     cost so many epochs, as if trained; the last one may go beyond. `evaluator` is one of the same
     experiment, whose images and database are used again; trains=False leaves the images out of the
     memory of a process whose search is run by others (see `taken_over`). `callbacks` are called
-    with the study and each trial that has ended, as those of Optuna's `optimize`.
+    with the study and each trial that has ended, as those of Optuna's `optimize`; study.stop() in
+    one ends the search.
 
     No trial begins that would not end by the `deadline`, going by what trials like it took. The one
     under way is stopped there within a batch and keeps its place; `out_of_time` says so. The
@@ -146,6 +148,7 @@ class Search:
         self.counts = self.worker.counts
         self.signum: int | None = None  # of the signal that asked to stop
         self.ended = ""  # why before `trials` were done, if so
+        self.stopped = False  # by a callback
         self.out_of_time = ""  # what became of the trial at the deadline, if it ended by that
         self.ran = 0  # trials that this worker has taken up
 
@@ -170,7 +173,7 @@ class Search:
         self.ran = self.standing.done  # by whichever of them
 
     def __iter__(self) -> Iterator[Progress]:
-        self.signum, self.out_of_time = None, ""
+        self.signum, self.out_of_time, self.ended, self.stopped = None, "", "", False
         engine, leases = self.storage.engine, self.storage.leases
         try:
             with interruptible(self), Owner(engine, leases) as owner:
@@ -187,7 +190,7 @@ class Search:
                 if self.profile is not None:
                     self.profile.begin()
                 yield from self._loop()
-            if self.ended:
+            if self.ended and self.ended != STOPPED:
                 self._study.set_user_attr(ENDED, self.ended)
         except (KeyError, sa.exc.IntegrityError):  # what Optuna and a server say of a deleted study
             self._refuse_deleted()
@@ -220,6 +223,9 @@ class Search:
                     self.evaluator.room.leave()
             self.ended = self._why_ended(TrialRecord.of(self.storage.get_trial(trial_id)))
             if self.ended:
+                return
+            if self.stopped:
+                self.ended = STOPPED
                 return
 
     def _next_trial(self, ended_before: str) -> int | None:
@@ -317,11 +323,21 @@ class Search:
             return
         self.standing = self._standing()
         finished = self.storage.get_trial(trial_id)
-        for callback in self.callbacks:
-            callback(self._study, finished)
+        self._call_back(finished)
         self.timer("storage")
         seconds = self.profile.take() if self.profile is not None else None
         yield replace(self.standing, finished=finished, seconds=seconds)
+
+    def _call_back(self, finished: FrozenTrial) -> None:
+        """Call the callbacks; one that stops the study ends this search, and the next one goes on.
+
+        A sampler that stops it has nothing left, and the study has ended for good.
+        """
+        by_sampler, self._study._stop_flag = self._study._stop_flag, False
+        with stoppable(self._study):
+            for callback in self.callbacks:
+                callback(self._study, finished)
+        self.stopped, self._study._stop_flag = self._study._stop_flag, by_sampler
 
     def _reached(self, key: str | None) -> list[int | str] | None:
         return None if key is None else self.evaluator.ledger.reached(key)

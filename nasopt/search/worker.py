@@ -124,7 +124,7 @@ class Worker:
         step = Step(trial.number, evaluation.recipe.chosen("epochs"))
         ended: Exception | None = None
         self.timer("ledger")
-        self._refuse_if_too_long(evaluation, step.epochs - replayed)
+        self._refuse_if_too_long(evaluation)
         yield step
         self.timer("display")
         try:
@@ -148,13 +148,13 @@ class Worker:
         if not self._finish(trial_id, state, values, record, unless=has_twin):
             self._repeat(trial_id, key)
 
-    def _refuse_if_too_long(self, evaluation: Evaluation, epochs: int) -> None:
-        """Raise TooLong if so many epochs will take longer than there is time."""
+    def _refuse_if_too_long(self, evaluation: Evaluation) -> None:
+        """Raise TooLong if what is left of a training will take longer than there is time."""
         if not self.deadline.is_set or not self.experiment.backend.takes_time:
             return
         before = paces(self.storage, self.study._study_id, TIMED_TRIALS)
         macs = self.experiment.cost(evaluation.architecture).macs
-        expected = expected_seconds(macs, epochs, before)
+        expected = expected_seconds(macs, self.evaluator.epochs_left(evaluation), before)
         if expected > self.deadline.left:
             raise TooLong(expected)
 

@@ -43,6 +43,13 @@ def storage_url(location: str | Path) -> str:
         if NO_PATH.match(text):
             raise StorageError("storage: no path and no URL; use postgresql://user@host/database")
         text = os.path.expanduser(text)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            told = text.encode(errors="backslashreplace").decode()
+            raise StorageError(
+                f"storage={told}: its name is no UTF-8; rename it, or choose another --storage"
+            ) from None
         return sa.URL.create("sqlite", database=text).render_as_string()  # "#", "?", "%"
     try:
         url = _parsed(text)
@@ -119,10 +126,26 @@ def is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK)
 
 
+def has_writable_folder(path: Path) -> bool:
+    """Return whether files can be made beside `path`, or beside what it links to."""
+    return is_writable(path.resolve().parent)
+
+
+def beside(path: Path, end: str) -> Path:
+    """Return the file that SQLite has beside `path`, or beside what it links to: a -wal, say."""
+    file = path.resolve()
+    return file.with_name(file.name + end)
+
+
+def file_uri(path: Path) -> str:
+    """Return the URI of a file; SQLite would take for a host what follows two slashes."""
+    return f"file://{quote(os.fsencode(path.absolute()))}"
+
+
 def has_wal(path: Path) -> bool:
     """Return True if some of it is in a -wal; an empty one counts if somebody may write to it."""
-    wal = path.with_name(f"{path.name}-wal")
-    return wal.exists() and (wal.stat().st_size > 0 or is_writable(path.parent))
+    wal = beside(path, "-wal")
+    return wal.exists() and (wal.stat().st_size > 0 or has_writable_folder(path))
 
 
 def inspect(path: Path) -> None:
@@ -146,12 +169,13 @@ def _refuse_foreign_wal(path: Path, db: sqlite3.Connection) -> None:
     It is left by a kill, and `path` was put in the place of its database. SQLite would add the one
     to the other; each database of nasopt's has a number of its own in its header, see `mark`.
     """
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)) as alone:
+    with closing(sqlite3.connect(f"{file_uri(path)}?immutable=1", uri=True)) as alone:
         own, together = (each.execute("PRAGMA user_version").fetchone()[0] for each in (alone, db))
     if own not in (0, together):  # 0 of a file that none but an older version has written to
+        wal, shm = beside(path, "-wal"), beside(path, "-shm")
         raise StorageError(
-            f"storage={path}: {path.name}-wal beside it was left by another database of that name; "
-            f"put that one back in its place, or move {path}-wal and {path}-shm away"
+            f"storage={path}: {wal.name} beside it was left by another database of that name; "
+            f"put that one back in its place, or move {wal} and {shm} away"
         )
 
 
@@ -173,7 +197,7 @@ def _inspect(path: Path, writing: bool) -> None:
         raise StorageError(f"storage={path}: an empty file; {begin_anew}")
     how = "mode=ro" if writing else "immutable=1"  # mode=ro would leave a -wal behind
     try:
-        url = f"file:{quote(str(path))}?{how}"
+        url = f"{file_uri(path)}?{how}"
         with closing(sqlite3.connect(url, uri=True, timeout=BUSY_SECONDS)) as db:
             if writing:
                 _refuse_foreign_wal(path, db)
@@ -188,7 +212,7 @@ def _inspect(path: Path, writing: bool) -> None:
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error):
             raise StorageError(f"storage={path}: no SQLite database; {begin_anew}") from error
-        if writing and not is_writable(path.parent):  # SQLite would make a -shm beside it
+        if writing and not has_writable_folder(path):  # SQLite would make a -shm beside it
             raise StorageError(
                 f"storage={path}: a killed run left a part of it in {path.name}-wal, which "
                 "cannot be read in a folder that is read-only; copy both to another"

@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from optuna.trial import TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nasopt.errors import StorageError
+from nasopt.storage.attributes import KEY
 from nasopt.storage.patience import patient
+from nasopt.storage.reading import TRIALS, USER_ATTRS
 from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import VERSION, EpochResult, Evaluation
 from nasopt.training.metrics import packed, unpacked
@@ -33,6 +36,7 @@ logger = logging.getLogger("nasopt")
 CHECKPOINT_SECONDS = 10.0  # of training between two checkpoints: what a kill may cost
 CHECKPOINT_BYTES = 2**30  # of all checkpoint files together; the oldest go first
 LEFT_OVER_SECONDS = 3_600.0  # after which an unfinished file is one that a kill left behind
+UNFINISHED = TrialState.WAITING, TrialState.RUNNING
 DIGEST_BYTES = 16  # before the content: torch itself does not notice a flipped bit
 
 TABLES = sa.MetaData()
@@ -254,7 +258,10 @@ class Ledger:
         return self.folder / f"{key}.pt"
 
     def _thin(self, keep: str) -> None:
-        """Remove the oldest files until all are within `checkpoint_bytes`; never that of `keep`."""
+        """Remove the oldest files until all are within `checkpoint_bytes`.
+
+        Never that of `keep`, nor one that a trial goes on from, which waits or is under way.
+        """
         files = []
         for path in self.folder.iterdir():
             try:
@@ -265,12 +272,26 @@ class Ledger:
                 continue  # it may be being written
             files.append((status.st_mtime, status.st_size, path))
         total = sum(size for _, size, _ in files)
+        if total <= self.checkpoint_bytes:
+            return
+        needed = {self._path(key) for key in (keep, *self._keys_of_unfinished())}
         for _, size, path in sorted(files):
             if total <= self.checkpoint_bytes:
                 return
-            if path != self._path(keep):
+            if path not in needed:
                 path.unlink(missing_ok=True)
                 total -= size
+
+    @patient
+    def _keys_of_unfinished(self) -> list[str]:
+        """Return the keys of the trials that wait or are under way."""
+        query = (
+            sa.select(USER_ATTRS.c.value_json)
+            .join(TRIALS, TRIALS.c.trial_id == USER_ATTRS.c.trial_id)
+            .where(USER_ATTRS.c.key == KEY, TRIALS.c.state.in_(UNFINISHED))
+        )
+        with self.engine.connect() as connection:
+            return [json.loads(value) for value in connection.execute(query).scalars()]
 
 
 @patient

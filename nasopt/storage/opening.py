@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
@@ -22,9 +21,12 @@ from nasopt.storage.database import (
     BUSY_SECONDS,
     LONGEST,
     TABLES,
+    beside,
     explained,
     file_of,
+    file_uri,
     has_wal,
+    has_writable_folder,
     inspect,
     is_writable,
     mark,
@@ -70,7 +72,7 @@ class _Existing(_Limited):
     """
 
     def __init__(self, database: str, **kwargs: Any) -> None:
-        super().__init__(f"file://{quote(os.fsencode(database))}?mode=rw", uri=True, **kwargs)
+        super().__init__(f"{file_uri(Path(database))}?mode=rw", uri=True, **kwargs)
 
 
 class _Connection(_Existing):
@@ -112,14 +114,14 @@ def open_storage(
             raise StorageError(f"storage={name}: no such file; {remedy}")
         _make(path)
     if mode == "read":
-        writable = is_writable(path) and is_writable(path.parent)
+        writable = is_writable(path) and has_writable_folder(path)
         if not writable and not has_wal(path):
             url = sa.URL.create(
-                "sqlite", database=f"file:{quote(name)}", query={"immutable": "1", "uri": "true"}
+                "sqlite", database=file_uri(path), query={"immutable": "1", "uri": "true"}
             ).render_as_string()
             return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Limited}, name, mode)
         return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Existing}, name, mode)
-    if not is_writable(path) or not is_writable(path.parent):
+    if not is_writable(path) or not has_writable_folder(path):
         other = "look on with --read-only" if mode == "write" else "name another with --storage"
         raise StorageError(f"storage={name}: read-only; change its permissions, or {other}")
     return _connect(url, {"timeout": BUSY_SECONDS, "factory": _Connection}, name, mode)
@@ -132,6 +134,10 @@ def _is_there(path: Path) -> bool:
         return False
     except PermissionError:  # of its folder
         pass
+    except OSError as error:  # a name that is too long, a link to itself
+        raise StorageError(
+            f"storage={path}: cannot be used ({error.strerror}); choose another --storage"
+        ) from error
     return True
 
 
@@ -142,9 +148,9 @@ def _refuse_left_over(path: Path) -> None:
     or holds the old studies.
     """
     for end in ("-wal", "-journal"):
-        left = path.with_name(path.name + end)
+        left = beside(path, end)
         if _is_there(left) and left.stat().st_size and not _is_there(path):
-            others = f"{left} and {path}-shm" if end == "-wal" else left
+            others = f"{left} and {beside(path, '-shm')}" if end == "-wal" else left
             raise StorageError(
                 f"storage={path}: no such file, but {left} has what was last written to it; "
                 f"restore {path} beside it, or remove {others}"
@@ -277,8 +283,8 @@ def _make(path: Path) -> None:
 
     A kill in between leaves no half-made database, and of workers that begin at once one makes it.
     """
-    place = path.resolve()  # of a link that leads nowhere yet
-    draft = place.with_name(f"{place.name}.new")
+    place = path.resolve() if path.is_symlink() else path  # it leads nowhere yet
+    draft = place.with_name(f".{place.name}.nasopt-draft")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with _alone(place):

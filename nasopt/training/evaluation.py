@@ -12,6 +12,7 @@ from nasopt.errors import RecipeError, Spelled, closest
 from nasopt.space.fields import Open, field_from_json, field_to_json
 from nasopt.training.metrics import METRICS, Confusion
 
+SEEDS = 2**63  # that a database can keep
 VERSION = 2  # of the training's arithmetic: raise it whenever training gives other numbers
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -198,6 +199,10 @@ class Evaluation:
             "dataset": self.dataset.fingerprint,
             "seed": self.seed,
         }
+
+    def reseeded(self, offset: int) -> Self:
+        """Return the evaluation with the seed `offset` after this one; after the last comes 0."""
+        return replace(self, seed=(self.seed + offset) % SEEDS)
 
 
 @dataclass(frozen=True)

@@ -7,66 +7,112 @@ rule stops those that it would have stopped. Told of each rule: the share of the
 trials take; what the best that is left lacks of the best of all, in standard deviations of the
 networks; and what is gained at equal epochs, where what was saved goes into further trials. Then
 the same with two objectives, accuracy and MACs, by the area under the front that is lost.
+
+Some rules model the networks, too: a Gaussian process on their parameters and size, with a trend in
+what they have reached so far, says what a trial will reach. `--orders 40` is enough of those.
 """
 
 import argparse
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 import nasopt
+from nasopt.samplers.points.axes import Axes
+from nasopt.samplers.surrogate.gaussian_process import Posterior, Trend, fit, one_thread
 from nasopt.storage.record import TrialRecord, reports_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-ORDERS = 200
 LEAST_SLOPE, MOST_SLOPE, PRIOR_TRIALS = 0.3, 3.0, 5  # of a line from early values to final ones
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The `scores` (n, epochs) of networks, their `costs` (n,), and `columns` (n, c) of a model."""
+
+    scores: Floats
+    costs: Floats
+    columns: Floats
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: Sequence[int]) -> "Networks":
+        return Networks(self.scores[rows], self.costs[rows], self.columns[rows])
+
+
+Stops = Callable[[Networks, Networks, int], bool]
 
 
 @dataclass(frozen=True)
 class Rule:
     """A rule that is asked every so many epochs, once so many trials are complete.
 
-    `stops` is given the scores (networks, epochs) of the complete trials and of one that has come
-    so far, (epochs,).
+    `stops` is given the complete trials, the one in question, and how many epochs it has trained.
     """
 
     name: str
-    stops: Callable[[Floats, Floats], bool]
+    stops: Stops
     every: int = 1
     start: int = 10
 
 
-def lower(share: float) -> Callable[[Floats, Floats], bool]:
+def lower(share: float) -> Stops:
     """Return the rule that a trial whose best so far is in the lower `share` stops."""
-    return lambda complete, own: bool(
-        own.max() < np.quantile(complete[:, len(own) - 1], share, method="linear")
+    return lambda complete, own, epochs: bool(
+        own.scores[0, :epochs].max() < np.quantile(complete.scores[:, epochs - 1], share)
     )
 
 
-def reach(deviations: float) -> Callable[[Floats, Floats], bool]:
+def reach(deviations: float) -> Stops:
     """Return the rule that a trial stops which will not reach the best, by so many deviations.
 
     What it will reach is told by a line, fitted to the complete trials, from the values now to the
     final ones, with the slope shrunk to 1.
     """
 
-    def stops(complete: Floats, own: Floats) -> bool:
-        early, late = complete[:, len(own) - 1], complete[:, -1]
+    def stops(complete: Networks, own: Networks, epochs: int) -> bool:
+        early, late = complete.scores[:, epochs - 1], complete.scores[:, -1]
         centred = early - early.mean()
         spread = float(centred @ centred)
         slope = float(centred @ (late - late.mean())) / spread if spread else 1.0
         slope = (len(early) * slope + PRIOR_TRIALS) / (len(early) + PRIOR_TRIALS)
         slope = float(np.clip(slope, LEAST_SLOPE, MOST_SLOPE))
         around = (late - late.mean() - slope * centred).std(ddof=2)
-        expected = late.mean() + slope * (own[-1] - early.mean())
+        expected = late.mean() + slope * (own.scores[0, epochs - 1] - early.mean())
         return bool(expected + deviations * around < late.max())
+
+    return stops
+
+
+def modelled_reach(deviations: float) -> Stops:
+    """Return the rule of `reach`, where the network says as much as what it has reached so far.
+
+    Final values are a line in those so far, of a slope around 1, and beyond it a Gaussian process
+    on the columns of the networks.
+    """
+    trend = Trend(lambda columns: columns[:, -1:], np.ones(1), np.ones(1))
+
+    def stops(complete: Networks, own: Networks, epochs: int) -> bool:
+        late = complete.scores[:, -1]
+        middle, scale = late.mean(), float(late.std()) or 1.0
+
+        def columns(networks: Networks) -> Floats:
+            early = networks.scores[:, epochs - 1] - complete.scores[:, epochs - 1].mean()
+            return np.column_stack([networks.columns, early / scale])
+
+        seen, values, noise = columns(complete), (late - middle) / scale, np.ones(len(late))
+        kernel = fit(seen, np.arange(seen.shape[1]), values, noise, trend)
+        model = Posterior(kernel, seen, values, noise, trend)
+        (mean,), (deviation,) = model.mean_and_deviation(columns(own))
+        return bool(mean + deviations * np.hypot(deviation, kernel.noise**0.5) < values.max())
 
     return stops
 
@@ -80,6 +126,9 @@ def rules(epochs: int) -> list[Rule]:
         Rule("will not reach the best by 3 deviations", reach(3)),
         Rule("by 2 deviations", reach(2)),
         Rule("by 1 deviation", reach(1)),
+        Rule("with a model of the networks, at thirds: by 3 deviations", modelled_reach(3), third),
+        Rule("by 2 deviations", modelled_reach(2), third),
+        Rule("by 1 deviation", modelled_reach(1), third),
     ]
 
 
@@ -93,26 +142,30 @@ class Replay:
 
 
 def replay(
-    curves: Floats, order: Sequence[int] | Ints, rule: Rule | None,
-    *, costs: Floats | None = None, budget: float = float("inf"),
+    networks: Networks, order: Sequence[int] | Ints, rule: Rule | None,
+    *, by_cost: bool = False, budget: float = float("inf"),
 ) -> Replay:  # fmt: skip
-    """Try networks of `curves` (networks, epochs) in order, until `budget` epochs are spent.
+    """Try `networks` in order, until `budget` epochs are spent.
 
-    With `costs` (networks,) a trial is compared with those that cost no more.
+    With `by_cost` a trial is compared with those that cost no more.
     """
-    last = curves.shape[1]
+    last = networks.scores.shape[1]
     complete: list[int] = []
     tried = spent = 0
     for network in order:
         tried += 1
         others = complete
-        if costs is not None:
+        if by_cost:
+            costs = networks.costs
             others = [each for each in complete if costs[each] <= costs[network]]
-        seen = curves[others]
         reached = last
         if rule is not None and len(others) >= rule.start:
-            asked = range(rule.every, last, rule.every)
-            reached = next((e for e in asked if rule.stops(seen, curves[network, :e])), last)
+            seen, own, asked = (
+                networks[others],
+                networks[[network]],
+                range(rule.every, last, rule.every),
+            )
+            reached = next((epochs for epochs in asked if rule.stops(seen, own, epochs)), last)
         spent += reached
         if reached == last:
             complete.append(int(network))
@@ -131,50 +184,54 @@ def area(scores: Floats, costs: Floats, most: float, least: float) -> float:
     return found
 
 
-def known(location: Path) -> tuple[Floats, Floats]:
-    """Return the curves (networks, epochs) and the log MACs (networks,) of complete trainings."""
-    found: dict[str, tuple[list[float], float]] = {}
+def known(location: Path) -> Networks:
+    """Return the networks that were trained to their end; their cost is the logarithm of MACs."""
+    found: dict[str, tuple[list[float], TrialRecord, FrozenTrial]] = {}
     database = nasopt.open(location)
     for summary in database.studies:
         for trial in database.study(summary.study).record.counted:
             record = TrialRecord.of(trial)
             if trial.state is TrialState.COMPLETE and record.key and record.macs:
                 scores = [score for _, score in sorted(reports_of(trial).items())]
-                found[record.key] = scores, float(np.log(record.macs))
-    longest = max(len(scores) for scores, _ in found.values())
-    whole = [pair for pair in found.values() if len(pair[0]) == longest]
-    return np.array([scores for scores, _ in whole]), np.array([cost for _, cost in whole])
+                found[record.key] = scores, record, trial
+    longest = max(len(scores) for scores, _, _ in found.values())
+    whole = [each for each in found.values() if len(each[0]) == longest]
+    sizes = np.log([[record.macs or 1, record.parameters or 1] for _, record, _ in whole])
+    axes = Axes(whole[0][2].distributions)
+    points = axes.encode([trial.params for _, _, trial in whole])
+    size = (sizes - sizes.mean(axis=0)) / sizes.std(axis=0)
+    columns = np.concatenate([axes.columns(points, ~np.isnan(points)), size], axis=1)
+    return Networks(np.array([scores for scores, _, _ in whole]), sizes[:, 0], columns)
 
 
-def table(curves: Floats, costs: Floats, trials: int) -> list[str]:
-    networks, epochs = curves.shape
-    final = curves[:, -1]
+def table(networks: Networks, trials: int, orders: int) -> Iterator[str]:
+    count, epochs = networks.scores.shape
+    final, costs = networks.scores[:, -1], networks.costs
     deviation = float(final.std())
     least, most = float(np.quantile(final, 0.05)), float(costs.max()) + 0.1
-    orders = [np.random.default_rng(number).permutation(networks) for number in range(ORDERS)]
-    lines = [
-        f"| rule ({networks} networks, {epochs} epochs, {trials} trials) | epochs | loss | gain at "
-        "equal epochs | two objectives: epochs | front lost |",
-        "|---|---|---|---|---|---|",
-    ]
+    yield (
+        f"| rule ({count} networks, {epochs} epochs, {trials} trials) | epochs | loss | gain at "
+        "equal epochs | two objectives: epochs | front lost |"
+    )
+    yield "|---|---|---|---|---|---|"
     for rule in rules(epochs):
         shares, losses, gains, shares_of_two, lost = [], [], [], [], []
-        for order in orders:
+        for number in range(orders):
+            order = np.random.default_rng(number).permutation(count)
             some = order[:trials]
             best = float(final[some].max())
-            one = replay(curves, some, rule)
+            one = replay(networks, some, rule)
             shares.append(one.epochs / (trials * epochs))
             losses.append((best - float(final[one.complete].max())) / deviation)
-            longer = replay(curves, order, rule, budget=trials * epochs)
+            longer = replay(networks, order, rule, budget=trials * epochs)
             gains.append((float(final[longer.complete].max()) - best) / deviation)
-            two = replay(curves, some, rule, costs=costs)
+            two = replay(networks, some, rule, by_cost=True)
             shares_of_two.append(two.epochs / (trials * epochs))
             whole = area(final[some], costs[some], most, least)
             left = area(final[two.complete], costs[two.complete], most, least)
             lost.append(1 - left / whole)
         cells = [rule.name, _mean(shares, 2), _mean(losses), f"+{_mean(gains)}".replace("+-", "-")]
-        lines.append(f"| {' | '.join([*cells, _mean(shares_of_two, 2), _mean(lost)])} |")
-    return lines
+        yield f"| {' | '.join([*cells, _mean(shares_of_two, 2), _mean(lost)])} |"
 
 
 def _mean(numbers: Sequence[float], digits: int = 3) -> str:
@@ -185,9 +242,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("storage", type=Path)
     parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--orders", type=int, default=200)
     given = parser.parse_args()
-    curves, costs = known(given.storage)
-    print("\n".join(table(curves, costs, given.trials)))
+    with one_thread():
+        for line in table(known(given.storage), given.trials, given.orders):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

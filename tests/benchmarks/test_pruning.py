@@ -8,12 +8,23 @@ from optuna.trial import TrialState
 from nasopt.samplers.by_cost import prunes_by_cost
 from nasopt.samplers.pruners import make_pruner
 from nasopt.storage.attributes import REPORTS
-from tests.benchmarks.pruning import Rule, area, lower, reach, replay, rules, table
+from tests.benchmarks.pruning import (
+    Networks,
+    Rule,
+    area,
+    lower,
+    modelled_reach,
+    reach,
+    replay,
+    rules,
+    table,
+)
 
 EPOCHS = 6
 DICE = np.random.default_rng(0)
 CURVES = np.cumsum(DICE.uniform(0, 1, (40, EPOCHS)), axis=1)
 COSTS = DICE.integers(1, 9, 40).astype(float)
+NETWORKS = Networks(CURVES, COSTS, DICE.normal(size=(40, 2)))
 
 
 @pytest.mark.parametrize(("name", "number"), [("quarter", 0), ("median", 2)])
@@ -29,7 +40,7 @@ def test_a_rule_stops_what_the_pruner_of_that_name_stops(name, number):
 
     study.optimize(objective, n_trials=40)
     complete = [t.number for t in study.trials if t.state is TrialState.COMPLETE]
-    found = replay(CURVES, range(40), rules(EPOCHS)[number])
+    found = replay(NETWORKS, range(40), rules(EPOCHS)[number])
     assert found.complete == complete
     assert found.epochs == sum(len(t.intermediate_values) for t in study.trials)
     assert 5 < len(complete) < 40
@@ -51,24 +62,38 @@ def test_so_it_is_with_two_objectives():
 
     study.optimize(objective, n_trials=40)
     complete = [t.number for t in study.trials if t.state is TrialState.COMPLETE]
-    assert replay(CURVES, range(40), rules(EPOCHS)[0], costs=COSTS).complete == complete
+    assert replay(NETWORKS, range(40), rules(EPOCHS)[0], by_cost=True).complete == complete
     assert 10 < len(complete) < 40
 
 
+def networks_of(scores: list[list[float]], columns: list[list[float]] | None = None) -> Networks:
+    given = np.zeros((len(scores), 1)) if columns is None else np.array(columns)
+    return Networks(np.array(scores), np.ones(len(scores)), given)
+
+
 def test_what_will_surely_not_reach_the_best_is_stopped():
-    seen = np.array([[0.1, 0.2], [0.2, 0.4], [0.3, 0.6], [0.4, 0.8]])
-    assert reach(3)(seen, np.array([0.1]))
-    assert not reach(3)(seen, np.array([0.45]))
-    assert lower(0.5)(seen, np.array([0.24]))
-    assert not lower(0.5)(seen, np.array([0.26]))
+    seen = networks_of([[0.1, 0.2], [0.2, 0.4], [0.3, 0.6], [0.4, 0.8]])
+    assert reach(3)(seen, networks_of([[0.1, 0]]), 1)
+    assert not reach(3)(seen, networks_of([[0.45, 0]]), 1)
+    assert lower(0.5)(seen, networks_of([[0.24, 0]]), 1)
+    assert not lower(0.5)(seen, networks_of([[0.26, 0]]), 1)
+
+
+def test_a_model_of_networks_tells_what_equal_beginnings_do_not():
+    size = np.linspace(-1, 1, 12)
+    seen = networks_of([[0.5, 0.7 + each / 10] for each in size], [[each] for each in size])
+    small, large = ([networks_of([[0.5, 0]], [[each]])] for each in (-0.9, 1.1))
+    assert modelled_reach(2)(seen, *small, 1)
+    assert not modelled_reach(2)(seen, *large, 1)
+    assert not reach(2)(seen, *small, 1)
 
 
 def test_a_budget_of_epochs_is_spent_on_as_many_trials_as_it_lasts():
-    never = Rule("never", lambda complete, own: False)
-    assert replay(CURVES, range(40), never, budget=5 * EPOCHS).trials == 5
-    assert replay(CURVES, range(40), None).epochs == 40 * EPOCHS
+    never = Rule("never", lambda complete, own, epochs: False)
+    assert replay(NETWORKS, range(40), never, budget=5 * EPOCHS).trials == 5
+    assert replay(NETWORKS, range(40), None).epochs == 40 * EPOCHS
 
 
 def test_the_area_under_a_front():
     assert area(np.array([3.0, 2.0, 1.0]), np.array([2.0, 1.0, 1.5]), 4, 0) == 2 * 3 + 1 * 2
-    assert len(table(CURVES, COSTS, 20)) == 2 + len(rules(EPOCHS))
+    assert len(list(table(NETWORKS, 20, 2))) == 2 + len(rules(EPOCHS))

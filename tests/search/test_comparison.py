@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -17,6 +18,7 @@ from nasopt.analysis.selection import compare_studies
 from nasopt.errors import StorageError, StudyError
 from nasopt.search.comparison import Comparison
 from nasopt.search.noise import NoiseStudy
+from nasopt.search.search import Search
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, open_storage
 from tests.examples import small
@@ -387,3 +389,26 @@ def test_studies_of_different_devices_are_compared_with_a_word_on_that(tmp_path)
     (note,) = [note for note in notes if "trained on" in note]
     assert note.startswith("The networks were trained on ")
     assert "(8 trials) and NVIDIA H200 (4 trials): what differs may be due to that, too." in note
+
+
+def test_a_signal_that_comes_while_a_study_is_opened_stops_it(tmp_path, monkeypatch):
+    class Asked(Search):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("nasopt.search.comparison.Search", Asked)
+    comparison = Comparison(
+        small(), samplers="random", seeds=1, storage=tmp_path / "x.db", device="cpu"
+    )
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        list(comparison)
+    assert comparison._read(*comparison.studies).trials == []
+
+
+def test_after_the_largest_seed_of_trainings_comes_the_first(tmp_path):
+    last = small(seed=2**63 - 1, trials=2)
+    where = {"storage": tmp_path / "x.db", "device": "cpu"}
+    result = nasopt.compare(last, samplers="random", seeds=1, replicates=1, **where)
+    assert all(len(winner.fresh) == 1 for winner in result.winners)
+    assert nasopt.noise(last, architectures=3, seeds=2, **where).seeds == 2

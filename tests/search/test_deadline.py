@@ -11,6 +11,8 @@ from optuna.trial import TrialState
 
 import nasopt
 from nasopt import Experiment, Recipe, load_benchmark
+from nasopt.analysis.winners import fresh_seeds
+from nasopt.data import external
 from nasopt.errors import RecipeError, StudyError
 from nasopt.search.comparison import Comparison
 from nasopt.search.deadline import Deadline, expected_seconds, read_seconds
@@ -89,6 +91,13 @@ def test_nothing_is_expected_without_trials():
     assert expected_seconds(1_000, 10, [TrialRecord(macs=1_000)]) == 0.0
 
 
+def taken(storage: Storage, seconds: float) -> None:
+    """Make it as if each training had taken so long."""
+    with storage.engine.begin() as connection:
+        attrs = f"trial_user_attributes SET value_json = '{seconds}' WHERE \"key\" = 'seconds'"
+        connection.exec_driver_sql(f"UPDATE {attrs}")
+
+
 def ending_at(experiment, storage, number: int, epoch: int) -> Search:
     """Run a search whose time is used in the epoch after `epoch` of trial `number`."""
     search = Search(experiment, storage=storage, device="cpu", deadline=Deadline.after(3600))
@@ -115,9 +124,7 @@ def test_no_trial_begins_that_would_not_end_in_time(tmp_path):
     experiment = small(trials=4)
     first = Search(experiment, storage=tmp_path / "x.db", device="cpu", trials=2)
     list(first)
-    with first.storage.engine.begin() as connection:  # as if each had taken two hours
-        attrs = "trial_user_attributes SET value_json = '7200.0' WHERE \"key\" = 'seconds'"
-        connection.exec_driver_sql(f"UPDATE {attrs}")
+    taken(first.storage, 7200)
     search = Search(
         experiment, storage=tmp_path / "x.db", device="cpu", deadline=Deadline.after(99)
     )
@@ -127,6 +134,22 @@ def test_no_trial_begins_that_would_not_end_in_time(tmp_path):
     assert [trial.state for trial in search.study.trials][2:] == [TrialState.WAITING]
     enough = nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu", time=9 * 3600)
     assert told(enough) == told(nasopt.run(experiment, storage=tmp_path / "y.db", device="cpu"))
+
+
+def test_so_it_is_with_training_of_ones_own_which_begins_anew(tmp_path):
+    experiment = small(
+        dataset=external("mine", (1, 8, 8), 10), train=three_epochs, recipe=Recipe(epochs=3)
+    )
+    search = ending_at(experiment, tmp_path / "x.db", number=2, epoch=2)
+    assert [trial.state for trial in search.study.trials][2:] == [TrialState.WAITING]
+    taken(search.storage, 300)
+    late = Search(experiment, storage=tmp_path / "x.db", device="cpu", deadline=Deadline.after(299))
+    assert [progress.epoch for progress in late if progress.number is not None] == []
+    assert late.out_of_time.startswith("trial 2 waits: it takes about 5 min, ")
+
+
+def three_epochs(architecture, recipe, seed):
+    yield from (0.1, 0.2, 0.3)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "evolution"])
@@ -235,3 +258,24 @@ def test_a_winner_is_not_trained_again_where_that_would_not_end_in_time(tmp_path
             object.__setattr__(comparison.deadline, "moment", time.monotonic() + 0.001)
     assert comparison.out_of_time
     assert all(map(comparison.is_done, comparison.studies))
+
+
+def test_of_the_seeds_of_a_winner_those_are_trained_that_end_in_time(tmp_path):
+    settings = {"samplers": "random", "seeds": 1, "trials": 2, "storage": tmp_path / "x.db"}
+    begun = Comparison(small(), **settings, replicates=1, device="cpu")
+    list(begun)
+    taken(begun.storage, 400)
+    (first,), asked = begun.studies, {**settings, "replicates": 2, "device": "cpu"}
+    winner = begun.result.winners[-1]
+    evaluation = begun.experiment.evaluation(begun._read(first).trials[winner.number].params)
+    known, fresh = fresh_seeds(evaluation, 2)
+    late = Comparison(small(), **asked, deadline=Deadline.after(399))
+    list(late)
+    assert late.out_of_time == f"the winner of {first} waits to be trained again"
+    ledger = late.evaluator.ledger
+    assert ledger.results(known.key)
+    assert not ledger.results(fresh.key)
+    enough = Comparison(small(), **asked, deadline=Deadline.after(401))  # for one, not for two
+    list(enough)
+    assert not enough.out_of_time
+    assert ledger.results(fresh.key)

@@ -27,6 +27,7 @@ from tests.crew import (
     be_killed,
     be_killed_after_its_server,
     be_killed_three_times,
+    be_killed_with_a_child_that_lives_on,
     die_in_a_word,
     leave,
     log_and_fail,
@@ -77,6 +78,14 @@ def test_a_worker_that_is_killed_is_replaced_and_that_is_told(tmp_path, caplog):
     ran(be_killed_three_times, tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
     assert caplog.messages == ["a worker was killed by SIGKILL; another takes its place"] * 3
+
+
+def test_a_worker_is_replaced_whose_own_child_processes_live_on(tmp_path, caplog):
+    try:
+        news = ran(be_killed_with_a_child_that_lives_on, tmp_path)
+    finally:
+        (tmp_path / "over").touch()
+    assert [said for _, said in news] == [Begun("here"), Killed("SIGKILL"), Begun("here"), Ended()]
 
 
 def test_each_of_several_workers_in_a_process_has_a_number_of_its_own(tmp_path, caplog):

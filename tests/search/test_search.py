@@ -6,6 +6,7 @@ from functools import partial
 
 import optuna
 import pytest
+from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
 import nasopt
@@ -391,6 +392,19 @@ def test_callbacks_are_called_with_each_trial_that_has_ended(tmp_path):
     search = Search(small(trials=3), storage=tmp_path / "x.db", device="cpu", callbacks=[note])
     assert len([each for each in search if each.finished]) == len(seen) == 3
     assert seen == [("experiment/surrogate/0", n, TrialState.COMPLETE) for n in range(3)]
+
+
+def test_a_callback_may_stop_the_study_which_the_next_call_goes_on_with(tmp_path):
+    given = {"storage": tmp_path / "x.db", "device": "cpu"}
+    at_two = [MaxTrialsCallback(2, states=(TrialState.COMPLETE,))]
+    search = Search(small(trials=4), **given, callbacks=at_two)
+    assert [each.done for each in search if each.finished] == [1, 2]
+    assert search.ended == "a callback stopped the study"
+    assert "ended" not in search.study.user_attrs
+    assert len(nasopt.run(small(trials=4), **given, callbacks=at_two).trials) == 3  # as in Optuna
+    study = nasopt.run(small(trials=4), **given)
+    whole = nasopt.run(small(trials=4), storage=tmp_path / "y.db", device="cpu")
+    assert told(study) == told(whole)
 
 
 def test_an_error_of_a_callback_costs_no_trial(tmp_path):

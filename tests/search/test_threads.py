@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
 from nasopt.cli.searching import _apart_if_needed
 from nasopt.errors import StudyError
-from nasopt.search.comparison import Comparison
+from nasopt.search.comparison import Comparison, ComparisonProgress
 from nasopt.search.evaluator import Evaluator
 from nasopt.search.interruption import Interrupted
 from nasopt.search.places import Place
@@ -161,6 +161,24 @@ def test_a_signal_stops_all_and_every_trial_waits(tmp_path):
     assert ends(news) == [Ended(128 + signal.SIGUSR1)] * WORKERS
     states = [trial.state for trial in running[0].study.trials]
     assert states == [TrialState.WAITING] * WORKERS
+
+
+def test_a_signal_stops_the_studies_that_comparisons_have_in_hand(tmp_path):
+    first = Comparison(
+        LONG, samplers="random,tpe", seeds=1, storage=tmp_path / "x.db", device="cpu"
+    )
+    assert first.evaluator is not None
+    other = Comparison(LONG, samplers="random,tpe", seeds=1, evaluator=first.evaluator.beside())
+    count = Count(2, signal.SIGTERM)
+
+    def hear(said: Any) -> None:
+        if isinstance(said, Of) and isinstance(said.said, ComparisonProgress):
+            count(said._replace(said=said.said.search))
+
+    assert ends(ran([first, other], hear)) == [Ended(128 + signal.SIGTERM)] * 2
+    for name in first.studies:
+        study = optuna.load_study(study_name=name, storage=f"sqlite:///{tmp_path / 'x.db'}")
+        assert [trial.state for trial in study.trials] == [TrialState.WAITING]
 
 
 class Late:

@@ -11,11 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import sqlalchemy as sa
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
 
 from nasopt.data import digits
 from nasopt.errors import StorageError
@@ -50,6 +53,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def made(engine: sa.Engine) -> sa.Engine:
+    models.BaseModel.metadata.create_all(engine)
     TABLES.create_all(engine)
     return engine
 
@@ -356,6 +360,22 @@ def test_the_checkpoint_in_hand_stays_even_if_it_alone_is_above_the_cap(ledger):
     ledger.checkpoint_bytes = 1
     ledger.save_checkpoint("a", STATE)
     assert names(ledger) == ["a.pt"]
+
+
+@pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.WAITING])
+def test_what_an_unfinished_trial_goes_on_from_stays_above_the_cap(tmp_path, state):
+    storage = open_storage(tmp_path / "x.db")
+    ledger = Ledger(storage.engine, tmp_path / "checkpoints")
+    sized(ledger, "ab")  # a is the oldest
+    study = optuna.create_study(storage=storage)
+    for key, each in (("a", state), ("b", TrialState.COMPLETE)):
+        values = [0.5] if each.is_finished() else None
+        study.add_trial(
+            optuna.trial.create_trial(state=each, values=values, user_attrs={"key": key})
+        )
+    ledger.checkpoint_bytes = 1
+    ledger.save_checkpoint("c", STATE)
+    assert names(ledger) == ["a.pt", "c.pt"]
 
 
 def test_what_a_killed_worker_left_goes_with_the_oldest(ledger):

@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -309,6 +310,84 @@ def test_a_file_has_one_folder_under_whatever_link(tmp_path):
     open_storage(tmp_path / "x.db")
     (tmp_path / "link.db").symlink_to(tmp_path / "x.db")
     assert folders(open_storage(tmp_path / "link.db")) == folders(open_storage(tmp_path / "x.db"))
+
+
+def test_what_was_last_written_is_looked_for_beside_the_file_that_a_link_leads_to(tmp_path):
+    file, link = tmp_path / "data" / "x.db", tmp_path / "x.db"
+    file.parent.mkdir()
+    add_study(file, "one")
+    link.symlink_to(file)
+    command = [sys.executable, "-c", KILLED, str(file)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    before = contents(file.parent)
+    assert before["x.db-wal"]
+    file.rename(tmp_path / "moved.db")
+    wal = file.with_name("x.db-wal")
+    for mode in MODES:
+        with pytest.raises(StorageError) as raised:
+            open_storage(link, mode)
+        assert str(raised.value) == (
+            f"storage={link}: no such file, but {wal} has what was last written to it; restore "
+            f"{link} beside it, or remove {wal} and {file}-shm"
+        )
+    (tmp_path / "moved.db").rename(file)
+    assert contents(file.parent) == before
+    assert opening(link, "read") == [f"['one', 'two'] {link}"]
+
+
+def test_a_link_is_as_writable_as_the_folder_of_its_file(tmp_path):
+    folder = tmp_path / "links"
+    folder.mkdir()
+    add_study(tmp_path / "x.db", "one")
+    (folder / "x.db").symlink_to(tmp_path / "x.db")
+    folder.chmod(0o500)
+    assert opening(folder / "x.db", "write") == [f"['one'] {folder / 'x.db'}"]
+
+
+KILLED = """
+import os, signal, sys
+from optuna.study import StudyDirection
+from nasopt.storage.opening import open_storage
+open_storage(sys.argv[1]).create_new_study([StudyDirection.MAXIMIZE], "two")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_path_that_cannot_be_is_one_line(tmp_path):
+    (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
+    for name, why in (
+        ("a" * 300, "File name too long"),
+        ("loop.db", "Too many levels of symbolic links"),
+    ):
+        with pytest.raises(StorageError) as raised:
+            open_storage(tmp_path / name)
+        assert str(raised.value) == (
+            f"storage={tmp_path / name}: cannot be used ({why}); choose another --storage"
+        )
+    with pytest.raises(StorageError) as raised:
+        open_storage("Th\udce8se.db")
+    assert str(raised.value) == (
+        "storage=Th\\udce8se.db: its name is no UTF-8; rename it, or choose another --storage"
+    )
+
+
+def test_a_path_may_begin_with_two_slashes_and_a_folder_have_any_name(tmp_path, monkeypatch):
+    add_study(Path(f"/{tmp_path}/x.db"), "one")
+    assert opening(Path(f"/{tmp_path}/x.db"), *MODES) == [f"['one'] /{tmp_path}/x.db"] * 3
+    folder = tmp_path / "Th\udce8se"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    add_study(Path("x.db"), "two")
+    assert opening(Path("x.db"), *MODES) == ["['two'] x.db"] * 3
+
+
+def test_to_make_a_database_touches_no_other_file(tmp_path):
+    for name in ("x.db.new", "x.db.old", "x.db.copy"):
+        (tmp_path / name).write_text("a copy")
+    before = contents(tmp_path)
+    open_storage(tmp_path / "x.db")
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before} == before
 
 
 def test_what_lies_beside_a_database(tmp_path, postgresql):
