@@ -153,7 +153,8 @@ class StudyResult(Shown):
         storage = opened(self._study)
         if storage is None or self.record.is_benchmark:
             return None
-        ledger = Ledger(storage.engine, folders(storage).checkpoints)
+        folder = folders(storage).checkpoints
+        ledger = Ledger(storage.engine, folder, metric=self.record.metric)
         return Trainings.of(ledger, self.record.epochs).noise(self.record)
 
     def __repr__(self) -> str:

@@ -99,6 +99,11 @@ def accuracy(value: float | None, *, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{4 if abs(value) < 10 else 2}f}"
 
 
+def probability(p: float) -> str:
+    """Return the p of a test, which is never 0: "0.016", "<0.001"."""
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
 def listed(words: Sequence[object], last: str = "and") -> str:
     """Return the words as a list: "a, b and c"."""
     texts = [str(word) for word in words]

@@ -22,7 +22,7 @@ from nasopt.space.fields import Categorical, Integer, Open, Real
 BEST = 0.1  # the share of the networks that are the best
 FEWEST = 21  # networks, of which three are the best tenth
 FEWEST_BEST = 3  # for a share among them
-MOST = 9  # choices of a field that are counted one by one; more of them in RANGES
+MOST = 9  # numbers of a field that are counted one by one; more of them in RANGES
 RANGES = 5
 
 
@@ -188,24 +188,37 @@ def kind_of(name: str) -> str:
 
 
 def _candidates(field: Open) -> Sequence[Any]:
-    """Return the choices of `field`, or one of each range."""
-    if isinstance(field, Categorical | Integer) and field.size <= MOST:
-        return field.candidates
+    """Return the choices of `field`, or one of each range at least."""
+    if isinstance(field, Categorical) or _is_counted(field):
+        return field.candidates  # type: ignore[union-attr]
     return [(low + high) / 2 for low, high in pairwise(_edges(field))]
 
 
+def _is_counted(field: Open) -> bool:
+    """Return whether the choices of `field` are counted one by one, not in ranges of numbers."""
+    if isinstance(field, Categorical):
+        return field.size <= MOST or not all(type(each) in (int, float) for each in field.choices)
+    return isinstance(field, Integer) and field.size <= MOST
+
+
 def _label(field: Open, value: Any) -> str:
-    if isinstance(field, Categorical | Integer) and field.size <= MOST:
+    if _is_counted(field):
         return str(value)
+    if isinstance(field, Categorical):
+        numbers = sorted(field.choices)
+        starts = [len(numbers) * part // RANGES for part in range(RANGES + 1)]
+        place = bisect_right(starts, numbers.index(value))
+        return f"{numbers[starts[place - 1]]} to {numbers[starts[place] - 1]}"
     edges = _edges(field)
     place = min(max(bisect_right(edges, value), 1), RANGES)
-    return f"{edges[place - 1]:.3g} to {edges[place]:.3g}"
+    low, high = edges[place - 1 : place + 1]
+    if isinstance(field, Integer):
+        return f"{math.ceil(low)} to {field.high if place == RANGES else math.ceil(high) - 1}"
+    return f"{low:.3g} to {high:.3g}"
 
 
-def _edges(field: Open) -> list[float]:
+def _edges(field: Integer | Real) -> list[float]:
     """Return the edges of `RANGES` ranges of numbers, equally wide on the scale of the draws."""
-    if isinstance(field, Categorical):
-        return []
     steps = [step / RANGES for step in range(RANGES + 1)]
     if isinstance(field, Real) and field.log:
         return [field.low * (field.high / field.low) ** step for step in steps]

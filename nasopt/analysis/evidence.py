@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,8 @@ class Trainings(Evidence):
 
     def noise(self, study: Record) -> Noise | None:
         draws = study.experiment.draws(NOISE_DRAWS, SAMPLE_SEED)
-        return recorded_noise(draws, self.accuracies, limited=bool(study.limits))
+        noise = recorded_noise(draws, self.accuracies, limited=bool(study.limits))
+        return noise and replace(noise, metric=study.metric)
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class Noise(Components, Shown):
 
     seeds: int
     better: Components | None
+    metric: str = "accuracy"  # that the trainings are scored by
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "verdict": self.verdict, "remedies": list(self.remedies)}

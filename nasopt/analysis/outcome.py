@@ -152,7 +152,7 @@ def outcome(study: optuna.Study, number: int, metric: str | None = None) -> Outc
 
     Raises StudyError if there is none, or it has no network.
     """
-    record = _record(study, metric)
+    record = scored_record(study, metric)
     if not 0 <= number < len(record.trials):
         raise StudyError(
             f"trial={number}: {record.name} has {len(record.trials)}, numbered from 0; choose one"
@@ -176,7 +176,8 @@ def opened(study: optuna.Study) -> Storage | None:
     return storage if isinstance(storage, Storage) else None
 
 
-def _record(study: optuna.Study, metric: str | None) -> Record:
+def scored_record(study: optuna.Study, metric: str | None) -> Record:
+    """Return what `study` has in its database, scored by `metric` (default: the search's)."""
     storage = opened(study)
     record = Record.of(study)
     return record if storage is None else rescored(record, storage, metric)
@@ -184,7 +185,7 @@ def _record(study: optuna.Study, metric: str | None) -> Record:
 
 def result(study: optuna.Study, metric: str | None = None) -> Result:
     """Return the best of `study` and its counts, scored by `metric` (default: the search's)."""
-    record = _record(study, metric)
+    record = scored_record(study, metric)
     storage = opened(study)
     if len(record.objectives) > 1:
         best, others = front(record.complete, lambda t: (t.values[0], t.values[1])), []

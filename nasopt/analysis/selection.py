@@ -126,7 +126,8 @@ def analyse(
         ledger = Ledger(storage.engine, folder, metric=studies[0].metric)
         evidence = Trainings.of(ledger, studies[0].epochs)
     if replicates is None:
-        replicates = min(_replicates(study, budget, evidence) for study in studies)
+        known = (_replicates(study, budget, evidence) for study in studies)
+        replicates = min((each for each in known if each is not None), default=0)
     return compared(
         studies,
         budget,
@@ -143,10 +144,13 @@ def analyse(
     )
 
 
-def _replicates(study: Record, budget: Budget, evidence: Evidence) -> int:
-    """Return the number of other seeds that the last winner of `study` was trained with."""
+def _replicates(study: Record, budget: Budget, evidence: Evidence) -> int | None:
+    """Return the number of other seeds that the last winner of `study` was trained with.
+
+    None if it has no winner.
+    """
     winners = [w for w in quarter_winners(rows_of(study), budget) if w.quarter == QUARTERS]
-    return evidence.replicates(study, study.trials[winners[0].number].params) if winners else 0
+    return evidence.replicates(study, study.trials[winners[0].number].params) if winners else None
 
 
 def _ended_early(studies: Sequence[Record], budget: Budget) -> list[str]:

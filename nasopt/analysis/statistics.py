@@ -61,6 +61,16 @@ class Difference:
         return {**asdict(self), "significant": self.significant}
 
 
+def pairs_needed(comparisons: int) -> int:
+    """Return the pairs from which on so many differences can each be significant.
+
+    The least p of n pairs is 2 / 2^n, and the correction multiplies it by their number: 8 pairs for
+    up to six differences, 9 for up to twelve.
+    """
+    least = math.ceil(math.log2(2 * max(comparisons, 1) / SIGNIFICANCE))
+    return max(TEST_PAIRS, least)
+
+
 def differences(scores: Scores, baseline: str) -> dict[str, Difference]:
     """Return the difference of each sampler to `baseline`; those without a common seed are out."""
     found: dict[str, tuple[Numbers, float]] = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nasopt.analysis.curves import Studies
 from nasopt.analysis.noise import WEAK_SHARE, Noise
-from nasopt.analysis.statistics import TEST_PAIRS, Difference, Scores
+from nasopt.analysis.statistics import TEST_PAIRS, Difference, Scores, pairs_needed
 from nasopt.text import accuracy, listed, several
 
 
@@ -80,9 +80,15 @@ def limits(rows: Studies, scores: Scores, baseline: str, score: str, replicates:
         notes.append(
             "With two objectives the fronts are compared as the searches saw them, luck included."
         )
-    if len(scores.get(baseline, {})) < TEST_PAIRS:
+    pairs, comparisons = len(scores.get(baseline, {})), len(scores) - 1
+    if pairs < TEST_PAIRS:
         notes.append(
             f"The least p of 5 pairs is 0.0625, so there is no test below {TEST_PAIRS} seeds."
+        )
+    elif pairs < (enough := pairs_needed(comparisons)):
+        notes.append(
+            f"With {pairs} seeds none of {comparisons} differences can be significant once their p "
+            f"are corrected for their number: that takes {enough} seeds, or fewer samplers."
         )
     return notes
 

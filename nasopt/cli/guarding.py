@@ -34,6 +34,7 @@ def guarded(command: Callable[[], None], *, trains: bool = False, goes_on: bool 
         quieten()
         with _asked_to_stop() if trains else nullcontext():
             command()
+        sys.stdout.flush()  # here, where nobody may be left who reads
     except Error as error:
         complain(str(error))
         return 2

@@ -87,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     known, unknown = parser.parse_known_args(words)
     if unknown:
         sub = verbs[known.verb] if known.verb else parser
+        if known.verb and words.index(unknown[0]) < words.index(known.verb):
+            complain(f"{unknown[0]}: write it after the verb, nasopt {known.verb} {unknown[0]} ...")
+            return 2
         sub.error(f"unrecognized arguments: {' '.join(unknown)}")
     if known.print_completion:
         from nasopt.cli.completion import completion

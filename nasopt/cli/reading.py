@@ -11,8 +11,7 @@ from nasopt.text import several, visible
 
 def show(args: argparse.Namespace) -> None:
     """Show the outcome of a study in DB, any of its trials, or the list of its studies."""
-    from nasopt.analysis.outcome import load_study, outcome, result
-    from nasopt.analysis.record import Record
+    from nasopt.analysis.outcome import load_study, outcome, result, scored_record
     from nasopt.analysis.studies import study_summaries
     from nasopt.analysis.tables import write_trials
     from nasopt.analysis.why import Why
@@ -25,6 +24,11 @@ def show(args: argparse.Namespace) -> None:
         raise StudyError(f"--metric: scores one study's networks anew; leave out {other}")
     if args.studies and args.csv is not None:
         raise StudyError("--csv: a table of the trials of one study; leave out --studies")
+    for option in ("study", "trial", "why"):
+        if args.studies and getattr(args, option) is not None:
+            raise StudyError(f"--{option}: shows one study's; leave out --studies")
+    if args.why is not None and args.trial is not None:
+        raise StudyError("--trial: shows one trial, as does --why; leave out one of them")
     storage = open_storage(args.db, "read")
     out = display.console()
     if args.studies:
@@ -38,7 +42,7 @@ def show(args: argparse.Namespace) -> None:
         return
     study = load_study(storage, args.study)
     if args.csv is not None:
-        write_trials(args.csv, Record.of(study))
+        write_trials(args.csv, scored_record(study, args.metric))
     if args.why is not None:
         why = Why.of(study, args.why)
         if args.json:

@@ -67,7 +67,7 @@ def noise(args: argparse.Namespace) -> None:
         display.print_json(study.noise.to_json())
         return
     out = display.console()
-    display.print_noise(out, study.noise, experiment.metric)
+    display.print_noise(out, study.noise)
     display.print_next(out, [(same("run", args), "search")], args.storage)
 
 
@@ -83,8 +83,9 @@ def run(args: argparse.Namespace) -> None:
 
     args.deadline = deadline_of(args.time)
     places = _places(args)
-    if args.profile and places:
-        raise StudyError("--profile: of one worker; leave out --workers")
+    if args.profile and (places or args.finals):
+        other = "--workers" if places else "--finals"
+        raise StudyError(f"--profile: of one worker's search; leave out {other}")
     search = _search(args, trains=not places)
     if args.finals:
         from nasopt.cli.finals import check_place
@@ -119,11 +120,25 @@ def run(args: argparse.Namespace) -> None:
         [
             *([finals] if found.best else []),
             (command("show", location, "--trial", "N"), "any trial"),
-            (same("run", args, "--sampler", other), "the same search by another sampler"),
+            (
+                same("run", args, "--sampler", other, *_budget(args)),
+                "the same search by another sampler",
+            ),
             (command("dashboard", location), "browse it"),
         ],
         args.storage,
     )
+
+
+def _budget(args: argparse.Namespace) -> list[object]:
+    """Return the options of a run that a search by another sampler shares with it."""
+    shared = {
+        "--seed": args.seed or None,
+        "--trials": args.trials,
+        "--time": args.time,
+        "--workers": args.workers,
+    }
+    return [word for name, value in shared.items() if value is not None for word in (name, value)]
 
 
 def deadline_of(time: str | None) -> "Deadline":
@@ -147,7 +162,7 @@ def _places(args: argparse.Namespace) -> "list[Place] | list[Node]":
             raise StudyError(f"{option}: of workers on Ray; give --ray, or leave it out")
     places = find_places(args.device, args.workers, args.workers_per_gpu)
     places[0].take()
-    args.device = places[0].device
+    args.asked_device, args.device = args.device, places[0].device
     workers = sum(place.trainings for place in places)
     return places if workers > 1 or (args.workers or 1) > 1 else []
 
@@ -314,9 +329,11 @@ def compare(args: argparse.Namespace) -> None:
     if args.studies is not None:
         if not args.storage:
             raise StudyError("--studies: of which database? name it with --storage")
-        for name in _given(args):
+        unused = {name: getattr(args, name) for name in ("time", "workers")}
+        for name, value in (_given(args) | unused).items():
             option = name.replace("_", "-")
-            raise StudyError(f"--{option}: --studies are compared as they are; leave it out")
+            if value is not None:
+                raise StudyError(f"--{option}: --studies are compared as they are; leave it out")
         result = compare_studies(
             args.storage, args.studies, replicates=args.replicates, baseline=args.baseline
         )

@@ -10,9 +10,9 @@ import torch
 from nasopt.analysis.winners import fresh_seeds
 from nasopt.data import Seen
 from nasopt.errors import StudyError
-from nasopt.models.fitting import joined
 from nasopt.models.model import Model, Training
 from nasopt.models.preprocessing import Preprocessing
+from nasopt.search.backend import joined
 from nasopt.search.evaluator import Evaluator
 from nasopt.space.architecture import Architecture
 from nasopt.space.model import Network, build
@@ -47,7 +47,7 @@ class FinalTraining:
         """Training and validation images together, and the latter once more to be scored on."""
         seen = self.evaluator.resources.images
         assert seen is not None
-        return Seen(joined(*seen), seen.validation)
+        return Seen(joined(seen, self.evaluator.device), seen.validation)
 
     def evaluations(
         self, trained: Evaluation, epochs: int | None, seeds: int

@@ -22,7 +22,7 @@ from nasopt.analysis.final_test import (
 from nasopt.analysis.record import Record
 from nasopt.analysis.reranking import Reranking, candidate, finalists
 from nasopt.analysis.winners import fresh_seeds
-from nasopt.errors import OutOfMemory, RecipeError, StudyError
+from nasopt.errors import ModelError, OutOfMemory, RecipeError, StudyError
 from nasopt.models.efficiency import efficiency
 from nasopt.models.final_card import final_card
 from nasopt.models.final_folder import check_folder, holds, usual_folder
@@ -39,6 +39,7 @@ from nasopt.search.experiment import Experiment
 from nasopt.search.interruption import Interrupted, interruptible
 from nasopt.search.resume import Stopped
 from nasopt.space.architecture import Architecture
+from nasopt.space.model import refuse_unsaved_blocks
 from nasopt.storage.looks import Looks, look_key
 from nasopt.storage.opening import open_storage
 from nasopt.text import duration
@@ -64,6 +65,10 @@ class Course:
         """Return the state before the training at a place, from 0."""
         name, left = self.trainings[place][0], sum(self.seconds[place:])
         return FinalProgress(self.stage, place + 1, len(self.trainings), name, seconds_left=left)
+
+
+class Diverged(ModelError):
+    """The error of a final training whose loss is not finite."""
 
 
 class OutOfTime(Exception):
@@ -203,6 +208,7 @@ class Finals:
             named.append((each.name, each.how + same, each.architecture))
         plan: Plan = []
         for name, how, architecture in named:
+            refuse_unsaved_blocks(architecture, self.experiment.data.input_shape)
             trained = replace(won, architecture=architecture)
             evaluations = self.training.evaluations(trained, self.epochs, self.seeds)
             cost, keys = self.experiment.cost(architecture), tuple(e.key for e in evaluations)
@@ -238,8 +244,14 @@ class Finals:
             try:
                 for place, evaluation in enumerate(evaluations, number):
                     epochs = self.training.epochs(evaluation, self._is_stopped)
-                    yield from self._follow(course, place, epochs, validated=False)
-            except OutOfMemory as error:
+                    last = yield from self._follow(course, place, epochs, validated=False)
+                    if last.diverged:
+                        raise Diverged(
+                            f"seed={evaluation.seed}: the loss of the final training of "
+                            f"{contender.name} is not finite after epoch {last.epoch}; search with "
+                            "a smaller recipe.lr, or precision='fp32'"
+                        )
+            except (OutOfMemory, Diverged) as error:
                 if contender.name == WINNER:
                     raise
                 unfit.append(f"{contender.name} is left out: {error}.")

@@ -3,14 +3,11 @@
 import copy
 from collections.abc import Iterator
 
-import torch
-
 from nasopt.data import DATASETS, Dataset
-from nasopt.data.readers import Split
 from nasopt.errors import DataError, ModelError, closest, spelled
 from nasopt.models.model import Model, Training
 from nasopt.models.preprocessing import Preprocessing
-from nasopt.search.backend import load_images
+from nasopt.search.backend import joined, load_images
 from nasopt.space.architecture import Architecture
 from nasopt.space.model import cost
 from nasopt.training.devices import find_device, suitable_threads, threads_here
@@ -44,8 +41,9 @@ class Fit:
         )  # fmt: skip
         self.validation_included = validation_included
         self.device = find_device(device)
-        train, validation = load_images(dataset, self.device)
-        self.images = joined(train, validation) if validation_included else train
+        seen = load_images(dataset, self.device)
+        train, validation = seen
+        self.images = joined(seen, self.device) if validation_included else train
         self.threads = self._threads(threads) if self.device.type == "cpu" else None
         self.results: list[EpochResult] = []
         self.trainer = Trainer(
@@ -132,9 +130,3 @@ def checked_architecture(value: object) -> Architecture:
     if isinstance(value, Architecture):
         return value
     raise ModelError(f"architecture={value!r}: give an Architecture, as nasopt.best(study)")
-
-
-def joined(train: Split, validation: Split) -> Split:
-    """Return the images and labels of both."""
-    images = torch.cat([train.images, validation.images])
-    return Split(images, torch.cat([train.labels, validation.labels]))

@@ -73,7 +73,8 @@ def _in_folder(folder: Path, classes: Sequence[str]) -> list[Picture]:
         if class_name(each) not in classes:
             remedy = closest(class_name(each), classes)
             raise DataError(f"{each}: no class of the model; {remedy}")
-    return [Picture(file, class_name(each)) for each in folders for file in _inside(each)]
+    beside = [Picture(each) for each in inside if not each.is_dir()]
+    return beside + [Picture(file, class_name(each)) for each in folders for file in _inside(each)]
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -171,8 +171,16 @@ def _wished(
             yield f"{name}.{field_name}", _nearest(field, wish.get(field_name))
 
 
-def _most(value: int | Open) -> int:
-    return int(max(_candidates(value))) if isinstance(value, Open) else value
+def _most(value: Any) -> int:
+    """Return the largest number that a field may have, of a block's own field of words 1."""
+    return max(
+        map(int, _numbers(_candidates(value) if isinstance(value, Open) else [value])), default=1
+    )
+
+
+def _numbers(values: Sequence[Any]) -> list[int | float]:
+    """Return those of `values` that are numbers above 0; 0 leaves a part of a block out, say."""
+    return [each for each in values if type(each) in (int, float) and each > 0]
 
 
 def _candidates(field: Open) -> list[Any]:
@@ -183,9 +191,10 @@ def _candidates(field: Open) -> list[Any]:
 def _nearest(field: Open, wish: Any) -> Any:
     """Return the candidate that is nearest to a wish: the word, or the nearest as a ratio."""
     candidates = _candidates(field)
-    if wish is None or isinstance(wish, str):
+    numbers = _numbers(candidates)
+    if wish is None or isinstance(wish, str) or not numbers:
         return wish if wish in candidates else candidates[0]
-    return min(candidates, key=lambda each: (abs(math.log(each / wish)), each))
+    return min(numbers, key=lambda each: (abs(math.log(each / wish)), each))
 
 
 def _of_its_kind(family: Family, architecture: Architecture) -> tuple[int, int]:

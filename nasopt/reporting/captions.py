@@ -17,7 +17,7 @@ from nasopt.analysis.learning import Savings
 from nasopt.analysis.outcome import Outcome
 from nasopt.analysis.predictions import Predictions
 from nasopt.analysis.record import Record
-from nasopt.analysis.statistics import TEST_PAIRS
+from nasopt.analysis.statistics import pairs_needed
 from nasopt.reporting.names import OWN_IMAGES, field_name, kind_name, layer_noun, place_in_prose
 from nasopt.space.fields import Integer, Open, Real, field_from_json
 from nasopt.space.layers import Layer
@@ -212,7 +212,7 @@ def about_network(outcome: Outcome) -> str:
     facts = [f"{n:,} {name}" for name, n in counts.items() if n is not None]
     known = accuracy(outcome.accuracy) or "none yet"
     size = "".join(f", {each}" for each in facts)
-    text = f"{outcome.study}, trial {outcome.number}: accuracy {known}"
+    text = f"{outcome.study}, trial {outcome.number}: {in_words(outcome.metric)} {known}"
     return f"{text}{_again(outcome)}{size}. {HOW_DRAWN}"
 
 
@@ -238,7 +238,7 @@ def about_spreads(result: ComparisonResult) -> str:
     if all(each.error is None for each in result.spreads):
         return (
             "A mark is the only study of a sampler. Another seed may turn it around: "
-            f"{TEST_PAIRS} seeds are needed to tell."
+            f"{pairs_needed(len(result.standings) - 1)} seeds are needed to tell."
         )
     return (
         "A dot is a study, a large mark the mean of a sampler with its standard error. Where bars "

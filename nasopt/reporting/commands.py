@@ -26,7 +26,7 @@ def same(verb: str, args: Namespace, *more: object) -> str:
     if verb == args.verb == "compare":
         usual |= {"baseline": "random", "replicates": 3}
     for option in ("storage", "checkpoints", "data_dir", *usual):
-        value = getattr(args, option, None)
+        value = getattr(args, f"asked_{option}", getattr(args, option, None))
         if value not in (None, usual.get(option)):
             words += [f"--{option.replace('_', '-')}", value]
     return command(*words, *more)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nasopt.analysis.evidence import Evidence, Table
 from nasopt.benchmarks import Benchmark
 from nasopt.data import Dataset, Seen
+from nasopt.data.readers import Split
 from nasopt.search.resume import Engine, paid_epochs
 from nasopt.space import model
 from nasopt.space.architecture import Architecture
@@ -167,6 +168,17 @@ def load_images(data: Dataset, device: "torch.device") -> Seen:
     seen = data.load().seen
     size = sum(tensor.nbytes for split in seen for tensor in split)
     return Seen(*(split.to(device) for split in seen)) if has_room(device, size) else seen
+
+
+def joined(seen: Seen, device: "torch.device") -> Split:
+    """Return the training and validation images as one split, on the device if there is room."""
+    import torch
+
+    images, labels = [each.images for each in seen], [each.labels for each in seen]
+    if not has_room(device, sum(each.nbytes for each in images)):
+        images = [each.cpu() for each in images]
+        labels = [each.cpu() for each in labels]
+    return Split(torch.cat(images), torch.cat(labels))
 
 
 class Tabular(Backend):

@@ -31,7 +31,7 @@ from nasopt.training.metrics import METRICS
 OBJECTIVES = (("accuracy",), *(("accuracy", cost) for cost in (*COSTS, LATENCY)))
 DRAWS_A_SAMPLE = 100  # at most, for each network wanted
 TYPICAL_SAMPLE = 50  # random networks that tell what a typical one costs
-MOST_TRIALS = 2**31 - 1  # whose numbers a database can keep
+MOST_TRIALS = 2**63 - 1  # that a database can keep
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "accuracy": "maximize",

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,4 +99,6 @@ class NoiseStudy:
         """
         if len(self.accuracies) < 2:
             raise SpaceError("fewer than two networks fit the device's memory; limit macs, say")
-        return variance_components(self.accuracies)
+        return replace(
+            variance_components(self.accuracies), metric=self.evaluator.experiment.metric
+        )

@@ -11,7 +11,7 @@ from torch import nn
 from nasopt.errors import SpaceError
 from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Layer, Shape
-from nasopt.space.own_module import built, drawing_from, run_own
+from nasopt.space.own_module import built, drawing_from, refuse_unsaved, run_own
 
 Build = Callable[[Layer, Shape], nn.Module]
 
@@ -96,6 +96,15 @@ def put_in_own(
         if layer.is_own:
             with drawing_from(seed(place)), torch.device("cpu"):
                 network.convolutions[place] = built(layer, shape)
+        shape = layer_cost(layer, shape).out_shape
+
+
+def refuse_unsaved_blocks(architecture: Architecture, input_shape: Shape) -> None:
+    """Raise SpaceError for a block of the user's that is not determined by its state_dict."""
+    shape = input_shape
+    for layer in architecture.convolutions:
+        if layer.is_own:
+            refuse_unsaved(layer, shape)
         shape = layer_cost(layer, shape).out_shape
 
 

@@ -92,6 +92,26 @@ def run_own(layer: Layer, in_shape: Shape) -> tuple[Shape, int, int]:
     return shape[1:], parameters, counter.get_total_flops() // (2 * TRACED)
 
 
+def refuse_unsaved(layer: Layer, in_shape: Shape) -> None:
+    """Raise SpaceError unless a block is determined by its state_dict, which is all that is saved.
+
+    One that draws its wiring in `build`, say, would be another block when it is loaded.
+    """
+    blocks = []
+    for seed in (0, 1):
+        with drawing_from(seed), torch.device("cpu"):
+            blocks.append(built(layer, in_shape).eval())
+    blocks[1].load_state_dict(blocks[0].state_dict())
+    images = torch.rand(TRACED, *in_shape, generator=torch.Generator().manual_seed(0))
+    with told(f"{_called(layer)} on maps of {in_shape}"), torch.no_grad():
+        one, other = (block(images) for block in blocks)
+    if not torch.allclose(one, other, equal_nan=True):
+        raise SpaceError(
+            f"{_called(layer)}: two of the same state_dict answer differently, so it cannot be "
+            "saved; keep what it draws in a parameter or a buffer"
+        )
+
+
 def _unchanged(channels: int, maps: torch.Tensor) -> torch.Tensor:
     if maps.ndim != 4 or maps.shape[1] != channels:
         raise ValueError(f"a BatchNorm2d({channels}) on {tuple(maps.shape)}")

@@ -77,6 +77,17 @@ def _has_filters(layer: Layer) -> bool:
     return layer.kind == "conv" or layer.is_own
 
 
+def _refuse_depth(parts: Sequence[Part]) -> None:
+    """Raise SpaceError if a field has the name that the number of layers of its repeat has."""
+    for part in parts:
+        owner, _, field = (part.depth or "").rpartition(".")
+        if owner in part.names and field in part.layer.open_fields:
+            raise SpaceError(
+                f"{part.layer.kind}.{field}: the number of layers of its repeat is called "
+                f"{part.depth}, too; rename the field"
+            )
+
+
 def _refuse_namesakes(layers: Sequence[Layer]) -> None:
     """Raise SpaceError for two classes of one name: their parameters would have one name, too."""
     kinds: dict[str, type[Layer]] = {}
@@ -124,6 +135,7 @@ class Space(Spelled):
         object.__setattr__(self, "min_resolution", min_resolution)
         object.__setattr__(self, "input_shape", input_shape)
         check_order([part.layer for part in self.parts])
+        _refuse_depth(self.parts)
         if not any(part.low and _has_filters(part.layer) for part in self.parts):
             raise SpaceError(
                 "Space(): it may have zero layers with filters; ask for 1 Conv or more"

@@ -124,6 +124,16 @@ class Ledger:
         results = self._read(ended | diverged)
         return {key: each.score(self.metric) for key, each in results if self._is_scored(each)}
 
+    @patient
+    def retrained(self, epochs: int, seed: int) -> int:
+        """Return the number of evaluations trained for `epochs` with another seed than `seed`."""
+        if not self._is_made:
+            return 0
+        others = sa.select(EVALUATIONS.c.key).where(EVALUATIONS.c.seed != seed)
+        whole = (EPOCHS.c.epoch == epochs) & EPOCHS.c.key.in_(others)
+        with self.engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).where(whole)).scalar_one()
+
     def _is_scored(self, result: EpochResult) -> bool:
         return self.metric == "accuracy" or result.confusion is not None
 

@@ -19,6 +19,9 @@ from nasopt.training.evaluation import Recipe
 Draw = dict[str, torch.Tensor]  # the ingredients of a batch, on the device
 
 
+COUNTED = 2**24  # pixels at once: as whole numbers they take four times their bytes
+
+
 def generator(*coordinates: int | str) -> torch.Generator:
     """Return a CPU generator for the coordinates (seed, purpose, ...), equal on every device."""
     digest = hashlib.blake2b(repr(coordinates).encode(), digest_size=8).digest()
@@ -128,9 +131,13 @@ def normalisation(train: Split) -> tuple[torch.Tensor, torch.Tensor]:
     channels = train.images.shape[1]
     levels = torch.arange(256, dtype=torch.float64)
     means, scales = [], []
+    at_once = max(1, COUNTED // train.images[0, 0].numel())
     for channel in range(channels):
-        counts = torch.bincount(train.images[:, channel].reshape(-1).int(), minlength=256)
-        share = counts.cpu().double() / counts.sum().cpu()
+        counts = torch.zeros(256, dtype=torch.int64)
+        for first in range(0, len(train.images), at_once):
+            pixels = train.images[first : first + at_once, channel].reshape(-1)
+            counts += torch.bincount(pixels.int(), minlength=256).cpu()
+        share = counts.double() / counts.sum()
         mean = (share * levels).sum()
         deviation = (share * (levels - mean) ** 2).sum().sqrt()
         means.append(mean)

@@ -37,13 +37,17 @@ M_MMAP_THRESHOLD, MMAP_BYTES = -3, 32 * 2**20
 M_TRIM_THRESHOLD, TRIM_BYTES = -1, 64 * 2**20
 
 
-def find_device(name: str = "auto") -> torch.device:
-    """Return the device of that name: "auto" is cuda, else mps, else cpu.
+def find_device(name: str | torch.device = "auto") -> torch.device:
+    """Return the device of that name, or that of torch: "auto" is cuda, else mps, else cpu.
 
     "cuda:1" is the second GPU. Raises StudyError for a name that is unknown, or a device that torch
     does not find.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps_is_available()}
+    if isinstance(name, torch.device):
+        name = str(name)
+    if not isinstance(name, str):
+        raise StudyError(f"device={name!r}: give its name, as in cpu or cuda:0")
     lower = name.lower()
     if lower == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
@@ -59,6 +63,13 @@ def find_device(name: str = "auto") -> torch.device:
 
 def _mps_is_available() -> bool:
     return torch.backends.mps.is_available()
+
+
+def lay_out(network: torch.nn.Module) -> None:
+    """Put weights into channels_last; torch's own way refuses a network with some for 3-D."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 def wait_for(device: torch.device) -> None:

@@ -5,11 +5,11 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from nasopt.space.architecture import Architecture
 from nasopt.space.layers import Shape
 from nasopt.space.model import empty, put_in_own
 from nasopt.text import several
-from nasopt.training.devices import training_on, wait_for
+from nasopt.training.devices import lay_out, training_on, wait_for
 
 WARM_UP = 5  # passes that are not counted
 FEWEST, MOST = 10, 200  # passes that are
@@ -82,7 +82,7 @@ def measured(
 ) -> Measured:
     """Measure a forward pass in float32, after a warm-up."""
     network = _zero(architecture, input_shape, classes).eval().to(device)
-    network.to(memory_format=torch.channels_last)
+    lay_out(network)
     images = torch.zeros((setting.batch_size, *input_shape), device=device)
     images = images.to(memory_format=torch.channels_last)
     with training_on(device, setting.threads or None), torch.inference_mode():
@@ -113,17 +113,26 @@ def _memory(network: nn.Module, images: torch.Tensor) -> int:
         return int(torch.cuda.max_memory_allocated(images.device))
     largest = 0
 
-    def count(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+    def count(module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
         nonlocal largest
-        largest = max(largest, inputs[0].nbytes + output.nbytes)
+        largest = max(largest, _nbytes((inputs, named, output)))
 
     leaves = [each for each in network.modules() if not any(True for _ in each.children())]
-    hooks = [each.register_forward_hook(count) for each in leaves]
+    hooks = [each.register_forward_hook(count, with_kwargs=True) for each in leaves]
     network(images)
     for hook in hooks:
         hook.remove()
     weights = sum(each.nbytes for each in network.state_dict().values())
     return int(weights + largest)
+
+
+def _nbytes(given: Any) -> int:
+    """Return the bytes of all tensors that `given` is, or has in it."""
+    if isinstance(given, torch.Tensor):
+        return given.nbytes
+    if isinstance(given, Mapping):
+        given = tuple(given.values())
+    return sum(map(_nbytes, given)) if isinstance(given, tuple | list) else 0
 
 
 def passes(network: nn.Module, images: torch.Tensor, device: torch.device) -> Iterator[float]:

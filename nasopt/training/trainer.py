@@ -26,6 +26,7 @@ from nasopt.training.devices import (
     autocast_type,
     device_name,
     has_own_stream,
+    lay_out,
     out_of_memory_told,
     training_on,
     wait_for_own,
@@ -74,7 +75,8 @@ class Trainer:
             evaluation.architecture
         )
         self.precision = autocast_type(recipe.precision, device, train.images.shape[-1])
-        self.batches_of = Batches(recipe, train, evaluation.seed, device)
+        with out_of_memory_told(device):
+            self.batches_of = Batches(recipe, train, evaluation.seed, device)
         self.steps_per_epoch = self.batches_of.per_epoch
         balanced = recipe.class_weights == "balanced"
         self.class_weights = (
@@ -82,7 +84,7 @@ class Trainer:
         )
         with training_on(device, threads):
             self.network = _initialised(evaluation, tuple(train.images.shape[1:]), classes)
-            self.network.to(device).to(memory_format=torch.channels_last)
+            lay_out(self.network.to(device))
             self.optimizer = _optimizer(recipe, self.network, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision is torch.float16)
         self.forward: nn.Module = _compiled(self.network) if recipe.compile else self.network

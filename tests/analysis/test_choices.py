@@ -6,6 +6,8 @@ import nasopt
 from nasopt import Conv, Experiment, Recipe, Space, categorical, integer, real, repeat
 from nasopt.analysis.choices import preferences
 from nasopt.analysis.record import Record
+from nasopt.reporting.html import write_report
+from nasopt.storage.opening import open_storage
 from tests.examples import small
 
 
@@ -63,9 +65,8 @@ def test_many_values_are_counted_in_ranges(tmp_path):
     )
     study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db", device="cpu")
     found = {each.kind: each for each in preferences([Record.of(study)]).by_kind}
-    assert found["conv.filters"].choices == tuple(
-        f"{low} to {low + 4}" for low in (1, 5, 9, 13, 17)
-    )
+    ranges = ("1 to 4", "5 to 8", "9 to 12", "13 to 16", "17 to 21")
+    assert found["conv.filters"].choices == ranges
     assert found["recipe.lr"].choices[0] == "0.001 to 0.00251"
     for each in found.values():
         assert sum(share or 0 for share in each.all[0]) == pytest.approx(1)
@@ -92,3 +93,17 @@ def test_a_benchmarks_parameters_are_places(tmp_path, macro):
 def test_a_handful_of_networks_have_no_best(tmp_path):
     study = nasopt.run(small(trials=12), storage=tmp_path / "x.db", device="cpu")
     assert preferences([Record.of(study)]) is None
+
+
+def test_more_than_nine_choices_are_ranges_of_numbers_or_words_one_by_one(tmp_path):
+    table = tmp_path / "mine.csv"
+    rows = [f"op{n % 12},{2 ** (n % 11)},{n / 100}" for n in range(132)]
+    table.write_text("\n".join(["op,filters,accuracy", *rows]) + "\n")
+    experiment = Experiment.on_benchmark(str(table), trials=60)
+    study = nasopt.run(experiment, sampler="random", storage=tmp_path / "x.db")
+    found = {each.kind: each for each in preferences([Record.of(study)]).by_kind}
+    assert found["filters"].choices == ("1 to 2", "4 to 8", "16 to 32", "64 to 128", "256 to 1024")
+    assert set(found["op"].choices) == {f"op{n}" for n in range(12)}
+    for each in found.values():
+        assert sum(share or 0 for share in each.all[0]) == pytest.approx(1)
+    write_report(open_storage(tmp_path / "x.db", "read"), tmp_path / "x.html")

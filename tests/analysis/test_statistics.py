@@ -10,6 +10,7 @@ from nasopt.analysis.statistics import (
     equivalent,
     holm,
     mean_interval,
+    pairs_needed,
     signed_rank,
     superiority,
 )
@@ -166,3 +167,15 @@ def test_what_is_worse_than_the_first_of_the_baseline_is_as_good_as_less_than_on
     assert (found.equals, found.low, found.high) == (0, 0, 0)
     level = equivalent("largest", "random", 2, [0.8, 0.7], better, [1, 2])
     assert level.equals == 1
+
+
+@pytest.mark.parametrize("samplers", range(2, 30))
+def test_as_many_pairs_as_are_needed_can_be_significant_and_one_less_cannot(samplers):
+    enough = pairs_needed(samplers - 1)
+
+    def is_found(pairs: int) -> bool:
+        scores = {f"s{n}": {seed: n + seed / 100 for seed in range(pairs)} for n in range(samplers)}
+        return differences(scores, "s0")["s1"].significant
+
+    assert is_found(enough)
+    assert enough == 8 or not is_found(enough - 1)

@@ -70,6 +70,13 @@ def test_what_limits_the_claims_is_said():
     (line,) = limits({}, {"random": many}, "random", "hypervolume", replicates=0)
     assert line.startswith("With two objectives the fronts are compared as the searches saw them")
     assert limits({}, {"random": many}, "random", "fresh", replicates=3) == []
+    nine = {f"sampler {number}": many for number in range(8)} | {"random": many}
+    assert limits({}, nine, "random", "fresh", replicates=3) == [
+        "With 8 seeds none of 8 differences can be significant once their p are corrected for "
+        "their number: that takes 9 seeds, or fewer samplers."
+    ]
+    del nine["sampler 7"], nine["sampler 6"]
+    assert limits({}, nine, "random", "fresh", replicates=3) == []
 
 
 @pytest.mark.parametrize(("trials", "told"), [(9, True), (10, True), (11, False)])

@@ -81,3 +81,14 @@ def test_a_signal_before_anything_is_trained_is_told_as_well(study, capsys, verb
     assert main([verb, "mine.py", "--device", "cpu"]) == 128 + signum
     assert capsys.readouterr().err == f"nasopt: stopped by {name}; the same command goes on\n"
     assert signal.getsignal(signum) == before
+
+
+def test_a_small_answer_to_a_pipe_that_is_closed_is_no_error(study):
+    """`nasopt show DB --json | jq` where there is no jq: what is printed last is flushed last."""
+    assert main(["run", "mine.py", "--device", "cpu"]) == 0
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "nasopt", "show", "runs/mine.db", "--json"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

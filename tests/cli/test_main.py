@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import re
@@ -338,3 +339,48 @@ def test_what_is_no_budget_of_time_is_one_line(study, capsys, time):
     for verb in ("run", "compare"):
         assert fails(capsys, verb, "mine.py", f"--time={time}").startswith("nasopt: time=")
     assert not Path("runs").exists()
+
+
+def test_a_table_of_trials_is_scored_by_the_metric_that_was_asked_for(study, capsys):
+    main(["run", "mine.py", "--device", "cpu"])
+    tables = []
+    for words in ([], ["--metric", "macro_f1"]):
+        assert main(["show", "runs/mine.db", "--csv", "x.csv", *words]) == 0
+        tables.append(list(csv.DictReader(Path("x.csv").read_text().splitlines())))
+    assert [float(row["macro_f1"]) for row in tables[1]] != [
+        float(r["accuracy"]) for r in tables[0]
+    ]
+    best = json_of(capsys, "show", "runs/mine.db", "--metric", "macro_f1")["best"][0]
+    assert float(tables[1][best["number"]]["macro_f1"]) == best["accuracy"]
+
+
+def json_of(capsys, *words):
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["show", "x.db", "--studies", "--trial", "1"], "--trial: shows one study's; leave out"),
+        (["show", "x.db", "--studies", "--study", "x"], "--study: shows one study's; leave out"),
+        (["show", "x.db", "--why", "1", "--trial", "1"], "--trial: shows one trial, as does --why"),
+        (["--json", "show", "x.db"], "--json: write it after the verb, nasopt show --json ..."),
+        (
+            ["compare", "--studies", "x", "--storage", "x.db", "--time", "9"],
+            "--time: --studies are",
+        ),
+        (["compare", "--studies", "x", "--storage", "x.db", "--workers", "2"], "--workers: --stud"),
+        (["run", "mine.py", "--profile", "--finals"], "--profile: of one worker's search; leave"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(study, capsys, words, line):
+    assert fails(capsys, *words).startswith(f"nasopt: {line}")
+
+
+def test_what_to_type_next_keeps_the_budget_and_the_device_that_was_typed(study, capsys):
+    words = ["run", "mine.py", "--trials", "2", "--seed", "3", "--workers", "2"]
+    assert main(words) == 0
+    again = "nasopt run mine.py --sampler random --seed 3 --trials 2 --workers 2"
+    assert again in " ".join(capsys.readouterr().out.split())

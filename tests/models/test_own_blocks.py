@@ -13,11 +13,15 @@ import torch
 import nasopt
 from nasopt import Architecture, Conv, Dense, Recipe
 from nasopt.cli.main import main
-from nasopt.errors import ModelError
+from nasopt.errors import ModelError, SpaceError
 from nasopt.models.loading import digest_of as digest_of_told
 from nasopt.space.layers import Layer
 from nasopt.space.own import digest_of
+from nasopt.storage.looks import Looks
+from nasopt.storage.opening import open_storage
+from nasopt.training.batches import generator
 from tests.commands import Command, fails
+from tests.examples import small
 from tests.models.small import untrained
 from tests.models.test_saving import FILES, answers_outside, pictures
 from tests.space import blocks_of_a_user
@@ -154,3 +158,73 @@ def test_a_database_is_read_without_the_study_file(tmp_path, monkeypatch, capsys
     assert "space.layers[1].code, the block's own, is another now than when it began; set it" in (
         fails(capsys, "run", "mine.py", "--device", "cpu")
     )
+
+
+class Wired(nasopt.Layer):
+    """A block whose wiring is drawn, and in no state_dict."""
+
+    def build(self, in_shape):
+        return Shuffle(torch.randperm(in_shape[0]))
+
+
+class Shuffle(torch.nn.Module):
+    def __init__(self, order):
+        super().__init__()
+        self.order = order
+
+    def forward(self, x):
+        return x[:, self.order]
+
+
+def test_a_block_that_its_state_dict_does_not_hold_is_told_before_the_finals_train(tmp_path):
+    space = nasopt.Space(Conv(filters=8), Wired())
+    experiment = small(space=space, trials=1)
+    nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(SpaceError) as raised:
+        nasopt.finals(experiment, storage=tmp_path / "x.db", output=tmp_path / "m", device="cpu")
+    assert str(raised.value) == (
+        "Wired(): two of the same state_dict answer differently, so it cannot be saved; keep what "
+        "it draws in a parameter or a buffer"
+    )
+    assert Looks(open_storage(tmp_path / "x.db").engine).count() == 0
+
+
+def test_a_strided_convolution_of_1x1_may_be_another_kernel_in_network_py(tmp_path):
+    class Halving(nasopt.Layer):
+        filters: int
+        stride: int = 2
+
+        def build(self, in_shape):
+            return torch.nn.Conv2d(in_shape[0], self.filters, 1, self.stride)
+
+    network = Architecture((Conv(filters=32), Halving(filters=32), Conv(filters=8)))
+    saved = untrained(network, channels=3, side=32)
+    assert (nasopt.save(saved, tmp_path / "model") / "architecture.json").exists()
+
+
+def test_a_final_training_that_diverges_is_one_line_and_no_look_at_the_test_split(tmp_path):
+    space = nasopt.Space(Exploding(filters=nasopt.categorical(2, 4)))
+    experiment = small(space=space, trials=2)
+    nasopt.run(experiment, storage=tmp_path / "x.db", device="cpu")
+    with pytest.raises(
+        ModelError, match=r"^seed=1: the loss of the final training of .* is not fi"
+    ):
+        nasopt.finals(experiment, storage=tmp_path / "x.db", output=tmp_path / "m", device="cpu")
+    assert Looks(open_storage(tmp_path / "x.db").engine).count() == 0
+
+
+def first_draw(seed: int) -> float:
+    return float(torch.rand((), generator=generator(seed, "weights", 0)))
+
+
+class Exploding(nasopt.Layer):
+    """A convolution whose weights are infinite in trainings of the seeds after the first."""
+
+    filters: int
+
+    def build(self, in_shape):
+        unlucky = float(torch.rand(())) in {first_draw(seed) for seed in (1, 2, 3)}
+        module = torch.nn.Conv2d(in_shape[0], self.filters, 3, padding=1)
+        if unlucky:
+            torch.nn.init.constant_(module.weight, float("inf"))
+        return module

@@ -177,3 +177,12 @@ def test_a_folder_that_is_no_model_is_one_line(pictures, capsys):
     code, _, err = predicted(capsys, "sorted", "other.png")
     assert code == 2
     assert err == ["nasopt: sorted/architecture.json: missing; get the whole folder again"]
+
+
+def test_pictures_beside_class_folders_are_predicted_as_well(folder, pictures, capsys):
+    beside = pictures / "sorted" / "beside.png"
+    beside.write_bytes((pictures / "other.png").read_bytes())
+    _, told = as_json(capsys, folder, "sorted")
+    labels = {each["picture"]: each.get("label") for each in told["predictions"]}
+    assert len(labels) == 21
+    assert [name for name, label in labels.items() if label is None] == ["sorted/beside.png"]

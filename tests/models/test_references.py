@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 import nasopt
 from nasopt import Conv, Dense, Experiment, Pool, Recipe, Space, categorical, macs, repeat
@@ -147,3 +148,34 @@ def test_without_a_random_study_networks_are_drawn_the_same_each_time():
     assert first == second
     (median,) = [each for each in first if "median random" in each.name]
     assert "random networks by MACs" in median.how
+
+
+class Optional(nasopt.Layer):
+    filters: int
+    width: str = "few"
+
+    def build(self, in_shape):
+        return torch.nn.Conv2d(in_shape[0], max(1, self.filters), 1)
+
+
+class Worded(nasopt.Layer):
+    filters: str
+
+    def build(self, in_shape):
+        return torch.nn.Conv2d(in_shape[0], 2 if self.filters == "few" else 4, 1)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        Optional(filters=categorical(0, 4), width=categorical("few", "many")),
+        Worded(filters=categorical("few", "many")),
+        Worded(filters="few"),
+    ],
+)
+def test_blocks_whose_filters_may_be_none_or_words_have_references(block):
+    convolutions, dense = rich().space.layers
+    space = Space(convolutions, block, dense)
+    experiment = Experiment(dataset=digits(limit=200), space=space, recipe=Recipe(epochs=1))
+    for family in FAMILIES:
+        assert member(experiment, family) is not None

@@ -14,7 +14,7 @@ from nasopt import Conv, Interrupted, Recipe, Space, categorical, integer, param
 from nasopt.analysis.compared import ComparisonResult
 from nasopt.analysis.curves import csv_output, write_csv
 from nasopt.analysis.outcome import studies_of
-from nasopt.analysis.selection import compare_studies
+from nasopt.analysis.selection import compare_records, compare_studies, studies_together
 from nasopt.errors import StorageError, StudyError
 from nasopt.search.comparison import Comparison
 from nasopt.search.noise import NoiseStudy
@@ -412,3 +412,16 @@ def test_after_the_largest_seed_of_trainings_comes_the_first(tmp_path):
     result = nasopt.compare(last, samplers="random", seeds=1, replicates=1, **where)
     assert all(len(winner.fresh) == 1 for winner in result.winners)
     assert nasopt.noise(last, architectures=3, seeds=2, **where).seeds == 2
+
+
+def test_a_study_without_a_winner_does_not_hide_that_the_others_were_trained_again(tmp_path):
+    database = tmp_path / "x.db"
+    given = {"samplers": "random,tpe", "seeds": 2, "replicates": 1}
+    nasopt.compare(small(), storage=database, device="cpu", **given)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        of = "SELECT study_id FROM studies WHERE study_name = 'experiment/tpe/1'"
+        connection.execute(f"UPDATE trials SET state = 'FAIL' WHERE study_id = ({of})")
+    storage = open_storage(database, "read")
+    result = compare_records(studies_together(storage)[0], storage)
+    assert (result.score, result.replicates) == ("fresh", 1)
+    assert any("has no complete training within the budget with seed 1" in n for n in result.notes)

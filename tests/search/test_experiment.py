@@ -57,7 +57,7 @@ def test_a_sample_is_as_large_as_there_are_networks():
         ({"trails": 5}, "Experiment.trails: no such field; did you mean trials?"),
         ({"trials": 0}, "Experiment.trials=0: use a whole number from 1"),
         ({"trials": 2.5}, "Experiment.trials=2.5: use a whole number from 1"),
-        ({"trials": 2**31}, "Experiment.trials=2147483648: use a whole number from 1 to 2147"),
+        ({"trials": 2**63}, "Experiment.trials=9223372036854775808: use a whole number from 1 to "),
         ({"dataset": "digit"}, "Experiment.dataset='digit': unknown; did you mean digits?"),
         ({"dataset": 3}, "Experiment.dataset=3: give a Dataset"),
         ({"pruner": "medain"}, "pruner='medain': unknown; did you mean median?"),

@@ -16,6 +16,7 @@ from nasopt.cli.main import main
 from nasopt.errors import Error
 from nasopt.models.finals import Finals
 from nasopt.models.searched import recalled
+from nasopt.reporting.captions import about_network
 from nasopt.search.comparison import Comparison
 from nasopt.search.loading import load_experiment
 from nasopt.search.noise import NoiseStudy
@@ -208,3 +209,16 @@ def yield_from(generator):
             next(generator)
         except StopIteration as ended:
             return ended.value
+
+
+def test_the_noise_is_that_of_the_metric_and_says_so(tmp_path):
+    database = tmp_path / "x.db"
+    experiment = by("macro_f1")
+    measured = nasopt.noise(experiment, architectures=3, seeds=2, storage=database, device="cpu")
+    nasopt.run(experiment, sampler="random", storage=database, device="cpu")
+    read = nasopt.open(database).study().noise
+    assert measured == read
+    assert measured.metric == "macro_f1"
+    assert "Mean macro F1" in str(measured)
+    (best,) = nasopt.open(database).study().outcome.best
+    assert "macro F1 0." in about_network(best)

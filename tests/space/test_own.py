@@ -300,3 +300,22 @@ def test_the_example_of_the_how_to_is_a_study_file(tmp_path):
     assert [*experiment.hyperparameters][:2] == ["Squeezed.depth", "Squeezed01.filters"]
     assert experiment.distinct == 104_589
     assert "·ratio" in experiment.sample(1, 0)[0].architecture.layers[1].wording.type
+
+
+class Deepening(nasopt.Layer):
+    filters: int
+    depth: int = 1
+
+    def build(self, in_shape):
+        return torch.nn.Conv2d(in_shape[0], self.filters, 1)
+
+
+def test_a_field_that_has_the_name_of_the_number_of_layers_is_refused():
+    block = Deepening(filters=4, depth=categorical(1, 2))
+    assert "Deepening.depth" in Space(repeat(block, 1, 3)).hyperparameters  # alone it has its own
+    with pytest.raises(SpaceError) as raised:
+        Space(repeat(block, 1, 3), Conv(filters=4), repeat(block, 1, 3))
+    assert str(raised.value) == (
+        "Deepening.depth: the number of layers of its repeat is called Deepening01.depth, too; "
+        "rename the field"
+    )

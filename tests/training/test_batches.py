@@ -142,3 +142,11 @@ def test_augmentations_are_drawn_by_coordinates():
 def test_augmentations_that_are_off_draw_nothing():
     (draw, *_) = Batches(Recipe(batch_size=4), numbered(12), 5, CPU).draws(0)
     assert draw.keys() == {"chosen"}
+
+
+def test_the_pixels_of_a_large_split_are_counted_in_pieces(monkeypatch):
+    split = numbered(50)
+    whole = normalisation(split)
+    normalisation.cache_clear()
+    monkeypatch.setattr("nasopt.training.batches.COUNTED", 7 * 16)
+    assert all(map(torch.equal, normalisation(split), whole))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def test_the_device_auto_is_the_first_that_is_here():
     assert find_device("cpu") == find_device("CPU") == torch.device("cpu")
 
 
-def refusal(name: str) -> str:
+def refusal(name: Any) -> str:
     with pytest.raises(StudyError) as raised:
         find_device(name)
     return str(raised.value)
@@ -397,3 +398,9 @@ def test_under_a_limit_of_memory_what_does_not_fit_is_pruned_and_the_study_goes_
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     reason = "out of memory on cpu; use a smaller batch_size, or limits=(macs <= ...)"
     assert set(done.stdout.splitlines()) >= {"4 COMPLETE 1 None", f"12000 PRUNED 0 {reason}"}
+
+
+@pytest.mark.parametrize("device", [0, None, 1.5])
+def test_a_device_is_a_name_or_torchs(device):
+    assert find_device(torch.device("cpu")) == CPU
+    assert refusal(device) == f"device={device}: give its name, as in cpu or cuda:0"

@@ -25,7 +25,9 @@ from nasopt.reporting.dashboard.view import View, ViewNotebook
 from nasopt.reporting.figures import choices_figure, comparison_figure, front_figure, titled
 from nasopt.reporting.html.final_model import FinalModel
 from nasopt.reporting.notes import Notebook, version_key
+from nasopt.storage.ledger import Ledger
 from nasopt.storage.looks import Looks
+from nasopt.storage.opening import folders
 from nasopt.storage.rdb import Storage
 from nasopt.storage.reading import STUDIES, TRIALS
 
@@ -49,6 +51,8 @@ class Filling:
         self.artifacts = artifacts
         # trials of each study that had ended, by its id, and looks at test splits, when filled in
         self.ended: dict[int, tuple[int, int]] = {}
+        self._trainings: dict[int, tuple[int, int]] = {}  # of each study: their epochs and seed
+        self._retrained: dict[tuple[int, int], int] = {}  # how many there are of other seeds
 
     def refresh(self) -> None:
         """Fill in the studies that are new or have trials which ended since the last time."""
@@ -56,6 +60,9 @@ class Filling:
         changed = {
             study_id for study_id, count in ended.items() if self.ended.get(study_id) != count
         }
+        retrained = self._count_retrained()
+        if retrained != self._retrained:
+            changed |= self._trainings.keys() & ended.keys()
         if not changed:
             return
         try:
@@ -72,6 +79,11 @@ class Filling:
             for name in studies_of(self.storage)
         ]
         records = {study._study_id: Record.of(study) for study in studies}
+        trained = {id_: each for id_, each in records.items() if not each.is_benchmark}
+        self._trainings = {
+            id_: (each.epochs, each.experiment.seed) for id_, each in trained.items()
+        }
+        self._retrained = self._count_retrained()
         plots: dict[int, dict[str, go.Figure]] = {
             id_: study_plots(records[id_]) for id_ in changed & records.keys()
         }
@@ -97,6 +109,10 @@ class Filling:
         looks = Looks(self.storage.engine).count()
         with self.storage.engine.connect() as connection:
             return {row[0]: (row[1], looks) for row in connection.execute(query)}
+
+    def _count_retrained(self) -> dict[tuple[int, int], int]:
+        ledger = Ledger(self.storage.engine, folders(self.storage).checkpoints)
+        return {each: ledger.retrained(*each) for each in set(self._trainings.values())}
 
     def _final(self, record: Record) -> FinalModel | None:
         """Return the final model of the study's experiment, if there is one."""

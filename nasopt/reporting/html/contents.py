@@ -33,7 +33,7 @@ from nasopt.storage.database import shown_url
 from nasopt.storage.looks import Looks
 from nasopt.storage.rdb import Storage
 from nasopt.storage.record import TrialRecord, key_of
-from nasopt.text import accuracy, duration, latency, several, trained_on
+from nasopt.text import accuracy, duration, latency, probability, several, trained_on
 from nasopt.training.metrics import in_words
 
 NOUNS = {"evaluations": "trials", "epochs": "epochs"}
@@ -249,7 +249,7 @@ class Contents:
                 ""
                 if gap is None or isnan(gap.low)
                 else " to ".join(accuracy(end, sign=True) for end in (gap.low, gap.high)),
-                "" if gap is None or gap.holm is None else f"{gap.holm:.3f}",
+                "" if gap is None or gap.holm is None else probability(gap.holm),
                 f"{each.epochs:,.0f}",
             )
 

@@ -10,12 +10,12 @@ from rich.text import Text
 
 from nasopt.analysis.compared import ComparisonResult, Standing
 from nasopt.analysis.regret import EXACT, Truth
-from nasopt.analysis.statistics import TEST_PAIRS, Equivalent
+from nasopt.analysis.statistics import Equivalent, pairs_needed
 from nasopt.reporting.commands import command, comparison_options
 from nasopt.reporting.terminal import display
 from nasopt.reporting.terminal.display import live, print_parts
 from nasopt.search.comparison import Comparison, ComparisonProgress
-from nasopt.text import accuracy, several
+from nasopt.text import accuracy, probability, several
 from nasopt.training.metrics import in_words
 
 
@@ -95,7 +95,7 @@ def comparison_table(result: ComparisonResult) -> Table:
     again = result.score == "fresh"
     tested = any(each.difference and each.difference.p is not None for each in result.standings)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("sampler", no_wrap=True)
+    table.add_column("sampler", overflow="fold")
     headers = ["again" if result.truth is None else "true"] * again
     headers += ["volume" if result.score == "hypervolume" else "seen"]
     headers += ["difference (95 %)"] + ["p"] * tested
@@ -115,7 +115,7 @@ def regret_table(truth: Truth, unit: str) -> Table:
     The last column is the place of the last of them.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(f"regret after {unit}", no_wrap=True)
+    table.add_column(f"regret after {unit}", overflow="fold")
     places = sorted({each.at for each in truth.regrets})
     for header in (*(f"{at:,}" for at in places), "place"):
         table.add_column(header, justify="right", no_wrap=True)
@@ -140,7 +140,7 @@ def _against(standing: Standing, baseline: str, tested: bool) -> list[str]:
     interval = f" ({ends[0]} {ends[1]})" if not math.isnan(difference.low) else ""
     p = ""
     if difference.holm is not None:
-        p = f"{difference.holm:.3f}" if difference.holm >= 0.001 else "<0.001"
+        p = probability(difference.holm)
     lead = accuracy(difference.mean, sign=True)
     return [lead + interval, *[p] * tested, f"{difference.superiority:.2f}"]
 
@@ -220,8 +220,9 @@ def next_commands(
         commands.append(
             (again["noise"], f"how much of a training's {in_words(result.objectives[0])} is luck")
         )
-    if again and max(len(each.seeds) for each in result.standings) < TEST_PAIRS:
+    enough = pairs_needed(len(result.standings) - 1)
+    if again and max(len(each.seeds) for each in result.standings) < enough:
         samplers = [each.sampler for each in result.standings]
-        more = shlex.join(comparison_options(samplers, TEST_PAIRS, result.budget))
+        more = shlex.join(comparison_options(samplers, enough, result.budget))
         commands.append((f"{again['compare']} {more}", "enough seeds for a test"))
     return commands

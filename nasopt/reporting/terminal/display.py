@@ -173,11 +173,11 @@ def _span(values: "Range") -> str:
     return ", ".join(f"{value:,.0f}" for value in (values.low, values.median, values.high))
 
 
-def print_noise(out: Console, noise: "Noise", metric: str = "accuracy") -> None:
-    print_parts(out, noise_parts(noise, metric))
+def print_noise(out: Console, noise: "Noise") -> None:
+    print_parts(out, noise_parts(noise))
 
 
-def noise_parts(noise: "Noise", metric: str = "accuracy") -> Iterator[RenderableType]:
+def noise_parts(noise: "Noise") -> Iterator[RenderableType]:
     groups: dict[str, Components] = {"all networks": noise}
     if noise.better:
         groups["better half"] = noise.better
@@ -185,7 +185,7 @@ def noise_parts(noise: "Noise", metric: str = "accuracy") -> Iterator[Renderable
     table.columns[0].style = "bold"
     rows: dict[str, Callable[[Components], str]] = {
         "Networks": lambda each: str(each.architectures),
-        f"Mean {in_words(metric)}": lambda each: accuracy(each.mean),
+        f"Mean {in_words(noise.metric)}": lambda each: accuracy(each.mean),
         "Deviation between networks": lambda each: accuracy(each.between),
         "Deviation between seeds": lambda each: accuracy(each.within),
         "Share that is architecture": lambda each: f"{each.share:.2f}",

@@ -13,6 +13,7 @@ from nasopt.storage.record import reports_of
 Floats = NDArray[np.float64]
 
 LEAST_COMPLETE = 3  # trials with a report at a step, for values at that step to be used
+FAR = 10  # spreads of the middle half, beyond which an early value tells nothing
 SLOPE_RANGE = (0.3, 3.0)
 LARGEST = 1e100  # of a value: its square is still a number
 PRUNED_NOISE = 2.0  # times that of a complete trial's value
@@ -69,7 +70,8 @@ def _line(
 ) -> Callable[[float], float] | None:
     """Return the line from a value at `step` to the final one, or None if too few are complete.
 
-    It is fitted by least squares, the slope shrunk to 1.
+    It is fitted by least squares, the slope shrunk to 1. Early values far from all others are taken
+    for the nearest that is not: one loss that exploded would turn the line.
     """
     pairs = [
         (sign * reports_of(trial)[step], value)
@@ -79,6 +81,9 @@ def _line(
     if len(pairs) < LEAST_COMPLETE:
         return None
     early, late = np.array(pairs).T
+    (low, high), (least, most) = (np.quantile(each, (0.25, 0.75)) for each in (early, late))
+    far = FAR * max(high - low, most - least)
+    early = np.clip(early, low - far, high + far)
     centred = early - early.mean()
     spread = float(centred @ centred)
     slope = float(centred @ (late - late.mean())) / spread if spread > 0 else 1.0

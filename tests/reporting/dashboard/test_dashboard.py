@@ -1,5 +1,6 @@
 """What a dashboard fills in: the notes, plots and files of each study."""
 
+import json
 import subprocess
 import time
 from functools import partial
@@ -12,6 +13,7 @@ from nasopt import Architecture, Experiment, load_experiment
 from nasopt.analysis.outcome import result
 from nasopt.cli.main import main
 from nasopt.reporting.dashboard.filling import Filling
+from nasopt.search.comparison import Comparison
 from nasopt.search.search import Search
 from nasopt.storage.opening import open_storage
 from nasopt.text import accuracy
@@ -186,3 +188,32 @@ def test_the_best_network_of_each_study_is_a_file_that_is_kept_up_to_date(done, 
 def test_a_folder_for_files_that_cannot_be_made_is_one_line(done, capsys):
     line = fails(capsys, "dashboard", str(done), "--port=0", f"--artifact-dir={done}/files")
     assert line.startswith(f"nasopt: artifact-dir={done}/files: cannot be made (Not a directory)")
+
+
+def test_winners_that_are_trained_again_while_it_looks_on_are_filled_in(tmp_path):
+    database = tmp_path / "x.db"
+    given = {"samplers": "random,tpe", "seeds": 1, "replicates": 1, "device": "cpu"}
+    comparison = Comparison(small(trials=3), storage=database, **given)
+    filling, plots = Filling(open_storage(database, "write"), str(database)), []
+    for progress in comparison:
+        if (
+            progress.again is None
+            and comparison.left
+            and all(map(comparison.is_done, comparison.studies))
+        ):
+            filling.refresh()
+            plots.append(comparison_plot(database))
+    filling.refresh()
+    plots.append(comparison_plot(database))
+    again, filled_in = Filling(open_storage(database, "write"), str(database)), plots[-1]
+    again.refresh()
+    assert comparison_plot(database) == filled_in != plots[0]
+    before = dict(filling.ended)
+    filling.refresh()
+    assert filling.ended == before
+
+
+def comparison_plot(database):
+    study = load(database, TPE)
+    attrs = study._storage.get_study_system_attrs(study._study_id)
+    return json.dumps({name: attrs[name] for name in sorted(attrs) if "comparison" in name})

@@ -143,3 +143,14 @@ def test_a_single_pair_of_studies_has_no_interval_to_be_told():
     one = [replace(each, seeds=(0,)) for each in (RANDOM, TPE)]
     assert "is as good as" in shown(RESULT)
     assert "is as good as" not in shown(replace(RESULT, standings=tuple(one)))
+
+
+def test_a_long_name_of_a_sampler_is_folded_and_no_number_cut():
+    name = "TPESampler(group=True, multivariate=True)"
+    long = replace(TPE, sampler=name)
+    text = shown(replace(RESULT, standings=(RANDOM, long)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "+0.0123 (-0.0012 +0.0234)" in text
+    column = "".join(line.split(" 0.9")[0].strip() for line in text.splitlines()[2:8])
+    assert name.replace(" ", "") in column.replace(" ", "")

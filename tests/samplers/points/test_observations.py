@@ -108,3 +108,15 @@ def test_winsorised_values_keep_what_is_at_the_top_apart():
     plain = (values - values.mean()) / values.std()
     assert standard[4] - standard[0] > 3 * (plain[4] - plain[0])
     assert (winsorised(np.ones(3)).scores == 0).all()
+
+
+def test_an_early_value_far_from_all_others_does_not_turn_the_line():
+    """Losses of 2 after the first step end at 1.2; one had exploded and came back."""
+    losses = [trial(1.2 + n / 100, {1: 2.0 + n / 10}) for n in range(5)]
+    exploded = [*losses[:-1], trial(1.24, {1: 1000.0})]
+    told = trials(*exploded, pruned({1: 5.0}))
+    values = observe(told, -1).values
+    assert values[-1] < values[:-1].min()
+    assert values[-1] == pytest.approx(
+        observe(trials(*losses, pruned({1: 5.0})), -1).values[-1], abs=1
+    )
