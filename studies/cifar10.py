@@ -6,7 +6,7 @@ Residual layers, `min_resolution=4` and the limit are what `cifar10_small.py` te
 of twenty are behind, most layers else see a single pixel, and without a limit the largest networks
 take 4e9 multiplications (40 million on pictures of half the size are 160 million here). The rate
 and batches are the defaults, .1 for 128 images, in proportion to the .05 for 64 there. Neither the
-signal nor the result of this study has been measured, for want of a GPU: on two cores of an AMD
+signal nor the result of this study has been measured, which takes a GPU: on two cores of an AMD
 EPYC (Zen 5) a trial takes half an hour to hours, as `nasopt describe` estimates. Use a GPU, and ask
 `nasopt noise studies/cifar10.py` first.
 """

@@ -7,10 +7,9 @@ residual layers .79 of the variance is architecture (95 % interval .49 to .95; 8
 seeds), but .34 (.00 to .94) among the better half. Longer trainings make the networks alike: with
 20 epochs the share of all was .53 (version 1).
 
-A network is trained in 1.5 to 3 s and a study of 40 trials in one to two minutes, on one core of an
-AMD EPYC (Zen 5), torch 2.14.1. After 20 trials (means of six studies; in brackets trained again
-with three other seeds): random sampling .947 (.946), TPE .949 (.938), surrogate .983 (.967), which
-takes seven times as long.
+A network is trained in 1.5 to 3 s on one idle core of an AMD EPYC (Zen 5), torch 2.14.1. After 20
+trials (means of eight studies; in brackets trained again with three other seeds): random sampling
+.947 (.942), TPE .949 (.937), surrogate .983 (.968), which takes four to seven times as long.
 """
 
 from nasopt import Conv, Experiment, Recipe, Space, categorical, repeat
