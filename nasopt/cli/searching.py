@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     places = _places(args)
     if args.profile and (places or args.finals):
         other = "--workers" if places else "--finals"
-        raise StudyError(f"--profile: of one worker's search; leave out {other}")
+        raise StudyError(f"--profile: of one worker; leave out {other}")
     search = _search(args, trains=not places)
     if args.finals:
         from nasopt.cli.finals import check_place

@@ -5,6 +5,8 @@ import pytest
 from scipy import stats
 
 from nasopt.analysis.statistics import (
+    SIGNIFICANCE,
+    TEST_PAIRS,
     average_ranks,
     differences,
     equivalent,
@@ -169,13 +171,12 @@ def test_what_is_worse_than_the_first_of_the_baseline_is_as_good_as_less_than_on
     assert level.equals == 1
 
 
-@pytest.mark.parametrize("samplers", range(2, 30))
-def test_as_many_pairs_as_are_needed_can_be_significant_and_one_less_cannot(samplers):
-    enough = pairs_needed(samplers - 1)
+@pytest.mark.parametrize("comparisons", range(1, 30))
+def test_as_many_pairs_as_are_needed_can_be_significant_and_one_less_cannot(comparisons):
+    def least(pairs: int) -> float:
+        p = signed_rank([seed + 1.0 for seed in range(pairs)])  # all are won
+        return min(holm({str(sampler): p for sampler in range(comparisons)}).values())
 
-    def is_found(pairs: int) -> bool:
-        scores = {f"s{n}": {seed: n + seed / 100 for seed in range(pairs)} for n in range(samplers)}
-        return differences(scores, "s0")["s1"].significant
-
-    assert is_found(enough)
-    assert enough == 8 or not is_found(enough - 1)
+    enough = pairs_needed(comparisons)
+    assert least(enough) <= SIGNIFICANCE
+    assert enough == TEST_PAIRS or least(enough - 1) > SIGNIFICANCE

@@ -372,7 +372,10 @@ def json_of(capsys, *words):
             "--time: --studies are",
         ),
         (["compare", "--studies", "x", "--storage", "x.db", "--workers", "2"], "--workers: --stud"),
-        (["run", "mine.py", "--profile", "--finals"], "--profile: of one worker's search; leave"),
+        (
+            ["run", "mine.py", "--profile", "--finals"],
+            "--profile: of one worker; leave out --finals",
+        ),
     ],
 )
 def test_options_that_would_be_ignored_are_refused(study, capsys, words, line):
