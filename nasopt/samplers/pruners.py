@@ -15,6 +15,7 @@ from optuna.pruners import (
 from optuna.trial import FrozenTrial
 
 from nasopt.errors import StudyError, closest
+from nasopt.samplers.surrogate.pruner import SurrogatePruner
 
 
 class QuarterPruner(PercentilePruner):
@@ -46,6 +47,7 @@ PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "hyperband": lambda epochs: HyperbandPruner(
         min_resource=1, max_resource=epochs, reduction_factor=3
     ),
+    "surrogate": SurrogatePruner,
     "none": lambda epochs: NopPruner(),
 }
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.pruning runs/digits20.db --trials 40
 
-The networks that the studies of a database trained to their end are tried in random orders, and a
+The networks that the studies of databases trained to their end are tried in random orders, and a
 rule stops those that it would have stopped. Told of each rule: the share of the epochs that so many
 trials take; what the best that is left lacks of the best of all, in standard deviations of the
 networks; and what is gained at equal epochs, where what was saved goes into further trials. Then
@@ -23,8 +23,8 @@ import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 
 import nasopt
-from nasopt.samplers.points.axes import Axes
-from nasopt.samplers.surrogate.gaussian_process import Posterior, Trend, fit, one_thread
+from nasopt.samplers.surrogate.gaussian_process import one_thread
+from nasopt.samplers.surrogate.pruner import described, expected_value
 from nasopt.storage.record import TrialRecord, reports_of
 
 Floats = npt.NDArray[np.float64]
@@ -35,17 +35,21 @@ LEAST_SLOPE, MOST_SLOPE, PRIOR_TRIALS = 0.3, 3.0, 5  # of a line from early valu
 
 @dataclass(frozen=True)
 class Networks:
-    """The `scores` (n, epochs) of networks, their `costs` (n,), and `columns` (n, c) of a model."""
+    """The `scores` (n, epochs) of networks, their `costs` (n,), and what a model sees of them.
+
+    That are `columns` (n, c), of which those of one of `groups` (c,) share a weight.
+    """
 
     scores: Floats
     costs: Floats
     columns: Floats
+    groups: Ints
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def __getitem__(self, rows: Sequence[int]) -> "Networks":
-        return Networks(self.scores[rows], self.costs[rows], self.columns[rows])
+        return Networks(self.scores[rows], self.costs[rows], self.columns[rows], self.groups)
 
 
 Stops = Callable[[Networks, Networks, int], bool]
@@ -93,26 +97,14 @@ def reach(deviations: float) -> Stops:
 
 
 def modelled_reach(deviations: float) -> Stops:
-    """Return the rule of `reach`, where the network says as much as what it has reached so far.
-
-    Final values are a line in those so far, of a slope around 1, and beyond it a Gaussian process
-    on the columns of the networks.
-    """
-    trend = Trend(lambda columns: columns[:, -1:], np.ones(1), np.ones(1))
+    """Return the rule of `SurrogatePruner`: the network says as much as what it has reached."""
 
     def stops(complete: Networks, own: Networks, epochs: int) -> bool:
+        columns = np.concatenate([complete.columns, own.columns])
+        early = np.concatenate([complete.scores[:, epochs - 1], own.scores[:, epochs - 1]])
         late = complete.scores[:, -1]
-        middle, scale = late.mean(), float(late.std()) or 1.0
-
-        def columns(networks: Networks) -> Floats:
-            early = networks.scores[:, epochs - 1] - complete.scores[:, epochs - 1].mean()
-            return np.column_stack([networks.columns, early / scale])
-
-        seen, values, noise = columns(complete), (late - middle) / scale, np.ones(len(late))
-        kernel = fit(seen, np.arange(seen.shape[1]), values, noise, trend)
-        model = Posterior(kernel, seen, values, noise, trend)
-        (mean,), (deviation,) = model.mean_and_deviation(columns(own))
-        return bool(mean + deviations * np.hypot(deviation, kernel.noise**0.5) < values.max())
+        mean, deviation = expected_value(columns, complete.groups, early, late)
+        return bool(mean + deviations * deviation < late.max())
 
     return stops
 
@@ -184,24 +176,22 @@ def area(scores: Floats, costs: Floats, most: float, least: float) -> float:
     return found
 
 
-def known(location: Path) -> Networks:
+def known(*locations: Path) -> Networks:
     """Return the networks that were trained to their end; their cost is the logarithm of MACs."""
     found: dict[str, tuple[list[float], TrialRecord, FrozenTrial]] = {}
-    database = nasopt.open(location)
-    for summary in database.studies:
-        for trial in database.study(summary.study).record.counted:
+    databases = map(nasopt.open, locations)
+    studies = (each.study(summary.study) for each in databases for summary in each.studies)
+    for study in studies:
+        for trial in study.record.counted:
             record = TrialRecord.of(trial)
             if trial.state is TrialState.COMPLETE and record.key and record.macs:
                 scores = [score for _, score in sorted(reports_of(trial).items())]
                 found[record.key] = scores, record, trial
     longest = max(len(scores) for scores, _, _ in found.values())
     whole = [each for each in found.values() if len(each[0]) == longest]
-    sizes = np.log([[record.macs or 1, record.parameters or 1] for _, record, _ in whole])
-    axes = Axes(whole[0][2].distributions)
-    points = axes.encode([trial.params for _, _, trial in whole])
-    size = (sizes - sizes.mean(axis=0)) / sizes.std(axis=0)
-    columns = np.concatenate([axes.columns(points, ~np.isnan(points)), size], axis=1)
-    return Networks(np.array([scores for scores, _, _ in whole]), sizes[:, 0], columns)
+    costs = np.log([record.macs or 1 for _, record, _ in whole])
+    columns = described([trial for _, _, trial in whole])
+    return Networks(np.array([scores for scores, _, _ in whole]), costs, *columns)
 
 
 def table(networks: Networks, trials: int, orders: int) -> Iterator[str]:
@@ -240,12 +230,12 @@ def _mean(numbers: Sequence[float], digits: int = 3) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("storage", type=Path)
+    parser.add_argument("storage", type=Path, nargs="+")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--orders", type=int, default=200)
     given = parser.parse_args()
     with one_thread():
-        for line in table(known(given.storage), given.trials, given.orders):
+        for line in table(known(*given.storage), given.trials, given.orders):
             print(line, flush=True)
 
 

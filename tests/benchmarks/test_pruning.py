@@ -24,7 +24,7 @@ EPOCHS = 6
 DICE = np.random.default_rng(0)
 CURVES = np.cumsum(DICE.uniform(0, 1, (40, EPOCHS)), axis=1)
 COSTS = DICE.integers(1, 9, 40).astype(float)
-NETWORKS = Networks(CURVES, COSTS, DICE.normal(size=(40, 2)))
+NETWORKS = Networks(CURVES, COSTS, DICE.normal(size=(40, 2)), np.arange(2))
 
 
 @pytest.mark.parametrize(("name", "number"), [("quarter", 0), ("median", 2)])
@@ -68,7 +68,7 @@ def test_so_it_is_with_two_objectives():
 
 def networks_of(scores: list[list[float]], columns: list[list[float]] | None = None) -> Networks:
     given = np.zeros((len(scores), 1)) if columns is None else np.array(columns)
-    return Networks(np.array(scores), np.ones(len(scores)), given)
+    return Networks(np.array(scores), np.ones(len(scores)), given, np.arange(given.shape[1]))
 
 
 def test_what_will_surely_not_reach_the_best_is_stopped():

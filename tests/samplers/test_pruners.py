@@ -126,7 +126,7 @@ def test_a_name_that_is_unknown_is_refused_with_the_remedy():
     with pytest.raises(StudyError) as raised:
         make_pruner("xyz", 9)
     assert str(raised.value) == (
-        "pruner='xyz': unknown; choose from halving, hyperband, median, none, quarter"
+        "pruner='xyz': unknown; choose from halving, hyperband, median, none, quarter, surrogate"
     )
 
 
