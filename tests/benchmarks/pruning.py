@@ -23,7 +23,6 @@ import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 
 import nasopt
-from nasopt.samplers.surrogate.gaussian_process import one_thread
 from nasopt.samplers.surrogate.pruner import described, expected_value
 from nasopt.storage.record import TrialRecord, reports_of
 
@@ -234,9 +233,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--orders", type=int, default=200)
     given = parser.parse_args()
-    with one_thread():
-        for line in table(known(*given.storage), given.trials, given.orders):
-            print(line, flush=True)
+    for line in table(known(*given.storage), given.trials, given.orders):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
