@@ -21,7 +21,7 @@ from nasopt.samplers.surrogate.pruner import SurrogatePruner
 class QuarterPruner(PercentilePruner):
     """A pruner of the bottom quarter at each third of the epochs, once ten trials are complete.
 
-    It is careful on purpose: early values that rank all networks well (Spearman .97) may rank the
+    It is careful: early values that rank all networks well (Spearman .97) may rank the
     best fifth of them badly (.14), and then pruning the bottom half loses more than it saves. If a
     quarter were pruned after every epoch, it would soon be half.
     """

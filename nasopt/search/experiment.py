@@ -92,7 +92,7 @@ class Experiment(Spelled):
     limits: tuple[Limit, ...] = ()
     objectives: tuple[str, ...] = ("accuracy",)
     metric: str = "accuracy"
-    pruner: str | BasePruner = "quarter"
+    pruner: str | BasePruner = "surrogate"
     seed: int = 0
     name: str = "experiment"
     benchmark: Benchmark | None = None

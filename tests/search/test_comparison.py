@@ -302,7 +302,7 @@ def run(database: Path, sampler: str = "random", trials: int = 2, **fields) -> N
         ({"trials": 3}, "study=other/tpe/0: its budget is 3 evaluations, but 2 evaluations in"),
         ({"recipe": Recipe(epochs=3)}, "study=other/tpe/0: recipe."),
         ({"limits": parameters <= 900}, "study=other/tpe/0: limits is 1 entries, but 0 entries in"),
-        ({"pruner": "median"}, "study=other/tpe/0: pruner is median, but quarter in experiment/ra"),
+        ({"pruner": "median"}, "study=other/tpe/0: pruner is median, but surrogate in experim/ra"),
         ({"sampler": "random"}, "study=other/random/0: by random with seed 0, as experiment/rando"),
     ],
 )  # fmt: skip
@@ -332,7 +332,7 @@ def test_finished_studies_of_another_experiment_are_not_taken_for_this_ones(tmp_
             {"limits": parameters <= 900},
             r"limits=\['parameters <= 900'\] now, but \[\] when it was run",
         ),
-        ({"pruner": "median"}, "pruner=median now, but quarter when it was run"),
+        ({"pruner": "median"}, "pruner=median now, but surrogate when it was run"),
     ],
 )
 def test_studies_that_were_run_in_another_way_are_refused_before_anything_is_trained(

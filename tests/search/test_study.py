@@ -69,7 +69,7 @@ def test_a_study_of_plain_optuna_under_our_name_is_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("change", "note"),
     [
-        ({"pruner": "none"}, "pruner is none from here on, was quarter"),
+        ({"pruner": "none"}, "pruner is none from here on, was surrogate"),
         ({"limits": parameters <= 900}, "limits is ['parameters <= 900'] from here on, was []"),
     ],
 )

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 STARTUP = 10  # complete trials, before which none is pruned
-MOST_SEEN = 250  # complete trials that are modelled, the latest
+MOST_SEEN = 100  # complete trials that are modelled, the latest: that takes 20 ms
 SIZE = ("macs", "parameters")  # user attributes, of which the logarithms are looked at
 
 
