@@ -282,7 +282,7 @@ def searched(seed: int) -> Figure:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     experiment = replace(load_experiment(search.STUDY), trials=search.TRIALS)
     theirs = search.script(experiment, seed, "cuda", WORKERS)
-    ours = search.until(seed, theirs.best, "surrogate", 1, "cuda")
+    ours = search.until(seed, theirs.best, "surrogate", 1, device="cuda")
     return Figure(
         f"until the script's best is found, share of its time: seed {seed}",
         ours.seconds / theirs.seconds,
