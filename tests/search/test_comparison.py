@@ -302,7 +302,7 @@ def run(database: Path, sampler: str = "random", trials: int = 2, **fields) -> N
         ({"trials": 3}, "study=other/tpe/0: its budget is 3 evaluations, but 2 evaluations in"),
         ({"recipe": Recipe(epochs=3)}, "study=other/tpe/0: recipe."),
         ({"limits": parameters <= 900}, "study=other/tpe/0: limits is 1 entries, but 0 entries in"),
-        ({"pruner": "median"}, "study=other/tpe/0: pruner is median, but surrogate in experim/ra"),
+        ({"pruner": "median"}, "study=other/tpe/0: pruner is median, but surrogate in exper"),
         ({"sampler": "random"}, "study=other/random/0: by random with seed 0, as experiment/rando"),
     ],
 )  # fmt: skip
