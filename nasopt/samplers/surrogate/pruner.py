@@ -62,12 +62,16 @@ def expected_value(
     """Return what the last of n + 1 networks will reach, and the standard deviation of that.
 
     `columns` (n + 1, c) describe the networks; those of one of `groups` (c,) share a weight.
-    `early` (n + 1,) are values at one step, and `late` (n,) the final ones of all but the last.
+    `early` (n + 1,) are values at one step, and `late` (n,) the final ones of all but the last. The
+    deviation is infinite if the numbers are too far apart for a model.
     """
     from nasopt.samplers.surrogate.gaussian_process import Posterior, Trend, fit, one_thread
 
-    middle, scale = float(late.mean()), float(late.std()) or 1.0
-    all_columns = np.column_stack([columns, (early - early[:-1].mean()) / scale])
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are too far apart
+        middle, scale = float(late.mean()), float(late.std()) or 1.0
+        all_columns = np.column_stack([columns, (early - early[:-1].mean()) / scale])
+    if not (np.isfinite(all_columns).all() and math.isfinite(middle) and math.isfinite(scale)):
+        return 0.0, math.inf
     groups = np.append(groups, groups.max(initial=-1) + 1)
     seen, values, noise = all_columns[:-1], (late - middle) / scale, np.ones(len(late))
     trend = Trend(lambda given: given[:, -1:], np.ones(1), np.ones(1))
@@ -76,7 +80,7 @@ def expected_value(
             kernel = fit(seen, groups, values, noise, trend)
             model = Posterior(kernel, seen, values, noise, trend)
             (mean,), (deviation,) = model.mean_and_deviation(all_columns[-1:])
-    except np.linalg.LinAlgError:  # numbers that are too far apart
+    except np.linalg.LinAlgError:
         return middle, math.inf
     spread = math.hypot(deviation, kernel.noise**0.5)
     return middle + scale * float(mean), scale * spread
@@ -87,8 +91,9 @@ def described(trials: Sequence[FrozenTrial]) -> tuple[Floats, Ints]:
     from nasopt.samplers.points.axes import Axes
 
     axes = Axes(trials[-1].distributions)
-    points = axes.encode([each.params for each in trials])
-    columns, groups = [axes.columns(points, ~np.isnan(points))], list(axes.groups)
+    with np.errstate(all="ignore"):  # of a range of all numbers there are
+        points = axes.encode([each.params for each in trials])
+        columns, groups = [axes.columns(points, ~np.isnan(points))], list(axes.groups)
     for number, name in enumerate(SIZE):
         sizes = [each.user_attrs.get(name) for each in trials]
         if all(type(size) is int and size > 0 for size in sizes):

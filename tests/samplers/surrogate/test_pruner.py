@@ -116,3 +116,23 @@ def test_a_search_with_it_goes_on_as_if_it_had_not_stopped(tmp_path):
     whole = nasopt.run(experiment, **given, storage=tmp_path / "y.db")
     assert told(parts) == told(whole)
     assert TrialState.PRUNED in {trial.state for trial in whole.trials}
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+@pytest.mark.parametrize(
+    "size", [FloatDistribution(0, 1), FloatDistribution(1e-300, 1e300, log=True)]
+)
+def test_numbers_of_any_size_end_no_study(scale, size):
+    study = optuna.create_study(direction="maximize", pruner=SurrogatePruner(9))
+
+    def objective(trial: optuna.Trial) -> float:
+        trial._suggest("size", size)
+        quality = trial.number * 13 % 20 / 20 * scale
+        for epoch in range(1, 10):
+            trial.report(quality, step=epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return quality
+
+    study.optimize(objective, n_trials=20)
+    assert study.best_value == 0.95 * scale
