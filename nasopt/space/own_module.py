@@ -18,6 +18,7 @@ from nasopt.space.blocks import protect
 from nasopt.space.layers import Layer, Shape
 
 _running = threading.RLock()  # code of the user's may draw from generators of the whole process
+SAVED = "keep what it draws in a parameter or a buffer"
 TRACED = 2  # images: a batch norm in training has no variance of a single pixel
 
 
@@ -101,14 +102,19 @@ def refuse_unsaved(layer: Layer, in_shape: Shape) -> None:
     for seed in (0, 1):
         with drawing_from(seed), torch.device("cpu"):
             blocks.append(built(layer, in_shape).eval())
-    blocks[1].load_state_dict(blocks[0].state_dict())
+    try:
+        blocks[1].load_state_dict(blocks[0].state_dict())
+    except RuntimeError as error:  # its shapes are drawn
+        raise SpaceError(
+            f"{_called(layer)}: two of them differ in their weights; {SAVED}"
+        ) from error
     images = torch.rand(TRACED, *in_shape, generator=torch.Generator().manual_seed(0))
     with told(f"{_called(layer)} on maps of {in_shape}"), torch.no_grad():
         one, other = (block(images) for block in blocks)
     if not torch.allclose(one, other, equal_nan=True):
         raise SpaceError(
             f"{_called(layer)}: two of the same state_dict answer differently, so it cannot be "
-            "saved; keep what it draws in a parameter or a buffer"
+            f"saved; {SAVED}"
         )
 
 

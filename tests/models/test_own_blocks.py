@@ -17,6 +17,7 @@ from nasopt.errors import ModelError, SpaceError
 from nasopt.models.loading import digest_of as digest_of_told
 from nasopt.space.layers import Layer
 from nasopt.space.own import digest_of
+from nasopt.space.own_module import refuse_unsaved
 from nasopt.storage.looks import Looks
 from nasopt.storage.opening import open_storage
 from nasopt.training.batches import generator
@@ -165,6 +166,19 @@ class Wired(nasopt.Layer):
 
     def build(self, in_shape):
         return Shuffle(torch.randperm(in_shape[0]))
+
+
+class Drawn(nasopt.Layer):
+    def build(self, in_shape):
+        width = int(torch.randint(1, 99, ()))
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(in_shape[0], width, 1), torch.nn.Conv2d(width, in_shape[0], 1)
+        )
+
+
+def test_a_block_that_draws_its_shapes_is_told_as_well():
+    with pytest.raises(SpaceError, match=r"^Drawn\(\): two of them differ in their weights; keep"):
+        refuse_unsaved(Drawn(), (4, 8, 8))
 
 
 class Shuffle(torch.nn.Module):

@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 STARTUP = 10  # complete trials, before which none is pruned
+FAR = 10  # spreads of the middle half, beyond which a value is taken for a nearer one
+EQUAL = 1e-12  # of a deviation of values that are the same but for rounding
 MOST_SEEN = 100  # complete trials that are modelled, the latest: that takes 20 ms
 SIZE = ("macs", "parameters")  # user attributes, of which the logarithms are looked at
 
@@ -27,8 +29,8 @@ class SurrogatePruner(BasePruner):
     """
 
     def __init__(self, epochs: int, deviations: float = 3.0) -> None:
+        self._epochs, self._deviations = epochs, deviations
         self.third = max(2, -(-epochs // 3))
-        self.deviations = deviations
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         step = trial.last_step
@@ -53,7 +55,7 @@ class SurrogatePruner(BasePruner):
         late = np.array([sign * float(each.value or 0) for each in seen])
         early = np.array([sign * each.intermediate_values[step] for each in (*seen, trial)])
         mean, deviation = expected_value(*described([*seen, trial]), early, late)
-        return mean + self.deviations * deviation < best
+        return mean + self._deviations * deviation < best
 
 
 def expected_value(
@@ -67,8 +69,12 @@ def expected_value(
     """
     from nasopt.samplers.surrogate.gaussian_process import Posterior, Trend, fit, one_thread
 
+    # a value that exploded would hide all differences between the others
+    early, late = _near(early, early[:-1]), _near(late, late)
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are too far apart
-        middle, scale = float(late.mean()), float(late.std()) or 1.0
+        middle, scale = float(late.mean()), float(late.std())
+        if scale <= EQUAL * max(1.0, abs(middle)):
+            scale = 1.0
         all_columns = np.column_stack([columns, (early - early[:-1].mean()) / scale])
     if not (np.isfinite(all_columns).all() and math.isfinite(middle) and math.isfinite(scale)):
         return 0.0, math.inf
@@ -76,14 +82,22 @@ def expected_value(
     seen, values, noise = all_columns[:-1], (late - middle) / scale, np.ones(len(late))
     trend = Trend(lambda given: given[:, -1:], np.ones(1), np.ones(1))
     try:
-        with one_thread():
+        with one_thread(), np.errstate(all="ignore"):
             kernel = fit(seen, groups, values, noise, trend)
             model = Posterior(kernel, seen, values, noise, trend)
             (mean,), (deviation,) = model.mean_and_deviation(all_columns[-1:])
-    except np.linalg.LinAlgError:
+    except (np.linalg.LinAlgError, ValueError):  # SciPy's of what is not finite
         return middle, math.inf
     spread = math.hypot(deviation, kernel.noise**0.5)
     return middle + scale * float(mean), scale * spread
+
+
+def _near(values: Floats, others: Floats) -> Floats:
+    """Return `values`, those far from the middle half of the `others` brought nearer to it."""
+    low, high = np.quantile(others, (0.25, 0.75))
+    far = FAR * (high - low)
+    near: Floats = np.clip(values, low - far, high + far) if far > 0 else values
+    return near
 
 
 def described(trials: Sequence[FrozenTrial]) -> tuple[Floats, Ints]:

@@ -136,3 +136,18 @@ def test_numbers_of_any_size_end_no_study(scale, size):
 
     study.optimize(objective, n_trials=20)
     assert study.best_value == 0.95 * scale
+
+
+@pytest.mark.parametrize("big", [1e3, 1e15, 1e155])
+@pytest.mark.parametrize("late", [0.3, None])
+def test_a_loss_that_exploded_hides_no_difference_between_the_others(big, late):
+    losses = [complete(0.5, 0.7 + n / 20, 0.3 + n / 20) for n in range(20)]
+    exploded = complete(0.5, big, big if late is None else late)
+    study = study_of([*losses, exploded], "minimize")
+    assert [is_pruned(study, 0.5, 1, 1, early) for early in (0.5, 0.7, 1.6)] == [False, False, True]
+
+
+@pytest.mark.parametrize("value", [0.1, 97.3, 1 / 3])
+def test_values_that_are_all_alike_say_nothing_of_small_differences(value):
+    study = study_of([complete(n / 11, value, value) for n in range(11)])
+    assert not any(is_pruned(study, 0.5, 0, 0, value - less) for less in (0, 1e-9, 0.01))
