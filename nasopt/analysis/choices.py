@@ -189,8 +189,8 @@ def kind_of(name: str) -> str:
 
 def _candidates(field: Open) -> Sequence[Any]:
     """Return the choices of `field`, or one of each range at least."""
-    if isinstance(field, Categorical) or _is_counted(field):
-        return field.candidates  # type: ignore[union-attr]
+    if isinstance(field, Categorical) or (isinstance(field, Integer) and field.size <= MOST):
+        return field.candidates
     return [(low + high) / 2 for low, high in pairwise(_edges(field))]
 
 

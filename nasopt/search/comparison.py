@@ -27,14 +27,15 @@ from nasopt.samplers.naming import Named, told_apart, unnamed
 from nasopt.search.deadline import NO_DEADLINE, Deadline, expected_seconds
 from nasopt.search.evaluator import Evaluator, default_location
 from nasopt.search.experiment import Experiment, check_budget
-from nasopt.search.interruption import Interrupted, interruptible
+from nasopt.search.interruption import Interrupted, PassesOn, interruptible
 from nasopt.search.resume import Stopped
 from nasopt.search.retraining import retrain
-from nasopt.search.search import Callback, Progress, Search
+from nasopt.search.search import STOPPED, Callback, Progress, Search
 from nasopt.search.study import may_change, refuse_difference, refuse_other_settings, study_name
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import open_storage
 from nasopt.storage.record import TrialRecord
+from nasopt.text import RUN_AGAIN
 from nasopt.training.evaluation import Evaluation
 
 # the default sampler, Optuna's, and the baselines that had better not be left out
@@ -59,7 +60,7 @@ class ComparisonProgress:
     again: tuple[float, ...] | None = None
 
 
-class Comparison:
+class Comparison(PassesOn):
     """A comparison: iterate over it to run the studies that are missing, then read `result`.
 
         comparison = Comparison(experiment, samplers=("random", "tpe"), seeds=8)
@@ -128,19 +129,6 @@ class Comparison:
             else self.evaluator.storage
         )
         self._records: dict[str, Record] = {}
-        self._running: Search | None = None
-        self._signum: int | None = None
-
-    @property
-    def signum(self) -> int | None:
-        """The number of the signal that asked to stop; the search that is running is asked, too."""
-        return self._signum
-
-    @signum.setter
-    def signum(self, signum: int | None) -> None:
-        self._signum = signum
-        if self._running is not None:
-            self._running.signum = signum
 
     def _suitable(self, samplers: str | Sequence[GivenSampler] | Named) -> dict[str, GivenSampler]:
         """Return the samplers by name, without those that cannot do with the experiment."""
@@ -202,14 +190,15 @@ class Comparison:
                 time_counts=False,
                 callbacks=self.callbacks,
             )
-            self._running = search
+            self.running = [search]
             try:
                 for progress in search:
-                    if self.signum is not None:  # since before it began, which forgot of it
-                        search.signum = self.signum
+                    self.remind()
                     yield ComparisonProgress(numbers[name], len(self.studies), name, progress)
             finally:
-                self._running = None
+                self.running = []
+            if search.ended == STOPPED:
+                raise StudyError(f"study={name}: {STOPPED}; {RUN_AGAIN}")
             if search.out_of_time:
                 self.out_of_time = f"{name}: {search.out_of_time}"
                 return

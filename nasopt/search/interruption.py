@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
@@ -35,6 +35,29 @@ class Interruptible(Protocol):
     """An object that can be asked to stop."""
 
     signum: int | None
+
+
+class PassesOn:
+    """An object that passes a request to stop on to those that are `running` within it."""
+
+    running: Sequence[Interruptible] = ()
+    _signum: int | None = None
+
+    @property
+    def signum(self) -> int | None:
+        """The number of the signal that asked to stop."""
+        return self._signum
+
+    @signum.setter
+    def signum(self, signum: int | None) -> None:
+        self._signum = signum
+        for each in self.running:
+            each.signum = signum
+
+    def remind(self) -> None:
+        """Ask those again that have begun since then, which forgets what was asked before."""
+        if self._signum is not None:
+            self.signum = self._signum
 
 
 @contextmanager

@@ -334,10 +334,12 @@ class Search:
         A sampler that stops it has nothing left, and the study has ended for good.
         """
         by_sampler, self._study._stop_flag = self._study._stop_flag, False
-        with stoppable(self._study):
-            for callback in self.callbacks:
-                callback(self._study, finished)
-        self.stopped, self._study._stop_flag = self._study._stop_flag, by_sampler
+        try:
+            with stoppable(self._study):
+                for callback in self.callbacks:
+                    callback(self._study, finished)
+        finally:
+            self.stopped, self._study._stop_flag = self._study._stop_flag, by_sampler
 
     def _reached(self, key: str | None) -> list[int | str] | None:
         return None if key is None else self.evaluator.ledger.reached(key)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from nasopt.search.interruption import interruptible
+from nasopt.search.interruption import PassesOn, interruptible
 from nasopt.search.working import Begun, Ended, Of, Tell, ending, followed, lines_told
 from nasopt.training.devices import find_device, own_stream
 
@@ -26,27 +26,11 @@ class Running(Iterable[Any], Protocol):
     signum: int | None
 
 
-class Together:
+class Together(PassesOn):
     """Several of them, asked to stop as one."""
 
     def __init__(self, running: Sequence[Running]) -> None:
         self.running = running
-        self._signum: int | None = None
-
-    @property
-    def signum(self) -> int | None:
-        return self._signum
-
-    @signum.setter
-    def signum(self, signum: int | None) -> None:
-        self._signum = signum
-        for each in self.running:
-            each.signum = signum
-
-    def remind(self) -> None:
-        """Ask those again that have begun since then, which forgets what was asked before."""
-        if self._signum is not None:
-            self.signum = self._signum
 
 
 def work_together(

@@ -108,7 +108,12 @@ def refuse_unsaved(layer: Layer, in_shape: Shape) -> None:
         raise SpaceError(
             f"{_called(layer)}: two of them differ in their weights; {SAVED}"
         ) from error
-    images = torch.rand(TRACED, *in_shape, generator=torch.Generator().manual_seed(0))
+    random = torch.Generator().manual_seed(0)
+    for parameters in zip(*(block.parameters() for block in blocks), strict=True):
+        drawn = 0.5 + torch.rand(parameters[0].shape, generator=random)  # one may begin with 0
+        for parameter in parameters:
+            parameter.data.copy_(drawn)
+    images = torch.rand(TRACED, *in_shape, generator=random)
     with told(f"{_called(layer)} on maps of {in_shape}"), torch.no_grad():
         one, other = (block(images) for block in blocks)
     if not torch.allclose(one, other, equal_nan=True):

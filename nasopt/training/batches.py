@@ -17,8 +17,6 @@ from nasopt.training.devices import wait_for_own
 from nasopt.training.evaluation import Recipe
 
 Draw = dict[str, torch.Tensor]  # the ingredients of a batch, on the device
-
-
 COUNTED = 2**24  # pixels at once: as whole numbers they take four times their bytes
 
 

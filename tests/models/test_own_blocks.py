@@ -168,6 +168,32 @@ class Wired(nasopt.Layer):
         return Shuffle(torch.randperm(in_shape[0]))
 
 
+class Rezero(nasopt.Layer):
+    """A block that is the identity at first, whatever it has drawn."""
+
+    def build(self, in_shape):
+        return Gated(torch.randperm(in_shape[0]))
+
+
+class Gated(torch.nn.Module):
+    def __init__(self, order):
+        super().__init__()
+        self.order, self.gate = order, torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, x):
+        return x + self.gate * x[:, self.order]
+
+
+def test_what_is_drawn_is_seen_though_it_counts_for_nothing_at_first():
+    with pytest.raises(SpaceError, match=r"^Rezero\(\): two of the same state_dict answer diff"):
+        refuse_unsaved(Rezero(), (8, 4, 4))
+
+
+@pytest.mark.parametrize("block", MIXED.layers[:3])
+def test_blocks_that_their_state_dict_holds_are_taken(block):
+    refuse_unsaved(block, (4, 8, 8))
+
+
 class Drawn(nasopt.Layer):
     def build(self, in_shape):
         width = int(torch.randint(1, 99, ()))

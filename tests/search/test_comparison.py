@@ -425,3 +425,19 @@ def test_a_study_without_a_winner_does_not_hide_that_the_others_were_trained_aga
     result = compare_records(studies_together(storage)[0], storage)
     assert (result.score, result.replicates) == ("fresh", 1)
     assert any("has no complete training within the budget with seed 1" in n for n in result.notes)
+
+
+def test_a_callback_that_stops_a_study_ends_the_comparison_which_goes_on(tmp_path):
+    def stop(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        study.stop()
+
+    given = {"samplers": "random,tpe", "seeds": 1, "replicates": 1, "device": "cpu"}
+    with pytest.raises(StudyError) as raised:
+        nasopt.compare(small(), storage=tmp_path / "x.db", callbacks=[stop], **given)
+    assert str(raised.value) == (
+        "study=experiment/random/0: a callback stopped the study; run the same command again"
+    )
+    assert studies_of(open_storage(tmp_path / "x.db")) == ["experiment/random/0"]
+    result = nasopt.compare(small(), storage=tmp_path / "x.db", **given)
+    whole = nasopt.compare(small(), storage=tmp_path / "y.db", **given)
+    assert [row.value for row in result.rows] == [row.value for row in whole.rows]

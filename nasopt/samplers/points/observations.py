@@ -13,7 +13,7 @@ from nasopt.storage.record import reports_of
 Floats = NDArray[np.float64]
 
 LEAST_COMPLETE = 3  # trials with a report at a step, for values at that step to be used
-FAR = 10  # spreads of the middle half, beyond which an early value tells nothing
+FAR = 10  # spreads of the middle half, beyond which a value is taken for a nearer one
 SLOPE_RANGE = (0.3, 3.0)
 LARGEST = 1e100  # of a value: its square is still a number
 PRUNED_NOISE = 2.0  # times that of a complete trial's value
@@ -81,14 +81,29 @@ def _line(
     if len(pairs) < LEAST_COMPLETE:
         return None
     early, late = np.array(pairs).T
-    (low, high), (least, most) = (np.quantile(each, (0.25, 0.75)) for each in (early, late))
-    far = FAR * max(high - low, most - least)
-    early = np.clip(early, low - far, high + far)
+    early = brought_near(early, early, middle_spread(late))
     centred = early - early.mean()
     spread = float(centred @ centred)
     slope = float(centred @ (late - late.mean())) / spread if spread > 0 else 1.0
     slope = float(np.clip((len(pairs) * slope + 5) / (len(pairs) + 5), *SLOPE_RANGE))
     return lambda value: float(late.mean() + slope * (value - early.mean()))
+
+
+def brought_near(values: Floats, others: Floats, least_spread: float = 0.0) -> Floats:
+    """Return `values`, those far from the middle half of the `others` brought nearer to it.
+
+    Far is ten times its spread, or `least_spread` if that is more; all stay where both are 0.
+    """
+    low, high = np.quantile(others, (0.25, 0.75))
+    far = FAR * max(middle_spread(others), least_spread)
+    near: Floats = np.clip(values, low - far, high + far) if far > 0 else values
+    return near
+
+
+def middle_spread(values: Floats) -> float:
+    """Return the spread of the middle half of `values`."""
+    low, high = np.quantile(values, (0.25, 0.75))
+    return float(high - low)
 
 
 def _finite(values: Floats) -> Floats:

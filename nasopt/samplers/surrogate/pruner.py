@@ -9,11 +9,12 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nasopt.samplers.points.observations import brought_near
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 STARTUP = 10  # complete trials, before which none is pruned
-FAR = 10  # spreads of the middle half, beyond which a value is taken for a nearer one
 EQUAL = 1e-12  # of a deviation of values that are the same but for rounding
 MOST_SEEN = 100  # complete trials that are modelled, the latest: that takes 20 ms
 SIZE = ("macs", "parameters")  # user attributes, of which the logarithms are looked at
@@ -36,26 +37,24 @@ class SurrogatePruner(BasePruner):
         step = trial.last_step
         if step is None or step % self.third:
             return False
-        complete = [
-            each
-            for each in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if each.number != trial.number
-            and math.isfinite(each.intermediate_values.get(step, math.nan))
-            and each.value is not None
-            and math.isfinite(each.value)
+        told = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
+        curves = [
+            (each, sign * each.intermediate_values.get(step, math.nan), sign * each.values[0])
+            for each in told
         ]
-        if len(complete) < STARTUP:
+        curves = [each for each in curves if math.isfinite(each[1]) and math.isfinite(each[2])]
+        if len(curves) < STARTUP:
             return False
-        now = trial.intermediate_values[step]
+        now = sign * trial.intermediate_values[step]
         if not math.isfinite(now):
             return True
-        sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
-        best = max(sign * float(each.value or 0) for each in complete)
-        seen = complete[-MOST_SEEN:]
-        late = np.array([sign * float(each.value or 0) for each in seen])
-        early = np.array([sign * each.intermediate_values[step] for each in (*seen, trial)])
-        mean, deviation = expected_value(*described([*seen, trial]), early, late)
-        return mean + self._deviations * deviation < best
+        trials, early, late = zip(*curves[-MOST_SEEN:], strict=True)
+        mean, deviation = expected_value(
+            *described([*trials, trial]), np.array([*early, now]), np.array(late)
+        )
+        best = max(value for _, _, value in curves)
+        return bool(mean + self._deviations * deviation < best)
 
 
 def expected_value(
@@ -70,7 +69,7 @@ def expected_value(
     from nasopt.samplers.surrogate.gaussian_process import Posterior, Trend, fit, one_thread
 
     # a value that exploded would hide all differences between the others
-    early, late = _near(early, early[:-1]), _near(late, late)
+    early, late = brought_near(early, early[:-1]), brought_near(late, late)
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are too far apart
         middle, scale = float(late.mean()), float(late.std())
         if scale <= EQUAL * max(1.0, abs(middle)):
@@ -92,14 +91,6 @@ def expected_value(
     return middle + scale * float(mean), scale * spread
 
 
-def _near(values: Floats, others: Floats) -> Floats:
-    """Return `values`, those far from the middle half of the `others` brought nearer to it."""
-    low, high = np.quantile(others, (0.25, 0.75))
-    far = FAR * (high - low)
-    near: Floats = np.clip(values, low - far, high + far) if far > 0 else values
-    return near
-
-
 def described(trials: Sequence[FrozenTrial]) -> tuple[Floats, Ints]:
     """Return columns (n, c) and their groups (c,): parameters, and sizes where all have one."""
     from nasopt.samplers.points.axes import Axes
@@ -107,6 +98,7 @@ def described(trials: Sequence[FrozenTrial]) -> tuple[Floats, Ints]:
     axes = Axes(trials[-1].distributions)
     with np.errstate(all="ignore"):  # of a range of all numbers there are
         points = axes.encode([each.params for each in trials])
+        points[np.isinf(points)] = np.nan  # a choice that there is no longer
         columns, groups = [axes.columns(points, ~np.isnan(points))], list(axes.groups)
     for number, name in enumerate(SIZE):
         sizes = [each.user_attrs.get(name) for each in trials]

@@ -151,3 +151,13 @@ def test_a_loss_that_exploded_hides_no_difference_between_the_others(big, late):
 def test_values_that_are_all_alike_say_nothing_of_small_differences(value):
     study = study_of([complete(n / 11, value, value) for n in range(11)])
     assert not any(is_pruned(study, 0.5, 0, 0, value - less) for less in (0, 1e-9, 0.01))
+
+
+def test_choices_that_there_are_no_longer_end_no_study():
+    now = create_trial(
+        state=TrialState.RUNNING,
+        params={"op": "c"},
+        distributions={"op": CategoricalDistribution(["c", "d"])},
+        intermediate_values={3: 0.05},
+    )
+    assert SurrogatePruner(9).prune(study_of(TELLING), now)
