@@ -29,7 +29,7 @@ class Letter:
     weight: int
 
 
-MOST_STEPS = 250_000  # of counting, which take about two seconds
+MOST_STEPS = 250_000  # of counting, which take about a second
 
 
 def distinct_networks(
@@ -74,35 +74,42 @@ class Automaton:
         self.letters = [*(of_layer[layer] for layer in layers), []]
         self._exits = exits
         self._min_resolution = min_resolution
+        self._ways: dict[State, tuple[list[State], list[tuple[Letter, State]]]] = {}
 
     def closure(self, states: Iterable[State]) -> frozenset[State]:
         """Return `states` and all states that can be reached from them without a layer."""
         reached: set[State] = set()
         todo = list(states)
         while todo:
-            state = index, resolution = todo.pop()
-            if state in reached:
-                continue
-            reached.add(state)
-            if index in self._exits:
-                todo.append((self._exits[index], resolution))
-            if any(self._acting(letter, resolution) is None for letter in self.letters[index]):
-                todo.append((index + 1, resolution))
+            state = todo.pop()
+            if state not in reached:
+                reached.add(state)
+                todo += self._ways_from(state)[0]
         return frozenset(reached)
 
     def moves(self, states: Iterable[State]) -> dict[Letter, set[State]]:
         """Return the states that each letter leads to from any of `states`."""
         following: dict[Letter, set[State]] = {}
-        for index, resolution in states:
-            for letter in self.letters[index]:
-                layer = self._acting(letter, resolution)
-                if layer is not None:
-                    after = (index + 1, layer.shrink(resolution))
-                    following.setdefault(replace(letter, layer=layer), set()).add(after)
+        for state in states:
+            for letter, after in self._ways_from(state)[1]:
+                following.setdefault(letter, set()).add(after)
         return following
 
-    def _acting(self, letter: Letter, resolution: Shape) -> Layer | None:
-        return letter.layer.effective(resolution, self._min_resolution)
+    def _ways_from(self, state: State) -> tuple[list[State], list[tuple[Letter, State]]]:
+        """Return the states next to `state` without a layer, and those with the letter read."""
+        if state not in self._ways:
+            index, resolution = state
+            silent = [(self._exits[index], resolution)] if index in self._exits else []
+            read: list[tuple[Letter, State]] = []
+            for letter in self.letters[index]:
+                layer = letter.layer.effective(resolution, self._min_resolution)
+                if layer is None:
+                    silent.append((index + 1, resolution))
+                else:
+                    after = index + 1, layer.shrink(resolution)
+                    read.append((replace(letter, layer=layer), after))
+            self._ways[state] = silent, read
+        return self._ways[state]
 
 
 def _letters(layer: Layer, layers: Sequence[Layer]) -> Iterator[Letter]:

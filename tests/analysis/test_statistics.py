@@ -171,7 +171,7 @@ def test_what_is_worse_than_the_first_of_the_baseline_is_as_good_as_less_than_on
     assert level.equals == 1
 
 
-@pytest.mark.parametrize("comparisons", range(1, 30))
+@pytest.mark.parametrize("comparisons", [*range(1, 13), 29])  # of eleven samplers there are ten
 def test_as_many_pairs_as_are_needed_can_be_significant_and_one_less_cannot(comparisons):
     def least(pairs: int) -> float:
         p = signed_rank([seed + 1.0 for seed in range(pairs)])  # all are won

@@ -223,6 +223,7 @@ def long_run(study) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while _running() < 2:
             assert process.poll() is None
+            time.sleep(0.05)
         try:
             yield process, workers_of(process.pid)
         finally:
@@ -315,6 +316,7 @@ def test_the_ctrl_c_of_a_terminal_is_gentle_while_workers_are_starting(study):
     ) as process:
         while _running() < 1:
             assert process.poll() is None
+            time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
