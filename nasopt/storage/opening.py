@@ -20,6 +20,7 @@ from nasopt.storage.attributes import FREE
 from nasopt.storage.database import (
     BUSY_SECONDS,
     LONGEST,
+    SCHEMA,
     TABLES,
     beside,
     explained,
@@ -167,8 +168,11 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
         storage = Storage(
             url,
             engine_kwargs={"connect_args": connect_args},
+            skip_compatibility_check=True,  # it loads all migrations, half the time of an opening
             skip_table_creation=mode == "read",
         )
+        if storage.get_current_version() != SCHEMA:
+            raise other_schema(shown)
         if mode != "read":
             _make_tables(storage)
     except ImportError as error:
@@ -182,8 +186,6 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
         if said is None:
             raise
         raise StorageError(f"storage={shown}: cannot be opened ({said[0]}); {said[1]}") from error
-    except RuntimeError as error:  # Optuna's: the schema of another version
-        raise other_schema(shown) from error
     if "://" not in name:
         storage.path = Path(name)
         _watch(storage.engine, storage.path.absolute(), writes=mode != "read")
@@ -258,7 +260,9 @@ def _make_on_server(url: str) -> None:
     with engine.connect() as connection:
         connection.execute(sa.text("SELECT pg_advisory_lock(7230415)"))  # until it closes
         if not set(sa.inspect(engine).get_table_names()) >= TABLES:
-            storage = Storage(url, engine_kwargs={"connect_args": patience})
+            storage = Storage(
+                url, engine_kwargs={"connect_args": patience}, skip_compatibility_check=True
+            )
             _make_tables(storage)
             storage.remove_session()
             storage.engine.dispose()
@@ -292,7 +296,7 @@ def _make(path: Path) -> None:
             if _is_there(place):
                 return
             try:
-                storage = Storage(storage_url(draft))
+                storage = Storage(storage_url(draft), skip_compatibility_check=True)
                 _make_tables(storage)
                 storage.remove_session()
                 storage.engine.dispose()
