@@ -20,7 +20,6 @@ from nasopt.storage.attributes import FREE
 from nasopt.storage.database import (
     BUSY_SECONDS,
     LONGEST,
-    SCHEMA,
     TABLES,
     beside,
     explained,
@@ -168,10 +167,10 @@ def _connect(url: str, connect_args: dict[str, Any], name: str, mode: str) -> St
         storage = Storage(
             url,
             engine_kwargs={"connect_args": connect_args},
-            skip_compatibility_check=True,  # it loads all migrations, half the time of an opening
+            skip_compatibility_check=True,  # of Optuna's, which is slow, and done below
             skip_table_creation=mode == "read",
         )
-        if storage.get_current_version() != SCHEMA:
+        if storage.get_current_version() != storage.get_head_version():
             raise other_schema(shown)
         if mode != "read":
             _make_tables(storage)

@@ -24,6 +24,7 @@ from nasopt.storage.database import storage_url
 from nasopt.storage.leases import Owner
 from nasopt.storage.ledger import Ledger
 from nasopt.storage.opening import folders, open_storage
+from nasopt.storage.rdb import Storage
 from tests.storage.studies import COMPLETE, PRUNED, close, file_storage
 
 MODES = ("create", "write", "read")
@@ -228,6 +229,18 @@ def test_a_server_of_another_schema_is_refused(postgresql):
             f"storage={url}: made by another version of Optuna; "
             f"run: optuna storage upgrade --storage {url}"
         )
+
+
+def test_an_optuna_of_another_schema_does_not_touch_a_database(tmp_path, monkeypatch):
+    path = tmp_path / "x.db"
+    open_storage(path).engine.dispose()
+    before = path.read_bytes()
+    monkeypatch.setattr(Storage, "_head_version", None)
+    monkeypatch.setattr(RDBStorage, "get_head_version", lambda self: "v9.0.0.a")
+    for mode in MODES:
+        with pytest.raises(StorageError, match="made by another version of Optuna; run: optuna"):
+            open_storage(path, mode)
+        assert path.read_bytes() == before
 
 
 def test_a_driver_that_is_missing_is_named_with_the_command_that_installs_it(monkeypatch):
