@@ -7,6 +7,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import gzip
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from nasopt.data.datasets import DEBIAN_FASHION_MNIST
 from tests.browser import Browser, chromium, is_installed
 from tests.cluster import Cluster, binaries
 
+# A shell that begins the tests in the background has Ctrl-C ignored, and so would all commands be
+# that the tests stop by one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # no deadline: the first example waits for torch, and machines are busy
 settings.register_profile("nasopt", deadline=None)
