@@ -21,12 +21,10 @@ import numpy.typing as npt
 from nasopt.samplers.points.observations import winsorised
 from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior, fit
 from tests.benchmarks.pruning import (
-    LEAST_SLOPE,
-    MOST_SLOPE,
-    PRIOR_TRIALS,
     Networks,
     Stops,
     known,
+    line,
     modelled_reach,
 )
 
@@ -117,14 +115,9 @@ def _expected(
     values, variances = late.tolist(), [0.0] * len(complete)
     for network in partly:
         early = networks.scores[complete, reached[network] - 1]
-        centred = early - early.mean()
-        spread = float(centred @ centred)
-        slope = float(centred @ (late - late.mean())) / spread if spread else 1.0
-        slope = (len(early) * slope + PRIOR_TRIALS) / (len(early) + PRIOR_TRIALS)
-        slope = float(np.clip(slope, LEAST_SLOPE, MOST_SLOPE))
+        slope, around = line(early, late)
         now = networks.scores[network, reached[network] - 1]
         values.append(late.mean() + slope * (now - early.mean()))
-        around = late - late.mean() - slope * centred
         variances.append(max(float(around.var()), LEAST_VARIANCE))
     return np.array(values), np.array(variances)
 

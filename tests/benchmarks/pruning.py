@@ -83,16 +83,21 @@ def reach(deviations: float) -> Stops:
 
     def stops(complete: Networks, own: Networks, epochs: int) -> bool:
         early, late = complete.scores[:, epochs - 1], complete.scores[:, -1]
-        centred = early - early.mean()
-        spread = float(centred @ centred)
-        slope = float(centred @ (late - late.mean())) / spread if spread else 1.0
-        slope = (len(early) * slope + PRIOR_TRIALS) / (len(early) + PRIOR_TRIALS)
-        slope = float(np.clip(slope, LEAST_SLOPE, MOST_SLOPE))
-        around = (late - late.mean() - slope * centred).std(ddof=2)
+        slope, around = line(early, late)
         expected = late.mean() + slope * (own.scores[0, epochs - 1] - early.mean())
-        return bool(expected + deviations * around < late.max())
+        return bool(expected + deviations * around.std(ddof=2) < late.max())
 
     return stops
+
+
+def line(early: Floats, late: Floats) -> tuple[float, Floats]:
+    """Return the slope of the line from early values (n,) to final ones, and what is around it."""
+    centred = early - early.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ (late - late.mean())) / spread if spread else 1.0
+    slope = (len(early) * slope + PRIOR_TRIALS) / (len(early) + PRIOR_TRIALS)
+    slope = float(np.clip(slope, LEAST_SLOPE, MOST_SLOPE))
+    return slope, late - late.mean() - slope * centred
 
 
 def modelled_reach(deviations: float) -> Stops:
