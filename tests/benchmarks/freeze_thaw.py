@@ -23,8 +23,8 @@ from nasopt.samplers.surrogate.gaussian_process import Kernel, Posterior, fit
 from tests.benchmarks.pruning import (
     Networks,
     Stops,
+    fitted_line,
     known,
-    line,
     modelled_reach,
 )
 
@@ -115,7 +115,7 @@ def _expected(
     values, variances = late.tolist(), [0.0] * len(complete)
     for network in partly:
         early = networks.scores[complete, reached[network] - 1]
-        slope, around = line(early, late)
+        slope, around = fitted_line(early, late)
         now = networks.scores[network, reached[network] - 1]
         values.append(late.mean() + slope * (now - early.mean()))
         variances.append(max(float(around.var()), LEAST_VARIANCE))

@@ -83,14 +83,14 @@ def reach(deviations: float) -> Stops:
 
     def stops(complete: Networks, own: Networks, epochs: int) -> bool:
         early, late = complete.scores[:, epochs - 1], complete.scores[:, -1]
-        slope, around = line(early, late)
+        slope, around = fitted_line(early, late)
         expected = late.mean() + slope * (own.scores[0, epochs - 1] - early.mean())
         return bool(expected + deviations * around.std(ddof=2) < late.max())
 
     return stops
 
 
-def line(early: Floats, late: Floats) -> tuple[float, Floats]:
+def fitted_line(early: Floats, late: Floats) -> tuple[float, Floats]:
     """Return the slope of the line from early values (n,) to final ones, and what is around it."""
     centred = early - early.mean()
     spread = float(centred @ centred)
